@@ -60,7 +60,7 @@ def test_science_is_pure():
     "layer", ["study", "contracts", "science", "partitions", "storage", "models", "simulation", "imports"]
 )
 def test_lower_floors_do_not_know_the_upper_ones(layer):
-    upper = ["assets", "automation", "cli", "definitions", "code_location", "report"]
+    upper = ["assets", "automation", "cli", "commands", "definitions", "code_location", "report"]
     assert forbidden(layer, [f"advcluster_dagster.{name}" for name in upper]) == []
 
 

@@ -1,11 +1,9 @@
 """From recipes to Dagster assets of one study.
 
-Here: everything that knows both a recipe and Dagster: keys, partitions, checks, metadata, the run of one step. Not
-here: any particular asset, the assembly of definitions (definitions.py).
+Here: what knows both a recipe and Dagster: keys, partitions, checks, the run of one step. Not here: any particular
+asset, what the UI shows beside a table (ui_metadata), the assembly of definitions (definitions.py).
 """
 
-import base64
-import html
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,10 +17,12 @@ from advcluster_dagster.assets.claims import claim_run
 from advcluster_dagster.assets.health import CONTRACT_CHECK, asset_key, table_health
 from advcluster_dagster.assets.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
 from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.assets.step import Step, StepError, expected_stamp, upstream_partitions
+from advcluster_dagster.assets.step import Step, StepError
+from advcluster_dagster.assets.ui_metadata import column_schema, shown_facts, table_metadata
+from advcluster_dagster.assets.upstream import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.benchmarks.registry import BenchmarkError
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.contracts.table import ContractError, PartitionLevel, Table
+from advcluster_dagster.contracts.table import ContractError, PartitionLevel
 from advcluster_dagster.imports.errors import ImportFileError
 from advcluster_dagster.models.protocol import FatalModelError
 from advcluster_dagster.partitions import (
@@ -31,11 +31,9 @@ from advcluster_dagster.partitions import (
     partition_mapping,
     partitions_definition,
 )
-from advcluster_dagster.report.style import figure_png
 from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.report_io import PAGE, ReportFiles
-from advcluster_dagster.storage.sql_models import sql_models
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
 from advcluster_dagster.study import Study, StudyError
 
@@ -45,7 +43,6 @@ for _category in (dg.BetaWarning, dg.PreviewWarning):
 
 #: Errors whose message is meant for people; a step that raises one fails with that line and no more.
 FORESEEN_ERRORS = (StepError, StudyError, BenchmarkError, FatalModelError, ImportFileError, CorpusError)
-_PREVIEW_ROWS, _PREVIEW_CHARACTERS = 5, 90
 
 
 def build_assets(home: Home, study: Study) -> list[dg.AssetsDefinition]:
@@ -155,7 +152,7 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
         tags={"advcluster/study": study.study},
-        metadata={"dagster/column_schema": _column_schema(contract), "key": ", ".join(contract.key)},
+        metadata={"dagster/column_schema": column_schema(contract), "key": ", ".join(contract.key)},
     )
 
 
@@ -236,7 +233,7 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
         level: PartitionLevel = TABLES[name].level
         faults = table_health(instance, step.study.study, name).faults
         for partition in upstream_partitions(step.study, step.partition, level):
-            if partition in faults and partition != step.partition and step.has_sources(partition):
+            if partition in faults and partition != step.partition and has_sources(step.home, step.study, partition):
                 raise StepError(f"{partition.label}: {faults[partition]}; mend it or leave the domain out of the study")
     if step.recipe.level == "family":
         unused = [domain for domain in step.study.domains if domain not in step.domains_used]
@@ -254,21 +251,7 @@ def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:
         staged,
         output_name=staged.table.name,
         data_version=dg.DataVersion(stamp.content_hash),
-        metadata={
-            "dagster/row_count": stamp.n_rows,
-            **{name: _image(figure_png(figure, 110)) for name, figure in step.figures.items()},
-            **{name: _fact(value) for name, value in {**step.facts, **step.notes, **_call_facts(step)}.items()},
-            "preview": dg.MetadataValue.md(preview(staged.scan().head(_PREVIEW_ROWS).collect())),
-            "fingerprint": dg.MetadataValue.json(
-                {
-                    "code": stamp.code,
-                    "settings": stamp.settings,
-                    "prompts": stamp.prompts,
-                    "upstream": dict(stamp.upstream),
-                }
-            ),
-            **_column_lineage(step, staged.table.name),
-        },
+        metadata=table_metadata(step, staged),
     )
 
 
@@ -283,62 +266,5 @@ def _check_results(step: Step, staged: StagedTable) -> Iterator[dg.AssetCheckRes
             check_name=check.name,
             passed=outcome.is_passed,
             severity=severity,
-            metadata={fact: _fact(value) for fact, value in outcome.facts.items()},
+            metadata=shown_facts(outcome.facts),
         )
-
-
-def preview(rows: pl.DataFrame) -> str:
-    """A few rows as a Markdown table; cells are shortened and escaped, for model-written text is hostile."""
-    if rows.is_empty():
-        return "no rows"
-
-    def cell(value: Any) -> str:
-        text = " ".join(str(value).split())
-        text = text if len(text) <= _PREVIEW_CHARACTERS else f"{text[: _PREVIEW_CHARACTERS - 1]}…"
-        return html.escape(text).translate({ord(c): f"&#{ord(c)};" for c in "|`*_[]!\\"})
-
-    lines = [rows.columns, ["---"] * rows.width, *([cell(value) for value in row] for row in rows.iter_rows())]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _column_schema(table: Table) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.dtype),
-                column.description,
-                dg.TableColumnConstraints(
-                    nullable=column.is_nullable,
-                    unique=(column.name,) == table.key and table.level == "study",
-                    other=[column.constraint] if column.constraint else [],
-                ),
-            )
-            for column in table.all_columns
-        ]
-    )
-
-
-def _column_lineage(step: Step, table: str) -> dict[str, Any]:
-    if table not in sql_models():
-        return {}
-    deps = {
-        column: [dg.TableColumnDep(asset_key(step.study.study, source), name) for source, name in sources]
-        for column, sources in sql_models()[table].column_lineage.items()
-    }
-    return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
-
-
-def _call_facts(step: Step) -> dict[str, int]:
-    names = ("n_asked", "n_replayed", "n_failed", "prompt_tokens", "completion_tokens")
-    return {
-        f"calls_{name}": sum(getattr(stats, name) for stats in step.call_stats) for name in names if step.call_stats
-    }
-
-
-def _fact(value: Any) -> Any:
-    return value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
-
-
-def _image(png: bytes) -> dg.MetadataValue[Any]:
-    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 
 from advcluster_dagster.assets.recipe import DECLARED, Recipe
-from advcluster_dagster.assets.step import Step, expected_stamp
+from advcluster_dagster.assets.step import Step
+from advcluster_dagster.assets.upstream import expected_stamp
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.prompts.files import load_prompt

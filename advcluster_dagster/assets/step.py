@@ -16,29 +16,27 @@ from matplotlib.figure import Figure
 from upath import UPath
 
 from advcluster_dagster.assets.recipe import Estimate, Recipe
-from advcluster_dagster.benchmarks.registry import can_load_questions, expected_questions, questions_at_hand
+from advcluster_dagster.assets.upstream import upstream_partitions
+from advcluster_dagster.benchmarks.registry import expected_questions, questions_at_hand
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.contracts.table import PartitionLevel
-from advcluster_dagster.imports.readers import has_imported_traces
 from advcluster_dagster.models.calls import CallStats, ModelCalls, OpenProvider
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 from advcluster_dagster.models.registry import open_chat_provider, open_embedding_provider
 from advcluster_dagster.models.revisions import provider_revision
 from advcluster_dagster.models.validated import InvalidReply, Validated, ask_validated
-from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.partitions import Partition
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import bind, held_open, sql_models, sql_tests
 from advcluster_dagster.storage.table_files import (
-    Stamp,
     concat_partitions,
     read_stamp,
     read_table,
     scan_file,
     table_path,
 )
-from advcluster_dagster.study import ROLES, Model, Study
+from advcluster_dagster.study import Model, Study
 
 T = TypeVar("T")
 R = TypeVar("R", ChatRequest, EmbeddingRequest)
@@ -258,10 +256,6 @@ class Step:
         assumption = f"{self.recipe.name}: assumed, its inputs are still to be made"
         return Estimate(n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, assumption)
 
-    def has_sources(self, partition: Partition) -> bool:
-        """Whether traces of a family and domain can be had: every model that imports has imports there."""
-        return has_sources(self.home, self.study, partition)
-
     @cached_property
     def domains_used(self) -> list[str]:
         """Domains whose traces were analysed for this family, in the order of the study."""
@@ -272,61 +266,10 @@ class Step:
         ]
 
 
-def upstream_partitions(study: Study, partition: Partition, upstream_level: PartitionLevel) -> list[Partition]:
-    """Partitions of a table that a partition of another table is made from.
-
-    A coarser table is met at its own level; of a finer one, all partitions that agree in what both have.
-    """
-    return [candidate for candidate in all_partitions(study, upstream_level) if partition.overlaps(candidate)]
-
-
-def has_sources(home: Home, study: Study, partition: Partition) -> bool:
-    """Whether questions and traces of a partition can be had: what the study imports there has been imported.
-
-    A family, or a whole study, has sources when some domain of it has.
-    """
-    if partition.domain is None:
-        families = [partition.family] if partition.family else list(study.families)
-        return any(has_sources(home, study, Partition(f, d)) for f in families for d in study.domains)
-    if not can_load_questions(home, study, partition.domain):
-        return False
-    if partition.family is None:
-        return True
-    models = study.families[partition.family]
-    is_importing = any(models.model_of(role).provider == "imported" for role in ROLES)
-    return not is_importing or has_imported_traces(home.imports, study, partition.family, partition.domain)
-
-
 def _revision_of(model: Model) -> Mapping[str, str]:
     """Embedded models change with the project, so their revision is part of what is asked."""
     revision = provider_revision(model.provider)
     return {"revision": revision} if revision else {}
-
-
-def expected_stamp(step: Step, read: Callable[[str, Partition], Stamp | None] | None = None) -> Stamp:
-    """What the files of a step would be stamped with if it ran now; ``read`` gives the stamp of an upstream file."""
-
-    def read_hash(table: str, partition: Partition) -> str | None:
-        path = table_path(step.home.lake, step.study.study, table, partition)
-        stamp = read(table, partition) if read else read_stamp(path)
-        return stamp.content_hash if stamp else None
-
-    return Stamp(
-        code=step.recipe.code_fingerprint,
-        settings=step.recipe.settings_fingerprint(step.home, step.study, step.partition),
-        prompts=step.recipe.prompts_fingerprint,
-        upstream=upstream_hashes(step, read_hash),
-    )
-
-
-def upstream_hashes(step: Step, read_hash: Callable[[str, Partition], str | None]) -> dict[str, str]:
-    """Content hashes of everything the step reads, by TABLE@PARTITION; what is missing is left out."""
-    found = {}
-    for table in step.recipe.upstream:
-        for partition in upstream_partitions(step.study, step.partition, TABLES[table].level):
-            if (content_hash := read_hash(table, partition)) is not None:
-                found[f"{table}@{partition.label}"] = content_hash
-    return found
 
 
 def as_json(value: Any) -> str:

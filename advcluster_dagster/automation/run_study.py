@@ -14,7 +14,7 @@ from advcluster_dagster.assets.claims import PROCESS_TAG, process_tag
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.assets.step import has_sources
+from advcluster_dagster.assets.upstream import has_sources
 from advcluster_dagster.automation.status import StepStatus, study_status
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.definitions import build_defs

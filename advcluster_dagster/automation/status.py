@@ -12,7 +12,7 @@ from advcluster_dagster.assets.health import TableHealth, table_health
 from advcluster_dagster.assets.recipe import Recipe
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES, recipe_of
-from advcluster_dagster.assets.step import expected_stamp, upstream_partitions
+from advcluster_dagster.assets.upstream import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition, all_partitions
 from advcluster_dagster.storage.report_io import read_report_stamp
@@ -81,7 +81,7 @@ def _status(
     reader: _Reader, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus], retry_failed: bool
 ) -> StepStatus:
     step = reader.platform.open_step(reader.study.study, recipe, partition, study=reader.study)
-    if not step.has_sources(partition):
+    if not has_sources(step.home, step.study, partition):
         return StepStatus(recipe.name, partition, "no sources")
     stamps = [reader.stamp(table, partition) for table in recipe.tables]
     faults = [fault for table in recipe.tables if (fault := reader.health(table).faults.get(partition))]

@@ -1,6 +1,6 @@
 import polars as pl
 
-from advcluster_dagster.assets.build import preview
+from advcluster_dagster.assets.ui_metadata import preview
 
 
 def _cells(*values):

@@ -1,0 +1,105 @@
+"""What the UI shows beside a table: its columns, where they come from, a few rows, figures, counts of model calls.
+
+Here: turning a step's notes into Dagster's metadata. Not here: what is worth noting (the stage's own file), the run of
+a step (build).
+"""
+
+import base64
+import html
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from advcluster_dagster.assets.health import asset_key
+from advcluster_dagster.assets.step import Step
+from advcluster_dagster.contracts.table import Table
+from advcluster_dagster.report.style import figure_png
+from advcluster_dagster.storage.sql_models import sql_models
+from advcluster_dagster.storage.table_files import StagedTable
+
+_PREVIEW_ROWS, _PREVIEW_CHARACTERS = 5, 90
+
+
+def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
+    """Everything that is shown beside one materialisation."""
+    stamp = staged.stamp
+    return {
+        "dagster/row_count": stamp.n_rows,
+        **{name: _image(figure_png(figure, 110)) for name, figure in step.figures.items()},
+        **shown_facts({**step.facts, **step.notes, **_call_facts(step)}),
+        "preview": dg.MetadataValue.md(preview(staged.scan().head(_PREVIEW_ROWS).collect())),
+        "fingerprint": dg.MetadataValue.json(
+            {
+                "code": stamp.code,
+                "settings": stamp.settings,
+                "prompts": stamp.prompts,
+                "upstream": dict(stamp.upstream),
+            }
+        ),
+        **_column_lineage(step, staged.table.name),
+    }
+
+
+def shown_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and texts as they are, everything else as JSON."""
+    return {name: _fact(value) for name, value in facts.items()}
+
+
+def preview(rows: pl.DataFrame) -> str:
+    """A few rows as a Markdown table; cells are shortened and escaped, for model-written text is hostile."""
+    if rows.is_empty():
+        return "no rows"
+
+    def cell(value: Any) -> str:
+        text = " ".join(str(value).split())
+        text = text if len(text) <= _PREVIEW_CHARACTERS else f"{text[: _PREVIEW_CHARACTERS - 1]}…"
+        return html.escape(text).translate({ord(c): f"&#{ord(c)};" for c in "|`*_[]!\\"})
+
+    lines = [rows.columns, ["---"] * rows.width, *([cell(value) for value in row] for row in rows.iter_rows())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The contract's columns with their bounds."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.dtype),
+                column.description,
+                dg.TableColumnConstraints(
+                    nullable=column.is_nullable,
+                    unique=(column.name,) == table.key and table.level == "study",
+                    other=[column.constraint] if column.constraint else [],
+                ),
+            )
+            for column in table.all_columns
+        ]
+    )
+
+
+def _column_lineage(step: Step, table: str) -> dict[str, Any]:
+    if table not in sql_models():
+        return {}
+    deps = {
+        column: [dg.TableColumnDep(asset_key(step.study.study, source), name) for source, name in sources]
+        for column, sources in sql_models()[table].column_lineage.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
+
+
+def _call_facts(step: Step) -> dict[str, int]:
+    names = ("n_asked", "n_replayed", "n_failed", "prompt_tokens", "completion_tokens")
+    return {
+        f"calls_{name}": sum(getattr(stats, name) for stats in step.call_stats) for name in names if step.call_stats
+    }
+
+
+def _fact(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
+
+
+def _image(png: bytes) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -1,0 +1,78 @@
+"""Commands that bring questions and traces: init, import questions, import traces."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from advcluster_dagster.commands.common import BenchmarkOption, CommandError, DomainOption, StudyOption, screen
+from advcluster_dagster.commands.progress import byte_progress
+from advcluster_dagster.storage.home import Home
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new study: a-z, 0-9, '_', '.', '-'.")],
+) -> None:
+    """Write a study file to fill in, for traces that exist already."""
+    from advcluster_dagster.study_template import write_study_template
+
+    path = write_study_template(Home.from_environment(), name)
+    screen.print(f"Wrote {escape(str(path))}.", soft_wrap=True)
+    screen.print("Name your models, domains and benchmarks in it, then import questions and traces:")
+    screen.print(f"  advcluster import questions FILE --study {name} --domain DOMAIN --benchmark BENCHMARK")
+    screen.print(
+        f"  advcluster import traces FILE --study {name} --family FAMILY --domain DOMAIN --benchmark BENCHMARK"
+    )
+    screen.print(f"  advcluster run {name}")
+
+
+def import_questions_command(
+    file: Annotated[Path, typer.Argument(help="JSON Lines: question_id, question, answer, answer_type, ...")],
+    study: StudyOption,
+    domain: DomainOption,
+    benchmark: BenchmarkOption,
+) -> None:
+    """Import the questions of one benchmark, replacing those imported before."""
+    from advcluster_dagster.imports.questions import import_questions
+
+    home = Home.from_environment()
+    with byte_progress(f"questions of {benchmark}") as on_progress:
+        summary = import_questions(file, home.load_study(study), domain, benchmark, home.imports, on_progress)
+    screen.print(f"Imported {summary.n_rows} questions of {benchmark} from {escape(summary.file_name)}.")
+
+
+def import_traces_command(
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSON Lines: question_id, model, trial, response, ...; or a folder of 10_runs.json files."),
+    ],
+    study: StudyOption,
+    family: Annotated[str, typer.Option("--family", "-f", help="Model family of the study.", show_default=False)],
+    domain: Annotated[str | None, typer.Option("--domain", "-d", help="Domain; a folder names its own.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Benchmark; a folder names its own.")
+    ] = None,
+    answer_type: Annotated[
+        str | None, typer.Option(help="For a folder, whose files do not say: the answers' type, such as numeric.")
+    ] = None,
+) -> None:
+    """Import traces of one benchmark, or a folder {domain}/{benchmark}/{model}/10_runs.json with its questions."""
+    from advcluster_dagster.imports.official_results import import_official_results
+    from advcluster_dagster.imports.traces import import_traces
+
+    home = Home.from_environment()
+    declared = home.load_study(study)
+    with byte_progress(f"traces of {family}") as on_progress:
+        if file.is_dir() and answer_type is None:
+            raise CommandError("a folder of result files needs --answer-type, since its files do not say")
+        if file.is_dir():
+            summaries = import_official_results(
+                file, declared, family, home.imports, str(answer_type), benchmark, on_progress
+            )
+        elif domain is None or benchmark is None:
+            raise CommandError("a file of traces needs --domain and --benchmark")
+        else:
+            summaries = [import_traces(file, declared, family, domain, benchmark, home.imports, on_progress)]
+    for summary in summaries:
+        screen.print(f"Imported {summary.n_rows} rows from {escape(summary.file_name)}.")

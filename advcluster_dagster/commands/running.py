@@ -1,0 +1,123 @@
+"""Commands that run a study or say what a run would do: demo, run, status, report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from advcluster_dagster.commands.common import CommandError, StudyArgument, open_study, screen
+from advcluster_dagster.commands.progress import run_progress
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study import Study
+
+if TYPE_CHECKING:
+    from advcluster_dagster.automation.run_study import RunOutcome, Selection
+
+
+def demo() -> None:
+    """Run the demonstration study: two simulated families, four domains, no key, no download."""
+    home = Home.from_environment()
+    _run_and_tell(home, home.register_study("demo"))
+
+
+def run(
+    study: StudyArgument,
+    family: Annotated[
+        list[str] | None, typer.Option("--family", "-f", help="Only this family; may be repeated.")
+    ] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", "-d", help="Only this domain; may be repeated.")
+    ] = None,
+    select: Annotated[str, typer.Option(help="Only these assets, separated by commas.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run and what it would ask; run nothing.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again for model calls that failed.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Fail at the first call that the ledger cannot answer.")
+    ] = False,
+) -> None:
+    """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
+    from advcluster_dagster.automation.run_study import Selection
+
+    home = Home.from_environment()
+    selection = Selection(tuple(family or ()), tuple(domain or ()), tuple(filter(None, select.split(","))))
+    declared = home.register_study(study)
+    if dry_run:
+        _show_plan(home, declared, selection, retry_failed)
+    else:
+        _run_and_tell(home, declared, selection, retry_failed, offline)
+
+
+def status(
+    study: StudyArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record per step and partition.")] = False,
+) -> None:
+    """Show per step and partition what is fresh, stale, missing, failed or blocked, and why."""
+    from advcluster_dagster.automation.instance import open_instance
+    from advcluster_dagster.automation.status import study_status
+    from advcluster_dagster.tables_for_people import status_json, status_table
+
+    platform, declared = open_study(Home.from_environment(), study)
+    with open_instance(platform.home) as instance:
+        found = list(study_status(platform, declared, instance).values())
+    if as_json:
+        print(status_json(found))
+    else:
+        Console().print(status_table(declared, found))
+
+
+def report(study: StudyArgument) -> None:
+    """Write the report of a study anew from its tables, and say where it is."""
+    from advcluster_dagster.automation.run_study import Selection
+
+    home = Home.from_environment()
+    _run_and_tell(home, home.register_study(study), Selection(assets=("study_report",)))
+
+
+def _run_and_tell(
+    home: Home, study: Study, selection: "Selection | None" = None, retry_failed: bool = False, offline: bool = False
+) -> None:
+    """Run a study with progress bars and say what came of it."""
+    from advcluster_dagster.assets.resources import Platform
+    from advcluster_dagster.automation.instance import open_instance
+    from advcluster_dagster.automation.run_study import Selection, run_study
+    from advcluster_dagster.storage.report_io import PAGE
+
+    with run_progress() as bars, open_instance(home) as instance:
+        platform = Platform(home, offline, retry_failed, bars.on_calls)
+        outcome = run_study(platform, study, instance, selection or Selection(), bars.on_run)
+    page = home.reports / study.study / PAGE
+    _tell(outcome, bars.n_asked, page)
+
+
+def _tell(outcome: "RunOutcome", n_asked: int, page: Path) -> None:
+    for partition, fault in outcome.failures.items():
+        screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
+    for partition, reason in outcome.waiting.items():
+        screen.print(f"{escape(f'{partition.label}: {reason}')}", soft_wrap=True)
+    done = (
+        f"{outcome.n_steps} steps in {outcome.n_runs} runs, {n_asked} model calls"
+        if outcome.n_runs
+        else "Nothing to do: all is fresh, 0 model calls"
+    )
+    screen.print(f"{done}.")
+    if page.exists():
+        screen.print(f"Report: {page.as_uri()}", soft_wrap=True)
+        screen.print("UI:     make ui (or: advcluster ui), then http://127.0.0.1:3000")
+    if outcome.failures:
+        raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
+
+
+def _show_plan(home: Home, study: Study, selection: "Selection", retry_failed: bool) -> None:
+    from advcluster_dagster.assets.resources import Platform
+    from advcluster_dagster.automation.dry_run import plan_run
+    from advcluster_dagster.automation.instance import open_instance
+    from advcluster_dagster.tables_for_people import plan_table
+
+    with open_instance(home) as instance:
+        Console().print(plan_table(plan_run(Platform(home, retry_failed=retry_failed), study, instance, selection)))

@@ -17,8 +17,10 @@ from advcluster_dagster.assets.stages import recipe_of
 from advcluster_dagster.benchmarks.page import benchmarks_page
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import Column, PartitionLevel, Table
+from advcluster_dagster.settings.base import NAME_PATTERN, Name, Settings
+from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS, Model
 from advcluster_dagster.storage.sql_models import schema_yml, sql_models
-from advcluster_dagster.study import BUILT_IN_PROVIDERS, NAME_PATTERN, Model, Name, Settings, Study
+from advcluster_dagster.study import Study
 
 _ROOT = Path(__file__).resolve().parents[1]
 _GENERATED = "<!-- Written by `make docs`; do not edit. -->"

@@ -6,8 +6,9 @@ Here: its text. Not here: what settings mean (study).
 import re
 from pathlib import Path
 
+from advcluster_dagster.settings.base import NAME_PATTERN
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import NAME_PATTERN, StudyError
+from advcluster_dagster.study import StudyError
 
 _TEMPLATE = """\
 # A study of traces that exist already. docs/study_file.md lists every setting with its default.

@@ -34,7 +34,7 @@ from advcluster_dagster.models.validated import InvalidReply, ask_validated
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
-from advcluster_dagster.study import Provider
+from advcluster_dagster.settings.models import Provider
 
 SMALL_PROVIDER = Path(__file__).resolve().parent.parent / "tests" / "providers" / "small_provider.py"
 

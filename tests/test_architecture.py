@@ -57,14 +57,14 @@ def test_science_is_pure():
 
 
 @pytest.mark.parametrize(
-    "layer", ["study", "contracts", "science", "partitions", "storage", "models", "simulation", "imports"]
+    "layer", ["study", "settings", "contracts", "science", "partitions", "storage", "models", "simulation", "imports"]
 )
 def test_lower_floors_do_not_know_the_upper_ones(layer):
     upper = ["assets", "automation", "cli", "commands", "definitions", "code_location", "report"]
     assert forbidden(layer, [f"advcluster_dagster.{name}" for name in upper]) == []
 
 
-@pytest.mark.parametrize("layer", ["study", "contracts", "prompts"])
+@pytest.mark.parametrize("layer", ["study", "settings", "contracts", "prompts"])
 def test_declarations_stand_on_science_alone(layer):
     ours = [f"advcluster_dagster.{name}" for name in ("storage", "models", "partitions", "imports", "simulation")]
     assert forbidden(layer, ours) == []

@@ -7,16 +7,11 @@ import yaml
 from pydantic import BaseModel
 
 from advcluster_dagster import study as study_module
+from advcluster_dagster.settings.base import NAME_PATTERN, Settings
+from advcluster_dagster.settings.benchmarks import Benchmark
+from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS
 from advcluster_dagster.storage.home import shipped
-from advcluster_dagster.study import (
-    BUILT_IN_PROVIDERS,
-    NAME_PATTERN,
-    Benchmark,
-    Settings,
-    Study,
-    StudyError,
-    load_study,
-)
+from advcluster_dagster.study import Study, StudyError, load_study
 
 SMALLEST = """\
 study: gsm8k

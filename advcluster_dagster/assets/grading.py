@@ -12,7 +12,7 @@ from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.sandbox.deciding import Deciders
 from advcluster_dagster.sandbox.pool import SandboxError
 from advcluster_dagster.science.grading.grade import grade_in_batches
-from advcluster_dagster.study import ROLES
+from advcluster_dagster.settings.base import ROLES
 
 _GROUP = "grading"
 

@@ -15,8 +15,9 @@ from advcluster_dagster.imports.readers import import_provenance, scan_imported_
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.science.prompting import Message
+from advcluster_dagster.settings.base import Role
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Role, Study
+from advcluster_dagster.study import Study
 
 _GROUP = "inference"
 

@@ -27,6 +27,7 @@ from advcluster_dagster.models.revisions import provider_revision
 from advcluster_dagster.models.validated import InvalidReply, Validated, ask_validated
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.science.prompting import Message
+from advcluster_dagster.settings.models import Model
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import bind, held_open, sql_models, sql_tests
 from advcluster_dagster.storage.table_files import (
@@ -36,7 +37,7 @@ from advcluster_dagster.storage.table_files import (
     scan_file,
     table_path,
 )
-from advcluster_dagster.study import Model, Study
+from advcluster_dagster.study import Study
 
 T = TypeVar("T")
 R = TypeVar("R", ChatRequest, EmbeddingRequest)

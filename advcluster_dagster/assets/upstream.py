@@ -12,9 +12,10 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.imports.readers import has_imported_traces
 from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.settings.base import ROLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, table_path
-from advcluster_dagster.study import ROLES, Study
+from advcluster_dagster.study import Study
 
 if TYPE_CHECKING:
     from advcluster_dagster.assets.step import Step

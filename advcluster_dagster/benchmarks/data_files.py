@@ -19,8 +19,8 @@ import polars as pl
 
 from advcluster_dagster.benchmarks.definition import BenchmarkDefinition, BenchmarkError
 from advcluster_dagster.imports.fields import SpelledFloat
+from advcluster_dagster.settings.benchmarks import Benchmark
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Benchmark
 
 _SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 

@@ -16,8 +16,8 @@ from advcluster_dagster.benchmarks.definition import BadRowError, BenchmarkDefin
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.imports import fields
 from advcluster_dagster.imports.errors import ImportFileError, shown
+from advcluster_dagster.settings.benchmarks import Benchmark
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Benchmark
 
 #: Bad rows named in one warning; more are counted.
 N_NAMED = 20

@@ -24,7 +24,8 @@ from advcluster_dagster.imports.questions import answer_text, check_question_ids
 from advcluster_dagster.imports.staging import Staging, questions_file, staging
 from advcluster_dagster.imports.targets import check_benchmark, player_named, players
 from advcluster_dagster.imports.traces import TraceFiles
-from advcluster_dagster.study import Role, Study
+from advcluster_dagster.settings.base import Role
+from advcluster_dagster.study import Study
 
 _FIELDS = {
     declared.name: declared

@@ -13,7 +13,8 @@ from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS, LARGER_T
 from advcluster_dagster.imports.errors import ImportFileError
 from advcluster_dagster.imports.provenance import read_provenance
 from advcluster_dagster.imports.staging import questions_file, traces_file
-from advcluster_dagster.study import ROLES, Role, Study
+from advcluster_dagster.settings.base import ROLES, Role
+from advcluster_dagster.study import Study
 
 _QUESTION_SCHEMA = pl.Schema({column.name: column.dtype for column in BENCHMARK_QUESTIONS.columns})
 _TRACE_SCHEMA = pl.Schema({column.name: column.dtype for column in LARGER_TRACES.columns})

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from advcluster_dagster.imports.errors import ImportFileError, shown
-from advcluster_dagster.study import ROLES, Model, Role, Study
+from advcluster_dagster.settings.base import ROLES, Role
+from advcluster_dagster.settings.models import Model
+from advcluster_dagster.study import Study
 
 
 class Player(NamedTuple):

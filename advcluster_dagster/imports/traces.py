@@ -17,7 +17,8 @@ from advcluster_dagster.imports.provenance import ImportSummary
 from advcluster_dagster.imports.questions import imported_question_ids
 from advcluster_dagster.imports.staging import StagedFile, Staging, questions_file, staging, traces_file
 from advcluster_dagster.imports.targets import check_benchmark, player_named, players
-from advcluster_dagster.study import ROLES, Role, Study
+from advcluster_dagster.settings.base import ROLES, Role
+from advcluster_dagster.study import Study
 
 TRACE_COLUMNS = LARGER_TRACES.columns
 _COLUMN_NAMES = tuple(column.name for column in TRACE_COLUMNS)

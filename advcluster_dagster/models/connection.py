@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from advcluster_dagster.models.limits import Gate
 from advcluster_dagster.models.protocol import CallFailure, FatalModelError
-from advcluster_dagster.study import Provider
+from advcluster_dagster.settings.models import Provider
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from google import genai
 from google.genai import errors, types
 
 from advcluster_dagster.models.connection import COMMON_FAULTS, Connection, Fault, StatusFault, retry_after
-from advcluster_dagster.study import Provider
+from advcluster_dagster.settings.models import Provider
 
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 

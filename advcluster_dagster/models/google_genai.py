@@ -14,7 +14,7 @@ from advcluster_dagster.models.google_connection import GoogleConnection
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm, without_schema
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
-from advcluster_dagster.study import Provider
+from advcluster_dagster.settings.models import Provider
 
 _STRUCTURED_OUTPUT_WORDS = (
     "responsejsonschema", "response_json_schema", "responseschema", "response_schema", "responsemimetype",

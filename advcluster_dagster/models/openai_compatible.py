@@ -17,7 +17,7 @@ from advcluster_dagster.models.openai_connection import OpenAIConnection
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm, without_schema
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
-from advcluster_dagster.study import Provider
+from advcluster_dagster.settings.models import Provider
 
 _STRUCTURED_OUTPUT_WORDS = ("response_format", "json_schema", "structured output")
 #: Older and newer name of the same setting; servers know one or both.

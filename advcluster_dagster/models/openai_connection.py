@@ -10,7 +10,7 @@ import httpx2
 import openai
 
 from advcluster_dagster.models.connection import COMMON_FAULTS, Connection, Fault, StatusFault, retry_after
-from advcluster_dagster.study import Provider
+from advcluster_dagster.settings.models import Provider
 
 #: Codes of a quota that no waiting brings back.
 QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}

@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
-from advcluster_dagster.study import Provider, Study
+from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study import Study
 
 #: Built-in providers that are vendors over the network; their names are also the kinds of declared ones.
 _VENDORS: tuple[Literal["openai"], Literal["google-genai"]] = ("openai", "google-genai")

@@ -29,7 +29,7 @@ from advcluster_dagster.report.sections import (
 )
 from advcluster_dagster.report.style import figure_svg
 from advcluster_dagster.report.views import ClusterView, FigureView, TableView
-from advcluster_dagster.study import Family
+from advcluster_dagster.settings.models import Family
 
 
 class _Numbers:

@@ -10,8 +10,8 @@ import pytest
 from advcluster_dagster.benchmarks.loading import Loaded, load_benchmark
 from advcluster_dagster.benchmarks.registry import REGISTERED
 from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS
+from advcluster_dagster.settings.benchmarks import Benchmark
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Benchmark
 from tests.benchmarks.small_sets import GPQA_AUTHORS, SMALL_SETS, write_rows
 
 

@@ -10,8 +10,8 @@ from advcluster_dagster.models.protocol import (
 )
 from advcluster_dagster.models.simulated import SimulatedFamily
 from advcluster_dagster.science.prompting import Message
+from advcluster_dagster.settings.models import Provider
 from advcluster_dagster.simulation.questions import simulated_questions
-from advcluster_dagster.study import Provider
 from tests.providers.small_provider import SmallProvider, analyst
 
 

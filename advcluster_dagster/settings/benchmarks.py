@@ -1,0 +1,40 @@
+"""How the questions of a benchmark are had."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from advcluster_dagster.settings.base import Settings
+
+
+class Benchmark(Settings):
+    """How the questions of a benchmark are had and how an answer is found in a response."""
+
+    source: Literal["imported", "simulated", "registered", "jsonl"] = Field(
+        "imported",
+        description="Imported from a file, made by the simulation, loaded by the registered benchmark of that name, or"
+        " read at every run from a file of questions (JSON Lines with the columns that imports have).",
+    )
+    file: str | None = Field(
+        None,
+        min_length=1,
+        description="Local file to read instead of fetching the registered data set, in that set's own columns (JSON,"
+        " JSON Lines, CSV, Parquet), or the file of a jsonl benchmark, by default benchmarks/NAME.jsonl; relative paths"
+        " start at the home folder.",
+    )
+    revision: str | None = Field(
+        None, min_length=1, description="Commit of a registered data set; None is the one the benchmark pins."
+    )
+    answer_marker: str | None = Field(
+        None,
+        min_length=1,
+        description="Text behind which the final answer stands; without it \\boxed{} or [ANSWER] is looked for.",
+    )
+
+    @model_validator(mode="after")
+    def _source_has_a_file(self) -> "Benchmark":
+        if self.file and self.source not in ("registered", "jsonl"):
+            raise ValueError(f"file is {self.file!r}; allowed: none with source: {self.source}")
+        if self.revision and (self.source != "registered" or self.file):
+            raise ValueError(f"revision is {self.revision!r}; allowed: with source: registered and no file")
+        return self

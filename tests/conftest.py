@@ -1,5 +1,6 @@
 """What tests of the whole platform share: finished studies, made once per session whatever the number of workers."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -34,6 +35,16 @@ def _no_home_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """No test reads or writes the project's own data."""
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "own-home"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "own-home" / "dagster"))
+
+
+@pytest.fixture
+def _no_collection() -> Iterator[None]:
+    """For tests that nest deeper than the stack: a finaliser that the collector ran down there would fail, and with it
+    whichever test ran.
+    """
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -166,6 +166,7 @@ def test_a_bad_record_is_named_and_nothing_changes(folder, study, root, content,
         (b"", "the file is empty"),
     ],
 )
+@pytest.mark.usefixtures("_no_collection")
 def test_a_bad_file_is_named(folder, study, root, content, text, message):
     found = folder("small", [GOOD])
     (found / "math/addition/small/10_runs.json").write_bytes(text)

@@ -166,6 +166,7 @@ BAD_LINES = {
 }
 
 
+@pytest.mark.usefixtures("_no_collection")
 @pytest.mark.parametrize("name", BAD_LINES)
 def test_a_bad_line_is_named_and_nothing_changes(write, study, root, content, name):
     line, message = BAD_LINES[name]

@@ -138,6 +138,7 @@ def test_what_a_server_does_not_say_is_none() -> None:
         (says("", content={"role": "model", "parts": []}, finishReason="SAFETY"), "content_filter", 1),
     ],
 )
+@pytest.mark.usefixtures("_no_collection")
 def test_what_fails_becomes_a_named_failure(answer: Answer, reason: str, n_requests: int) -> None:
     with SmallProvider(always(answer)) as server:
         [failure] = complete(server, [chat("x")])

@@ -152,6 +152,7 @@ def vector_line(vector: Any) -> Callable[[list[str]], list[str]]:
         (vector_line("AADAfw=="), "line 2: the vector is empty or holds NaN"),  # the bytes of a float32 NaN
     ],
 )
+@pytest.mark.usefixtures("_no_collection")
 def test_a_broken_file_names_its_line_and_changes_nothing(
     tmp_path: Path, exported: Path, edit: Callable[[list[str]], list[str]], words: str
 ) -> None:

@@ -194,6 +194,7 @@ def test_transient_faults_are_tried_again() -> None:
         (says("", refusal="I will not"), "refused", 1),
     ],
 )
+@pytest.mark.usefixtures("_no_collection")
 def test_what_fails_becomes_a_named_failure(answer: Answer, reason: str, n_requests: int) -> None:
     with SmallProvider(always(answer)) as server:
         [failure] = complete(server, [chat("x")])

@@ -31,6 +31,7 @@ def test_one_unit_in_three_spellings():
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"tolerance": "x"}', '{"tolerance": -1}', '{"code": 1}', "[" * 100_000])
+@pytest.mark.usefixtures("_no_collection")
 def test_a_context_that_cannot_be_read_is_an_error(text):
     with pytest.raises(UnreadableAnswerError, match="answer context"):
         read_context(text)

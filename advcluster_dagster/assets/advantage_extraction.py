@@ -50,7 +50,7 @@ def _style_kept(step: Step, corpus: pl.LazyFrame) -> Outcome:
     tables=("advantage_corpus", "first_errors", "extraction_failures"),
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "extractor": study.judges.extractor.model_dump(mode="json"),
+        "extractor": study.judges.extractor.asked_as,
         "extraction": study.extraction.model_dump(mode="json"),
     },
     prompts=("extraction",),

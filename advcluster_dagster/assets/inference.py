@@ -39,7 +39,7 @@ def benchmark_questions(step: Step) -> pl.DataFrame:
 def _inference_settings(role: Role) -> Any:
     def read(study: Study, partition: Partition) -> Any:
         model = study.families[partition.family or ""].model_of(role)
-        return {"trials": study.trials, "seed": study.seed, "model": model.model_dump(mode="json")}
+        return {"trials": study.trials, "seed": study.seed, "model": model.asked_as}
 
     return read
 

@@ -30,7 +30,7 @@ def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
     _GROUP,
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "embedder": study.judges.embedder.model_dump(mode="json"),
+        "embedder": study.judges.embedder.asked_as,
         "dimensions": study.judges.embedding_dimensions,
     },
     checks={

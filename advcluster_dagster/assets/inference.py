@@ -16,6 +16,7 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.settings.base import Role
+from advcluster_dagster.settings.models import Model
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -91,9 +92,8 @@ def _traces(step: Step, questions: pl.DataFrame, role: Role) -> pl.LazyFrame:
             "benchmark": benchmark,
             "trial": request.trial,
             "model": model.model,
-            "engine": model.provider,
             "recorded_correct": None,
-            **_answer_columns(request, outcome),
+            **_answer_columns(model, request, outcome),
         }
         for (question_id, benchmark), request, outcome in zip(keys, requests, outcomes, strict=True)
     ]
@@ -109,16 +109,19 @@ def _requests(step: Step, questions: pl.DataFrame, role: Role) -> list[ChatReque
     return step.chat(model, [(Message("user", prompt),) for prompt in prompts], [*trials] * questions.height)
 
 
-def _answer_columns(request: ChatRequest, outcome: ChatReply | CallFailure) -> dict[str, Any]:
+def _answer_columns(model: Model, request: ChatRequest, outcome: ChatReply | CallFailure) -> dict[str, Any]:
     if isinstance(outcome, CallFailure):
         failed = {"finish_reason": f"failed: {outcome.reason}", "sampling": as_json(dict(request.sampling))}
-        return {"response": None, "prompt_tokens": None, "completion_tokens": None, **failed}
+        return {"response": None, "prompt_tokens": None, "completion_tokens": None, "engine": model.provider, **failed}
+    served = None if outcome.served_model == model.model else outcome.served_model
+    details = ", ".join(filter(None, (served, outcome.system_fingerprint, outcome.upstream_provider)))
     thinking = f"<think>{outcome.reasoning}</think>\n" if outcome.reasoning else ""
     return {
         "response": thinking + outcome.text,
         "finish_reason": outcome.finish_reason,
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": outcome.completion_tokens,
+        "engine": f"{model.provider} ({details})" if details else model.provider,
         "sampling": as_json({**request.sampling, **outcome.sampling}),
     }
 

@@ -187,6 +187,7 @@ class Step:
         with self.model_calls(model) as calls:
             self._retire_failures(requests)
             outcomes = calls.chat(requests)
+        self.facts |= calls.facts
         self._count_failures(outcomes)
         return outcomes
 

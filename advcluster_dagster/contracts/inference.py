@@ -39,7 +39,12 @@ _TRACE_COLUMNS = (
     Column("finish_reason", pl.String(), "Why generation ended, `length` at the token limit.", is_nullable=True),
     Column("prompt_tokens", pl.Int64(), "Tokens of the prompt.", is_nullable=True, minimum=0),
     Column("completion_tokens", pl.Int64(), "Tokens of the response.", is_nullable=True, minimum=0),
-    Column("engine", pl.String(), "What produced the trace: a provider or an imported file.", is_nullable=True),
+    Column(
+        "engine",
+        pl.String(),
+        "What produced the trace: a provider and what it says of itself, or a file.",
+        is_nullable=True,
+    ),
     Column("sampling", pl.String(), "JSON: the sampling settings used.", is_nullable=True),
     Column("recorded_correct", pl.Boolean(), "Verdict that came with an imported trace.", is_nullable=True),
 )

@@ -66,6 +66,7 @@ class ModelCalls:
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.stats = CallStats()
+        self.facts: dict[str, Any] = {}
         self._ledger = ledger
         self._provider_name = provider_name
         self._open_provider = open_provider
@@ -81,8 +82,9 @@ class ModelCalls:
         self.close()
 
     def close(self) -> None:
-        """Close the provider where one was opened."""
+        """Close the provider where one was opened; what it has to tell of itself is kept in ``facts``."""
         if self._provider is not None:
+            self.facts = dict(getattr(self._provider, "facts", {}))
             self._provider.close()
             self._provider = None
 

@@ -116,7 +116,10 @@ class CallFailure:
 
 
 class ChatProvider(Protocol):
-    """Answers chat requests; one instance serves one step and is closed at its end."""
+    """Answers chat requests; one instance serves one step and is closed at its end.
+
+    One that has more to tell than its replies (an engine's name and speed) has a mapping ``facts``.
+    """
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index into ``requests``, outcome) as each call finishes, in any order, every index exactly once.

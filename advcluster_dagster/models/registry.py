@@ -126,6 +126,12 @@ def _open_google_embedder(name: str, settings: Provider, _study: Study) -> Embed
     return GoogleGenaiEmbedder(name, settings)
 
 
+def _open_vllm(_name: str, _settings: Provider, study: Study) -> ChatProvider:
+    from advcluster_dagster.models.vllm_engine import VllmChat
+
+    return VllmChat(study)
+
+
 def _open_openai_batches(name: str, settings: Provider, ledger: Ledger) -> ChatProvider:
     from advcluster_dagster.models.batch_chat import BatchChat
     from advcluster_dagster.models.openai_batches import OpenAIBatches
@@ -142,8 +148,6 @@ def _open_google_batches(name: str, settings: Provider, ledger: Ledger) -> ChatP
     return BatchChat(GoogleBatches(GoogleGenaiChat(name, settings)), ledger)
 
 
-_NOT_YET = "is not part of this version; name another provider in the study"
-
 #: Built-in providers by name, and declared ones by the `kind` in their declaration.
 _KINDS = {
     "embedded": _Kind(chat=_open_analyst, embedding=_open_embedder),
@@ -151,5 +155,5 @@ _KINDS = {
     "openai": _Kind(chat=_open_openai_chat, batch=_open_openai_batches, embedding=_open_openai_embedder),
     "google-genai": _Kind(chat=_open_google_chat, batch=_open_google_batches, embedding=_open_google_embedder),
     "imported": _Kind(why_none="makes no calls: its traces are imported; run `advcluster import` first"),
-    "vllm": _Kind(why_none=_NOT_YET),
+    "vllm": _Kind(chat=_open_vllm, why_none="makes no embeddings here; serve the embedder and name it as openai"),
 }

@@ -24,8 +24,8 @@ class Engine(Settings):
         0.9, gt=0, le=1, description="Share of each GPU's memory that the engine may take, in (0, 1]."
     )
     enforce_eager: bool = Field(False, description="Do without compiled graphs: starts sooner, runs slower.")
-    questions_per_chunk: StrictInt = Field(
-        64, ge=1, description="Questions whose trials are all kept at once; a killed step loses one such chunk."
+    max_questions_in_flight: StrictInt = Field(
+        256, ge=1, description="Questions, each with all its trials, that the engine holds at once; a kill loses these."
     )
 
 

@@ -46,12 +46,6 @@ def test_openai_itself_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
             open_provider("openai", STUDY)
 
 
-@pytest.mark.parametrize("name", ["vllm"])
-def test_providers_to_come_say_so(name: str) -> None:
-    with pytest.raises(FatalModelError, match=rf"provider {name} .* is not part of this version"):
-        open_chat_provider(name, STUDY)
-
-
 def test_imported_traces_make_no_calls() -> None:
     with pytest.raises(FatalModelError, match=r"provider imported .* makes no calls"):
         open_chat_provider("imported", STUDY)

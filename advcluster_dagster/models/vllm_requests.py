@@ -1,0 +1,92 @@
+"""What a vLLM engine is asked, and what its answers say: everything about vLLM that needs no vLLM.
+
+Here: trials grouped into prompts with n samples, seeds, sampling settings, reasoning apart from the answer. Not here:
+the engine itself (``vllm_engine``).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from advcluster_dagster.models.protocol import ChatRequest, FatalModelError, sha256_of_json
+from advcluster_dagster.science.prompting import Message
+
+#: Settings that vLLM's SamplingParams takes from a study.
+SAMPLING_NAMES = frozenset(
+    (
+        *("temperature", "top_p", "top_k", "min_p", "max_tokens", "min_tokens", "stop", "seed"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+    )
+)
+#: Settings that a model's chat template reads.
+TEMPLATE_NAMES = frozenset(("enable_thinking", "reasoning_effort"))
+_SEEDS = 2**31
+_HARMONY = re.compile(
+    r"<\|channel\|>(\w+)[^<]*<\|message\|>(.*?)(?=<\|end\|>|<\|return\|>|<\|start\|>|<\|channel\|>|\Z)", re.S
+)
+
+
+@dataclass(frozen=True)
+class PromptSamples:
+    """One prompt and the trials wanted of it, as one request to the engine.
+
+    ``indices`` are those of the chat requests, one a sample, in the order of the samples. Sample i is drawn with seed
+    ``seed + i``, so that a trial has the same seed whether it is sampled with the others or alone.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Mapping[str, Any]
+    indices: tuple[int, ...]
+    seed: int
+
+
+def group_samples(requests: Sequence[ChatRequest], study_seed: int) -> Iterator[PromptSamples]:
+    """Requests that differ in nothing but consecutive trial numbers, together, in the order of their first.
+
+    A greedy request (temperature 0) stays alone: the engine draws one sample of it at a time.
+    """
+    by_prompt: dict[str, list[int]] = {}
+    for index, request in enumerate(requests):
+        by_prompt.setdefault(sha256_of_json({**request.identity, "trial": None}), []).append(index)
+    for key, indices in by_prompt.items():
+        first = requests[indices[0]]
+        ordered = sorted(indices, key=lambda index: requests[index].trial)
+        # Within a run of consecutive trials, trial and place differ by the same number.
+        places = {index: requests[index].trial - place for place, index in enumerate(ordered)}
+        start = int(sha256_of_json([study_seed, first.sampling.get("seed"), key])[:12], 16) % _SEEDS
+        for _, run in groupby(ordered, key=places.__getitem__):
+            together = list(run)
+            for members in [together] if first.sampling.get("temperature") != 0 else [[index] for index in together]:
+                seed = start + requests[members[0]].trial
+                yield PromptSamples(first.messages, first.sampling, tuple(members), seed)
+
+
+def split_sampling(sampling: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A study's sampling settings as those of the engine and those of the chat template.
+
+    Raises:
+        FatalModelError: neither takes a setting of that name.
+    """
+    settings = {name: value for name, value in sampling.items() if name not in ("revision", "chat_template_kwargs")}
+    unknown = sorted(set(settings) - SAMPLING_NAMES - TEMPLATE_NAMES)
+    if unknown:
+        allowed = ", ".join(sorted({*SAMPLING_NAMES, *TEMPLATE_NAMES, "chat_template_kwargs"}))
+        raise FatalModelError(f"provider vllm takes no sampling setting {unknown[0]!r}; allowed: {allowed}")
+    template = {name: value for name, value in settings.items() if name in TEMPLATE_NAMES}
+    template |= sampling.get("chat_template_kwargs") or {}
+    return {name: value for name, value in settings.items() if name in SAMPLING_NAMES}, template
+
+
+def split_channels(text: str) -> tuple[str, str | None]:
+    """(answer, reasoning) of a text in channels, as GPT-OSS writes; any other text is all answer.
+
+    A text that was cut off before its final channel has an empty answer.
+    """
+    if "<|message|>" not in text:
+        return text, None
+    channels = _HARMONY.findall(text if text.startswith("<|channel|>") else f"<|channel|>{text}")
+    answer = "".join(said for channel, said in channels if channel == "final")
+    reasoning = "\n".join(said for channel, said in channels if channel != "final")
+    return answer, reasoning or None

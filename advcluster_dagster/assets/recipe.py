@@ -9,7 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +104,11 @@ class Recipe:
         """Checks declared in Python, in order; the contract's and the SQL tests come on top."""
         return self.checks.get(table, ())
 
-    @property
+    @cached_property
     def code_fingerprint(self) -> str:
-        """Hash of the function, the modules in ``code``, the SQL model and the contracts; 16 hex digits."""
+        """Hash of the function, the modules in ``code``, the SQL model and the contracts; 16 hex digits. Taken once,
+        since a process runs the code that it began with.
+        """
         parts = [inspect.getsource(self.function), *(_source_of(name) for name in self.code)]
         parts += [sql_models()[table].source for table in self.tables if table in sql_models()]
         parts += [repr(TABLES[table]) for table in self.tables if table in TABLES]

@@ -11,7 +11,7 @@ from advcluster_dagster.benchmarks.registry import can_load_questions
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.imports.readers import has_imported_traces
-from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.partitions import Partition
 from advcluster_dagster.settings.base import ROLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, table_path
@@ -26,7 +26,13 @@ def upstream_partitions(study: Study, partition: Partition, upstream_level: Part
 
     A coarser table is met at its own level; of a finer one, all partitions that agree in what both have.
     """
-    return [candidate for candidate in all_partitions(study, upstream_level) if partition.overlaps(candidate)]
+    has_family, has_domain = (
+        upstream_level in ("family", "family_domain"),
+        upstream_level in ("domain", "family_domain"),
+    )
+    families = [None] if not has_family else [partition.family] if partition.family else list(study.families)
+    domains = [None] if not has_domain else [partition.domain] if partition.domain else list(study.domains)
+    return [Partition(family, domain) for family in families for domain in domains]
 
 
 def has_sources(home: Home, study: Study, partition: Partition) -> bool:
@@ -50,8 +56,11 @@ def expected_stamp(step: "Step", read: Callable[[str, Partition], Stamp | None] 
     """What the files of a step would be stamped with if it ran now; ``read`` gives the stamp of an upstream file."""
 
     def read_hash(table: str, partition: Partition) -> str | None:
-        path = table_path(step.home.lake, step.study.study, table, partition)
-        stamp = read(table, partition) if read else read_stamp(path)
+        stamp = (
+            read(table, partition)
+            if read
+            else read_stamp(table_path(step.home.lake, step.study.study, table, partition))
+        )
         return stamp.content_hash if stamp else None
 
     return Stamp(

@@ -46,6 +46,7 @@ class _Reader:
         self.platform, self.study, self._instance = platform, study, instance
         self._stamps: dict[tuple[str, Partition], Stamp | None] = {}
         self._health: dict[str, TableHealth] = {}
+        self._has_sources: dict[Partition, bool] = {}
 
     def stamp(self, table: str, partition: Partition) -> Stamp | None:
         if (table, partition) not in self._stamps:
@@ -56,6 +57,11 @@ class _Reader:
                 else read_report_stamp(home.reports, self.study.study)
             )
         return self._stamps[table, partition]
+
+    def has_sources(self, partition: Partition) -> bool:
+        if partition not in self._has_sources:
+            self._has_sources[partition] = has_sources(self.platform.home, self.study, partition)
+        return self._has_sources[partition]
 
     def health(self, table: str) -> TableHealth:
         if table not in self._health:
@@ -81,7 +87,7 @@ def _status(
     reader: _Reader, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus], retry_failed: bool
 ) -> StepStatus:
     step = reader.platform.open_step(reader.study.study, recipe, partition, study=reader.study)
-    if not has_sources(step.home, step.study, partition):
+    if not reader.has_sources(partition):
         return StepStatus(recipe.name, partition, "no sources")
     stamps = [reader.stamp(table, partition) for table in recipe.tables]
     faults = [fault for table in recipe.tables if (fault := reader.health(table).faults.get(partition))]

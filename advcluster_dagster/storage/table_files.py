@@ -22,7 +22,7 @@ from advcluster_dagster.storage.content_hash import ContentHash
 from advcluster_dagster.study import Study
 
 _STAGED_BY = re.compile(r"\.(\d+)-[0-9a-f]{8}\.staged$")
-_STAMP_KEY = b"advcluster_stamp"
+_STAMP_KEY = "advcluster_stamp"
 _ROWS_PER_GROUP = 65_536
 _BYTES_PER_BATCH = 32 * 2**20
 
@@ -76,8 +76,7 @@ class StagedTable:
 def table_path(lake: UPath, study: str, asset: str, partition: Partition) -> UPath:
     """The file of a table partition: STUDY/ASSET/[FAMILY/]DOMAIN.parquet, or STUDY/ASSET/all.parquet."""
     parts = [value for value in (partition.family, partition.domain) if value is not None] or ["all"]
-    folder = lake / study / asset
-    return folder.joinpath(*parts[:-1], f"{parts[-1]}.parquet")
+    return lake.joinpath(study, asset, *parts[:-1], f"{parts[-1]}.parquet")
 
 
 def stage_table(
@@ -104,7 +103,7 @@ def read_stamp(path: UPath) -> Stamp | None:
     """The stamp of a file; None when there is no file or it carries none."""
     try:
         with path.open("rb") as file:
-            footer = pq.read_metadata(file).metadata or {}
+            footer = pl.read_parquet_metadata(file)
     except FileNotFoundError:
         return None
     return Stamp(**json.loads(footer[_STAMP_KEY])) if _STAMP_KEY in footer else None
@@ -161,7 +160,7 @@ def _write(rows: pl.LazyFrame, path: UPath, stamp: Stamp) -> Stamp:
         assert writer is not None
         assert content is not None
         complete = replace(stamp, content_hash=content.hexdigest(), n_rows=n_rows)
-        writer.add_key_value_metadata({_STAMP_KEY.decode(): json.dumps(asdict(complete), sort_keys=True)})
+        writer.add_key_value_metadata({_STAMP_KEY: json.dumps(asdict(complete), sort_keys=True)})
         writer.close()
     return complete
 

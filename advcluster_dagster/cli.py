@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.commands import importing, ledger, looking, running
+from advcluster_dagster.commands import importing, ledger, looking, operating, running
 from advcluster_dagster.commands.common import screen
 
 app = typer.Typer(
@@ -42,6 +42,9 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     looking.query,
     running.report,
     looking.ui,
+    operating.backup,
+    operating.restore,
+    operating.housekeeping,
 )
 for _command in _COMMANDS:
     app.command()(_command)

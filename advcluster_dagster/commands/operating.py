@@ -1,0 +1,52 @@
+"""Commands that operate a home: backup, restore, housekeeping."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from advcluster_dagster.commands.common import StudyArgument, open_study, screen
+from advcluster_dagster.storage.home import Home
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write, .tar.gz; it must lie outside the home.")],
+) -> None:
+    """Write everything a home holds into one file; runs may go on meanwhile."""
+    from advcluster_dagster.storage.backup import back_up
+
+    home = Home.from_environment()
+    made = back_up(home, file)
+    screen.print(
+        f"Wrote {made.n_files} files of {escape(str(home.root))} to {escape(str(file))}, {made.n_bytes / 1e6:.1f} MB.",
+        soft_wrap=True,
+    )
+
+
+def restore(file: Annotated[Path, typer.Argument(help="A file that backup wrote.")]) -> None:
+    """Fill an empty home from a backup: tables, ledger and history as they were."""
+    from advcluster_dagster.storage.backup import restore as restore_home
+
+    home = Home.from_environment()
+    made = restore_home(file, home)
+    screen.print(f"Restored {made.n_files} files of {made.made_at} into {escape(str(home.root))}.", soft_wrap=True)
+
+
+def housekeeping(
+    study: StudyArgument,
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, help="Runs that ended longer ago may go, in days.")
+    ] = 90.0,
+) -> None:
+    """Remove old runs that nothing refers to from the history, and pack the ledger's file."""
+    from advcluster_dagster.automation.housekeeping import keep_house
+    from advcluster_dagster.automation.instance import open_instance
+
+    platform, declared = open_study(Home.from_environment(), study)
+    with open_instance(platform.home) as instance:
+        done = keep_house(platform, declared, instance, keep_days)
+    screen.print(
+        f"Removed {done.n_removed} runs, kept {done.n_needed} old ones that results refer to;"
+        f" the ledger gave back {done.n_bytes_freed / 1e6:.1f} MB."
+    )

@@ -38,6 +38,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     running.demo,
     importing.init,
     running.run,
+    running.regrade,
     running.status,
     looking.query,
     running.report,

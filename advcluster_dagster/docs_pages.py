@@ -156,6 +156,8 @@ def _groups_in(annotation: Any) -> Iterator[tuple[type[Settings], str]]:
         yield annotation, ""
     elif get_origin(annotation) is dict:
         yield from ((group, f".NAME{suffix}") for group, suffix in _groups_in(get_args(annotation)[1]))
+    elif get_origin(annotation) is tuple:
+        yield from _groups_in(get_args(annotation)[0])
 
 
 def _settings(model: type[Settings], keys: list[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from advcluster_dagster.settings.analysis import (
 )
 from advcluster_dagster.settings.base import Name, Settings
 from advcluster_dagster.settings.benchmarks import Benchmark
+from advcluster_dagster.settings.grading import Grading
 from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
 
 
@@ -45,6 +46,7 @@ class Study(Settings):
         default_factory=dict, description="Model providers beside the built-in ones."
     )
     judges: Judges = Field(default_factory=Judges)
+    grading: Grading = Field(default_factory=Grading)
     question_set: QuestionSet = Field(default_factory=QuestionSet)
     extraction: Extraction = Field(default_factory=Extraction)
     deduplication: Deduplication = Field(default_factory=Deduplication)
@@ -80,6 +82,8 @@ class Study(Settings):
             yield f"families.{name}.smaller", family.smaller
         for judge in ("extractor", "embedder", "summariser", "reviewer"):
             yield f"judges.{judge}", getattr(self.judges, judge)
+        for place, member in enumerate(self.grading.panel):
+            yield f"grading.panel.{place}", member
 
     @property
     def identifier(self) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
+from advcluster_dagster.science.grading.equivalence import equivalence_messages
 from advcluster_dagster.science.prompting import fill_template
 from advcluster_dagster.science.semantic_clustering.messages import NamedCluster, naming_messages, review_messages
 
@@ -106,8 +107,8 @@ def test_modules_are_of_a_size_to_be_read(module):
     assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-def test_the_prompts_are_the_three_purposes():
-    assert PROMPTS == ["extraction", "naming", "review"]
+def test_the_prompts_are_the_four_purposes():
+    assert PROMPTS == ["equivalence", "extraction", "naming", "review"]
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -123,6 +124,7 @@ def test_prompts_are_read_whole(name):
 
 def test_every_placeholder_of_the_prompts_is_filled():
     filled = {
+        "equivalence": equivalence_messages(load_prompt("equivalence"), "q", "a", "b"),
         "extraction": extraction_messages(load_prompt("extraction"), "p", "a", "b"),
         "naming": naming_messages(load_prompt("naming"), ["a"]),
         "review": review_messages(load_prompt("review"), [NamedCluster(0, "t", "d", 1)]),

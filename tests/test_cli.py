@@ -11,7 +11,19 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.study import load_study
 from tests.studies import GIVEN, bring_questions, given_study, write_lines, write_study
 
-COMMANDS = ("demo", "init", "run", "status", "import", "import questions", "import traces", "query", "report", "ui")
+COMMANDS = (
+    "demo",
+    "init",
+    "run",
+    "regrade",
+    "status",
+    "import",
+    "import questions",
+    "import traces",
+    "query",
+    "report",
+    "ui",
+)
 QUESTION = {"question_id": "q", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
 TRACE = {"question_id": "sums-0", "model": "f-small", "trial": 0, "response": "\\boxed{2}"}
 

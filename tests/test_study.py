@@ -126,6 +126,22 @@ WRONG = {
         changed("study: gsm8k", f"study: {'x' * 61}"),
         f"study is '{'x' * 56}...: String should have at most 60 characters",
     ),
+    "panel of one": (
+        SMALLEST + "grading: {panel: [{model: a, provider: openai}]}\n",
+        "grading: panel has 1 model; allowed: none, or at least two",
+    ),
+    "panel with a member twice": (
+        SMALLEST + "grading: {panel: [{model: a, provider: openai}, {model: a, provider: openai}]}\n",
+        "grading: panel holds 'a' of openai twice; allowed: different models",
+    ),
+    "panel served by nobody": (
+        SMALLEST + "grading: {panel: [{model: a, provider: openai}, {model: b, provider: nobody}]}\n",
+        "grading.panel.1.provider is 'nobody'; allowed: ",
+    ),
+    "time limit of zero": (
+        SMALLEST + "grading: {math_timeout_s: 0}\n",
+        "grading.math_timeout_s is 0: Input should be greater than 0",
+    ),
     "key given twice": (SMALLEST + "trials: 3\n", "not a YAML file: key 'trials' is given twice in"),
     "nested key given twice": (
         changed("math: [gsm8k]", "math: [gsm8k]\n  math: [other]"),

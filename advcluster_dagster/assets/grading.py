@@ -4,17 +4,40 @@ Here: the assets of group `grading` and their checks. Not here: how an answer is
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import Check, Outcome, sql_step, table_step
+from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
+from advcluster_dagster.models.validated import Validated
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.sandbox.deciding import Deciders
 from advcluster_dagster.sandbox.pool import SandboxError
+from advcluster_dagster.science.grading.equivalence import (
+    EquivalenceReply,
+    equivalence_messages,
+    parse_equivalence_reply,
+)
 from advcluster_dagster.science.grading.grade import grade_in_batches
+from advcluster_dagster.science.grading.panel import (
+    UNDECIDED,
+    count_votes,
+    decide_by_panel,
+    measure_agreement,
+    panel_pairs,
+)
 from advcluster_dagster.settings.base import ROLES
+from advcluster_dagster.settings.models import Model
+from advcluster_dagster.study import Study
 
 _GROUP = "grading"
+#: How often a member of the panel is asked again after a broken reply.
+_MAX_REPEATS = 2
+#: What a dry run assumes: the share of trials whose answer no rule decides.
+_ASSUMED_UNDECIDED_SHARE = 0.01
 
 
 def _share_check(
@@ -36,12 +59,24 @@ def _complete_trials(step: Step, graded: pl.LazyFrame) -> Outcome:
     return Outcome(share <= bound, {"n_missing": n_missing, "n_wanted": n_wanted, "share": share, "bound": bound})
 
 
+def _settings(study: Study, partition: Partition) -> dict[str, Any]:
+    """What verdicts depend on; the number of workers is no part of it."""
+    grading = study.grading
+    return {
+        "markers": {name: study.benchmark(name).answer_marker for name in study.domains[partition.domain or ""]},
+        "timeouts": [grading.math_timeout_s, grading.program_timeout_s],
+        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed]
+        if grading.panel
+        else None,
+    }
+
+
 @table_step(
     _GROUP,
-    settings=lambda study, partition: {
-        "markers": {name: study.benchmark(name).answer_marker for name in study.domains[partition.domain]},
-    },
-    code=("science/grading", "sandbox"),
+    tables=("graded_trials", "grading_panel"),
+    settings=_settings,
+    prompts=("equivalence",),
+    code=("science/grading", "science/prompting", "sandbox", "models/validated"),
     checks={
         "graded_trials": (
             Check("trials_complete", "Every question has T trials of both models.", _complete_trials),
@@ -68,23 +103,65 @@ def _complete_trials(step: Step, graded: pl.LazyFrame) -> Outcome:
             ),
         )
     },
+    estimate=lambda step: _estimate(step),
 )
 def graded_trials(
     step: Step, larger_traces: pl.LazyFrame, smaller_traces: pl.LazyFrame, benchmark_questions: pl.DataFrame
-) -> pl.DataFrame:
-    """Every trial of both models with its verdict."""
-    markers = {
-        name: marker for name in step.study.domains[step.domain] if (marker := step.study.benchmark(name).answer_marker)
-    }
-    by_role = {"larger": larger_traces, "smaller": smaller_traces}
+) -> dict[str, pl.DataFrame]:
+    """Every trial of both models with its verdict, and what the judge panel, if there is one, had to say."""
+    graded = _graded_by_rules(step, {"larger": larger_traces, "smaller": smaller_traces}, benchmark_questions)
+    panel = _asked_panel(step, graded, benchmark_questions)
+    graded = decide_by_panel(graded, panel)
+    step.facts["verdicts"] = dict(graded["verdict"].value_counts(sort=True).iter_rows())
+    return {"graded_trials": graded.sort("benchmark", "question_id", "role", "trial"), "grading_panel": panel}
+
+
+def _graded_by_rules(step: Step, traces: dict[str, pl.LazyFrame], questions: pl.DataFrame) -> pl.DataFrame:
+    settings, names = step.study.grading, step.study.domains[step.domain]
+    markers = {name: marker for name in names if (marker := step.study.benchmark(name).answer_marker)}
     try:
-        with Deciders() as deciders:
-            graded = grade_in_batches(by_role, benchmark_questions, markers, deciders.decide_many)
+        with Deciders(
+            settings.n_workers, math_cpu_s=settings.math_timeout_s, program_cpu_s=settings.program_timeout_s
+        ) as deciders:
+            graded = grade_in_batches(traces, questions, markers, deciders.decide_many)
     except (ValueError, SandboxError) as error:
         raise StepError(str(error)) from None
     step.facts.update(deciders.facts)
-    step.facts["verdicts"] = dict(graded["verdict"].value_counts(sort=True).iter_rows())
-    return graded.sort("benchmark", "question_id", "role", "trial")
+    return graded
+
+
+def _asked_panel(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
+    """Rows of ``grading_panel``; none without a panel."""
+    models, n_agreement_pairs = step.study.grading.panel, step.study.grading.n_agreement_pairs
+    pairs = panel_pairs(graded, questions, n_agreement_pairs, step.study.seed, step.family)
+    if not models:
+        return count_votes(pairs.clear(), [])
+    panel = count_votes(pairs, [_votes(step, model, pairs) for model in models])
+    is_open = pl.col("symbolic_verdict").is_in(UNDECIDED)
+    step.facts["panel"] = {
+        "n_undecided_by_rules": panel.filter(is_open).height,
+        "n_decided_by_panel": panel.filter(is_open, pl.col("is_same").is_not_null()).height,
+        "agreement_with_rules": asdict(measure_agreement(panel)),
+    }
+    return panel
+
+
+def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:
+    """One member's vote on each pair."""
+    prompt = load_prompt("equivalence")
+    rows = pairs.select("prompt", "answer", "prediction").iter_rows()
+    messages = [equivalence_messages(prompt, *row) for row in rows]
+    requests = step.chat(model, messages, schema=EquivalenceReply.model_json_schema())
+    results = step.ask(model, requests, parse_equivalence_reply, _MAX_REPEATS)
+    return [result.record.same if isinstance(result, Validated) else None for result in results]
+
+
+def _estimate(step: Step) -> Estimate:
+    """What the panel would be asked; which answers no rule decides is known only once they are graded."""
+    grading, n_trials = step.study.grading, (step.n_questions() or 0) * step.study.trials * len(ROLES)
+    n_pairs = min(n_trials, grading.n_agreement_pairs + round(_ASSUMED_UNDECIDED_SHARE * n_trials))
+    estimates = (step.estimate_assumed(model, n_pairs, 600, 80) for model in grading.panel)
+    return sum(estimates, Estimate())
 
 
 sql_step("grading_disagreements", _GROUP)

@@ -27,6 +27,7 @@ from advcluster_dagster.storage.table_files import read_stamp, table_path
 from advcluster_dagster.study import Study
 
 _NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings")
+_PROMPTS = ("extraction", "naming", "review", "equivalence")
 _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn", "numpy")
 
 
@@ -50,7 +51,7 @@ def report_data(step: Step) -> ReportData:
         tables=tables,
         not_run={family: _not_run(step, family) for family in study.families},
         no_taxonomy_reasons={family: str(reason) for family, reason in reasons.items() if reason},
-        prompts={name: load_prompt(name).sha256 for name in ("extraction", "naming", "review")},
+        prompts={name: load_prompt(name).sha256 for name in _PROMPTS},
         call_totals=_call_totals(step),
         recovery=_recovery(study, tables),
         stand_ins=_stand_ins(study),
@@ -113,7 +114,7 @@ DECLARED.append(
         inputs=(),
         reads=tuple(name for name in TABLES if name not in _NOT_SHOWN),
         code=("report", "simulation/recovery"),
-        prompts=("extraction", "naming", "review"),
+        prompts=_PROMPTS,
         settings=lambda study, _: study.model_dump(mode="json"),
     )
 )

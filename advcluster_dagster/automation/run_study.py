@@ -30,11 +30,12 @@ class SelectionError(ValueError):
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a study is to run; empty means all."""
+    """What of a study is to run; empty means all. ``is_forced`` runs it even where it is fresh."""
 
     families: Sequence[str] = ()
     domains: Sequence[str] = ()
     assets: Sequence[str] = ()
+    is_forced: bool = False
 
     def check(self, study: Study) -> None:
         """Hold the names against the study.
@@ -54,11 +55,14 @@ class Selection:
 
     def covers(self, status: StepStatus) -> bool:
         """Whether a step on a partition is asked for."""
-        partition, recipe = status.partition, RECIPES[status.step]
-        return (
-            (not self.families or partition.family is None or partition.family in self.families)
-            and (not self.domains or partition.domain is None or partition.domain in self.domains)
-            and (not self.assets or any(table in self.assets for table in recipe.tables))
+        tables = RECIPES[status.step].tables
+        is_wanted = not self.assets or any(table in self.assets for table in tables)
+        return is_wanted and self.covers_partition(status.partition)
+
+    def covers_partition(self, partition: Partition) -> bool:
+        """Whether a partition is asked for."""
+        return (not self.families or partition.family is None or partition.family in self.families) and (
+            not self.domains or partition.domain is None or partition.domain in self.domains
         )
 
 
@@ -85,10 +89,12 @@ def run_study(
     instance: dg.DagsterInstance,
     selection: Selection = Selection(),
     on_run: Listener = lambda _label, _n_steps: None,
+    outcome: RunOutcome | None = None,
 ) -> RunOutcome:
     """Run what is not fresh, level by level; a partition that fails does not stop the others.
 
-    ``on_run`` is told each run's partition and number of steps as it starts.
+    ``on_run`` is told each run's partition and number of steps as it starts. ``outcome`` is that of a run that this one
+    goes on with: it is added to, and what failed there counts as failed here.
 
     Raises:
         SelectionError: see :meth:`Selection.check`.
@@ -100,7 +106,7 @@ def run_study(
         )
     sync_partitions(instance, study)
     job = build_defs(platform.home, study, platform).resolve_implicit_global_asset_job_def()
-    outcome = RunOutcome()
+    outcome = outcome or RunOutcome()
     for level in LEVELS:
         status = study_status(platform, study, instance, platform.retry_failed)
         for partition, steps in _work(status, level, selection, outcome).items():
@@ -119,7 +125,7 @@ def _work(
     chosen = [found for found in status.values() if RECIPES[found.step].level == level and selection.covers(found)]
     work: dict[Partition, list[str]] = {}
     for found in chosen:
-        if found.must_run:
+        if found.must_run or (selection.is_forced and found.state != "no sources"):
             work.setdefault(found.partition, []).append(found.step)
         elif found.state == "blocked":
             outcome.failures[found.partition] = f"{'; '.join(found.reasons)}; nothing after it was run"

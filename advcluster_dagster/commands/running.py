@@ -1,5 +1,6 @@
-"""Commands that run a study or say what a run would do: demo, run, status, report."""
+"""Commands that run a study or say what a run would do: demo, run, regrade, status, report."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,24 @@ def run(
         _run_and_tell(home, declared, selection, retry_failed, offline)
 
 
+def regrade(
+    study: StudyArgument,
+    family: Annotated[
+        list[str] | None, typer.Option("--family", "-f", help="Only this family; may be repeated.")
+    ] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", "-d", help="Only this domain; may be repeated.")
+    ] = None,
+) -> None:
+    """Grade the traces at hand anew and run what follows from it; no model is asked for a trace."""
+    from advcluster_dagster.automation.regrading import regrade_study
+    from advcluster_dagster.automation.run_study import Selection
+
+    home = Home.from_environment()
+    selection = Selection(tuple(family or ()), tuple(domain or ()))
+    _run_and_tell(home, home.register_study(study), selection, run=regrade_study)
+
+
 def status(
     study: StudyArgument,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record per step and partition.")] = False,
@@ -80,9 +99,14 @@ def report(study: StudyArgument) -> None:
 
 
 def _run_and_tell(
-    home: Home, study: Study, selection: "Selection | None" = None, retry_failed: bool = False, offline: bool = False
+    home: Home,
+    study: Study,
+    selection: "Selection | None" = None,
+    retry_failed: bool = False,
+    offline: bool = False,
+    run: "Callable[..., RunOutcome] | None" = None,
 ) -> None:
-    """Run a study with progress bars and say what came of it."""
+    """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it."""
     from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.instance import open_instance
     from advcluster_dagster.automation.run_study import Selection, run_study
@@ -90,7 +114,7 @@ def _run_and_tell(
 
     with run_progress() as bars, open_instance(home) as instance:
         platform = Platform(home, offline, retry_failed, bars.on_calls)
-        outcome = run_study(platform, study, instance, selection or Selection(), bars.on_run)
+        outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
     page = home.reports / study.study / PAGE
     _tell(outcome, bars.n_asked, page)
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from advcluster_dagster.contracts.columns import BENCHMARK, MODEL, QUESTION_ID, ROLE, TRIAL
+from advcluster_dagster.contracts.columns import BENCHMARK, MODEL, QUESTION_ID, ROLE, TRIAL, count
 from advcluster_dagster.contracts.table import Column, Table
 
 #: Verdict names; the first two are graded, the next two count as wrong, the rest could not be graded (null).
@@ -35,8 +35,28 @@ GRADED_TRIALS = Table(
         ),
         _VERDICT,
         _IS_CORRECT,
-        Column("grader", pl.String(), "Rule that compared the answers."),
+        Column("grader", pl.String(), "What compared the answers: the rule of an answer type, `panel`, or `none`."),
         Column("grader_version", pl.String(), "Version of the grading rules."),
+    ),
+)
+GRADING_PANEL = Table(
+    "grading_panel",
+    "family_domain",
+    "Distinct answers that a judge panel voted on: those no rule decided, and a draw of decided ones.",
+    ("question_id", "prediction"),
+    (
+        QUESTION_ID,
+        Column("prediction", pl.String(), "The answer found in one or more responses."),
+        Column("answer", pl.String(), "Gold answer."),
+        Column(
+            "symbolic_verdict",
+            pl.String(),
+            "What the rules came to.",
+            allowed=("correct", "wrong", "not_gradable_yet", "grader_error", "grader_timeout"),
+        ),
+        count("n_votes", "Members of the panel that gave a usable reply."),
+        count("n_same", "Of these, how many hold both answers for the same."),
+        Column("is_same", pl.Boolean(), "The majority; null for a tie or fewer than two votes.", is_nullable=True),
     ),
 )
 GRADING_DISAGREEMENTS = Table(
@@ -54,4 +74,4 @@ GRADING_DISAGREEMENTS = Table(
     ),
 )
 
-TABLES = (GRADED_TRIALS, GRADING_DISAGREEMENTS)
+TABLES = (GRADED_TRIALS, GRADING_PANEL, GRADING_DISAGREEMENTS)

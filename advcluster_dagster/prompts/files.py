@@ -11,6 +11,6 @@ from advcluster_dagster.science.prompting import PromptTemplate, parse_template
 
 @cache
 def load_prompt(name: str) -> PromptTemplate:
-    """The prompt of one purpose: ``extraction``, ``naming`` or ``review``."""
+    """The prompt of one purpose: ``extraction``, ``naming``, ``review`` or ``equivalence``."""
     text = resources.files(__package__).joinpath(f"{name}.md").read_text(encoding="utf-8")
     return parse_template(name, text)

@@ -117,6 +117,7 @@ def _family_view(
         tables={
             "accuracy": accuracy.accuracy_table(data, family, published),
             "verdicts": accuracy.verdict_table(data, family),
+            "panel": accuracy.panel_table(data, family),
             "kept": question_set.kept_questions_table(data, family, published),
             "extraction": advantage_extraction.extraction_table(data, family),
             "faults": advantage_extraction.faults_table(data, family),

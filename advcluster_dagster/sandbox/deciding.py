@@ -35,10 +35,19 @@ class Deciders:
     Args:
         n_servers: Servers in each pool; by default one per processor.
         with_bubblewrap: False to do without though the host has it.
+        math_cpu_s: Processor seconds of one symbolic comparison; None is the job's own limit.
+        program_cpu_s: The same of one run of a program.
     """
 
-    def __init__(self, n_servers: int | None = None, with_bubblewrap: bool = True) -> None:
+    def __init__(
+        self,
+        n_servers: int | None = None,
+        with_bubblewrap: bool = True,
+        math_cpu_s: float | None = None,
+        program_cpu_s: float | None = None,
+    ) -> None:
         self._options: dict[str, Any] = {"n_servers": n_servers, "with_bubblewrap": with_bubblewrap}
+        self._cpu_s = {"mathematics": math_cpu_s, "programs": program_cpu_s}
         self._open = ExitStack()
         self._pools: dict[str, WorkerPool] = {}
         #: What to show beside the result: the level of the sandbox, when one was used.
@@ -102,7 +111,7 @@ class Deciders:
 
     def _pool(self, job: str) -> WorkerPool:
         if job not in self._pools:
-            self._pools[job] = self._open.enter_context(WorkerPool(job, **self._options))
+            self._pools[job] = self._open.enter_context(WorkerPool(job, cpu_s=self._cpu_s[job], **self._options))
         return self._pools[job]
 
 

@@ -6,11 +6,13 @@ a result means (deciding.py). Everything here runs inside a worker and trusts no
 
 import codecs
 import contextlib
+import copy
 import encodings.aliases
 import importlib
 import sys
 import warnings
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 from advcluster_dagster.sandbox.confinement import Limits, refuse_events
 
@@ -36,6 +38,18 @@ class Job(Protocol):
 
     def work(self, task: dict[str, Any]) -> dict[str, Any]:
         """Do one task in a worker; the reply is JSON and has a status."""
+
+
+J = TypeVar("J", bound=Job)
+
+
+def timed(job: J, cpu_s: float | None) -> J:
+    """The job with another limit of processor seconds a task, at least ten times that of wall time; None: its own."""
+    if cpu_s is None:
+        return job
+    limited = copy.copy(job)
+    limited.limits = replace(job.limits, cpu_s=cpu_s, wall_s=max(job.limits.wall_s, 10 * cpu_s))
+    return limited
 
 
 class ProgramJob:

@@ -21,9 +21,13 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONPATH": str(_PACKAGE.parent), "LANG
 _SYSTEM_FOLDERS = ("/lib", "/lib32", "/lib64", "/libx32", "/bin")
 
 
-def start_server(job: str, in_bubblewrap: bool) -> subprocess.Popen[bytes]:
-    """Start a server in a process group of its own, with pipes for tasks and replies and nothing of our environment."""
+def start_server(job: str, in_bubblewrap: bool, cpu_s: float | None = None) -> subprocess.Popen[bytes]:
+    """Start a server in a process group of its own, with pipes for tasks and replies and nothing of our environment.
+
+    ``cpu_s`` is the limit of one task; None leaves the job's own.
+    """
     command = [sys.executable, "-s", "-P", "-m", "advcluster_dagster.sandbox.server", job]
+    command += [] if cpu_s is None else [repr(cpu_s)]
     return subprocess.Popen(
         [*bubblewrap_command(), *command] if in_bubblewrap else command,
         stdin=subprocess.PIPE,

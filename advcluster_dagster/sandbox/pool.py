@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-from advcluster_dagster.sandbox.jobs import JOBS
+from advcluster_dagster.sandbox.jobs import JOBS, timed
 from advcluster_dagster.sandbox.launch import has_bubblewrap, start_server
 
 # Seconds until a server that says nothing counts as lost: to start, and beyond a task's own limit.
@@ -43,10 +43,13 @@ class WorkerPool:
         job: Name of the job.
         n_servers: Servers, each working on one task at a time; by default one per processor of this process.
         with_bubblewrap: False to do without though the host has it.
+        cpu_s: Processor seconds of one task; None is the job's own limit.
     """
 
-    def __init__(self, job: str, n_servers: int | None = None, with_bubblewrap: bool = True) -> None:
-        self._job = job
+    def __init__(
+        self, job: str, n_servers: int | None = None, with_bubblewrap: bool = True, cpu_s: float | None = None
+    ) -> None:
+        self._job, self._cpu_s = job, cpu_s
         self._n_servers = n_servers or _n_processors()
         self._in_bubblewrap = with_bubblewrap and has_bubblewrap()
         self._servers: list[_Server] = []
@@ -92,7 +95,7 @@ class WorkerPool:
         """Start servers; where bubblewrap is installed but may not be used, without it."""
         while len(self._servers) < n_servers:
             try:
-                self._servers.append(_Server(self._job, self._in_bubblewrap))
+                self._servers.append(_Server(self._job, self._in_bubblewrap, self._cpu_s))
             except SandboxError:
                 if not self._in_bubblewrap or self._servers:
                     raise
@@ -116,9 +119,9 @@ class WorkerPool:
 class _Server:
     """One server process and the pipes to it."""
 
-    def __init__(self, job: str, in_bubblewrap: bool) -> None:
-        self._job, self._in_bubblewrap = job, in_bubblewrap
-        self._wait_s = JOBS[job].limits.wall_s + _GRACE_S
+    def __init__(self, job: str, in_bubblewrap: bool, cpu_s: float | None) -> None:
+        self._job, self._in_bubblewrap, self._cpu_s = job, in_bubblewrap, cpu_s
+        self._wait_s = timed(JOBS[job], cpu_s).limits.wall_s + _GRACE_S
         self._process: subprocess.Popen[bytes] | None = None
         self._received = bytearray()
         self.is_filtered = False
@@ -147,7 +150,7 @@ class _Server:
 
     def _start(self) -> None:
         self._received.clear()
-        self._process = start_server(self._job, self._in_bubblewrap)
+        self._process = start_server(self._job, self._in_bubblewrap, self._cpu_s)
         greeting = self._reply(_START_S)
         if greeting is None:
             self.stop()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from advcluster_dagster.sandbox.confinement import confine, start_timer
-from advcluster_dagster.sandbox.jobs import JOBS, Job
+from advcluster_dagster.sandbox.jobs import JOBS, Job, timed
 from advcluster_dagster.sandbox.system_calls import build_filter
 
 _CHUNK = 1 << 16
@@ -151,4 +151,5 @@ def _write(number: int, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    serve(JOBS[sys.argv[1]], sys.stdin.buffer, sys.stdout.buffer)
+    name, *seconds = sys.argv[1:]
+    serve(timed(JOBS[name], float(seconds[0]) if seconds else None), sys.stdin.buffer, sys.stdout.buffer)

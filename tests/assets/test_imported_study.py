@@ -45,7 +45,7 @@ def _kept_contracts(small):
 
 
 def test_the_ordinary_case(given_once):
-    # 24 tables but the report: 1 a domain x 2, 15 a family and domain x 2, 8 a family
+    # all tables but the report: those a domain or a family and domain twice, those a family once
     levels = [table.level for table in TABLES.values()]
     assert _kept_contracts(given_once) == sum({"domain": 2, "family_domain": 2, "family": 1}[level] for level in levels)
     graded = given_once.table("graded_trials")

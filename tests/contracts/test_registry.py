@@ -22,6 +22,11 @@ PUBLISHED_NAMES = {
         "question_id role trial",
         "question_id role trial benchmark model prediction verdict is_correct grader grader_version",
     ),
+    "grading_panel": (
+        "family_domain",
+        "question_id prediction",
+        "question_id prediction answer symbolic_verdict n_votes n_same is_same",
+    ),
     "grading_disagreements": (
         "family_domain",
         "question_id role trial",

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from advcluster_dagster.contracts.inference import ANSWER_TYPES
 from advcluster_dagster.sandbox.deciding import Deciders
+from advcluster_dagster.sandbox.jobs import JOBS, timed
 from advcluster_dagster.science.grading.comparison import Comparison
+from advcluster_dagster.settings.grading import Grading
 
 FOLDER = Path(__file__).parents[1] / "cases/grading"
 CASES = [json.loads(line) for name in ("comparisons", "decisions") for line in (FOLDER / f"{name}.jsonl").open()]
@@ -64,6 +66,25 @@ def test_workers_are_healthy_after_hanging(deciders):
     verdicts = deciders.decide_many([*honest, *hangs, *honest])
     # n sqrt(2) = sqrt(2 n^2)
     assert verdicts == ["correct"] * 6 + ["grader_timeout"] * 3 + ["correct"] * 6
+
+
+def test_time_limits_are_those_of_the_settings():
+    defaults = Grading()
+    limits = {name: job.limits.cpu_s for name, job in JOBS.items()}
+    assert limits == {"mathematics": defaults.math_timeout_s, "programs": defaults.program_timeout_s}
+    assert timed(JOBS["programs"], 30.0).limits.wall_s == 300
+    assert timed(JOBS["programs"], 0.1).limits.wall_s == JOBS["programs"].limits.wall_s
+
+
+def test_another_time_limit_decides_otherwise():
+    # Some 0.3 s of counting on a slow machine: within 20 s of processor, beyond a hundredth of one.
+    context = json.dumps({"code": "def f(n):\n    return sum(1 for _ in range(n))", "output": "3000000"})
+    hang = Comparison("math", "7", r"\sum_{k=1}^{99993} \frac{1}{k^2+\sqrt{k}}")
+    comparisons = [Comparison("python_input", "1", "3000000", context), hang]
+    with Deciders(1, math_cpu_s=0.2, program_cpu_s=20.0) as patient:
+        assert patient.decide_many(comparisons) == ["correct", "grader_timeout"]
+    with Deciders(1, program_cpu_s=0.01) as hasty:
+        assert hasty.decide_many(comparisons[:1]) == ["grader_timeout"]
 
 
 @settings(max_examples=15, deadline=None)

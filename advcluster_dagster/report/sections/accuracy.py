@@ -9,15 +9,18 @@ from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
     MISSING,
     counted,
+    decimal,
     difference,
     foreign_text,
     integer,
     mean_std,
+    percent,
     ratio,
     signed,
 )
 from advcluster_dagster.report.published_results import PublishedFamily, RoleAccuracy
 from advcluster_dagster.report.views import Row, TableView
+from advcluster_dagster.science.grading.panel import UNDECIDED, measure_agreement
 from advcluster_dagster.settings.base import ROLES, Role
 
 _VERDICT_WORDS = {
@@ -157,3 +160,27 @@ def _count_and_share(counts: Mapping[Role, int], totals: Mapping[Role, int]) -> 
         for role in reversed(ROLES)
         for text in ((integer(counts[role]), ratio(counts[role], totals[role])) if totals[role] else (MISSING, MISSING))
     ]
+
+
+def panel_table(data: ReportData, family: str) -> TableView:
+    """What the judge panel decided and how far it agrees with the rules, by domain and over all of them."""
+    panel = data.table("grading_panel", family)
+    by_domain = [(domain, panel.filter(pl.col("domain") == domain)) for domain in data.study.domains]
+    rows = [Row(_panel_cells(domain, found)) for domain, found in by_domain if not found.is_empty()]
+    if len(rows) > 1:
+        rows.append(Row(_panel_cells("all domains", panel), "total"))
+    return TableView(
+        caption=f"Judge panel of {counted(len(data.study.grading.panel), 'model')} on distinct answers: what the rules "
+        "left undecided, and its agreement with them on a draw of answers that they had decided.",
+        columns=("", "left by the rules", "same", "not the same", "compared", "agreement (%)", "Cohen's kappa"),
+        rows=tuple(rows),
+        empty="No answer was put to the panel.",
+    )
+
+
+def _panel_cells(label: str, panel: pl.DataFrame) -> tuple[str, ...]:
+    left = panel.filter(pl.col("symbolic_verdict").is_in(UNDECIDED))
+    n_same, n_other = left.filter("is_same").height, left.filter(~pl.col("is_same")).height
+    found = measure_agreement(panel)
+    counts = (left.height, n_same, n_other, found.n_pairs)
+    return (label, *map(integer, counts), percent(found.share), decimal(found.kappa))

@@ -33,7 +33,7 @@ def settings_table(data: ReportData) -> TableView:
 
 def _flatten(key: str, value: Any, meaning: str) -> Iterator[tuple[str, str, str]]:
     """Key, value and meaning of every setting below ``value`` save models, nested keys joined by dots."""
-    if isinstance(value, Model):
+    if isinstance(value, Model) or (isinstance(value, tuple) and value and isinstance(value[0], Model)):
         return
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
@@ -58,6 +58,7 @@ def models_table(data: ReportData) -> TableView:
     study = data.study
     rows = [(f"{family}, {role}", pair.model_of(role)) for family, pair in study.families.items() for role in ROLES]
     rows += [(part, getattr(study.judges, part)) for part in ("extractor", "embedder", "summariser", "reviewer")]
+    rows += [(f"panel {place}", model) for place, model in enumerate(study.grading.panel, start=1)]
     return TableView(
         caption="Models and who serves them.",
         columns=("part", "model", "provider", "sampling", "aliases"),

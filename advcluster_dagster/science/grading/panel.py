@@ -1,0 +1,128 @@
+"""The judge panel: models that vote on answers which no rule could decide (a rule of this project).
+
+Here: which answers it is asked about, the majority, what it decides, how far it agrees with the rules. Not here: what
+a member is asked (equivalence.py), the asking.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from sklearn.metrics import cohen_kappa_score
+
+#: Verdicts of the rules that leave an answer undecided.
+UNDECIDED = ("not_gradable_yet", "grader_error", "grader_timeout")
+DECIDED = ("correct", "wrong")
+#: Fewer votes than this decide nothing.
+MIN_VOTES = 2
+#: `grader` of a trial that the panel decided.
+PANEL = "panel"
+
+# What these answers come to is decided by a program, not by their meaning.
+_OF_PROGRAMS = ("python_output", "python_input")
+_KEY = ("question_id", "prediction")
+_PANEL_COLUMNS = (*_KEY, "answer", "symbolic_verdict", "n_votes", "n_same", "is_same")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Panel and rules on the answers that both decided.
+
+    ``share`` is that of equal decisions, in [0, 1]; None without such answers. ``kappa`` is Cohen's, in [-1, 1], 1 for
+    full agreement and 0 for no more than by chance; None where panel and rules gave one label only, all in all.
+    """
+
+    n_pairs: int
+    share: float | None
+    kappa: float | None
+
+
+def panel_pairs(
+    graded: pl.DataFrame, questions: pl.DataFrame, n_agreement_pairs: int, seed: int, family: str
+) -> pl.DataFrame:
+    """The distinct answers put to the panel: all that are undecided, and a draw of decided ones to measure agreement.
+
+    Answers of programs are left out. The draw takes those whose sha256 with seed and family is lowest, so that further
+    questions displace few of them.
+
+    Args:
+        graded: Rows of ``graded_trials``.
+        questions: Columns question_id, answer, answer_type and prompt; more are ignored.
+        n_agreement_pairs: Most decided answers drawn.
+        seed: The study's.
+        family: Name of the family.
+
+    Returns:
+        Columns question_id, prediction, answer, symbolic_verdict and prompt, by question and prediction.
+    """
+    of_meaning = questions.filter(~pl.col("answer_type").is_in(_OF_PROGRAMS))
+    distinct = (
+        graded.filter(pl.col("prediction").is_not_null())
+        .select(*_KEY, symbolic_verdict="verdict")
+        .unique()
+        .join(of_meaning.select("question_id", "answer", "prompt"), on="question_id")
+        .select(*_KEY, "answer", "symbolic_verdict", "prompt")
+        .sort(_KEY)
+    )
+    decided = distinct.filter(pl.col("symbolic_verdict").is_in(DECIDED))
+    ranks = [_rank(seed, family, *key) for key in decided.select(_KEY).iter_rows()]
+    drawn = decided.with_columns(rank=pl.Series(ranks, dtype=pl.String)).sort("rank").head(n_agreement_pairs)
+    undecided = distinct.filter(pl.col("symbolic_verdict").is_in(UNDECIDED))
+    return pl.concat([undecided, drawn.drop("rank")]).sort(_KEY)
+
+
+def _rank(seed: int, family: str, question_id: str, prediction: str) -> str:
+    text = "\x1f".join((str(seed), family, question_id, prediction))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def count_votes(pairs: pl.DataFrame, votes: Sequence[Sequence[bool | None]]) -> pl.DataFrame:
+    """Rows of ``grading_panel``: the majority of the members that answered.
+
+    Args:
+        pairs: As :func:`panel_pairs` gives them.
+        votes: For each member one vote a pair: whether both answers mean the same, None without a usable reply.
+
+    Returns:
+        ``is_same`` is null for a tie and for fewer than two votes.
+    """
+    per_pair = [[vote for vote in cast if vote is not None] for cast in zip(*votes, strict=True)]
+    n_votes = pl.Series([len(cast) for cast in per_pair], dtype=pl.Int64)
+    n_same = pl.Series([sum(cast) for cast in per_pair], dtype=pl.Int64)
+    has_majority = (pl.col("n_votes") >= MIN_VOTES) & (2 * pl.col("n_same") != pl.col("n_votes"))
+    is_same = pl.when(has_majority).then(2 * pl.col("n_same") > pl.col("n_votes"))
+    return pairs.with_columns(n_votes=n_votes, n_same=n_same).with_columns(is_same=is_same).select(_PANEL_COLUMNS)
+
+
+def decide_by_panel(graded: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
+    """The trials with the panel's decision where the rules had none; columns and order stay.
+
+    Args:
+        graded: Rows of ``graded_trials``.
+        panel: Rows of ``grading_panel``.
+    """
+    decisions = panel.filter(pl.col("is_same").is_not_null()).select(*_KEY, "is_same")
+    joined = graded.join(decisions, on=_KEY, how="left", maintain_order="left")
+    is_decided = pl.col("verdict").is_in(UNDECIDED) & pl.col("is_same").is_not_null()
+    verdict = pl.when("is_same").then(pl.lit("correct")).otherwise(pl.lit("wrong"))
+    return joined.with_columns(
+        verdict=pl.when(is_decided).then(verdict).otherwise("verdict"),
+        is_correct=pl.when(is_decided).then("is_same").otherwise("is_correct"),
+        grader=pl.when(is_decided).then(pl.lit(PANEL)).otherwise("grader"),
+    ).drop("is_same")
+
+
+def measure_agreement(panel: pl.DataFrame) -> Agreement:
+    """How far panel and rules agree on the answers of ``grading_panel`` that both decided.
+
+    References:
+        Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960).
+    """
+    both = panel.filter(pl.col("symbolic_verdict").is_in(DECIDED), pl.col("is_same").is_not_null())
+    by_rule, by_panel = (both["symbolic_verdict"] == "correct").to_list(), both["is_same"].to_list()
+    if not by_rule:
+        return Agreement(0, None, None)
+    share = sum(mine == theirs for mine, theirs in zip(by_rule, by_panel, strict=True)) / len(by_rule)
+    has_two_labels = len({*by_rule, *by_panel}) == 2
+    return Agreement(len(by_rule), share, float(cohen_kappa_score(by_rule, by_panel)) if has_two_labels else None)

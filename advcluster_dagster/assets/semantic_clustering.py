@@ -8,7 +8,7 @@ import polars as pl
 
 from advcluster_dagster.assets.advantage_extraction import ASSUMED_ADVANTAGES, assumed_pairs
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
-from advcluster_dagster.assets.step import Step
+from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.protocol import CallFailure
 from advcluster_dagster.report.figures import sweep_curves
 from advcluster_dagster.science.semantic_clustering.candidates import CandidateSweep, SweepSettings, sweep_candidates
@@ -17,6 +17,8 @@ from advcluster_dagster.science.semantic_clustering.deduplication import dedupli
 from advcluster_dagster.study import Study
 
 _GROUP = "semantic_clustering"
+#: Texts without a vector that are named beside the table; more are counted.
+_N_NAMED = 20
 _SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims_kept")
 
 
@@ -44,14 +46,24 @@ def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataF
     """The vector of each advantage text alone, without its evidence."""
     embedder = step.study.judges.embedder
     replies = step.embed(embedder, advantage_corpus["advantage"].to_list())
+    outcomes = list(zip(advantage_corpus["advantage_id"], replies, strict=True))
     rows = [
         {"advantage_id": advantage_id, "embedding": reply.vector, "embedder": embedder.model}
-        for advantage_id, reply in zip(advantage_corpus["advantage_id"], replies, strict=True)
+        for advantage_id, reply in outcomes
         if not isinstance(reply, CallFailure)
     ]
+    failed = [(name, reply) for name, reply in outcomes if isinstance(reply, CallFailure)]
+    if failed:
+        step.facts["failures"] = {name: f"{reply.reason}: {reply.detail}" for name, reply in failed[:_N_NAMED]}
     if not rows:
         return pl.DataFrame(schema={"advantage_id": pl.String, "embedding": pl.List(pl.Float32), "embedder": pl.String})
-    vector = pl.Array(pl.Float32, len(rows[0]["embedding"]))
+    lengths = sorted({len(row["embedding"]) for row in rows})
+    if len(lengths) > 1:
+        raise StepError(
+            f"embedder {embedder.model} gave vectors of {lengths[0]} and of {lengths[-1]} numbers at different times;"
+            " set judges.embedding_dimensions to the length you want, and all are asked for anew"
+        )
+    vector = pl.Array(pl.Float32, lengths[0])
     return pl.DataFrame(rows, schema={"advantage_id": pl.String, "embedding": vector, "embedder": pl.String})
 
 

@@ -7,6 +7,7 @@ Here: batches of texts, the text that spoils a batch, what a usable vector is. N
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby, pairwise
+from statistics import mode
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ class RemoteEmbedder(ABC, Generic[C]):
     """An :class:`~advcluster_dagster.models.protocol.EmbeddingProvider` over a connection.
 
     Texts go out in batches; a batch that the server calls bad is halved until the bad text stands alone. The vectors of
-    one model all have the length asked for, else that of the first one that came.
+    one model all have the length asked for, else the one most frequent in the first batch that came.
     """
 
     #: How many texts the vendor takes in one call.
@@ -70,7 +71,8 @@ class RemoteEmbedder(ABC, Generic[C]):
             raise UnreadableReplyError(f"{len(numbers)} embeddings for {len(requests)} texts")
         vectors = [_as_vector(given) for given in numbers]
         tokens = _share_out(n_tokens, [len(request.text) for request in requests])
-        expected = self._n_numbers.setdefault((model, dimensions), dimensions or len(vectors[0]))
+        usual = dimensions or mode(len(vector) for vector in vectors)
+        expected = self._n_numbers.setdefault((model, dimensions), usual)
         return [_checked(vector, expected, n) for vector, n in zip(vectors, tokens, strict=True)], n_tokens
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import count
 
 import polars as pl
+import psutil
 
 from advcluster_dagster.sandbox.deciding import Deciders
 from advcluster_dagster.science.grading.grade import grade_in_batches
@@ -96,20 +97,27 @@ def _frame(traces: list[tuple[str, str]]) -> pl.DataFrame:
     )
 
 
+def processor_time() -> float:
+    """Processor seconds of this process, of those below it, and of those they have waited for."""
+    here = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in (here, *here.children(recursive=True)))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=50_000)
     traces, questions, wanted = made_trials(parser.parse_args().trials)
-    start = time.perf_counter()
+    start, processor_start = time.perf_counter(), processor_time()
     with Deciders() as deciders:
         graded = grade_in_batches({"larger": traces.lazy()}, questions, {"made": "Answer:"}, deciders.decide_many)
-    seconds = time.perf_counter() - start
+        seconds, processor_seconds = time.perf_counter() - start, processor_time() - processor_start
     rows = graded.select("question_id", "prediction", "verdict", "is_correct", "grader").rows()
     bad = [row for row in rows if wanted[row[0], row[1]] != ("null" if row[3] is None else row[2])]
     n_attacks = sum(want == "null" for want in wanted.values())
     print(f"sandbox: {deciders.facts['sandbox']}")
     print(f"{len(rows)} trials, {len(wanted)} distinct pairs, {n_attacks} of them adversarial")
     print("verdicts:", dict(Counter(row[2] for row in rows).most_common()))
+    print(f"{processor_seconds:.1f} s of processor, all processes together")
     print(f"{seconds:.1f} s (target {TARGET_SECONDS:.0f} s); {len(bad)} trials with another verdict than made for")
     for row in bad[:10]:
         print(f"    {row!s:.100} wanted {wanted[row[0], row[1]]}")

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,8 @@ from advcluster_dagster.sandbox.launch import has_bubblewrap, start_server
 # Seconds until a server that says nothing counts as lost: to start, and beyond a task's own limit.
 _START_S, _GRACE_S = 60.0, 10.0
 _CHUNK = 1 << 16
+# Tasks that a server is given at a time.
+_MOST_AT_ONCE = 16
 
 #: The reply to a task whose server was lost, twice.
 LOST = {"status": "lost"}
@@ -76,20 +78,21 @@ class WorkerPool:
             return []
         self._start(min(self._n_servers, len(tasks)))
         replies: list[dict[str, Any]] = [LOST] * len(tasks)
-        numbered = iter(range(len(tasks)))
+        portions = _portions(len(tasks), len(self._servers))
 
         def work(server: "_Server") -> None:
-            while (number := self._next(numbered)) is not None:
-                replies[number] = server.do(tasks[number])
+            while (portion := self._next(portions)) is not None:
+                for number in portion:
+                    replies[number] = server.do(tasks[number])
 
         with ThreadPoolExecutor(len(self._servers)) as threads:
             for done in [threads.submit(work, server) for server in self._servers]:
                 done.result()
         return replies
 
-    def _next(self, numbered: Any) -> int | None:
+    def _next(self, portions: Iterator[range]) -> range | None:
         with self._lock:
-            return next(numbered, None)
+            return next(portions, None)
 
     def _start(self, n_servers: int) -> None:
         """Start servers; where bubblewrap is installed but may not be used, without it."""
@@ -114,6 +117,14 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _portions(n_tasks: int, n_servers: int) -> Iterator[range]:
+    """Neighbouring tasks go to one server, which has then read what they share; ever fewer of them towards the end."""
+    start = 0
+    while start < n_tasks:
+        size = min(_MOST_AT_ONCE, (n_tasks - start) // (4 * n_servers))
+        yield range(start, start := start + max(1, size))
 
 
 class _Server:

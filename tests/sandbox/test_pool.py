@@ -19,6 +19,15 @@ def test_replies_come_in_the_order_of_the_tasks():
         assert workers.run([]) == []
 
 
+@pytest.mark.parametrize("n_tasks", [0, 1, 2, 9, 1000])
+@pytest.mark.parametrize("n_servers", [1, 2, 7])
+def test_portions_are_all_tasks_in_order_and_the_last_are_small(n_tasks, n_servers):
+    portions = list(pool._portions(n_tasks, n_servers))
+    assert [number for portion in portions for number in portion] == list(range(n_tasks))
+    assert all(len(portion) <= pool._MOST_AT_ONCE for portion in portions)
+    assert [len(portion) for portion in portions[-4 * n_servers :]] == [1] * min(n_tasks, 4 * n_servers)
+
+
 def test_a_killed_server_is_started_anew():
     with WorkerPool("programs", 1) as workers:
         workers.run(_tasks("f(1)"))

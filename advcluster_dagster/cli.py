@@ -23,7 +23,7 @@ app = typer.Typer(
     " first.\n\nEverything is kept below the folder that ADVCLUSTER_HOME names, by default the project's data folder.",
 )
 import_app = typer.Typer(no_args_is_help=True, help="Bring questions and traces that exist already.")
-ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model replies to others, who then need no key.")
+ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model replies to others; see costs and batches.")
 
 
 @app.callback()
@@ -55,6 +55,8 @@ import_app.command("traces")(importing.import_traces_command)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("export")(ledger.export_command)
 ledger_app.command("import")(ledger.import_command)
+ledger_app.command("costs")(ledger.costs_command)
+ledger_app.command("batches")(ledger.batches_command)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from advcluster_dagster.settings.base import Name, Settings
 from advcluster_dagster.settings.benchmarks import Benchmark
 from advcluster_dagster.settings.grading import Grading
 from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
+from advcluster_dagster.settings.spending import Spending
 
 
 class StudyError(ValueError):
@@ -54,6 +55,7 @@ class Study(Settings):
     taxonomy: Taxonomy = Field(default_factory=Taxonomy)
     error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
     checks: CheckBounds = Field(default_factory=CheckBounds)
+    spending: Spending = Field(default_factory=Spending)
     published_results: Name | None = Field(
         None, description="Published results shown beside a run's own: `paper` or none."
     )

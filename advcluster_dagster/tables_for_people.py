@@ -6,7 +6,7 @@ Here: formatting for a terminal, JSON, CSV. Not here: computing any of it.
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 from rich import box
@@ -18,6 +18,8 @@ from rich.text import Text
 from advcluster_dagster.assets.recipe import Estimate
 from advcluster_dagster.automation.dry_run import PlannedStep
 from advcluster_dagster.automation.status import StepStatus
+from advcluster_dagster.models.ledger import LedgerTotals
+from advcluster_dagster.models.prices import dollars
 from advcluster_dagster.study import Study
 
 _STATES = ("fresh", "stale", "missing", "failed", "blocked", "no sources")
@@ -92,21 +94,30 @@ def status_json(found: Sequence[StepStatus]) -> str:
     )
 
 
-def plan_table(planned: Sequence[PlannedStep]) -> Table | Text:
-    """Steps that would run, on how many partitions and why, with the calls and tokens of those that ask models."""
+def plan_table(planned: Sequence[PlannedStep]) -> Group | Text:
+    """Steps that would run, on how many partitions and why, with calls, tokens and cost of those that ask models."""
     if not planned:
         return Text("Nothing to do: all is fresh.")
-    table = Table(Column("step", no_wrap=True), "parts", "why", "calls", "tokens in", "tokens out", box=box.SIMPLE)
+    numbers = (Column(name, justify="right") for name in ("calls", "tokens in", "tokens out", "cost"))
+    table = Table(Column("step", no_wrap=True), "parts", "why", *numbers, box=box.SIMPLE)
     for name in dict.fromkeys(step.status.step for step in planned):
         steps = [step for step in planned if step.status.step == name]
         estimates = [step.estimate for step in steps if step.estimate is not None]
-        cells = _estimate_cells(sum(estimates, Estimate())) if estimates else ("", "", "")
+        cells = _estimate_cells(sum(estimates, Estimate())) if estimates else ("", "", "", "")
         table.add_row(name, str(len(steps)), escape(_reasons_in_short(steps)), *cells)
     total = sum((step.estimate for step in planned if step.estimate is not None), Estimate())
     table.add_section()
     table.add_row("all", str(len(planned)), "", *_estimate_cells(total))
-    table.caption = total.assumption or None
-    return table
+    return Group(table, *(Text(line) for line in _estimate_lines(total)))
+
+
+def _estimate_lines(total: Estimate) -> Iterator[str]:
+    """What the estimate rests on."""
+    if total.unpriced:
+        yield f"No price is known of {', '.join(total.unpriced)}; prices go into prices.yaml of the home."
+    if total.assumed:
+        yield "Assumed, for want of inputs or earlier replies:"
+        yield from (f"  {phrase}" for phrase in total.assumed)
 
 
 def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
@@ -119,8 +130,21 @@ def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
     return reason if not others else f"{reason} ({n_times} of {len(steps)})"
 
 
-def _estimate_cells(estimate: Estimate) -> tuple[str, str, str]:
-    return f"{estimate.n_calls:,}", f"{estimate.prompt_tokens:,}", f"{estimate.completion_tokens:,}"
+def costs_table(totals: Mapping[tuple[str, str], LedgerTotals]) -> Table:
+    """Calls, tokens and cost by asset and model."""
+    numbers = (Column(name, justify="right") for name in ("calls", "tokens in", "tokens out", "cost", "cost unknown"))
+    table = Table(Column("asset", no_wrap=True), "model", *numbers, box=box.SIMPLE)
+    for (asset, model), found in totals.items():
+        tokens = ("" if n is None else f"{n:,}" for n in (found.prompt_tokens, found.completion_tokens))
+        n_unknown = f"{found.n_cost_unknown:,}" if found.n_cost_unknown else ""
+        table.add_row(asset, escape(model), f"{found.n_calls:,}", *tokens, dollars(found.cost), n_unknown)
+    return table
+
+
+def _estimate_cells(estimate: Estimate) -> tuple[str, str, str, str]:
+    n_calls = f"{estimate.n_calls:,}"
+    cost = dollars(estimate.cost) if estimate.n_calls else ""
+    return n_calls, f"{estimate.prompt_tokens:,}", f"{estimate.completion_tokens:,}", cost
 
 
 def _rows_table(rows: pl.DataFrame) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.models.protocol import ChatRequest
@@ -103,19 +104,22 @@ def _requests(
     return step.chat(step.study.judges.extractor, messages, schema=ExtractionReply.model_json_schema())
 
 
-#: What a dry run assumes of steps whose inputs do not exist yet: questions kept, pairs each, advantages a pair.
-ASSUMED_KEPT_SHARE, ASSUMED_PAIRS, ASSUMED_ADVANTAGES = 0.05, 7, 3
+#: What a dry run assumes of steps whose inputs do not exist yet: questions kept, pairs each, tokens of a reply.
+_KEPT_SHARE, _PAIRS_EACH, _USUAL_REPLY = 0.05, 7, 150
 
 
-def assumed_pairs(step: Step) -> int:
-    """Pairs of a partition that a dry run assumes while they are not drawn yet."""
-    return round((step.n_questions() or 0) * ASSUMED_KEPT_SHARE) * ASSUMED_PAIRS
+def assumed_pairs(step: Step) -> tuple[int, str]:
+    """Pairs of a partition that a dry run assumes while they are not drawn yet, and how it says so."""
+    pairs_each = min(_PAIRS_EACH, step.study.trials)
+    said = f"{_KEPT_SHARE:.0%} of the questions kept, {pairs_each} pairs each"
+    return round((step.n_questions() or 0) * _KEPT_SHARE) * pairs_each, said
 
 
 def _estimate(step: Step) -> Estimate:
     pairs, judge = step.read_partition("trace_pairs"), step.study.judges.extractor
     if pairs is None:
-        return step.estimate_assumed(judge, assumed_pairs(step), prompt_tokens=3000, completion_tokens=400)
+        n_pairs, said = assumed_pairs(step)
+        return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, said)
     traces: list[Any] = [step.scan_partition(table) for table in ("larger_traces", "smaller_traces")]
     requests = _requests(step, pairs, step.read_partition("benchmark_questions", must_exist=True), *traces)
-    return step.estimate_chat(judge, requests, default_completion_tokens=400)
+    return estimate_chat(step, judge, requests, _USUAL_REPLY)

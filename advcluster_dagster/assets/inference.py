@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
 from advcluster_dagster.assets.recipe import Estimate, table_step
 from advcluster_dagster.assets.step import Step, as_json
 from advcluster_dagster.benchmarks.registry import benchmark_provenance, load_questions
@@ -21,6 +22,8 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
 _GROUP = "inference"
+#: Tokens of a trace while none of the model is known: reasoning models take thousands, the simulated ones 94.
+_USUAL_TRACE, _SIMULATED_TRACE = 4000, 94
 
 
 @table_step(
@@ -133,5 +136,6 @@ def _estimate(step: Step, role: Role) -> Estimate:
     questions = step.questions()
     if questions is None:
         n_calls = (step.n_questions() or 0) * step.study.trials
-        return step.estimate_assumed(model, n_calls, prompt_tokens=400, completion_tokens=4000)
-    return step.estimate_chat(model, _requests(step, questions, role), default_completion_tokens=4000)
+        return estimate_assumed(step, model, n_calls, 400, _USUAL_TRACE, "as many questions as the benchmarks have")
+    usual = _SIMULATED_TRACE if model.provider == "simulated" else _USUAL_TRACE
+    return estimate_chat(step, model, _requests(step, questions, role), usual)

@@ -51,19 +51,27 @@ class Check:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Model calls a step would make: those the ledger cannot answer, and their tokens."""
+    """Model calls a step would make: those the ledger cannot answer, their tokens and their cost.
+
+    ``cost`` is in dollars, None where a price is not known; ``unpriced`` names the models without one. What is
+    ``assumed`` beyond the inputs at hand is said, a phrase each.
+    """
 
     n_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    assumption: str = ""
+    cost: float | None = 0.0
+    assumed: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
 
     def __add__(self, other: "Estimate") -> "Estimate":
         return Estimate(
             self.n_calls + other.n_calls,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
-            "; ".join(dict.fromkeys(filter(None, f"{self.assumption}; {other.assumption}".split("; ")))),
+            None if self.cost is None or other.cost is None else self.cost + other.cost,
+            tuple(dict.fromkeys((*self.assumed, *other.assumed))),
+            tuple(dict.fromkeys((*self.unpriced, *other.unpriced))),
         )
 
 

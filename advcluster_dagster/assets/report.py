@@ -74,7 +74,8 @@ def _note(step: Step, table: str, family: str, name: str) -> Any:
 
 def _call_totals(step: Step) -> pl.DataFrame:
     totals = step.ledger.totals_by_asset_and_model(step.study.study)
-    return pl.DataFrame(totals, schema=CALL_TOTALS_SCHEMA, orient="row")
+    rows = [(*key, found.n_calls, found.prompt_tokens, found.completion_tokens) for key, found in totals.items()]
+    return pl.DataFrame(rows, schema=CALL_TOTALS_SCHEMA, orient="row")
 
 
 def _recovery(study: Study, tables: dict[str, pl.DataFrame]) -> pl.DataFrame | None:
@@ -115,6 +116,6 @@ DECLARED.append(
         reads=tuple(name for name in TABLES if name not in _NOT_SHOWN),
         code=("report", "simulation/recovery"),
         prompts=_PROMPTS,
-        settings=lambda study, _: study.model_dump(mode="json"),
+        settings=lambda study, _: study.model_dump(mode="json", exclude={"providers", "spending"}),
     )
 )

@@ -11,7 +11,9 @@ from dagster_duckdb import DuckDBResource
 
 from advcluster_dagster.assets.recipe import Recipe
 from advcluster_dagster.assets.step import Step
+from advcluster_dagster.models.caps import run_cap
 from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.spending import Cap
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
@@ -19,18 +21,29 @@ from advcluster_dagster.study import Study
 
 @dataclass
 class Platform:
-    """The home whose studies are run; ``on_progress`` is told (step, model calls done, in all)."""
+    """The home whose studies are run; ``on_progress`` is told (step, model calls done, in all).
+
+    ``max_cost`` is what paid models may cost from now on, dollars; ``is_batched`` hands chat calls over in batches
+    where the vendor takes such.
+    """
 
     home: Home
     offline: bool = False
     retry_failed: bool = False
     on_progress: Callable[[str, int, int], None] = lambda _step, _n_done, _n_all: None
+    max_cost: float | None = None
+    is_batched: bool = False
     _connections: DuckDBResource = field(default_factory=lambda: DuckDBResource(database=":memory:"))
 
     @cached_property
     def ledger(self) -> Ledger:
         """The call ledger of the home, opened when first used."""
         return Ledger(self.home.ledger_url)
+
+    @cached_property
+    def caps(self) -> tuple[Cap, ...]:
+        """What all steps together may spend."""
+        return () if self.max_cost is None else (run_cap(self.max_cost),)
 
     def open_step(
         self,
@@ -56,4 +69,6 @@ class Platform:
             offline=self.offline,
             retry_failed=self.retry_failed,
             on_progress=self.on_progress,
+            caps=self.caps,
+            is_batched=self.is_batched,
         )

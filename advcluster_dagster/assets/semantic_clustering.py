@@ -6,7 +6,8 @@ Here: assets of group `semantic_clustering` up to the candidates, and their chec
 
 import polars as pl
 
-from advcluster_dagster.assets.advantage_extraction import ASSUMED_ADVANTAGES, assumed_pairs
+from advcluster_dagster.assets.advantage_extraction import assumed_pairs
+from advcluster_dagster.assets.estimates import estimate_assumed, estimate_embeddings
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.protocol import CallFailure
@@ -19,6 +20,8 @@ from advcluster_dagster.study import Study
 _GROUP = "semantic_clustering"
 #: Texts without a vector that are named beside the table; more are counted.
 _N_NAMED = 20
+#: What a dry run assumes while there are no descriptions: so many a pair, of so many tokens.
+_ADVANTAGES_EACH, _DESCRIPTION_TOKENS = 3, 15
 _SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims_kept")
 
 
@@ -71,10 +74,10 @@ def _estimate_embeddings(step: Step) -> Estimate:
     corpus, pairs = step.read_partition("advantage_corpus"), step.read_partition("trace_pairs")
     embedder = step.study.judges.embedder
     if corpus is None:
-        n_pairs = pairs.height if pairs is not None else assumed_pairs(step)
-        n_texts = ASSUMED_ADVANTAGES * n_pairs
-        return step.estimate_assumed(embedder, n_calls=n_texts, prompt_tokens=15, completion_tokens=0)
-    return step.estimate_embeddings(embedder, corpus["advantage"].to_list())
+        n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
+        said = f"{said}, {_ADVANTAGES_EACH} descriptions a pair"
+        return estimate_assumed(step, embedder, _ADVANTAGES_EACH * n_pairs, _DESCRIPTION_TOKENS, 0, said)
+    return estimate_embeddings(step, embedder, corpus["advantage"].to_list())
 
 
 def _few_duplicates(step: Step, deduplicated: pl.LazyFrame) -> Outcome:

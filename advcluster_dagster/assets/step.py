@@ -15,15 +15,24 @@ import polars as pl
 from matplotlib.figure import Figure
 from upath import UPath
 
-from advcluster_dagster.assets.recipe import Estimate, Recipe
+from advcluster_dagster.assets.recipe import Recipe
 from advcluster_dagster.assets.upstream import upstream_partitions
 from advcluster_dagster.benchmarks.registry import expected_questions, questions_at_hand
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.calls import CallStats, ModelCalls, OpenProvider
+from advcluster_dagster.models.caps import held_to_caps, open_spending
 from advcluster_dagster.models.ledger import Ledger
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
-from advcluster_dagster.models.registry import open_chat_provider, open_embedding_provider
+from advcluster_dagster.models.prices import Price, PriceTable, load_prices
+from advcluster_dagster.models.protocol import (
+    CallFailure,
+    ChatReply,
+    ChatRequest,
+    EmbeddingReply,
+    EmbeddingRequest,
+)
+from advcluster_dagster.models.registry import in_batch_mode, open_chat_provider, open_embedding_provider
 from advcluster_dagster.models.revisions import provider_revision
+from advcluster_dagster.models.spending import Cap, Spending
 from advcluster_dagster.models.validated import InvalidReply, Validated, ask_validated
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.science.prompting import Message
@@ -52,7 +61,8 @@ class Step:
     """One step on one partition of one study.
 
     ``facts`` and ``figures`` collect what the UI shows beside the result, ``notes`` what is kept in the files'
-    stamps too. ``on_progress`` is told (step, model calls done, in all).
+    stamps too. ``on_progress`` is told (step, model calls done, in all). ``caps`` bound what models may cost;
+    ``is_batched`` hands chat calls over in batches.
     """
 
     home: Home
@@ -64,10 +74,17 @@ class Step:
     offline: bool = False
     retry_failed: bool = False
     on_progress: Callable[[str, int, int], None] = lambda _step, _n_done, _n_all: None
+    caps: Sequence[Cap] = ()
+    is_batched: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     call_stats: list[CallStats] = field(default_factory=list)
+
+    @property
+    def asset(self) -> str:
+        """The asset on whose behalf models are asked: the step's first table."""
+        return self.recipe.tables[0]
 
     @property
     def family(self) -> str:
@@ -221,42 +238,48 @@ class Step:
             self.ledger,
             model.provider,
             self._opener(model, is_embedder),
-            (self.study.study, self.recipe.tables[0], self.partition.label),
+            (self.study.study, self.asset, self.partition.label),
             offline=self.offline,
             on_progress=lambda n_done, n_all: self.on_progress(self.recipe.name, n_done, n_all),
+            price=self.price(model, is_embedder),
         )
         self.call_stats.append(calls.stats)
         return calls
 
     def _opener(self, model: Model, is_embedder: bool) -> OpenProvider:
+        def spending() -> Spending | None:
+            return self._spending(model, is_embedder)
+
         if is_embedder:
-            return lambda: open_embedding_provider(model.provider, self.study)
-        return lambda: open_chat_provider(model.provider, self.study, self.ledger)
+            return lambda: held_to_caps(open_embedding_provider(model.provider, self.study), spending)
+        return lambda: held_to_caps(open_chat_provider(model.provider, self.transport, self.ledger), spending)
 
-    def estimate_chat(self, model: Model, requests: Sequence[ChatRequest], default_completion_tokens: int) -> Estimate:
-        """Calls that the ledger cannot answer; four characters of a prompt count as a token."""
-        missing = self._to_ask(self.model_calls(model), requests)
-        n_characters = sum(len(message.content) for request in missing for message in request.messages)
-        per_call = self.ledger.mean_completion_tokens(model.model) or default_completion_tokens
-        return Estimate(len(missing), n_characters // 4, round(len(missing) * per_call))
+    def _spending(self, model: Model, is_embedder: bool) -> Spending | None:
+        lock = self.home.spending_lock(self.study.study)
+        return open_spending(model, is_embedder, self.transport, self.asset, self.ledger, self.prices, self.caps, lock)
 
-    def estimate_embeddings(self, model: Model, texts: Sequence[str]) -> Estimate:
-        """As :meth:`estimate_chat`, for vectors."""
-        missing = self._to_ask(self.model_calls(model, is_embedder=True), self.embedding_requests(model, texts))
-        return Estimate(len(missing), sum(len(request.text) for request in missing) // 4)
+    @cached_property
+    def transport(self) -> Study:
+        """The study with its providers as they are asked in this run."""
+        return in_batch_mode(self.study) if self.is_batched else self.study
 
-    def _to_ask(self, calls: ModelCalls, requests: Sequence[R]) -> list[R]:
+    @cached_property
+    def prices(self) -> PriceTable:
+        """Prices of models, read when first needed."""
+        return load_prices(self.home.prices)
+
+    def price(self, model: Model, is_embedder: bool = False) -> Price | None:
+        """The price of a model of the study; None where it is not known."""
+        return self.prices.price_of(model, self.transport, is_embedder)
+
+    def to_ask(self, requests: Sequence[R]) -> list[R]:
         """Requests that the ledger cannot answer, and with ``retry_failed`` those that it answers with a failure."""
-        missing = calls.missing(requests)
-        if not self.retry_failed:
-            return missing
         known = self.ledger.lookup(request.call_id for request in requests)
-        return missing + [request for request in requests if isinstance(known.get(request.call_id), CallFailure)]
-
-    def estimate_assumed(self, _model: Model, n_calls: int, prompt_tokens: int, completion_tokens: int) -> Estimate:
-        """An estimate for a step whose inputs do not exist yet; tokens are per call."""
-        assumption = f"{self.recipe.name}: assumed, its inputs are still to be made"
-        return Estimate(n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, assumption)
+        return [
+            request
+            for request in {request.call_id: request for request in requests}.values()
+            if request.call_id not in known or (self.retry_failed and isinstance(known[request.call_id], CallFailure))
+        ]
 
     @cached_property
     def domains_used(self) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.contracts.registry import TABLES
@@ -29,6 +30,8 @@ from advcluster_dagster.science.semantic_clustering.replies import (
 )
 
 _GROUP = "semantic_clustering"
+#: What a dry run assumes while there are no candidates: how many, with how many clusters together; tokens of replies.
+_CANDIDATES, _CLUSTERS, _USUAL_NAME, _USUAL_REVIEW = 10, 80, 90, 25
 _CANDIDATE = ["pca_dim", "n_clusters"]
 _CORPUS_TABLES = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
@@ -112,20 +115,22 @@ def _naming_requests(step: Step, corpus: ClusteringCorpus, clusters: list[_Shown
 def _estimate_naming(step: Step) -> Estimate:
     judge, assignments = step.study.judges.summariser, step.load("cluster_assignments")
     if assignments.is_empty():
-        return step.estimate_assumed(judge, n_calls=80, prompt_tokens=3000, completion_tokens=120)
+        said = f"{_CLUSTERS} clusters over all candidates of a family"
+        return estimate_assumed(step, judge, _CLUSTERS, 3000, _USUAL_NAME, said)
     corpus = gather_corpus(*(step.load(table) for table in _CORPUS_TABLES))
     requests = _naming_requests(step, corpus, _shown_clusters(step, corpus, assignments))
-    return step.estimate_chat(judge, requests, default_completion_tokens=120)
+    return estimate_chat(step, judge, requests, _USUAL_NAME)
 
 
 def _estimate_reviews(step: Step) -> Estimate:
     judge, summaries = step.study.judges.reviewer, step.load("cluster_summaries")
     if summaries.is_empty():
-        n_calls = 10 * step.study.clustering.n_reviews
-        return step.estimate_assumed(judge, n_calls=n_calls, prompt_tokens=1500, completion_tokens=60)
+        n_reviews = step.study.clustering.n_reviews
+        said = f"{_CANDIDATES} candidates of a family, {n_reviews} reviews each"
+        return estimate_assumed(step, judge, _CANDIDATES * n_reviews, 1500, _USUAL_REVIEW, said)
     candidates = summaries.group_by(_CANDIDATE, maintain_order=True)
     requests = [request for _, clusters in candidates for request in _review_requests(step, clusters)]
-    return step.estimate_chat(judge, requests, default_completion_tokens=60)
+    return estimate_chat(step, judge, requests, _USUAL_REVIEW)
 
 
 def _tag_and_definition(name: object) -> tuple[str | None, str | None]:

@@ -90,14 +90,22 @@ def _column_lineage(step: Step, table: str) -> dict[str, Any]:
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
 
 
-def _call_facts(step: Step) -> dict[str, int]:
-    names = ("n_asked", "n_replayed", "n_failed", "prompt_tokens", "completion_tokens")
-    return {
-        f"calls_{name}": sum(getattr(stats, name) for stats in step.call_stats) for name in names if step.call_stats
+def _call_facts(step: Step) -> dict[str, int | float | None]:
+    """Counts of model calls; costs are sums of what is known, in dollars, None where nothing is."""
+    if not step.call_stats:
+        return {}
+    names = ("n_asked", "n_replayed", "n_failed", "prompt_tokens", "completion_tokens", "n_cost_unknown")
+    counts = {f"calls_{name}": sum(getattr(stats, name) for stats in step.call_stats) for name in names}
+    costs = {
+        f"calls_{name}_usd": [cost for stats in step.call_stats if (cost := getattr(stats, name)) is not None]
+        for name in ("cost", "asked_cost")
     }
+    return {**counts, **{name: sum(known) if known else None for name, known in costs.items()}}
 
 
 def _fact(value: Any) -> Any:
+    if value is None:
+        return dg.MetadataValue.null()
     return value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
 
 

@@ -1,9 +1,10 @@
-"""Commands over the call ledger: ledger export, ledger import."""
+"""Commands over the call ledger: ledger export, ledger import, ledger costs, ledger batches."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from advcluster_dagster.commands.common import StudyArgument, open_study, screen
@@ -29,3 +30,33 @@ def import_command(file: Annotated[Path, typer.Argument(help="A file that ledger
 
     read = import_replies(Platform(Home.from_environment()).ledger, file)
     screen.print(f"Took in {read.n_calls} calls of study {read.study}, {read.n_known} of them known before.")
+
+
+def costs_command(study: StudyArgument) -> None:
+    """Show what the model calls of a study took and cost, by asset and model."""
+    from advcluster_dagster.models.caps import spent_by_study
+    from advcluster_dagster.models.prices import dollars, load_prices
+    from advcluster_dagster.tables_for_people import costs_table
+
+    platform, declared = open_study(Home.from_environment(), study)
+    totals = platform.ledger.totals_by_asset_and_model(declared.study)
+    if not totals:
+        screen.print(f"Study {declared.study} has asked no model yet.")
+        return
+    Console().print(costs_table(totals))
+    spent = spent_by_study(platform.ledger, declared, load_prices(platform.home.prices))
+    limit = declared.spending.max_cost
+    of_limit = f" of {dollars(limit)} that spending.max_cost allows" if limit is not None else ""
+    screen.print(f"In all, with replies that were asked for again: {dollars(spent)}{of_limit}.", soft_wrap=True)
+
+
+def batches_command() -> None:
+    """Show the batches that were handed over to vendors and not collected yet, of all studies."""
+    from advcluster_dagster.assets.resources import Platform
+    from advcluster_dagster.models.batch_store import open_batches
+
+    batches = open_batches(Platform(Home.from_environment()).ledger)
+    for server, batch_id, state, n_calls in batches:
+        print(f"{server}  {batch_id or '(no id yet)'}  {state}  {n_calls} calls")
+    if not batches:
+        screen.print("No batch is under way.")

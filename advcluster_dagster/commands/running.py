@@ -14,13 +14,16 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
 if TYPE_CHECKING:
+    from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.run_study import RunOutcome, Selection
 
 
 def demo() -> None:
     """Run the demonstration study: two simulated families, four domains, no key, no download."""
+    from advcluster_dagster.assets.resources import Platform
+
     home = Home.from_environment()
-    _run_and_tell(home, home.register_study("demo"))
+    _run_and_tell(Platform(home), home.register_study("demo"))
 
 
 def run(
@@ -41,17 +44,30 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="Fail at the first call that the ledger cannot answer.")
     ] = False,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", min=0, help="US dollars that this run may spend; what is done is kept."),
+    ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Hand chat calls over in batches: half the price, within a day.")
+    ] = False,
 ) -> None:
     """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
+    from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.run_study import Selection
+    from advcluster_dagster.models.caps import refuse_unpriced
+    from advcluster_dagster.models.prices import load_prices
 
     home = Home.from_environment()
     selection = Selection(tuple(family or ()), tuple(domain or ()), tuple(filter(None, select.split(","))))
     declared = home.register_study(study)
+    platform = Platform(home, offline, retry_failed, max_cost=max_cost, is_batched=batch)
     if dry_run:
-        _show_plan(home, declared, selection, retry_failed)
-    else:
-        _run_and_tell(home, declared, selection, retry_failed, offline)
+        _show_plan(platform, declared, selection)
+        return
+    if max_cost is not None:
+        refuse_unpriced(declared, load_prices(home.prices))
+    _run_and_tell(platform, declared, selection)
 
 
 def regrade(
@@ -64,12 +80,13 @@ def regrade(
     ] = None,
 ) -> None:
     """Grade the traces at hand anew and run what follows from it; no model is asked for a trace."""
+    from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.regrading import regrade_study
     from advcluster_dagster.automation.run_study import Selection
 
     home = Home.from_environment()
     selection = Selection(tuple(family or ()), tuple(domain or ()))
-    _run_and_tell(home, home.register_study(study), selection, run=regrade_study)
+    _run_and_tell(Platform(home), home.register_study(study), selection, run=regrade_study)
 
 
 def status(
@@ -92,30 +109,28 @@ def status(
 
 def report(study: StudyArgument) -> None:
     """Write the report of a study anew from its tables, and say where it is."""
+    from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.run_study import Selection
 
     home = Home.from_environment()
-    _run_and_tell(home, home.register_study(study), Selection(assets=("study_report",)))
+    _run_and_tell(Platform(home), home.register_study(study), Selection(assets=("study_report",)))
 
 
 def _run_and_tell(
-    home: Home,
+    platform: "Platform",
     study: Study,
     selection: "Selection | None" = None,
-    retry_failed: bool = False,
-    offline: bool = False,
     run: "Callable[..., RunOutcome] | None" = None,
 ) -> None:
     """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it."""
-    from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.instance import open_instance
     from advcluster_dagster.automation.run_study import Selection, run_study
     from advcluster_dagster.storage.report_io import PAGE
 
-    with run_progress() as bars, open_instance(home) as instance:
-        platform = Platform(home, offline, retry_failed, bars.on_calls)
+    with run_progress() as bars, open_instance(platform.home) as instance:
+        platform.on_progress = bars.on_calls
         outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
-    page = home.reports / study.study / PAGE
+    page = platform.home.reports / study.study / PAGE
     _tell(outcome, bars.n_asked, page)
 
 
@@ -137,11 +152,10 @@ def _tell(outcome: "RunOutcome", n_asked: int, page: Path) -> None:
         raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
 
 
-def _show_plan(home: Home, study: Study, selection: "Selection", retry_failed: bool) -> None:
-    from advcluster_dagster.assets.resources import Platform
+def _show_plan(platform: "Platform", study: Study, selection: "Selection") -> None:
     from advcluster_dagster.automation.dry_run import plan_run
     from advcluster_dagster.automation.instance import open_instance
     from advcluster_dagster.tables_for_people import plan_table
 
-    with open_instance(home) as instance:
-        Console().print(plan_table(plan_run(Platform(home, retry_failed=retry_failed), study, instance, selection)))
+    with open_instance(platform.home) as instance:
+        Console().print(plan_table(plan_run(platform, study, instance, selection)))

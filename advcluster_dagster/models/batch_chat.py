@@ -6,6 +6,7 @@ Here: the three states, what a restart picks up, which rows go again. Not here: 
 
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,6 +17,7 @@ from advcluster_dagster.models.connection import Connection, StatusFault
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm
+from advcluster_dagster.models.spending import Bills
 
 C = TypeVar("C", bound=Connection)
 R = TypeVar("R")
@@ -99,15 +101,24 @@ class BatchChat(Generic[C]):
         self._poll_s = settings.batch_poll_s
         self._store = BatchStore(ledger, f"{settings.kind} {wire.connection.address}")
         self._is_closed = threading.Event()
+        self._bills = Bills(wire.connection.purse)
 
     def complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
         """Yield (index, outcome) as batches end; see the protocol."""
+        try:
+            yield from self._complete(requests)
+        finally:
+            self._bills.close()
+
+    def _complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
         by_id = {request.call_id: request for request in requests}
         indices = {request.call_id: index for index, request in enumerate(requests)}
         waiting = [_Waiting(batch, wanted) for batch, wanted in self._store.batches_of(list(by_id))]
         waiting = [one for one in waiting if self._is_known(one, by_id)]
         taken = set[str]().union(*(one.wanted for one in waiting))
-        waiting += self._submit([request for call_id, request in by_id.items() if call_id not in taken], round_=0)
+        self._bills.reserve_sent(by_id[call_id] for call_id in taken)
+        left = deque(request for call_id, request in by_id.items() if call_id not in taken)
+        waiting += self._submit(self._affordable(left), round_=0)
         while waiting:
             still = []
             for one in waiting:
@@ -116,14 +127,16 @@ class BatchChat(Generic[C]):
                     still.append(one)
                     continue
                 found = self._sort(one, results, by_id)
+                self._bills.settle(found.ended)
                 if found.fatal is None:
                     still += self._submit(found.again, one.batch.round + 1)
                     self._store.end(one.batch, "lost" if one.is_lost else "collected")
                 yield from ((indices[call_id], outcome) for call_id, outcome in found.ended.items())
                 if found.fatal is not None:
                     self._store.end(one.batch, "failed")
+                    self._bills.waive(one.wanted)
                     raise found.fatal
-            waiting = still
+            waiting = still + self._submit(self._affordable(left), round_=0)
             if waiting and self._is_closed.wait(self._poll_s):
                 return
 
@@ -131,6 +144,17 @@ class BatchChat(Generic[C]):
         """Close the connections; batches under way stay with the vendor."""
         self._is_closed.set()
         self._wire.chat.close()
+
+    def _affordable(self, left: deque[ChatRequest]) -> list[ChatRequest]:
+        """Requests off the front that the caps leave room for; the rest waits for what those in flight really cost.
+
+        Raises:
+            FatalModelError: nothing is in flight and the next one does not fit.
+        """
+        chosen: list[ChatRequest] = []
+        while left and self._bills.reserve(left[0]):
+            chosen.append(left.popleft())
+        return chosen
 
     def _is_known(self, one: _Waiting, requests: Mapping[str, ChatRequest]) -> bool:
         """Whether a batch of an earlier process reached the vendor; its id is looked up where it is not known."""
@@ -170,6 +194,7 @@ class BatchChat(Generic[C]):
                 f"provider {self.connection.name}: a batch of {len(rows)} calls of model {model} was not taken"
                 f" ({batch_id.reason}: {batch_id.detail})"
             )
+        self._bills.sent(rows)
         return _Waiting(self._store.submitted(batch, batch_id), set(rows), self._wire.chat.form)
 
     def _parts(self, requests: Sequence[ChatRequest]) -> Iterator[list[ChatRequest]]:

@@ -10,7 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar, cast
 
 from advcluster_dagster.models.ledger import Ledger, Use
-from advcluster_dagster.models.ledger_tables import ModelRequest, Outcome
+from advcluster_dagster.models.ledger_tables import ModelRequest, Outcome, cost_of
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatProvider,
@@ -32,7 +33,8 @@ class CallStats:
     """Counts of different calls, by where their outcome came from; token sums cover what providers reported.
 
     ``prompt_tokens`` and ``completion_tokens`` are those of asked and replayed calls together, the ``asked_`` ones
-    those this step caused itself.
+    those this step caused itself. ``cost`` and ``asked_cost`` likewise: sums of the known costs, dollars, None where
+    none is known; ``n_cost_unknown`` counts the other calls, asked and replayed.
     """
 
     n_asked: int = 0
@@ -42,6 +44,17 @@ class CallStats:
     completion_tokens: int = 0
     asked_prompt_tokens: int = 0
     asked_completion_tokens: int = 0
+    cost: float | None = None
+    asked_cost: float | None = None
+    n_cost_unknown: int = 0
+
+    def add_cost(self, cost: float | None, n_unknown: int, is_asked: bool) -> None:
+        """Count known costs together, and calls without one."""
+        self.n_cost_unknown += n_unknown
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+            if is_asked:
+                self.asked_cost = (self.asked_cost or 0.0) + cost
 
 
 class ModelCalls:
@@ -54,6 +67,7 @@ class ModelCalls:
         use: (study, asset, partition) on whose behalf the calls are made.
         offline: refuse to ask anything that the ledger does not hold.
         on_progress: told (calls done, calls in all) as outcomes arrive.
+        price: of the model that is asked; None where it is not known.
     """
 
     def __init__(
@@ -64,6 +78,7 @@ class ModelCalls:
         use: Use,
         offline: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
+        price: Price | None = None,
     ) -> None:
         self.stats = CallStats()
         self.facts: dict[str, Any] = {}
@@ -74,6 +89,7 @@ class ModelCalls:
         self._use = use
         self._offline = offline
         self._on_progress = on_progress or (lambda _n_done, _n_all: None)
+        self._price = price
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +147,7 @@ class ModelCalls:
         self._ledger.note_uses(*self._use, outcomes)
         self.stats.n_replayed += len(outcomes)
         self._count(outcomes.values(), is_asked=False)
+        self.stats.add_cost(*self._ledger.cost_of(outcomes), is_asked=False)
         if missing:
             outcomes.update(self._ask(missing, ask, n_known=len(outcomes)))
         return [outcomes[request.call_id] for request in requests]
@@ -140,7 +157,7 @@ class ModelCalls:
     ) -> dict[str, Outcome]:
         """Ask and record; what arrived is kept and counted even if the provider gives up midway."""
         outcomes: dict[str, Outcome] = {}
-        recorder = _Recorder(self._ledger, self._provider_name)
+        recorder = _Recorder(self._ledger, self._provider_name, self._price, self._use)
         try:
             for index, outcome in ask(missing):
                 outcomes[missing[index].call_id] = _storable(outcome)
@@ -148,9 +165,11 @@ class ModelCalls:
                 self._on_progress(n_known + len(outcomes), n_known + len(missing))
         finally:
             answered_before = recorder.finish()
-            self._ledger.note_uses(*self._use, outcomes)
             self.stats.n_asked += len(outcomes)
             self._count(outcomes.values(), is_asked=True)
+            for outcome in outcomes.values():
+                cost = cost_of(outcome, self._price)
+                self.stats.add_cost(cost, cost is None, is_asked=True)
         if len(outcomes) != len(missing):
             raise RuntimeError(f"provider {self._provider_name} gave {len(outcomes)} outcomes for {len(missing)} calls")
         # Another process was faster: what stands in the ledger is what every reader gets.
@@ -170,12 +189,15 @@ class ModelCalls:
 class _Recorder:
     """Writes outcomes to the ledger in a thread of its own: all that has arrived while the last commit ran go together.
 
-    Nothing waits for a batch to fill up, so a killed process loses no reply that came more than a commit ago.
+    Nothing waits for a batch to fill up, so a killed process loses no reply that came more than a commit ago. Uses are
+    noted with them, so that what a killed process spent counts as its study's.
     """
 
-    def __init__(self, ledger: Ledger, provider_name: str) -> None:
+    def __init__(self, ledger: Ledger, provider_name: str, price: Price | None, use: Use) -> None:
         self._ledger = ledger
         self._provider_name = provider_name
+        self._price = price
+        self._use = use
         self._queue: SimpleQueue[tuple[ModelRequest, Outcome] | None] = SimpleQueue()
         self._answered_before: set[str] = set()
         self._error: Exception | None = None
@@ -209,7 +231,8 @@ class _Recorder:
                 is_open = batch[-1] is not None
                 calls = [item for item in batch if item is not None]
                 if calls:
-                    self._answered_before |= self._ledger.record_many(calls, self._provider_name)
+                    self._answered_before |= self._ledger.record_many(calls, self._provider_name, self._price)
+                    self._ledger.note_uses(*self._use, (request.call_id for request, _ in calls))
         except Exception as error:
             self._error = error
 

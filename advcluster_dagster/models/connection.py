@@ -25,6 +25,7 @@ from pydantic import SecretStr
 
 from advcluster_dagster.models.limits import Gate
 from advcluster_dagster.models.protocol import CallFailure, FatalModelError
+from advcluster_dagster.models.spending import Purse
 from advcluster_dagster.settings.models import Provider
 
 J = TypeVar("J")
@@ -113,6 +114,7 @@ class Connection(ABC):
             max_connections=settings.max_in_flight, max_keepalive_connections=settings.max_in_flight
         )
         self._stop = asyncio.Event()
+        self.purse = Purse(self._stop)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"provider-{name}", daemon=True)
         self._thread.start()
@@ -130,12 +132,13 @@ class Connection(ABC):
         """Close the SDK's client."""
 
     def close(self) -> None:
-        """Close the connections and end the loop."""
+        """Close the connections, end the loop and let others spend."""
         if not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self.close_client(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+        self.purse.release()
 
     def run(self, jobs: Sequence[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
         """Results of ``ask`` as they finish, as many at once as the limits allow.

@@ -1,7 +1,7 @@
 """The call ledger: every model call and what came of it, on disk before anything uses it (design decision 5).
 
 Here: looking calls up, recording, retiring, counting. Not here: the tables (``ledger_tables``), asking providers
-(``calls``), repeats of broken replies (``validated``), prices.
+(``calls``), repeats of broken replies (``validated``), prices (``prices``), caps (``caps``).
 """
 
 import sqlite3
@@ -28,6 +28,7 @@ from advcluster_dagster.models.ledger_tables import (
     next_revisions,
     open_engine,
 )
+from advcluster_dagster.models.prices import Price
 
 Use = tuple[str, str, str]
 R = TypeVar("R")
@@ -44,6 +45,7 @@ class LedgerTotals:
     """Counts over the answering (not retired) entries; token sums are None where no provider gave any.
 
     ``n_paid_twice`` counts replies received for calls that already had one: 0 unless two processes asked at once.
+    ``cost`` is the sum of the known costs, dollars, None where none is known; ``n_cost_unknown`` counts the others.
     """
 
     n_calls: int
@@ -51,6 +53,35 @@ class LedgerTotals:
     n_paid_twice: int
     prompt_tokens: int | None
     completion_tokens: int | None
+    cost: float | None
+    n_cost_unknown: int
+
+
+@dataclass(frozen=True)
+class MeanUsage:
+    """What calls of a model took so far; None where no provider told.
+
+    ``tokens_per_character`` is of a request's text as the ledger keeps it (:func:`~.ledger_tables.request_text`).
+    """
+
+    completion_tokens: float | None
+    tokens_per_character: float | None
+
+
+@dataclass(frozen=True)
+class ModelSpending:
+    """What a study's calls of one model cost, retired entries and second replies included.
+
+    ``known`` is the sum of the known costs, dollars. The replies without one took ``prompt_tokens`` and
+    ``completion_tokens``; where the provider told none, four characters count as a token.
+    """
+
+    provider: str
+    model: str
+    kind: str
+    known: float
+    prompt_tokens: int
+    completion_tokens: int
 
 
 class Ledger:
@@ -130,19 +161,26 @@ class Ledger:
                 found.update({row.call_id: decode_outcome(row.kind, row.reply, row.failure) for row in rows})
         return found
 
-    def record(self, request: ModelRequest, outcome: Outcome, provider: str) -> None:
+    def record(self, request: ModelRequest, outcome: Outcome, provider: str, price: Price | None = None) -> None:
         """Keep one outcome; it is on disk when this returns. See :meth:`record_many`."""
-        self.record_many([(request, outcome)], provider)
+        self.record_many([(request, outcome)], provider, price)
 
-    def record_many(self, calls: Sequence[tuple[ModelRequest, Outcome]], provider: str) -> set[str]:
+    def record_many(
+        self, calls: Sequence[tuple[ModelRequest, Outcome]], provider: str, price: Price | None = None
+    ) -> set[str]:
         """Keep outcomes in one transaction; they are on disk when this returns.
 
         A call that already has an answer keeps it, so that every reader gets the same; the second one is counted.
 
+        Args:
+            calls: what was asked and what came, of one model.
+            provider: the provider's name in the study.
+            price: of the model as it was asked; the cost stays unknown without it.
+
         Returns:
             Ids of the calls that already had an answer.
         """
-        rows = [encode_call(request, outcome, provider) for request, outcome in calls]
+        rows = [encode_call(request, outcome, provider, price) for request, outcome in calls]
 
         def work(connection: sa.Connection) -> set[str]:
             revisions = next_revisions(connection, [row["call_id"] for row in rows])
@@ -185,24 +223,54 @@ class Ledger:
         with self.read() as connection:
             return {(row[0], row[1], row[2]): LedgerTotals(*row[3:]) for row in connection.execute(query)}
 
-    def totals_by_asset_and_model(self, study: str) -> list[tuple[str, str, int, int | None, int | None]]:
-        """(asset, model, calls, prompt tokens, completion tokens) of one study; a call used by two partitions counts
-        once.
-        """
+    def totals_by_asset_and_model(self, study: str) -> dict[tuple[str, str], LedgerTotals]:
+        """Counts per (asset, model) of one study; a call used by two partitions counts once."""
         uses = sa.select(USES.c.asset, USES.c.call_id).where(USES.c.study == study).distinct().subquery()
         joined = uses.join(CALLS, (uses.c.call_id == CALLS.c.call_id) & ~CALLS.c.is_retired)
         keys = (uses.c.asset, CALLS.c.model)
-        sums = (sa.func.count(), sa.func.sum(CALLS.c.prompt_tokens), sa.func.sum(CALLS.c.completion_tokens))
-        query = sa.select(*keys, *sums).select_from(joined).group_by(*keys).order_by(*keys)
+        query = sa.select(*keys, *_total_columns()).select_from(joined).group_by(*keys).order_by(*keys)
         with self.read() as connection:
-            return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(query)]
+            return {(row[0], row[1]): LedgerTotals(*row[2:]) for row in connection.execute(query)}
 
-    def mean_completion_tokens(self, model: str) -> float | None:
-        """Mean length of a model's replies so far; None where nothing is known."""
-        query = sa.select(sa.func.avg(CALLS.c.completion_tokens)).where(CALLS.c.model == model, ~CALLS.c.is_retired)
+    def cost_of(self, call_ids: Iterable[str]) -> tuple[float | None, int]:
+        """Known cost of these calls together, None where none is known, and how many have no known cost."""
+        costs: list[float | None] = []
         with self.read() as connection:
-            mean = connection.execute(query).scalar()
-        return None if mean is None else float(mean)
+            for chunk in chunks_of(call_ids):
+                query = sa.select(CALLS.c.cost).where(CALLS.c.call_id.in_(chunk), ~CALLS.c.is_retired)
+                costs += connection.execute(query).scalars()
+        known = [cost for cost in costs if cost is not None]
+        return (sum(known) if known else None), len(costs) - len(known)
+
+    def mean_usage(self, model: str, asset: str) -> MeanUsage:
+        """Mean length of a model's replies in one asset so far, over all studies, and tokens per character."""
+        uses = sa.select(USES.c.call_id).where(USES.c.asset == asset)
+        is_told = CALLS.c.prompt_tokens.is_not(None)
+        n_characters = sa.func.sum(sa.case((is_told, sa.func.length(CALLS.c.request))))
+        query = sa.select(
+            sa.func.avg(CALLS.c.completion_tokens), 1.0 * sa.func.sum(CALLS.c.prompt_tokens) / n_characters
+        ).where(CALLS.c.model == model, ~CALLS.c.is_retired, CALLS.c.call_id.in_(uses))
+        with self.read() as connection:
+            mean, ratio = connection.execute(query).one()
+        return MeanUsage(None if mean is None else float(mean), None if ratio is None else float(ratio))
+
+    def spending(self, study: str) -> list[ModelSpending]:
+        """What a study's calls cost, by provider and model, whoever asked them first."""
+        used = sa.select(USES.c.call_id).where(USES.c.study == study)
+        keys = (CALLS.c.provider, CALLS.c.model, CALLS.c.kind)
+        is_unknown = CALLS.c.cost.is_(None) & CALLS.c.reply.is_not(None)
+        n_prompt = sa.func.coalesce(CALLS.c.prompt_tokens, sa.func.length(CALLS.c.request) / 4)
+        n_completion = sa.func.coalesce(CALLS.c.completion_tokens, sa.func.length(CALLS.c.reply) / 4)
+        n_unknown = (
+            sa.func.sum(sa.case((is_unknown, n_prompt * CALLS.c.n_replies), else_=0)),
+            sa.func.sum(sa.case((is_unknown & (CALLS.c.kind == "chat"), n_completion * CALLS.c.n_replies), else_=0)),
+        )
+        known = sa.func.coalesce(sa.func.sum(CALLS.c.cost * CALLS.c.n_replies), 0.0)
+        query = sa.select(*keys, known, *n_unknown).where(CALLS.c.call_id.in_(used)).group_by(*keys).order_by(*keys)
+        with self.read() as connection:
+            return [
+                ModelSpending(*row[:3], float(row[3]), int(row[4]), int(row[5])) for row in connection.execute(query)
+            ]
 
     def _upsert(self, connection: sa.Connection, row: dict[str, Any], revisions: dict[str, int]) -> int:
         insert = self.insert(CALLS).values(**row, revision=revisions.get(row["call_id"], 0))
@@ -219,4 +287,6 @@ def _total_columns() -> tuple[sa.ColumnElement[Any], ...]:
         sa.func.sum(CALLS.c.n_replies - 1),
         sa.func.sum(CALLS.c.prompt_tokens),
         sa.func.sum(CALLS.c.completion_tokens),
+        sa.func.sum(CALLS.c.cost),
+        sa.func.count() - sa.func.count(CALLS.c.cost),
     )

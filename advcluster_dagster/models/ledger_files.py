@@ -2,8 +2,8 @@
 
 Here: writing the file, checking and reading it back. Not here: the ledger itself. The file is gzip'd JSON Lines: first
 a header {"format", "version", "study", "n_calls", "n_failures"}, then one call a line, ordered by call_id, with what
-was asked ("request"), what came ("reply" or "failure"), the tokens, the provider's name and the time. What is asked
-holds no key and no header, so neither does the file.
+was asked ("request"), what came ("reply" or "failure"), the tokens, the cost, the provider's name and the time. What is
+asked holds no key and no header, so neither does the file.
 """
 
 import base64
@@ -27,8 +27,11 @@ from advcluster_dagster.models.ledger_tables import CALLS, USES, next_revisions
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, sha256_of_json
 
 _FORMAT: Final = "advcluster replies"
-_VERSION: Final = 1
+#: Version 1 held no costs; both are read.
+_VERSION: Final = 2
 _ROWS_PER_INSERT = 500
+#: Columns that a line holds as they are.
+_PLAIN = ("call_id", "provider", "prompt_tokens", "completion_tokens", "cost", "created_at")
 #: A longer line is no call: the longest replies have some hundred thousand characters.
 _LONGEST_LINE = 64 * 2**20
 
@@ -49,7 +52,7 @@ class _Strict(BaseModel):
 
 class _Header(_Strict):
     format: Literal["advcluster replies"]
-    version: Literal[1]
+    version: Literal[1, 2]
     study: str
     n_calls: int = Field(ge=0)
     n_failures: int = Field(ge=0)
@@ -63,6 +66,7 @@ class _Line(_Strict):
     failure: dict[str, Any] | None = None
     prompt_tokens: int | None = Field(None, ge=0, lt=2**31)
     completion_tokens: int | None = Field(None, ge=0, lt=2**31)
+    cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     created_at: str = Field(max_length=40)
 
 
@@ -131,13 +135,13 @@ def import_replies(ledger: Ledger, path: Path) -> ReplyFile:
 
 def _as_line(row: sa.RowMapping) -> _Line:
     read = {name: json.loads(row[name]) for name in ("request", "reply", "failure") if row[name] is not None}
-    plain = {name: row[name] for name in ("call_id", "provider", "prompt_tokens", "completion_tokens", "created_at")}
+    plain = {name: row[name] for name in _PLAIN}
     return _Line(**plain, **read)
 
 
 def _as_row(line: _Line) -> dict[str, Any]:
     return {
-        **line.model_dump(include={"call_id", "provider", "prompt_tokens", "completion_tokens", "created_at"}),
+        **line.model_dump(include={*_PLAIN}),
         "kind": line.request["kind"],
         "model": line.request["model"],
         "request": json.dumps(line.request),
@@ -186,7 +190,7 @@ def _checked_header(path: Path, texts: Iterator[tuple[int, bytes]]) -> _Header:
         return _Header.model_validate_json(text)
     except ValidationError:
         raise LedgerError(
-            f"{path}, line 1: is no header of a reply file of version {_VERSION}; nothing was imported"
+            f"{path}, line 1: is no header of a reply file of version 1 or {_VERSION}; nothing was imported"
         ) from None
 
 

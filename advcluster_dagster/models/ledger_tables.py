@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 
 ModelRequest = ChatRequest | EmbeddingRequest
@@ -41,6 +42,7 @@ CALLS = sa.Table(
     sa.Column("failure", sa.Text),
     sa.Column("prompt_tokens", sa.Integer),
     sa.Column("completion_tokens", sa.Integer),
+    # US dollars; null where the tokens or the price are not known.
     sa.Column("cost", sa.Float),
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("n_replies", sa.Integer, nullable=False),
@@ -121,7 +123,18 @@ def next_revisions(connection: sa.Connection, call_ids: Sequence[str]) -> dict[s
     return revisions
 
 
-def encode_call(request: ModelRequest, outcome: Outcome, provider: str) -> dict[str, Any]:
+def request_text(request: ModelRequest) -> str:
+    """What was asked, as it is kept."""
+    return json.dumps(request.identity)
+
+
+def cost_of(outcome: Outcome, price: Price | None) -> float | None:
+    """Dollars that an outcome cost; None where its tokens or the price are not known."""
+    n_prompt, n_completion = (getattr(outcome, f"{kind}_tokens", None) for kind in ("prompt", "completion"))
+    return None if price is None else price.cost(n_prompt, n_completion)
+
+
+def encode_call(request: ModelRequest, outcome: Outcome, provider: str, price: Price | None = None) -> dict[str, Any]:
     """The row of an outcome, but for its revision."""
     reply = failure = None
     if isinstance(outcome, CallFailure):
@@ -136,11 +149,12 @@ def encode_call(request: ModelRequest, outcome: Outcome, provider: str) -> dict[
         "kind": request.identity["kind"],
         "model": request.model,
         "provider": provider,
-        "request": json.dumps(request.identity),
+        "request": request_text(request),
         "reply": reply,
         "failure": failure,
         "prompt_tokens": getattr(outcome, "prompt_tokens", None),
         "completion_tokens": getattr(outcome, "completion_tokens", None),
+        "cost": cost_of(outcome, price),
         "created_at": time_stamp(),
         "n_replies": 1,
         "is_retired": False,

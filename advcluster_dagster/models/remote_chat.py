@@ -61,7 +61,14 @@ class RemoteChat(ABC, Generic[C]):
     async def _ask(self, job: tuple[int, ChatRequest]) -> tuple[int, ChatReply | CallFailure]:
         index, request = job
         expected = self._expected_tokens(request)
-        outcome = await self.connection.attempt(request.model, lambda: self._call(request), expected)
+        async with self.connection.purse.pay(lambda spending: spending.expected_chat(request)) as bill:
+
+            async def call() -> ChatReply | CallFailure:
+                bill.sent()
+                return await self._call(request)
+
+            outcome = await self.connection.attempt(request.model, call, expected)
+            self.connection.purse.charge(bill, outcome)
         if isinstance(outcome, ChatReply):
             self._note_tokens(outcome, expected)
             outcome = self.without_key(outcome)

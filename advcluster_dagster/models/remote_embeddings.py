@@ -52,7 +52,7 @@ class RemoteEmbedder(ABC, Generic[C]):
     async def _ask(self, batch: list[tuple[int, EmbeddingRequest]]) -> list[tuple[int, EmbeddingReply | CallFailure]]:
         requests = [request for _, request in batch]
         expected = sum(len(request.text) for request in requests) // 4
-        outcome = await self.connection.attempt(requests[0].model, lambda: self._call(requests), expected)
+        outcome = await self._paid(requests, expected)
         if not isinstance(outcome, CallFailure):
             replies, n_tokens = outcome
             self.connection.gate.correct_tokens(expected, n_tokens)
@@ -61,6 +61,23 @@ class RemoteEmbedder(ABC, Generic[C]):
             middle = len(batch) // 2
             return [*await self._ask(batch[:middle]), *await self._ask(batch[middle:])]
         return [(index, outcome) for index, _ in batch]
+
+    async def _paid(
+        self, requests: Sequence[EmbeddingRequest], n_expected: int
+    ) -> tuple[list[EmbeddingReply | CallFailure], int | None] | CallFailure:
+        """One transport call under the caps."""
+        async with self.connection.purse.pay(lambda spending: spending.expected_prompt(n_expected)) as bill:
+
+            async def call() -> tuple[list[EmbeddingReply | CallFailure], int | None]:
+                bill.sent()
+                return await self._call(requests)
+
+            outcome = await self.connection.attempt(requests[0].model, call, n_expected)
+            if isinstance(outcome, CallFailure):
+                self.connection.purse.charge(bill, outcome)
+            else:
+                self.connection.purse.charge_tokens(bill, outcome[1])
+        return outcome
 
     async def _call(
         self, requests: Sequence[EmbeddingRequest]

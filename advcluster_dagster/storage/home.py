@@ -62,6 +62,15 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def prices(self) -> Path:
+        """A person's own prices of models, over those that ship; need not exist."""
+        return self.root / "prices.yaml"
+
+    def spending_lock(self, study: str) -> Path:
+        """File whose lock is held while a study with a cap on its costs asks models."""
+        return self.root / "ledger" / f"{study}.spending.lock"
+
+    @property
     def ledger_url(self) -> str:
         """Database of the call ledger."""
         folder = self.root / "ledger"

@@ -112,10 +112,14 @@ def test_a_dry_run_counts_inference_calls(tmp_path):
 
 def test_a_step_whose_inputs_are_still_to_be_made_states_its_assumption(tmp_path):
     planned = _plan(given_study(tmp_path / "home"), assets=("advantage_embeddings", "cluster_summaries"))
-    assumptions = {step.status.step: step.estimate.assumption for step in planned}
+    assumptions = {step.status.step: step.estimate.assumed for step in planned}
     assert assumptions == {
-        step: f"{step}: assumed, its inputs are still to be made"
-        for step in ("advantage_embeddings", "cluster_summaries")
+        "advantage_embeddings": (
+            "advantage_embeddings: 5% of the questions kept, 2 pairs each, 3 descriptions a pair, 15 tokens a text",
+        ),
+        "cluster_summaries": (
+            "cluster_summaries: 80 clusters over all candidates of a family, 3,000 + 90 tokens a call",
+        ),
     }
 
 

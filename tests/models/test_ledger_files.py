@@ -131,7 +131,7 @@ def vector_line(vector: Any) -> Callable[[list[str]], list[str]]:
     [
         (lambda lines: [], "line 1: is no header"),
         (lambda lines: lines[1:], "line 1: is no header"),
-        (change(1, version=2), "line 1: is no header of a reply file of version 1"),
+        (change(1, version=3), "line 1: is no header of a reply file of version 1 or 2"),
         (change(1, n_calls=4), "line 4: the header tells of 4 calls and 1 failures, there are 3 and 1"),
         (lambda lines: lines[:-1], "line 3: the header tells of 3 calls"),
         (lambda lines: [*lines, lines[-1]], "line 5: call .* is out of order"),

@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 import polars as pl
 from rich import box
@@ -94,12 +95,11 @@ def status_json(found: Sequence[StepStatus]) -> str:
     )
 
 
-def plan_table(planned: Sequence[PlannedStep]) -> Group | Text:
+def plan_table(planned: Sequence[PlannedStep], prices_as_of: date | None = None) -> Group | Text:
     """Steps that would run, on how many partitions and why, with calls, tokens and cost of those that ask models."""
     if not planned:
         return Text("Nothing to do: all is fresh.")
-    numbers = (Column(name, justify="right") for name in ("calls", "tokens in", "tokens out", "cost"))
-    table = Table(Column("step", no_wrap=True), "parts", "why", *numbers, box=box.SIMPLE)
+    table = _numbers_table(("step", "parts", "why"), ("calls", "tokens in", "tokens out", "cost"))
     for name in dict.fromkeys(step.status.step for step in planned):
         steps = [step for step in planned if step.status.step == name]
         estimates = [step.estimate for step in steps if step.estimate is not None]
@@ -108,13 +108,17 @@ def plan_table(planned: Sequence[PlannedStep]) -> Group | Text:
     total = sum((step.estimate for step in planned if step.estimate is not None), Estimate())
     table.add_section()
     table.add_row("all", str(len(planned)), "", *_estimate_cells(total))
-    return Group(table, *(Text(line) for line in _estimate_lines(total)))
+    return Group(table, *(Text(line) for line in _estimate_lines(total, prices_as_of)))
 
 
-def _estimate_lines(total: Estimate) -> Iterator[str]:
+def _estimate_lines(total: Estimate, prices_as_of: date | None) -> Iterator[str]:
     """What the estimate rests on."""
+    if total.cost and prices_as_of:
+        yield f"Prices as of {prices_as_of}; vendors change them."
     if total.unpriced:
         yield f"No price is known of {', '.join(total.unpriced)}; prices go into prices.yaml of the home."
+    if total.reasoning_cost:
+        yield f"Hidden reasoning, of which the ledger knows nothing yet, may add about {dollars(total.reasoning_cost)}."
     if total.assumed:
         yield "Assumed, for want of inputs or earlier replies:"
         yield from (f"  {phrase}" for phrase in total.assumed)
@@ -130,21 +134,36 @@ def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
     return reason if not others else f"{reason} ({n_times} of {len(steps)})"
 
 
-def costs_table(totals: Mapping[tuple[str, str], LedgerTotals]) -> Table:
-    """Calls, tokens and cost by asset and model."""
-    numbers = (Column(name, justify="right") for name in ("calls", "tokens in", "tokens out", "cost", "cost unknown"))
-    table = Table(Column("asset", no_wrap=True), "model", *numbers, box=box.SIMPLE)
+def costs_table(totals: Mapping[tuple[str, str], LedgerTotals]) -> Group:
+    """Calls, tokens and cost by asset and model, then which calls have no known cost."""
+    table = _numbers_table(("asset", "model"), ("calls", "tokens in", "tokens out", "cost"))
     for (asset, model), found in totals.items():
-        tokens = ("" if n is None else f"{n:,}" for n in (found.prompt_tokens, found.completion_tokens))
-        n_unknown = f"{found.n_cost_unknown:,}" if found.n_cost_unknown else ""
-        table.add_row(asset, escape(model), f"{found.n_calls:,}", *tokens, dollars(found.cost), n_unknown)
-    return table
+        tokens = ("" if n is None else _count(n) for n in (found.prompt_tokens, found.completion_tokens))
+        table.add_row(asset, escape(model), _count(found.n_calls), *tokens, dollars(found.cost))
+    unknown = [
+        f"{found.n_cost_unknown:,} of {found.n_calls:,} calls of {model} in {asset} have no known cost."
+        for (asset, model), found in totals.items()
+        if found.n_cost_unknown
+    ]
+    return Group(table, *(Text(line) for line in unknown))
+
+
+def _numbers_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    """An empty table with columns of text, then of numbers whose cells stay whole on a narrow screen."""
+    first, *others = texts
+    columns = [Column(first, no_wrap=True), *(Column(name, overflow="fold") for name in others)]
+    columns += [Column(name, justify="right", min_width=7) for name in numbers]
+    return Table(*columns, box=box.SIMPLE, collapse_padding=True)
+
+
+def _count(number: int) -> str:
+    """A number of calls or tokens, shortened from a million on."""
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:,.1f}M"
 
 
 def _estimate_cells(estimate: Estimate) -> tuple[str, str, str, str]:
-    n_calls = f"{estimate.n_calls:,}"
-    cost = dollars(estimate.cost) if estimate.n_calls else ""
-    return n_calls, f"{estimate.prompt_tokens:,}", f"{estimate.completion_tokens:,}", cost
+    counts = _count(estimate.n_calls), _count(estimate.prompt_tokens), _count(estimate.completion_tokens)
+    return *counts, dollars(estimate.cost) if estimate.n_calls else ""
 
 
 def _rows_table(rows: pl.DataFrame) -> Table:

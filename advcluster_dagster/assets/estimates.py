@@ -7,10 +7,12 @@ four characters, and replies of the stage's usual length.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from advcluster_dagster.assets.recipe import Estimate
 from advcluster_dagster.models.ledger_tables import request_text
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import ChatRequest, EmbeddingRequest
 from advcluster_dagster.settings.models import Model
 
@@ -27,27 +29,28 @@ def estimate_chat(step: "Step", model: Model, requests: Sequence[ChatRequest], u
         step: the step that would ask.
         model: who would be asked.
         requests: all that the step makes.
-        usual_completion: tokens a reply where none of the model is known, beside hidden reasoning.
+        usual_completion: tokens a reply where none of the model is known, hidden reasoning left out.
     """
-    requests = step.to_ask(requests)
-    if not requests:
+    missing = step.to_ask(requests)
+    if not missing:
         return Estimate()
-    usage = step.ledger.mean_usage(model.model, step.asset)
-    n_characters = sum(len(message.content) for request in requests for message in request.messages)
-    n_prompt = _prompt_tokens(requests, n_characters, usage.tokens_per_character)
+    usage, price = step.ledger.mean_usage(model.model, step.asset), step.price(model)
+    n_characters = sum(len(message.content) for request in missing for message in request.messages)
+    n_prompt = _prompt_tokens(missing, n_characters, usage.tokens_per_character)
     if usage.completion_tokens is not None:
-        return _estimate(step, model, len(requests), n_prompt, round(len(requests) * usage.completion_tokens))
-    per_reply = usual_completion + _thinking(step, model)
-    assumed = f"{step.recipe.name}: {per_reply:,} tokens a reply of {model.model}"
-    return _estimate(step, model, len(requests), n_prompt, len(requests) * per_reply, assumed)
+        return _priced(model, price, len(missing), n_prompt, round(len(missing) * usage.completion_tokens))
+    assumed = f"{step.recipe.name}: {usual_completion:,} tokens a reply of {model.model}"
+    return _with_reasoning(
+        _priced(model, price, len(missing), n_prompt, len(missing) * usual_completion, assumed), price
+    )
 
 
 def estimate_embeddings(step: "Step", model: Model, texts: Sequence[str]) -> Estimate:
     """As :func:`estimate_chat`, for vectors of texts."""
-    requests = step.to_ask(step.embedding_requests(model, texts))
+    missing = step.to_ask(step.embedding_requests(model, texts))
     usage = step.ledger.mean_usage(model.model, step.asset)
-    n_prompt = _prompt_tokens(requests, sum(len(request.text) for request in requests), usage.tokens_per_character)
-    return _estimate(step, model, len(requests), n_prompt, 0, is_embedder=True)
+    n_prompt = _prompt_tokens(missing, sum(len(request.text) for request in missing), usage.tokens_per_character)
+    return _priced(model, step.price(model, is_embedder=True), len(missing), n_prompt, 0)
 
 
 def estimate_assumed(
@@ -60,19 +63,15 @@ def estimate_assumed(
         model: who would be asked.
         n_calls: how often.
         prompt_tokens: a call's.
-        completion_tokens: a reply's, beside hidden reasoning.
+        completion_tokens: a reply's, hidden reasoning left out.
         assumed: what the number of calls rests on, in words.
     """
     is_embedder = not completion_tokens
-    per_reply = 0 if is_embedder else completion_tokens + _thinking(step, model)
-    tokens = f"{prompt_tokens:,} tokens a text" if is_embedder else f"{prompt_tokens:,} + {per_reply:,} tokens a call"
-    said = f"{step.recipe.name}: {assumed}, {tokens}"
-    return _estimate(step, model, n_calls, n_calls * prompt_tokens, n_calls * per_reply, said, is_embedder)
-
-
-def _thinking(step: "Step", model: Model) -> int:
-    price = step.price(model)
-    return price.thinking_tokens if price else 0
+    tokens = "tokens a text" if is_embedder else f"+ {completion_tokens:,} tokens a call"
+    said = f"{step.recipe.name}: {assumed}, {prompt_tokens:,} {tokens}"
+    price = step.price(model, is_embedder)
+    estimate = _priced(model, price, n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, said)
+    return estimate if is_embedder else _with_reasoning(estimate, price)
 
 
 def _prompt_tokens(
@@ -83,16 +82,16 @@ def _prompt_tokens(
     return round(ratio * sum(len(request_text(request)) for request in requests))
 
 
-def _estimate(
-    step: "Step",
-    model: Model,
-    n_calls: int,
-    prompt_tokens: int,
-    completion_tokens: int,
-    assumed: str = "",
-    is_embedder: bool = False,
+def _priced(
+    model: Model, price: Price | None, n_calls: int, prompt_tokens: int, completion_tokens: int, assumed: str = ""
 ) -> Estimate:
-    price = step.price(model, is_embedder)
-    cost = price.cost(prompt_tokens, completion_tokens) if price else None
-    unpriced = () if price else (model.model,)
-    return Estimate(n_calls, prompt_tokens, completion_tokens, cost, (assumed,) if assumed else (), unpriced)
+    said = (assumed,) if assumed else ()
+    if price is None:
+        return Estimate(n_calls, prompt_tokens, completion_tokens, None, said, (model.model,))
+    return Estimate(n_calls, prompt_tokens, completion_tokens, price.cost(prompt_tokens, completion_tokens), said)
+
+
+def _with_reasoning(estimate: Estimate, price: Price | None) -> Estimate:
+    """The estimate with what hidden reasoning may add, as the price file guesses it."""
+    more = price.cost(0, estimate.n_calls * price.thinking_tokens) if price else None
+    return replace(estimate, reasoning_cost=more or 0.0)

@@ -53,8 +53,9 @@ class Check:
 class Estimate:
     """Model calls a step would make: those the ledger cannot answer, their tokens and their cost.
 
-    ``cost`` is in dollars, None where a price is not known; ``unpriced`` names the models without one. What is
-    ``assumed`` beyond the inputs at hand is said, a phrase each.
+    ``cost`` is in dollars, None where a price is not known; ``unpriced`` names the models without one. Hidden reasoning
+    of models that the ledger knows nothing of is not in it: it may add ``reasoning_cost``. What is ``assumed`` beyond
+    the inputs at hand is said, a phrase each.
     """
 
     n_calls: int = 0
@@ -63,6 +64,7 @@ class Estimate:
     cost: float | None = 0.0
     assumed: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
+    reasoning_cost: float = 0.0
 
     def __add__(self, other: "Estimate") -> "Estimate":
         return Estimate(
@@ -72,6 +74,7 @@ class Estimate:
             None if self.cost is None or other.cost is None else self.cost + other.cost,
             tuple(dict.fromkeys((*self.assumed, *other.assumed))),
             tuple(dict.fromkeys((*self.unpriced, *other.unpriced))),
+            self.reasoning_cost + other.reasoning_cost,
         )
 
 

@@ -62,7 +62,8 @@ class Step:
 
     ``facts`` and ``figures`` collect what the UI shows beside the result, ``notes`` what is kept in the files'
     stamps too. ``on_progress`` is told (step, model calls done, in all). ``caps`` bound what models may cost;
-    ``is_batched`` hands chat calls over in batches.
+    ``is_batched`` hands chat calls over in batches; ``planned`` holds the ids of calls that other steps of a dry run
+    make first.
     """
 
     home: Home
@@ -76,6 +77,7 @@ class Step:
     on_progress: Callable[[str, int, int], None] = lambda _step, _n_done, _n_all: None
     caps: Sequence[Cap] = ()
     is_batched: bool = False
+    planned: set[str] = field(default_factory=set)
     facts: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -273,13 +275,18 @@ class Step:
         return self.prices.price_of(model, self.transport, is_embedder)
 
     def to_ask(self, requests: Sequence[R]) -> list[R]:
-        """Requests that the ledger cannot answer, and with ``retry_failed`` those that it answers with a failure."""
+        """Requests that would be asked: those that neither the ledger answers nor another step of the plan asks first,
+        and with ``retry_failed`` those that the ledger answers with a failure.
+        """
         known = self.ledger.lookup(request.call_id for request in requests)
-        return [
-            request
-            for request in {request.call_id: request for request in requests}.values()
+        wanted = {
+            request.call_id: request
+            for request in requests
             if request.call_id not in known or (self.retry_failed and isinstance(known[request.call_id], CallFailure))
-        ]
+        }
+        found = [request for call_id, request in wanted.items() if call_id not in self.planned]
+        self.planned.update(wanted)
+        return found
 
     @cached_property
     def domains_used(self) -> list[str]:

@@ -31,7 +31,7 @@ from advcluster_dagster.science.semantic_clustering.replies import (
 
 _GROUP = "semantic_clustering"
 #: What a dry run assumes while there are no candidates: how many, with how many clusters together; tokens of replies.
-_CANDIDATES, _CLUSTERS, _USUAL_NAME, _USUAL_REVIEW = 10, 80, 90, 25
+_CANDIDATES, _CLUSTERS, _USUAL_NAME, _USUAL_REVIEW = 10, 80, 65, 25
 _CANDIDATE = ["pca_dim", "n_clusters"]
 _CORPUS_TABLES = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")

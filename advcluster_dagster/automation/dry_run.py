@@ -27,22 +27,25 @@ def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, sel
     """Steps that a run would run, in order. Nothing is asked, run or written.
 
     A step whose inputs exist is estimated from them exactly as it would ask; one whose inputs are still to be made
-    states its assumption.
+    states its assumption. A call that several partitions make counts with the first.
 
     Raises:
         SelectionError: see :meth:`Selection.check`.
     """
     selection.check(study)
     statuses = study_status(platform, study, instance, platform.retry_failed)
+    planned: set[str] = set()
     return [
-        PlannedStep(status, _estimate(platform, study, status))
+        PlannedStep(status, _estimate(platform, study, status, planned))
         for status in statuses.values()
         if status.must_run and selection.covers(status)
     ]
 
 
-def _estimate(platform: Platform, study: Study, status: StepStatus) -> Estimate | None:
+def _estimate(platform: Platform, study: Study, status: StepStatus, planned: set[str]) -> Estimate | None:
     recipe = RECIPES[status.step]
     if recipe.estimate is None:
         return None
-    return recipe.estimate(platform.open_step(study.study, recipe, status.partition, study=study))
+    step = platform.open_step(study.study, recipe, status.partition, study=study)
+    step.planned = planned
+    return recipe.estimate(step)

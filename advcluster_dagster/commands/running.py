@@ -155,7 +155,9 @@ def _tell(outcome: "RunOutcome", n_asked: int, page: Path) -> None:
 def _show_plan(platform: "Platform", study: Study, selection: "Selection") -> None:
     from advcluster_dagster.automation.dry_run import plan_run
     from advcluster_dagster.automation.instance import open_instance
+    from advcluster_dagster.models.prices import load_prices
     from advcluster_dagster.tables_for_people import plan_table
 
     with open_instance(platform.home) as instance:
-        Console().print(plan_table(plan_run(platform, study, instance, selection)))
+        planned = plan_run(platform, study, instance, selection)
+    Console().print(plan_table(planned, load_prices(platform.home.prices).as_of))

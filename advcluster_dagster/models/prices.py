@@ -28,7 +28,7 @@ class Price:
     """What a model's tokens cost, dollars per million, >= 0.
 
     ``completion`` is None for an embedder, whose calls have none. ``factor`` is that of the way it is asked: a batch
-    costs half. ``thinking_tokens`` is what a dry run assumes of hidden reasoning.
+    costs half. ``thinking_tokens`` is a guess at a reply's hidden reasoning.
     """
 
     prompt: float
@@ -51,8 +51,8 @@ class Price:
             return 0.0
         if prompt_tokens is None or (self.completion and completion_tokens is None):
             return None
-        dollars = prompt_tokens * self.prompt + (completion_tokens or 0) * (self.completion or 0.0)
-        return dollars * self.factor / _TOKENS_PER_UNIT
+        total = prompt_tokens * self.prompt + (completion_tokens or 0) * (self.completion or 0.0)
+        return total * self.factor / _TOKENS_PER_UNIT
 
 
 NO_CHARGE = Price(0.0)
@@ -76,10 +76,11 @@ class _PriceFile(BaseModel):
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by model name; ``own_file`` is where a person may add some."""
+    """Prices by model name as of a day; ``own_file`` is where a person may add some."""
 
     models: dict[str, Price]
     batch_factors: dict[str, float]
+    as_of: date | None
     own_file: Path
 
     def price_of(self, model: Model, study: Study, is_embedder: bool = False) -> Price | None:
@@ -119,6 +120,7 @@ def load_prices(own_file: Path) -> PriceTable:
     return PriceTable(
         {name: Price(entry.prompt, entry.completion, entry.thinking_tokens) for name, entry in entries.items()},
         {**shipped.batch_factor, **own.batch_factor},
+        own.as_of or shipped.as_of,
         own_file,
     )
 

@@ -63,7 +63,7 @@ class Study(Settings):
     @model_validator(mode="after")
     def _references_exist(self) -> "Study":
         known = {*BUILT_IN_PROVIDERS, *self.providers}
-        for key, model in self._models():
+        for key, model in self.all_models():
             if model.provider not in known:
                 raise ValueError(f"{key}.provider is {model.provider!r}; allowed: {', '.join(sorted(known))}")
         for domain, names in self.domains.items():
@@ -78,7 +78,8 @@ class Study(Settings):
                     raise ValueError(f"{section}.{name} is used nowhere; allowed: {', '.join(sorted(names_known))}")
         return self
 
-    def _models(self) -> Iterator[tuple[str, Model]]:
+    def all_models(self) -> Iterator[tuple[str, Model]]:
+        """Every model of the study with the key at which it stands."""
         for name, family in self.families.items():
             yield f"families.{name}.larger", family.larger
             yield f"families.{name}.smaller", family.smaller

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.assets.estimates import estimate_assumed
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.validated import Validated
@@ -160,7 +161,8 @@ def _estimate(step: Step) -> Estimate:
     """What the panel would be asked; which answers no rule decides is known only once they are graded."""
     grading, n_trials = step.study.grading, (step.n_questions() or 0) * step.study.trials * len(ROLES)
     n_pairs = min(n_trials, grading.n_agreement_pairs + round(_ASSUMED_UNDECIDED_SHARE * n_trials))
-    estimates = (step.estimate_assumed(model, n_pairs, 600, 80) for model in grading.panel)
+    said = f"{_ASSUMED_UNDECIDED_SHARE:.0%} of the answers decided by no rule, {grading.n_agreement_pairs} others"
+    estimates = (estimate_assumed(step, model, n_pairs, 600, 80, said) for model in grading.panel)
     return sum(estimates, Estimate())
 
 

@@ -98,11 +98,12 @@ class PriceTable:
 
     def unpriced(self, study: Study) -> list[str]:
         """Names of the study's models whose price is not known."""
-        judges = study.judges
-        models = [(model, False) for family in study.families.values() for model in (family.larger, family.smaller)]
-        models += [(judges.extractor, False), (judges.summariser, False), (judges.reviewer, False)]
-        models.append((judges.embedder, True))
-        return list(dict.fromkeys(m.model for m, is_embedder in models if self.price_of(m, study, is_embedder) is None))
+        found = (
+            model.model
+            for key, model in study.all_models()
+            if self.price_of(model, study, is_embedder=key == "judges.embedder") is None
+        )
+        return list(dict.fromkeys(found))
 
 
 def load_prices(own_file: Path) -> PriceTable:

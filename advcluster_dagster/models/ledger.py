@@ -101,8 +101,8 @@ class Ledger:
         version = self.write(create_tables)
         if version != SCHEMA_VERSION:
             raise LedgerError(
-                f"ledger {self._engine.url}: its tables have version {version}, this program reads version"
-                f" {SCHEMA_VERSION}; use the program that wrote it or another ledger"
+                f"ledger {self._engine.url}: its tables have version {version}, this program knows versions up to"
+                f" {SCHEMA_VERSION}; use the newer program that wrote it"
             )
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ default, shared by all studies and processes; a PostgreSQL URL takes its place w
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 ModelRequest = ChatRequest | EmbeddingRequest
 Outcome = ChatReply | EmbeddingReply | CallFailure
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_TIMEOUT_S = 60.0
 _CHUNK = 500
 
@@ -54,6 +54,10 @@ USES = sa.Table(
     *(sa.Column(name, sa.String(250), primary_key=True) for name in ("study", "asset", "partition")),
     sa.Column("call_id", sa.String(64), primary_key=True),
 )
+#: Means over a stage's calls ask by asset, whatever the study.
+USES_BY_ASSET = sa.Index("call_uses_by_asset", USES.c.asset, USES.c.call_id)
+#: What brings tables of a version to the next; in one transaction, so that a ledger is of one version or the other.
+UPGRADES: dict[int, Callable[[sa.Connection], None]] = {1: lambda connection: USES_BY_ASSET.create(connection)}
 #: Batches handed over to vendors, and which calls went with which (see ``batch_store``).
 BATCHES = sa.Table(
     "batches",
@@ -103,13 +107,16 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
 
 def create_tables(connection: sa.Connection) -> int:
-    """Make missing tables; the version of those that are there."""
+    """Make missing tables and bring older ones up to date; the version that they then have."""
     METADATA.create_all(connection)
     version = connection.execute(sa.select(VERSION.c.version)).scalar()
     if version is None:
         connection.execute(VERSION.insert().values(version=SCHEMA_VERSION))
         return SCHEMA_VERSION
-    return int(version)
+    for older in range(int(version), SCHEMA_VERSION):
+        UPGRADES[older](connection)
+        connection.execute(VERSION.update().values(version=older + 1))
+    return max(int(version), SCHEMA_VERSION)
 
 
 def next_revisions(connection: sa.Connection, call_ids: Sequence[str]) -> dict[str, int]:

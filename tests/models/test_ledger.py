@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advcluster_dagster.models.ledger import Ledger, LedgerError
+from advcluster_dagster.models.ledger_tables import SCHEMA_VERSION, UPGRADES
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 from advcluster_dagster.science.prompting import Message
 
@@ -136,12 +137,31 @@ def test_reopening_keeps_everything(tmp_path: Path) -> None:
         assert second.lookup([request().call_id]) == {request().call_id: ChatReply("x")}
 
 
-def test_another_version_is_refused(tmp_path: Path) -> None:
+def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Version 1 had no index over the uses by asset."""
+    with Ledger(url_in(tmp_path)) as first:
+        first.record(request(), ChatReply("x"), "p")
+    connection = sqlite3.connect(tmp_path / "ledger" / "calls.sqlite")
+    connection.executescript("drop index call_uses_by_asset; update schema_version set version = 1")
+    connection.close()
+    for _ in range(2):  # the second finds nothing to do
+        with Ledger(url_in(tmp_path)) as ledger, ledger.read() as opened:
+            assert opened.exec_driver_sql("select version from schema_version").fetchall() == [(SCHEMA_VERSION,)]
+            found = opened.exec_driver_sql("select name from sqlite_master where type = 'index'").scalars()
+            assert "call_uses_by_asset" in set(found)
+            assert ledger.lookup([request().call_id]) == {request().call_id: ChatReply("x")}
+
+
+def test_every_older_version_has_its_upgrade() -> None:
+    assert sorted(UPGRADES) == list(range(1, SCHEMA_VERSION))
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     Ledger(url_in(tmp_path)).close()
     connection = sqlite3.connect(tmp_path / "ledger" / "calls.sqlite")
     connection.execute("update schema_version set version = 99")
     connection.commit()
-    with pytest.raises(LedgerError, match="have version 99, this program reads version 1"):
+    with pytest.raises(LedgerError, match="have version 99, this program knows versions up to 2"):
         Ledger(url_in(tmp_path))
 
 

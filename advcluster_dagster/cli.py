@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.commands import importing, ledger, looking, operating, running
+from advcluster_dagster.commands import exporting, importing, ledger, looking, operating, running
 from advcluster_dagster.commands.common import screen
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     " first.\n\nEverything is kept below the folder that ADVCLUSTER_HOME names, by default the project's data folder.",
 )
 import_app = typer.Typer(no_args_is_help=True, help="Bring questions and traces that exist already.")
+export_app = typer.Typer(no_args_is_help=True, help="Take traces and verdicts to other tools.")
 ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model replies to others; see costs and batches.")
 
 
@@ -52,6 +53,8 @@ for _command in _COMMANDS:
 app.add_typer(import_app, name="import")
 import_app.command("questions")(importing.import_questions_command)
 import_app.command("traces")(importing.import_traces_command)
+app.add_typer(export_app, name="export")
+export_app.command("inspect")(exporting.export_inspect)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("export")(ledger.export_command)
 ledger_app.command("import")(ledger.import_command)

@@ -58,7 +58,19 @@ def test_science_is_pure():
 
 
 @pytest.mark.parametrize(
-    "layer", ["study", "settings", "contracts", "science", "partitions", "storage", "models", "simulation", "imports"]
+    "layer",
+    [
+        "study",
+        "settings",
+        "contracts",
+        "science",
+        "partitions",
+        "storage",
+        "models",
+        "simulation",
+        "imports",
+        "exports",
+    ],
 )
 def test_lower_floors_do_not_know_the_upper_ones(layer):
     upper = ["assets", "automation", "cli", "commands", "definitions", "code_location", "report"]

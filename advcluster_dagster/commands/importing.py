@@ -45,34 +45,48 @@ def import_questions_command(
 def import_traces_command(
     file: Annotated[
         Path,
-        typer.Argument(help="JSON Lines: question_id, model, trial, response, ...; or a folder of 10_runs.json files."),
+        typer.Argument(
+            help="JSON Lines: question_id, model, trial, response, ...; a folder of 10_runs.json files; or logs of"
+            " Inspect (.eval) or lm-evaluation-harness (samples_*.jsonl), a file or a folder of them."
+        ),
     ],
     study: StudyOption,
     family: Annotated[str, typer.Option("--family", "-f", help="Model family of the study.", show_default=False)],
-    domain: Annotated[str | None, typer.Option("--domain", "-d", help="Domain; a folder names its own.")] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", "-d", help="Domain; a folder of 10_runs.json names its own.")
+    ] = None,
     benchmark: Annotated[
-        str | None, typer.Option("--benchmark", "-b", help="Benchmark; a folder names its own.")
+        str | None, typer.Option("--benchmark", "-b", help="Benchmark; a folder of 10_runs.json names its own.")
     ] = None,
     answer_type: Annotated[
-        str | None, typer.Option(help="For a folder, whose files do not say: the answers' type, such as numeric.")
+        str | None, typer.Option(help="For files that do not say it: the answers' type, such as numeric.")
     ] = None,
 ) -> None:
-    """Import traces of one benchmark, or a folder {domain}/{benchmark}/{model}/10_runs.json with its questions."""
+    """Import traces of one benchmark; logs, and a folder {domain}/{benchmark}/{model}/10_runs.json, bring questions."""
+    from advcluster_dagster.imports.evaluation_logs import LogImport, find_logs, import_logs
     from advcluster_dagster.imports.official_results import import_official_results
     from advcluster_dagster.imports.traces import import_traces
 
     home = Home.from_environment()
     declared = home.load_study(study)
+    outcome = LogImport()
+    logs = find_logs(file)
     with byte_progress(f"traces of {family}") as on_progress:
-        if file.is_dir() and answer_type is None:
-            raise CommandError("a folder of result files needs --answer-type, since its files do not say")
-        if file.is_dir():
-            summaries = import_official_results(
-                file, declared, family, home.imports, str(answer_type), benchmark, on_progress
+        if file.is_dir() and not logs:
+            if answer_type is None:
+                raise CommandError("a folder of result files needs --answer-type, since its files do not say")
+            outcome.summaries += import_official_results(
+                file, declared, family, home.imports, answer_type, benchmark, on_progress
             )
         elif domain is None or benchmark is None:
-            raise CommandError("a file of traces needs --domain and --benchmark")
+            raise CommandError(f"{'logs need' if logs else 'a file of traces needs'} --domain and --benchmark")
+        elif logs:
+            place = (family, domain, benchmark, home.imports)
+            outcome = import_logs(file, logs, declared, *place, answer_type, on_progress)
         else:
-            summaries = [import_traces(file, declared, family, domain, benchmark, home.imports, on_progress)]
-    for summary in summaries:
-        screen.print(f"Imported {summary.n_rows} rows from {escape(summary.file_name)}.")
+            traces = import_traces(file, declared, family, domain, benchmark, home.imports, on_progress)
+            outcome.summaries.append(traces)
+    for summary in outcome.summaries:
+        screen.print(f"Imported {summary.n_rows} rows from {escape(summary.file_name)}.", soft_wrap=True)
+    for remark in outcome.remarks:
+        screen.print(f"Note: {escape(remark)}.", soft_wrap=True)

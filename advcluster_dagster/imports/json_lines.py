@@ -25,11 +25,12 @@ _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 class JsonLines:
     """The objects of a file with their places; ``sha256`` is known once the file is read to its end.
 
-    A byte order mark, Windows line ends and blank lines are tolerated.
+    A byte order mark, Windows line ends and blank lines are tolerated; NaN and infinities with ``allows_nan``.
     """
 
-    def __init__(self, path: Path, on_progress: Progress | None = None) -> None:
+    def __init__(self, path: Path, on_progress: Progress | None = None, allows_nan: bool = False) -> None:
         self._path = path
+        self._decoder = _NAN_DECODER if allows_nan else _DECODER
         self._on_progress = on_progress or (lambda _done, _total: None)
         self.sha256 = ""
 
@@ -46,7 +47,7 @@ class JsonLines:
                 line = line.removeprefix(_BOM)
             if not line.isspace() and line:
                 where = f"{self._path}, line {number}"
-                record = _parse(line, where)
+                record = _parse(line, where, self._decoder)
                 if b"\\u" in line and _SUSPECT_ESCAPE.search(line):
                     check_characters(record, where)
                 yield where, record
@@ -83,9 +84,9 @@ def file_size(path: Path) -> int:
     return size
 
 
-def _parse(line: bytes, where: str) -> dict[str, Any]:
+def _parse(line: bytes, where: str, decoder: json.JSONDecoder) -> dict[str, Any]:
     try:
-        record = _DECODER.decode(line.decode("utf-8"))
+        record = decoder.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ImportFileError(f"{where}: byte {error.start + 1} is not UTF-8; allowed: UTF-8") from None
     except json.JSONDecodeError as error:
@@ -111,3 +112,4 @@ def _refuse_constant(name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=SpelledFloat)
+_NAN_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=SpelledFloat)

@@ -24,7 +24,7 @@ class ImportSummary:
     """
 
     kind: Literal["questions", "traces"]
-    source_format: Literal["json_lines", "official_results"]
+    source_format: Literal["json_lines", "official_results", "inspect_logs", "lm_eval_samples"]
     domain: str
     benchmark: str
     file_name: str

@@ -21,7 +21,7 @@ from advcluster_dagster.imports.targets import check_benchmark
 from advcluster_dagster.study import Study
 
 _COLUMN_NAMES = tuple(column.name for column in BENCHMARK_QUESTIONS.columns)
-_FIELDS = {
+QUESTION_FIELDS = {
     field.name: field
     for field in (
         Field("question_id", fields.is_name, fields.NAME, is_required=True),
@@ -111,7 +111,7 @@ def _read(
     places: dict[str, str] = {}
     records: dict[str, dict[str, Any]] = {}
     for where, record in lines:
-        fields.check_record(record, _FIELDS, where)
+        fields.check_record(record, QUESTION_FIELDS, where)
         fields.check_agreement(record, {"benchmark": benchmark, "domain": domain}, where)
         question_id = record["question_id"]
         if question_id in records:

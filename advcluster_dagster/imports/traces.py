@@ -23,8 +23,7 @@ from advcluster_dagster.study import Study
 TRACE_COLUMNS = LARGER_TRACES.columns
 _COLUMN_NAMES = tuple(column.name for column in TRACE_COLUMNS)
 
-
-_FIELDS = {
+TRACE_FIELDS = {
     field.name: field
     for field in (
         Field("question_id", fields.is_name, fields.NAME, is_required=True),
@@ -68,7 +67,7 @@ def import_traces(
         rows = TraceFiles(files, study, family, domain, benchmark, imports_root)
         lines = JsonLines(path, on_progress)
         for where, record in lines:
-            fields.check_record(record, _FIELDS, where)
+            fields.check_record(record, TRACE_FIELDS, where)
             fields.check_agreement(record, expected, where)
             role, model = player_named(record["model"], known, f"{where}, field 'model'")
             trials.add(record["question_id"], role, record["trial"], where)
@@ -135,7 +134,17 @@ class TrialSet:
     def __init__(self, question_ids: list[str], study: Study) -> None:
         self._index = {question_id: index for index, question_id in enumerate(question_ids)}
         self._n_trials = study.trials
-        self._seen = bytearray(len(question_ids) * len(ROLES) * study.trials // 8 + 1)
+        self._seen = bytearray(self._bytes_needed)
+
+    def add_question(self, question_id: str) -> None:
+        """Note a question, unless it is known."""
+        if question_id not in self._index:
+            self._index[question_id] = len(self._index)
+            self._seen.extend(bytes(self._bytes_needed - len(self._seen)))
+
+    @property
+    def _bytes_needed(self) -> int:
+        return len(self._index) * len(ROLES) * self._n_trials // 8 + 1
 
     def add(self, question_id: str, role: Role, trial: int, where: str) -> None:
         """Note a trial.

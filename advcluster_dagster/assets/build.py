@@ -18,7 +18,7 @@ from advcluster_dagster.assets.health import CONTRACT_CHECK, asset_key, table_he
 from advcluster_dagster.assets.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.assets.step import Step, StepError
-from advcluster_dagster.assets.ui_metadata import column_schema, shown_facts, table_metadata
+from advcluster_dagster.assets.ui_metadata import column_schema, provenance, shown_facts, table_metadata
 from advcluster_dagster.assets.upstream import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.benchmarks.registry import BenchmarkError
 from advcluster_dagster.contracts.registry import TABLES
@@ -78,6 +78,7 @@ def build_report(home: Home, study: Study) -> dg.AssetsDefinition:
             metadata={
                 "page": dg.MetadataValue.path(str(step.home.reports / study.study / PAGE)),
                 "n_figures": len(files.figures),
+                **provenance(step, files.stamp),
             },
         )
 

@@ -9,15 +9,15 @@ import polars as pl
 
 from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
 from advcluster_dagster.assets.recipe import Estimate, table_step
-from advcluster_dagster.assets.step import Step, as_json
+from advcluster_dagster.assets.step import Step
 from advcluster_dagster.benchmarks.registry import benchmark_provenance, load_questions
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.imports.readers import import_provenance, scan_imported_traces
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
+from advcluster_dagster.models.protocol import ChatRequest
+from advcluster_dagster.models.trace_answers import answer_columns
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.settings.base import Role
-from advcluster_dagster.settings.models import Model
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -96,7 +96,7 @@ def _traces(step: Step, questions: pl.DataFrame, role: Role) -> pl.LazyFrame:
             "trial": request.trial,
             "model": model.model,
             "recorded_correct": None,
-            **_answer_columns(model, request, outcome),
+            **answer_columns(model.provider, request, outcome),
         }
         for (question_id, benchmark), request, outcome in zip(keys, requests, outcomes, strict=True)
     ]
@@ -110,23 +110,6 @@ def _requests(step: Step, questions: pl.DataFrame, role: Role) -> list[ChatReque
     trials = range(step.study.trials)
     prompts = [prompt for prompt in questions["prompt"] for _ in trials]
     return step.chat(model, [(Message("user", prompt),) for prompt in prompts], [*trials] * questions.height)
-
-
-def _answer_columns(model: Model, request: ChatRequest, outcome: ChatReply | CallFailure) -> dict[str, Any]:
-    if isinstance(outcome, CallFailure):
-        failed = {"finish_reason": f"failed: {outcome.reason}", "sampling": as_json(dict(request.sampling))}
-        return {"response": None, "prompt_tokens": None, "completion_tokens": None, "engine": model.provider, **failed}
-    served = None if outcome.served_model == model.model else outcome.served_model
-    details = ", ".join(filter(None, (served, outcome.system_fingerprint, outcome.upstream_provider)))
-    thinking = f"<think>{outcome.reasoning}</think>\n" if outcome.reasoning else ""
-    return {
-        "response": thinking + outcome.text,
-        "finish_reason": outcome.finish_reason,
-        "prompt_tokens": outcome.prompt_tokens,
-        "completion_tokens": outcome.completion_tokens,
-        "engine": f"{model.provider} ({details})" if details else model.provider,
-        "sampling": as_json({**request.sampling, **outcome.sampling}),
-    }
 
 
 def _estimate(step: Step, role: Role) -> Estimate:

@@ -116,14 +116,18 @@ class Recipe:
         return self.checks.get(table, ())
 
     @cached_property
-    def code_fingerprint(self) -> str:
-        """Hash of the function, the modules in ``code``, the SQL model and the contracts; 16 hex digits. Taken once,
-        since a process runs the code that it began with.
+    def code_parts(self) -> dict[str, str]:
+        """Text of everything whose change makes the step's result doubtful, by a name for people. Taken once, since a
+        process runs the code that it began with.
         """
-        parts = [inspect.getsource(self.function), *(_source_of(name) for name in self.code)]
-        parts += [sql_models()[table].source for table in self.tables if table in sql_models()]
-        parts += [repr(TABLES[table]) for table in self.tables if table in TABLES]
-        return fingerprint(parts)
+        parts = {self.name: inspect.getsource(self.function), **{name: _source_of(name) for name in self.code}}
+        parts |= {f"SQL of {table}": sql_models()[table].source for table in self.tables if table in sql_models()}
+        return parts | {f"contract of {table}": repr(TABLES[table]) for table in self.tables if table in TABLES}
+
+    @cached_property
+    def code_fingerprint(self) -> str:
+        """Hash of the function, the modules in ``code``, the SQL model and the contracts; 16 hex digits."""
+        return fingerprint([*self.code_parts.values()])
 
     @property
     def prompts_fingerprint(self) -> str:
@@ -132,8 +136,24 @@ class Recipe:
 
     def settings_fingerprint(self, home: Home, study: Study, partition: Partition) -> str:
         """Hash of the settings and of outside files that one partition depends on; 16 hex digits."""
-        bounds = study.checks.model_dump(mode="json") if self.checks else None
-        return fingerprint([self.settings(study, partition), self.sources(home, study, partition), bounds])
+        return fingerprint([*self._settings(home, study, partition).values()])
+
+    def made_from(self, home: Home, study: Study, partition: Partition) -> dict[str, Any]:
+        """What the fingerprints are of, so that a later difference can be named: hashes of the parts of the code and
+        of the prompts, the settings themselves.
+        """
+        return {
+            "code": {name: fingerprint([text]) for name, text in self.code_parts.items()},
+            "prompts": {name: load_prompt(name).sha256 for name in self.prompts},
+            **self._settings(home, study, partition),
+        }
+
+    def _settings(self, home: Home, study: Study, partition: Partition) -> dict[str, Any]:
+        return {
+            "settings": self.settings(study, partition),
+            "sources": self.sources(home, study, partition),
+            "bounds": study.checks.model_dump(mode="json") if self.checks else None,
+        }
 
 
 #: Steps as the stages declare them; ``stages`` puts them in the order of the data flow.

@@ -3,7 +3,6 @@
 Here: the object every asset function gets first. Not here: Dagster's own objects (build), the functions (stages).
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -302,8 +301,3 @@ def _revision_of(model: Model) -> Mapping[str, str]:
     """Embedded models change with the project, so their revision is part of what is asked."""
     revision = provider_revision(model.provider)
     return {"revision": revision} if revision else {}
-
-
-def as_json(value: Any) -> str:
-    """Canonical JSON of settings, for a column of text."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -17,7 +17,7 @@ from advcluster_dagster.assets.step import Step
 from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.report.style import figure_png
 from advcluster_dagster.storage.sql_models import sql_models
-from advcluster_dagster.storage.table_files import StagedTable
+from advcluster_dagster.storage.table_files import StagedTable, Stamp, file_sha256
 
 _PREVIEW_ROWS, _PREVIEW_CHARACTERS = 5, 90
 
@@ -30,16 +30,22 @@ def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
         **{name: _image(figure_png(figure, 110)) for name, figure in step.figures.items()},
         **shown_facts({**step.facts, **step.notes, **_call_facts(step)}),
         "preview": dg.MetadataValue.md(preview(staged.scan().head(_PREVIEW_ROWS).collect())),
-        "fingerprint": dg.MetadataValue.json(
-            {
-                "code": stamp.code,
-                "settings": stamp.settings,
-                "prompts": stamp.prompts,
-                "upstream": dict(stamp.upstream),
-            }
-        ),
+        "file_sha256": file_sha256(staged.staged_path),
+        **provenance(step, stamp),
         **_column_lineage(step, staged.table.name),
     }
+
+
+def provenance(step: Step, stamp: Stamp) -> dict[str, Any]:
+    """What a result was made from: the fingerprints that its stamp keeps, and what they are of."""
+    kept = {
+        "code": stamp.code,
+        "settings": stamp.settings,
+        "prompts": stamp.prompts,
+        "upstream": dict(stamp.upstream),
+    }
+    made_from = step.recipe.made_from(step.home, step.study, step.partition)
+    return {"fingerprint": dg.MetadataValue.json(kept), "made_from": dg.MetadataValue.json(made_from)}
 
 
 def shown_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

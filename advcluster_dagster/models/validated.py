@@ -5,9 +5,8 @@ Here: the rounds of asking, and what remains when they are used up. Not here: pa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from advcluster_dagster.models.calls import ModelCalls
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
 from advcluster_dagster.science.prompting import Message, ReplyFault
 
@@ -15,6 +14,14 @@ T = TypeVar("T")
 _MOST_SHOWN = 2000
 _MOST_FAULT = 500
 _REASONS = {"length": "truncated_reply", "content_filter": "content_filter"}
+
+
+class Answers(Protocol):
+    """What answers chat requests: a model through the ledger, or what the ledger kept."""
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply | CallFailure]:
+        """Outcomes in the order of the requests."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class _Chain:
 
 
 def ask_validated(
-    calls: ModelCalls, requests: Sequence[ChatRequest], parse: Callable[[str], T], max_repeats: int
+    calls: Answers, requests: Sequence[ChatRequest], parse: Callable[[str], T], max_repeats: int
 ) -> list[Validated[T] | InvalidReply]:
     """Ask, parse, and ask again for what could not be parsed; one result per request, in their order.
 

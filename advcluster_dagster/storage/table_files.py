@@ -3,6 +3,7 @@
 Here: writing and reading files, the stamp in a file's footer. Not here: Dagster (parquet_io), queries (views).
 """
 
+import hashlib
 import json
 import os
 import re
@@ -107,6 +108,15 @@ def read_stamp(path: UPath) -> Stamp | None:
     except FileNotFoundError:
         return None
     return Stamp(**json.loads(footer[_STAMP_KEY])) if _STAMP_KEY in footer else None
+
+
+def file_sha256(path: UPath) -> str:
+    """sha256 of a file's bytes, 64 hex digits; it changes with bytes that no row shows, such as the footer's."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def scan_file(path: UPath) -> pl.LazyFrame:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.commands import exporting, importing, ledger, looking, operating, running
+from advcluster_dagster.commands import auditing, exporting, importing, ledger, looking, operating, running
 from advcluster_dagster.commands.common import screen
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     operating.backup,
     operating.restore,
     operating.housekeeping,
+    auditing.audit,
 )
 for _command in _COMMANDS:
     app.command()(_command)

@@ -20,7 +20,7 @@ from advcluster_dagster.science.semantic_clustering.choice import choose_candida
 from advcluster_dagster.science.semantic_clustering.cluster_samples import select_shown
 from advcluster_dagster.science.semantic_clustering.corpus import ClusteringCorpus, gather_corpus
 from advcluster_dagster.science.semantic_clustering.domain_kinds import classify_clusters
-from advcluster_dagster.science.semantic_clustering.messages import NamedCluster, naming_messages, review_messages
+from advcluster_dagster.science.semantic_clustering.messages import named_clusters, naming_messages, review_messages
 from advcluster_dagster.science.semantic_clustering.projection import project
 from advcluster_dagster.science.semantic_clustering.replies import (
     CandidateReview,
@@ -164,10 +164,7 @@ def candidate_reviews(step: Step, cluster_summaries: pl.DataFrame) -> pl.DataFra
 
 
 def _review_requests(step: Step, clusters: pl.DataFrame) -> list[ChatRequest]:
-    named = [
-        NamedCluster(cluster_id, tag or "(not named)", definition or "(not named)", size)
-        for cluster_id, tag, definition, size in clusters.select("cluster_id", "tag", "definition", "size").iter_rows()
-    ]
+    named = named_clusters(clusters.select("cluster_id", "tag", "definition", "size").iter_rows())
     n_reviews = step.study.clustering.n_reviews
     messages = [review_messages(load_prompt("review"), named)] * n_reviews
     schema = CandidateReview.model_json_schema()

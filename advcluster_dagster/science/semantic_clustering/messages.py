@@ -3,7 +3,7 @@
 Here: the messages for one cluster and for one candidate. Not here: which texts are shown, the wording, the replies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from advcluster_dagster.science.prompting import Message, PromptTemplate, fill_template
@@ -17,6 +17,11 @@ class NamedCluster:
     tag: str
     definition: str
     size: int
+
+
+def named_clusters(rows: Iterable[tuple[int, str | None, str | None, int]]) -> list[NamedCluster]:
+    """Clusters from (cluster_id, tag, definition, size); a cluster whose naming failed says so."""
+    return [NamedCluster(number, tag or "(not named)", text or "(not named)", size) for number, tag, text, size in rows]
 
 
 def naming_messages(template: PromptTemplate, descriptions: Sequence[str]) -> tuple[Message, Message]:

@@ -1,0 +1,132 @@
+"""What changed between two materialisations of one table partition, and so why the older one was stale.
+
+Here: comparing what the event log keeps of each. Not here: what is stale now (automation/status).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import dagster as dg
+
+from advcluster_dagster.audit.history import Materialisation, materialisations
+from advcluster_dagster.audit.records import AuditError, partition_named
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.study import Study
+
+_REPORT = "study_report"
+_SHOWN = 60
+_SETTINGS = ("settings", "sources", "bounds")
+_PLACES = {"sources": "source", "bounds": "checks"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A materialisation beside the one before it, None for the first.
+
+    ``reasons`` say in words what the older one had been made from that was another when the newer one was made.
+    """
+
+    made: Materialisation
+    before: Materialisation | None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def has_other_rows(self) -> bool:
+        """Whether the content changed."""
+        return self.before is None or self.before.data_version != self.made.data_version
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        told = {
+            "run_id": self.made.run_id,
+            "made_at": self.made.time.isoformat(),
+            "content_hash": self.made.data_version,
+        }
+        before = {"before_run_id": self.before.run_id} if self.before else {}
+        return {**told, **before, "has_other_rows": self.has_other_rows, "reasons": list(self.reasons)}
+
+
+def asset_changes(instance: dg.DagsterInstance, study: Study, given: str, most: int) -> list[Change]:
+    """The last materialisations of ASSET or ASSET@PARTITION, newest first, each with what changed since the one before.
+
+    Args:
+        instance: whose event log is read.
+        study: the study.
+        given: name of a table, or of the report; the partition may be left out where the study has only one.
+        most: how many materialisations.
+
+    Raises:
+        AuditError: there is no such asset or partition, or it was never materialised.
+    """
+    table, _, label = given.partition("@")
+    if table not in TABLES and table != _REPORT:
+        raise AuditError(f"--diff {given}: no asset {table}; known: {', '.join((*TABLES, _REPORT))}")
+    partition = _partition(study, given, table, label)
+    made = materialisations(instance, study.study, table, partition, most + 1)
+    if not made:
+        raise AuditError(f"--diff {given}: {table} of {partition.label} was never materialised")
+    changes = [Change(new, old, tuple(differences(old, new))) for new, old in pairwise(made)]
+    return [*changes, Change(made[-1], None)][:most]
+
+
+def _partition(study: Study, given: str, table: str, label: str) -> Partition:
+    level = TABLES[table].level if table in TABLES else "study"
+    known = all_partitions(study, level)
+    if not label and len(known) == 1:
+        return known[0]
+    partition = partition_named(level, label)
+    if partition not in known:
+        labels = ", ".join(f"{table}@{other.label}" for other in known)
+        raise AuditError(f"--diff {given}: allowed: {labels}")
+    return partition
+
+
+def differences(old: Materialisation, new: Materialisation) -> Iterator[str]:
+    """What the two were made from, where it differs; never nothing."""
+    if not old.fingerprint or not new.fingerprint:
+        yield "what it was made from is not in the event log: an older version of this program made it"
+        return
+    changed = [name for name in ("code", "settings", "prompts") if old.fingerprint[name] != new.fingerprint[name]]
+    for name in changed:
+        yield f"{name} changed{_details(name, old.made_from, new.made_from)}"
+    for name in dict.fromkeys([*old.upstream, *new.upstream]):
+        before, after = old.upstream.get(name), new.upstream.get(name)
+        if before != after:
+            yield f"{name} changed ({_hash(before)} to {_hash(after)})"
+    if not changed and dict(old.upstream) == dict(new.upstream):
+        yield "nothing it is made from changed: it was not stale but run again by hand, after a failure or to ask again"
+
+
+def _details(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which settings, parts of the code or prompts differ; empty where the event log does not tell."""
+    if not old or not new:
+        return ""
+    if name == "settings":
+        found = [line for key in _SETTINGS for line in _leaves(old.get(key), new.get(key), _PLACES.get(key, ""))]
+        return f": {'; '.join(found)}"
+    parts = [part for part in dict.fromkeys([*old[name], *new[name]]) if old[name].get(part) != new[name].get(part)]
+    return f": {', '.join(parts)}"
+
+
+def _leaves(old: Any, new: Any, place: str) -> Iterator[str]:
+    """Places in nested values that differ, with both values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _leaves(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(one, other, f"{place}[{number}]")
+    elif old != new:
+        yield f"{place}: {_short(old)} to {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _hash(content: str | None) -> str:
+    return content[:12] if content else "none"

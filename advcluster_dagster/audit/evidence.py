@@ -1,0 +1,189 @@
+"""Links of a chain: calls, questions, traces, pairs, advantages, as nodes.
+
+Here: what is known of one row, from the verified rows, the trace files and the ledger. Not here: which rows belong to a
+cluster, cell or index (chain), verification.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from advcluster_dagster.audit.kept_calls import chat_request
+from advcluster_dagster.audit.records import Node, Text
+from advcluster_dagster.audit.references import Rows
+from advcluster_dagster.audit.trace_calls import KEY
+from advcluster_dagster.audit.verify import Verification
+from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger_entries import LedgerEntry, entries_of
+from advcluster_dagster.models.protocol import CallFailure, ChatReply
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.settings.base import ROLES, Role
+from advcluster_dagster.storage.table_files import scan_file
+
+
+@dataclass
+class Evidence:
+    """Nodes of single rows; texts are cut after ``limit`` characters, None keeps them whole."""
+
+    found: Verification
+    ledger: Ledger
+    limit: int | None = None
+    _calls: dict[str, Node] = field(default_factory=dict)
+    _indices: dict[Any, dict[Any, list[dict[str, Any]]]] = field(default_factory=dict)
+    _texts: dict[tuple[str, Partition], dict[tuple[str, int], Text]] = field(default_factory=dict)
+
+    def text(self, value: str | None) -> Text | None:
+        """A text as the chain shows it."""
+        return None if value is None else Text.of(value, self.limit)
+
+    def rows(self, table: str, **values: Any) -> list[dict[str, Any]]:
+        """Rows of a table with these values."""
+        place = {name: values.pop(name) for name in ("family", "domain") if name in values}
+        names = tuple(values)
+        index = (table, *place.items(), *names)
+        if index not in self._indices:
+            rows = self._rows.all(table).filter(pl.lit(True), **place)
+            found: dict[Any, list[dict[str, Any]]] = {}
+            for row in rows.iter_rows(named=True):
+                found.setdefault(tuple(row[name] for name in names), []).append(row)
+            self._indices[index] = found
+        return self._indices[index].get(tuple(values.values()), [])
+
+    def row(self, table: str, **values: Any) -> dict[str, Any]:
+        """The first such row; without one, nothing is known."""
+        return next(iter(self.rows(table, **values)), {})
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return self.found.rows
+
+    def call(self, table: str, partition: Partition, *key: Any, prompt: str | None = None) -> list[Node]:
+        """The model call behind a row; none where the row was imported or its call is lost."""
+        call_id = self.found.calls.get((table, partition), {}).get(key)
+        if call_id is None:
+            return []
+        if call_id not in self._calls:
+            self._fetch(self.found.calls[table, partition].values())
+        node = self._calls.get(call_id)
+        if node is None:
+            return []
+        return [Node(node.kind, node.name, {**({"prompt_hash": prompt} if prompt else {}), **node.facts})]
+
+    def _fetch(self, call_ids: Iterable[str]) -> None:
+        for call_id, entry in entries_of(self.ledger, call_ids).items():
+            self._calls[call_id] = Node("call", call_id, self._facts_of_call(entry))
+
+    def _facts_of_call(self, entry: LedgerEntry) -> dict[str, Any]:
+        asked, outcome = entry.request, entry.outcome
+        facts = {"model": asked.get("model"), "provider": entry.provider, "asked_at": entry.created_at}
+        if (request := chat_request(entry)) is None:
+            return {**facts, "dimensions": asked.get("dimensions")}
+        messages = {f"{message.role}_message": self.text(message.content) for message in request.messages[:2]}
+        facts |= {"sampling": dict(request.sampling), "trial": request.trial, "n_messages": len(request.messages)}
+        if isinstance(outcome, CallFailure):
+            return {**facts, **messages, "failure": outcome.reason}
+        assert isinstance(outcome, ChatReply)
+        return {**facts, **messages, "served_model": outcome.served_model, "reply": self.text(outcome.text)}
+
+    def question(self, family: str, domain: str, question_id: str) -> Node:
+        """A question: where it comes from, its texts, both models' pass rates on it."""
+        row = self.row("benchmark_questions", domain=domain, question_id=question_id)
+        rates = self.row("pass_rate_table", family=family, domain=domain, question_id=question_id)
+        names = ("benchmark", "source", "source_revision", "answer_type")
+        facts = {
+            **{name: row.get(name) for name in names},
+            **{name: self.text(row.get(name)) for name in ("question", "prompt", "answer")},
+            **{name: rates.get(name) for name in ("larger_pass_rate", "smaller_pass_rate", "pass_rate_gap")},
+        }
+        return Node("question", question_id, facts)
+
+    def trace(self, role: Role, partition: Partition, question_id: str, trial: int) -> Node:
+        """One trace with its verdict, and the call that it came from or the file that it was imported from."""
+        table, place = f"{role}_traces", {"family": partition.family, "domain": partition.domain}
+        key = {"question_id": question_id, "trial": trial}
+        row = self.row(table, **place, **key)
+        verdict = self.row("graded_trials", **place, **key, role=role)
+        names = ("model", "engine", "sampling", "finish_reason", "prompt_tokens", "completion_tokens")
+        facts = {
+            **{name: row.get(name) for name in names},
+            **{name: verdict.get(name) for name in ("verdict", "grader", "grader_version")},
+            "prediction": self.text(verdict.get("prediction")),
+            "response": self._responses(table, partition).get((question_id, trial)),
+        }
+        told = ("model", "provider", "asked_at", "sampling", "served_model")
+        calls = [
+            Node(node.kind, node.name, {name: node.facts.get(name) for name in told})
+            for node in self.call(table, partition, question_id, trial)
+        ]
+        imports = [] if calls else self._imports(table, partition, row.get("benchmark"))
+        return Node(f"{role} trace", f"{question_id}, trial {trial}", facts, [*calls, *imports])
+
+    def _imports(self, table: str, partition: Partition, benchmark: str | None) -> list[Node]:
+        made = self.found.made[table].get(partition)
+        records = (made.made_from.get("sources") if made else None) or []
+        told = ("source_format", "sha256", "n_rows", "models")
+        return [
+            Node("import", str(record.get("file_name")), {name: record.get(name) for name in told})
+            for record in records
+            if record.get("benchmark") == benchmark
+        ]
+
+    def _responses(self, table: str, partition: Partition) -> dict[tuple[str, int], Text]:
+        """Texts of the traces that stand in pairs."""
+        if (table, partition) not in self._texts:
+            self._texts[table, partition] = dict(self._read_responses(table, partition))
+        return self._texts[table, partition]
+
+    def _read_responses(self, table: str, partition: Partition) -> Iterator[tuple[tuple[str, int], Text]]:
+        file, pairs = self.found.files[table][partition], self.found.files.get("trace_pairs", {}).get(partition)
+        if not file.is_sound or pairs is None:
+            return
+        trial = pl.col(f"{table.removesuffix('_traces')}_trial").alias("trial")
+        wanted = pairs.rows.select("question_id", trial).lazy()
+        texts = scan_file(file.path).join(wanted, on=KEY, how="semi").select(*KEY, "response").drop_nulls()
+        for question_id, number, response in texts.collect().iter_rows():
+            yield (question_id, number), Text.of(response, self.limit)
+
+    def pair(self, partition: Partition, pair_id: str) -> Node:
+        """A pair of traces: its question, both traces, the first error, the extractor's call."""
+        place = {"family": partition.family, "domain": partition.domain}
+        row = self.row("trace_pairs", **place, pair_id=pair_id)
+        if not row:
+            return Node("pair", pair_id)
+        error = self.row("first_errors", **place, pair_id=pair_id)
+        prompt = self.row("advantage_corpus", **place, pair_id=pair_id).get("prompt_hash")
+        facts = {
+            "first_error": error.get("stage"),
+            "depth": error.get("depth"),
+            "description": self.text(error.get("description")),
+        }
+        question_id = row["question_id"]
+        return Node(
+            "pair",
+            pair_id,
+            facts,
+            [
+                self.question(str(partition.family), str(partition.domain), question_id),
+                *(self.trace(role, partition, question_id, row[f"{role}_trial"]) for role in ROLES),
+                *self.call("advantage_corpus", partition, pair_id, prompt=prompt),
+            ],
+        )
+
+    def advantage(self, partition: Partition, advantage_id: str) -> Node:
+        """An advantage: its text and evidence, whether it was kept, its vector's call, its pair."""
+        place = {"family": partition.family, "domain": partition.domain}
+        row = self.row("advantage_corpus", **place, advantage_id=advantage_id)
+        kept = self.row("deduplicated_advantages", **place, advantage_id=advantage_id)
+        facts = {
+            **{name: self.text(row.get(name)) for name in ("advantage", "evidence")},
+            **{name: row.get(name) for name in ("rule_violations", "extractor")},
+            **{name: kept.get(name) for name in ("is_kept", "duplicate_of", "similarity")},
+        }
+        children = [
+            self.pair(partition, str(row.get("pair_id"))),
+            *self.call("advantage_embeddings", partition, advantage_id),
+        ]
+        return Node("advantage", advantage_id, facts, children if row else ())

@@ -1,0 +1,163 @@
+"""Reading a table's file as one that may have been damaged or changed.
+
+Here: every hash of a file computed again, and which rows cannot be read any more. Not here: what the rows refer to
+(references, calls). Files are read with Arrow's own reader, which reports damage that others stumble over.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from advcluster_dagster.audit.history import Materialisation
+from advcluster_dagster.audit.records import Break
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.storage.content_hash import frame_hash
+from advcluster_dagster.storage.table_files import Stamp, file_sha256, read_stamp
+
+_READ_ERRORS = (OSError, pa.ArrowException, ValueError, KeyError, TypeError, MemoryError)
+_SHORT = 12
+FOOTER_FAULT: Final = "the file cannot be read: its footer is damaged"
+
+
+@dataclass
+class TableFile:
+    """What could be read of a file and what is wrong with it; ``rows`` are all rows of a sound file, else those whose
+    every column can be read.
+    """
+
+    table: str
+    partition: Partition
+    path: UPath
+    stamp: Stamp | None = None
+    rows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    breaks: list[Break] = field(default_factory=list)
+    n_hashes: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its bytes and rows are those that were written."""
+        return not self.breaks
+
+    def add(self, fault: str) -> None:
+        """Note a break of the file as a whole."""
+        self.breaks.append(Break(self.table, self.partition, fault))
+
+
+def read_table_file(table: str, partition: Partition, path: UPath, made: Materialisation | None) -> TableFile:
+    """Read a file, computing its hashes again, and hold it against what the event log says of it.
+
+    Args:
+        table: name of the table.
+        partition: its partition.
+        path: where the file should stand.
+        made: the last materialisation in the event log, None without one.
+    """
+    file = TableFile(table, partition, path, rows=TABLES[table].empty())
+    try:
+        found = file_sha256(path)
+        with path.open("rb") as content:
+            _read_rows(file, content)
+    except FileNotFoundError:
+        file.add("the file is missing")
+        return file
+    file.n_hashes += 1
+    if made and made.file_sha256 not in (None, found) and file.is_sound:
+        file.add("bytes of the file were changed outside of its rows; the rows are as they were written")
+    if file.stamp is not None:
+        _compare_with_event(file, file.stamp, made)
+    return file
+
+
+def salvage_file(path: Path, key: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """Rows of a Parquet file whose every column can be read, and what cannot be, in words."""
+    try:
+        with path.open("rb") as content:
+            return _read(pq.ParquetFile(content), key)
+    except _READ_ERRORS:
+        return pl.DataFrame(), [FOOTER_FAULT]
+
+
+def _read_rows(file: TableFile, content: BinaryIO) -> None:
+    """The stamp and the rows, held against one another."""
+    try:
+        file.stamp = read_stamp(file.path)
+        parquet = pq.ParquetFile(content)
+    except _READ_ERRORS:
+        file.add(FOOTER_FAULT)
+        return
+    rows, faults = _read(parquet, TABLES[file.table].key)
+    if rows.width:
+        file.rows = rows
+    for fault in faults:
+        file.add(fault)
+    if faults:
+        return
+    file.n_hashes += 1
+    if file.stamp is None:
+        file.add("the file carries no stamp")
+    elif (found := frame_hash(file.rows)) != file.stamp.content_hash:
+        written = f"{file.stamp.content_hash[:_SHORT]} of {file.stamp.n_rows} rows"
+        file.add(f"its {file.rows.height} rows have the content hash {found[:_SHORT]}; written were {written}")
+
+
+def _read(parquet: pq.ParquetFile, key: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """All rows; where that fails, the row groups that can be read whole, and the rows of the others by their key."""
+    with suppress(*_READ_ERRORS):
+        return _checked(parquet.read()), []
+    readable, faults, first = [], list[str](), 0
+    for group in range(parquet.num_row_groups):
+        n_rows = parquet.metadata.row_group(group).num_rows
+        columns = dict(_readable_columns(parquet, group))
+        lost = [name for name in parquet.schema_arrow.names if name not in columns]
+        if lost:
+            span = _span(key, columns, n_rows)
+            faults.append(f"{', '.join(lost)} of rows {first} to {first + n_rows - 1} cannot be read{span}")
+        else:
+            readable.append(pl.DataFrame(list(columns.values())))
+        first += n_rows
+    rows = pl.concat(readable) if readable else pl.DataFrame()
+    return rows, faults or ["the file cannot be read as a whole, though each of its columns can"]
+
+
+def _checked(table: pa.Table) -> pl.DataFrame:
+    """Arrow's rows as a frame, once every value is known to be whole (UTF-8, offsets)."""
+    table.validate(full=True)
+    rows = pl.from_arrow(table)
+    assert isinstance(rows, pl.DataFrame)
+    return rows
+
+
+def _readable_columns(parquet: pq.ParquetFile, group: int) -> Iterator[tuple[str, pl.Series]]:
+    for name in parquet.schema_arrow.names:
+        with suppress(*_READ_ERRORS):
+            yield name, _checked(parquet.read_row_group(group, columns=[name])).get_column(name)
+
+
+def _span(key: Sequence[str], columns: dict[str, pl.Series], n_rows: int) -> str:
+    """From which row to which, by key; empty where the key itself is lost."""
+    if not n_rows or any(name not in columns for name in key):
+        return ""
+    first, last = (", ".join(f"{name} {columns[name][row]}" for name in key) for row in (0, n_rows - 1))
+    return f" ({n_rows} rows, {first} to {last})"
+
+
+def _compare_with_event(file: TableFile, stamp: Stamp, made: Materialisation | None) -> None:
+    if made is None:
+        file.add("no materialisation in the event log")
+        return
+    if made.data_version != stamp.content_hash:
+        file.add(
+            f"the last materialisation in the event log is of {made.data_version[:_SHORT]}, the file of"
+            f" {stamp.content_hash[:_SHORT]}"
+        )
+    for name in ("code", "settings", "prompts", "upstream"):
+        if made.fingerprint and made.fingerprint.get(name) != getattr(stamp, name):
+            file.add(f"{name} in the file's stamp is not what the event log says")

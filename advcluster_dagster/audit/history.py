@@ -1,0 +1,109 @@
+"""What Dagster's event log says of a table's materialisations.
+
+Here: reading the log into records. Not here: comparing them with files (files) or with one another (differences).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.partitions import Partition, partition_from_key
+
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Materialisation:
+    """One event: when, by which run and step, of what.
+
+    ``fingerprint`` is what the file's stamp keeps too (code, settings, prompts, upstream), ``made_from`` what it is of;
+    both are empty, and ``file_sha256`` is None, where the program that made the table did not record them.
+    """
+
+    table: str
+    partition: Partition
+    run_id: str
+    step: str
+    time: datetime
+    data_version: str
+    n_rows: int | None
+    file_sha256: str | None
+    fingerprint: Mapping[str, Any]
+    made_from: Mapping[str, Any]
+
+    @property
+    def upstream(self) -> Mapping[str, str]:
+        """Content hashes read, by TABLE@PARTITION."""
+        return self.fingerprint.get("upstream") or {}
+
+
+def latest_materialisations(instance: dg.DagsterInstance, study: str, table: str) -> dict[Partition, Materialisation]:
+    """The last materialisation of each partition of a table, or of the report."""
+    key = dg.AssetKey([study, table])
+    if _level(table) == "study":
+        return {made.partition: made for made in materialisations(instance, study, table, Partition(), limit=1)}
+    ids = list(
+        instance.event_log_storage.get_latest_storage_id_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        ).values()
+    )
+    found = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        chunk = ids[start : start + _AT_ONCE]
+        records = dg.AssetRecordsFilter(key, storage_ids=chunk)
+        found.update({made.partition: made for made in _read(instance, table, records, len(chunk))})
+    return found
+
+
+def materialisations(
+    instance: dg.DagsterInstance, study: str, table: str, partition: Partition, limit: int
+) -> list[Materialisation]:
+    """The last materialisations of one partition, newest first."""
+    records = dg.AssetRecordsFilter(dg.AssetKey([study, table]), [partition.key] if partition.key else None)
+    return list(_read(instance, table, records, limit))
+
+
+def every_materialisation(instance: dg.DagsterInstance, study: str, table: str) -> Iterator[Materialisation]:
+    """All materialisations of a table, newest first."""
+    before: int | None = None
+    while True:
+        records = dg.AssetRecordsFilter(dg.AssetKey([study, table]), before_storage_id=before)
+        result = instance.fetch_materializations(records, limit=_AT_ONCE)
+        yield from (_materialisation(table, record) for record in result.records)
+        if len(result.records) < _AT_ONCE:
+            return
+        before = result.records[-1].storage_id
+
+
+def _read(
+    instance: dg.DagsterInstance, table: str, records: dg.AssetRecordsFilter, limit: int
+) -> Iterator[Materialisation]:
+    for record in instance.fetch_materializations(records, limit=limit).records:
+        yield _materialisation(table, record)
+
+
+def _materialisation(table: str, record: dg.EventLogRecord) -> Materialisation:
+    event = record.asset_materialization
+    assert event is not None
+    values: dict[str, Any] = {name: value.value for name, value in event.metadata.items()}
+    return Materialisation(
+        table,
+        partition_from_key(_level(table), event.partition),
+        record.event_log_entry.run_id,
+        record.event_log_entry.step_key or "",
+        datetime.fromtimestamp(record.event_log_entry.timestamp, UTC),
+        (event.tags or {}).get("dagster/data_version", ""),
+        values.get("dagster/row_count"),
+        values.get("file_sha256"),
+        values.get("fingerprint") or {},
+        values.get("made_from") or {},
+    )
+
+
+def _level(table: str) -> PartitionLevel:
+    return TABLES[table].level if table in TABLES else "study"

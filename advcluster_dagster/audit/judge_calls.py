@@ -1,0 +1,236 @@
+"""Rows made of judges' replies, held against the replies in the ledger: extraction, embedding, naming, review.
+
+Here: what each row must be if its reply is read again. Not here: finding and reading replies (kept_calls), traces
+(trace_calls).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from advcluster_dagster.audit.kept_calls import Found, KeptCalls
+from advcluster_dagster.audit.records import Break
+from advcluster_dagster.models.ledger_entries import LedgerEntry
+from advcluster_dagster.models.protocol import EmbeddingReply
+from advcluster_dagster.models.validated import InvalidReply, Validated
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.prompts.files import load_prompt
+from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
+from advcluster_dagster.science.advantage_extraction.replies import (
+    STAGE_DEPTHS,
+    ExtractionReply,
+    parse_extraction_reply,
+)
+from advcluster_dagster.science.prompting import Message
+from advcluster_dagster.science.semantic_clustering.messages import named_clusters, naming_messages, review_messages
+from advcluster_dagster.science.semantic_clustering.replies import (
+    CandidateReview,
+    ClusterName,
+    parse_candidate_review,
+    parse_cluster_name,
+)
+
+T = TypeVar("T")
+_SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
+Frames = Mapping[str, pl.DataFrame]
+
+
+@dataclass
+class JudgeCalls:
+    """Calls found, by the key of the row they made, and what does not agree."""
+
+    table: str
+    partition: Partition
+    by_row: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    breaks: list[Break] = field(default_factory=list)
+
+    def add(self, row: Mapping[str, Any], fault: str, table: str | None = None) -> None:
+        """Note a break of one row."""
+        self.breaks.append(Break(table or self.table, self.partition, fault, row))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One row's question to the ledger: its key, the messages as the shipped prompt words them, the prompt it names."""
+
+    row: Mapping[str, Any]
+    messages: Sequence[Message]
+    trial: int
+    prompt: str
+    prompt_hash: str | None
+
+
+def check_extraction(partition: Partition, rows: Frames, entries: Sequence[LedgerEntry]) -> JudgeCalls:
+    """Each pair's advantages and first error, or its failure, against the extractor's reply.
+
+    Args:
+        partition: the family and domain.
+        rows: trace_pairs with the columns prompt, larger_response, smaller_response; advantage_corpus, first_errors,
+            extraction_failures.
+        entries: ledger entries that the partition has used.
+    """
+    found = JudgeCalls("advantage_corpus", partition)
+    kept, made = KeptCalls(entries, parse_extraction_reply), _MadeOfPairs(rows)
+    for pair_id, *texts in (
+        rows["trace_pairs"].select("pair_id", "prompt", "larger_response", "smaller_response").iter_rows()
+    ):
+        if None in texts:
+            continue  # its question or one of its traces is lost, which is a break of its own
+        messages = extraction_messages(load_prompt("extraction"), *texts)
+        prompt_hash = made.prompt_hash(pair_id)
+        asked = _Asked({"pair_id": pair_id}, messages, 0, "extraction", prompt_hash)
+        call = _find(found, kept, asked, lambda call, pair_id=pair_id: not made.faults(pair_id, call))
+        for table, fault in made.faults(pair_id, call) if call else ():
+            found.add(asked.row, fault, table)
+    return found
+
+
+class _MadeOfPairs:
+    """What the tables say of each pair."""
+
+    def __init__(self, rows: Frames) -> None:
+        self._advantages: dict[str, list[dict[str, Any]]] = {}
+        for row in rows["advantage_corpus"].sort("position").iter_rows(named=True):
+            self._advantages.setdefault(row["pair_id"], []).append(row)
+        self._errors = {row["pair_id"]: row for row in rows["first_errors"].iter_rows(named=True)}
+        self._failures = {row["pair_id"]: row for row in rows["extraction_failures"].iter_rows(named=True)}
+
+    def prompt_hash(self, pair_id: str) -> str | None:
+        return next((row["prompt_hash"] for row in self._advantages.get(pair_id, ())), None)
+
+    def faults(self, pair_id: str, call: Found[ExtractionReply]) -> list[tuple[str, str]]:
+        """(table, fault) where the rows of a pair are not those that the reply gives."""
+        reply = call.result.record if isinstance(call.result, Validated) else None
+        error, failure = self._errors.get(pair_id), self._failures.get(pair_id)
+        stage = reply.failure_stage if reply else ""
+        told_error = (stage, STAGE_DEPTHS[stage], reply.failure_description) if reply else None
+        told_failure = (call.result.reason, call.result.raw_reply) if isinstance(call.result, InvalidReply) else None
+        told = [(place, item.advantage, item.evidence) for place, item in enumerate(reply.advantages if reply else ())]
+        rows = self._advantages.get(pair_id, [])
+        checks = (
+            ("advantage_corpus", [(row["position"], row["advantage"], row["evidence"]) for row in rows], told),
+            ("advantage_corpus", {row["extractor"] for row in rows}, {call.request.model} if rows else set()),
+            ("first_errors", error and (error["stage"], error["depth"], error["description"]), told_error),
+            ("extraction_failures", failure and (failure["reason"], failure["raw_reply"]), told_failure),
+        )
+        fault = f"is not what the reply in the ledger says (call {call.call_id[:12]})"
+        return [(table, fault) for table, is_made, is_told in checks if is_made != is_told]
+
+
+def check_embeddings(partition: Partition, rows: Frames, entries: Sequence[LedgerEntry]) -> JudgeCalls:
+    """Each advantage's vector against the embedder's reply to its text, bit by bit."""
+    found = JudgeCalls("advantage_embeddings", partition)
+    kept = {
+        (entry.request["model"], entry.request["text"]): entry
+        for entry in entries
+        if isinstance(entry.outcome, EmbeddingReply)
+    }
+    texts = rows["advantage_corpus"].select("advantage_id", "advantage")
+    joined = rows["advantage_embeddings"].join(texts, on="advantage_id", how="inner", maintain_order="left")
+    vectors = joined["embedding"]
+    for place, row in enumerate(joined.drop("embedding").iter_rows(named=True)):
+        key = {"advantage_id": row["advantage_id"]}
+        entry = kept.get((row["embedder"], row["advantage"]))
+        if entry is None:
+            found.add(key, "the ledger holds no call for its text that this table has used")
+            continue
+        found.by_row[row["advantage_id"],] = entry.call_id
+        vector = np.asarray(vectors[place], dtype=np.float32)
+        if isinstance(entry.outcome, EmbeddingReply) and vector.tobytes() != entry.outcome.vector.tobytes():
+            found.add(key, f"the vector is not the one in the ledger (call {entry.call_id[:12]})")
+    return found
+
+
+def check_naming(
+    partition: Partition, rows: Frames, entries: Sequence[LedgerEntry], prompt_hash: str | None
+) -> JudgeCalls:
+    """Each cluster's tag and definition against the summariser's reply."""
+    found = JudgeCalls("cluster_summaries", partition)
+    kept = KeptCalls(entries, parse_cluster_name)
+    texts = dict(rows["advantage_corpus"].select("advantage_id", "advantage").iter_rows())
+    for row in rows["cluster_summaries"].iter_rows(named=True):
+        if any(advantage_id not in texts for advantage_id in row["shown_ids"]):
+            continue  # a reference that leads nowhere, which is a break of its own
+        key = {name: row[name] for name in ("pca_dim", "n_clusters", "cluster_id")}
+        messages = naming_messages(load_prompt("naming"), [texts[advantage_id] for advantage_id in row["shown_ids"]])
+        made = (row["tag"], row["definition"])
+        call = _find(
+            found,
+            kept,
+            _Asked(key, messages, 0, "naming", prompt_hash),
+            lambda call, made=made: _name_told(call) == made,
+        )
+        if call and _name_told(call) != made:
+            found.add(key, f"tag or definition is not what the reply in the ledger says (call {call.call_id[:12]})")
+    return found
+
+
+def check_reviews(
+    partition: Partition, rows: Frames, entries: Sequence[LedgerEntry], prompt_hash: str | None
+) -> JudgeCalls:
+    """Each review's scores against the reviewer's reply."""
+    found = JudgeCalls("candidate_reviews", partition)
+    kept = KeptCalls(entries, parse_candidate_review)
+    columns = ("cluster_id", "tag", "definition", "size")
+    candidates = rows["cluster_summaries"].group_by("pca_dim", "n_clusters", maintain_order=True)
+    messages = {
+        key: review_messages(load_prompt("review"), named_clusters(clusters.select(columns).iter_rows()))
+        for key, clusters in candidates
+    }
+    for row in rows["candidate_reviews"].iter_rows(named=True):
+        key = {name: row[name] for name in ("pca_dim", "n_clusters", "review")}
+        asked_about = messages.get((row["pca_dim"], row["n_clusters"]))
+        made = tuple(row[name] for name in _SCORES)
+        if asked_about is None:
+            found.add(key, "cluster_summaries has no clusters of its candidate")
+            continue
+        call = _find(
+            found,
+            kept,
+            _Asked(key, asked_about, row["review"], "review", prompt_hash),
+            lambda call, made=made: _scores_told(call) == made,
+        )
+        if call and _scores_told(call) != made:
+            found.add(key, f"scores are not what the reply in the ledger says (call {call.call_id[:12]})")
+    return found
+
+
+def _name_told(call: Found[ClusterName]) -> tuple[str | None, str | None]:
+    record = call.result.record if isinstance(call.result, Validated) else None
+    return (record.tag, record.definition) if record else (None, None)
+
+
+def _scores_told(call: Found[CandidateReview]) -> tuple[int | None, ...]:
+    record = call.result.record if isinstance(call.result, Validated) else None
+    return tuple(getattr(record, name, None) for name in _SCORES)
+
+
+def _find(found: JudgeCalls, kept: KeptCalls[T], asked: _Asked, is_right: Any) -> Found[T] | None:
+    """The call of a row; a prompt that the row names by its hash must be the one that the call was worded with."""
+    template = load_prompt(asked.prompt)
+    is_shipped = asked.prompt_hash == template.sha256
+    call = kept.about(
+        asked.messages,
+        asked.trial,
+        lambda call: is_right(call) and (not is_shipped or call.request.messages == tuple(asked.messages)),
+    )
+    if call is None:
+        found.add(asked.row, "the ledger holds no call for it that this table has used")
+        return None
+    found.by_row[tuple(asked.row.values())] = call.call_id
+    if is_shipped and call.request.messages != tuple(asked.messages):
+        found.add(
+            asked.row, f"its call ({call.call_id[:12]}) is not worded as prompt {asked.prompt}, whose hash it bears"
+        )
+    return call
+
+
+def other_prompts(hashes: Mapping[str, str | None]) -> Iterator[str]:
+    """Prompts, by name, that differ from those that ship now, so that their hash cannot be computed again."""
+    for name, kept in hashes.items():
+        if kept is not None and kept != load_prompt(name).sha256:
+            shipped = load_prompt(name).sha256
+            yield f"prompt {name} was {kept[:12]}, now ships {shipped[:12]}: its wording stands in the calls"

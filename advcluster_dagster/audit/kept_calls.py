@@ -1,0 +1,99 @@
+"""Judges' calls as the ledger keeps them, found by the texts they were about and read again.
+
+Here: finding a call whatever its prompt said around the texts, parsing its kept reply with its repeats. Not here: the
+rows made of the replies (judge_calls), traces (trace_calls).
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from advcluster_dagster.models.ledger_entries import LedgerEntry
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
+from advcluster_dagster.models.validated import InvalidReply, Validated, ask_validated
+from advcluster_dagster.science.prompting import Message, read_fenced
+
+T = TypeVar("T")
+_NOT_KEPT = "not_kept"
+_MOST_REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """A judge's call: what was asked first, and what its replies came to."""
+
+    request: ChatRequest
+    result: Validated[T] | InvalidReply
+
+    @property
+    def call_id(self) -> str:
+        """The call whose reply was used, or the last one made."""
+        return self.result.call_id if isinstance(self.result, Validated) else self.result.call_ids[-1]
+
+
+@dataclass
+class KeptCalls(Generic[T]):
+    """The chat calls that a partition has used.
+
+    Args:
+        entries: the partition's ledger entries, oldest first.
+        parse: reads a reply's text.
+    """
+
+    entries: Sequence[LedgerEntry]
+    parse: Callable[[str], T]
+    _by_texts: dict[Hashable, list[ChatRequest]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._replay = _Replay({entry.call_id: entry for entry in self.entries})
+        for entry in self.entries:
+            request = chat_request(entry)
+            if request and len(request.messages) == 2:  # a repeat has more: it holds the broken reply too
+                self._by_texts.setdefault(_texts_key(request.messages, request.trial), []).append(request)
+
+    def about(self, messages: Sequence[Message], trial: int, is_right: Callable[[Found[T]], bool]) -> Found[T] | None:
+        """The call about the texts between the fences of these messages; None where there is none.
+
+        Among several, asked with another prompt or other settings, the last one whose result ``is_right`` for the rows,
+        else the first.
+        """
+        found = None
+        for request in reversed(self._by_texts.get(_texts_key(messages, trial), [])):
+            found = Found(request, self._read(request))
+            if is_right(found):
+                break
+        return found
+
+    def _read(self, request: ChatRequest) -> Validated[T] | InvalidReply:
+        (result,) = ask_validated(self._replay, [request], self.parse, _MOST_REPEATS)
+        if isinstance(result, InvalidReply) and result.reason == _NOT_KEPT and len(result.call_ids) > 1:
+            # What was asked last is the last repeat that the study allowed: its fault names the failure.
+            (result,) = ask_validated(self._replay, [request], self.parse, len(result.call_ids) - 2)
+        return result
+
+
+@dataclass
+class _Replay:
+    """Answers requests as the models did; a call that is not kept is a named failure."""
+
+    entries: Mapping[str, LedgerEntry]
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply | CallFailure]:
+        return [self._outcome(request.call_id) for request in requests]
+
+    def _outcome(self, call_id: str) -> ChatReply | CallFailure:
+        outcome = self.entries[call_id].outcome if call_id in self.entries else None
+        return outcome if isinstance(outcome, ChatReply | CallFailure) else CallFailure(_NOT_KEPT, "")
+
+
+def chat_request(entry: LedgerEntry) -> ChatRequest | None:
+    """The request of a chat entry; None for other entries."""
+    asked = entry.request
+    if asked.get("kind") != "chat":
+        return None
+    messages = tuple(Message(message["role"], message["content"]) for message in asked["messages"])
+    return ChatRequest(asked["model"], messages, asked["sampling"], asked["trial"], asked["reply_schema"])
+
+
+def _texts_key(messages: Sequence[Message], trial: int) -> Hashable:
+    return (trial, *sorted(read_fenced(messages[1].content).items()))

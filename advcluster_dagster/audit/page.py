@@ -1,0 +1,147 @@
+"""The audit as a page beside the report: what was verified, and the way back from every cluster and index.
+
+Here: what stands on the page, its rendering, its file. Not here: verification, the chain of one result in full (the
+terminal and JSON have it). Like the report, the page needs nothing else, and every text on it is escaped.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from advcluster_dagster.audit.verify import Verification
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.report.formatting import foreign_text
+from advcluster_dagster.storage.home import Home
+
+PAGE = "audit.html"
+_HASH = 12
+
+
+@dataclass(frozen=True)
+class Group:
+    """A result and the rows behind it, each a tuple of cells."""
+
+    title: str
+    facts: str
+    rows: tuple[tuple[Any, ...], ...]
+
+
+def write_page(home: Home, found: Verification) -> Path:
+    """Write the page beside the report, in one move, and say where it is."""
+    folder = home.reports / found.study.study
+    folder.mkdir(parents=True, exist_ok=True)
+    staged, path = folder / f".{PAGE}.staged", folder / PAGE
+    staged.write_text(render_page(found), encoding="utf-8")
+    return staged.replace(path)
+
+
+def render_page(found: Verification) -> str:
+    """The page as HTML; equal findings give equal text."""
+    stylesheet = (files("advcluster_dagster.audit") / "templates" / "audit.css").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=PackageLoader("advcluster_dagster.audit"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["foreign"] = _cell
+    return environment.get_template("audit.html.j2").render(
+        study=found.study.study,
+        stylesheet=Markup(stylesheet),
+        style_hash=base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode(),
+        found=found,
+        counts=list(found.counts.values()),
+        breaks=[line.line for line in found.breaks],
+        clusters=list(_clusters(found)),
+        indices=list(_indices(found)),
+        tables=list(_tables(found)),
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return foreign_text(None if value is None else str(value), 400)
+
+
+def _clusters(found: Verification) -> Iterator[Group]:
+    """Each cluster with its advantages: text, first error, both traces, calls, prompt."""
+    rows = found.rows
+    pair = ["family", "domain", "pair_id"]
+    advantages = (
+        rows.all("taxonomy_assignments")
+        .join(rows.all("advantage_corpus"), on=["family", "domain", "advantage_id"], how="left")
+        .join(rows.all("trace_pairs").drop("question_id"), on=pair, how="left")
+        .join(rows.all("first_errors").drop("question_id"), on=pair, how="left")
+        .sort("family", "cluster_id", "domain", "advantage_id")
+    )
+    behind: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for row in advantages.iter_rows(named=True):
+        behind.setdefault((row["family"], row["cluster_id"]), []).append(_advantage(found, row))
+    for row in rows.all("final_taxonomy").sort("family", "cluster_id").iter_rows(named=True):
+        key = (row["pca_dim"], row["n_clusters"], row["cluster_id"])
+        call = _call(found, "cluster_summaries", Partition(row["family"]), *key)
+        facts = (
+            f"{row['size']} advantages, {row['kind']}, d' {row['pca_dim']}, K {row['n_clusters']}, named by call {call}"
+        )
+        title = f"{row['family']}/{row['cluster_id']} {row['tag'] or '(not named)'}"
+        yield Group(title, facts, tuple(behind.get((row["family"], row["cluster_id"]), ())))
+
+
+def _advantage(found: Verification, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    partition = Partition(row["family"], row["domain"])
+    traces = (
+        f"trial {trial}, call {_call(found, f'{role}_traces', partition, row['question_id'], trial)}"
+        for role, trial in (("larger", row["larger_trial"]), ("smaller", row["smaller_trial"]))
+    )
+    extraction = _call(found, "advantage_corpus", partition, row["pair_id"])
+    prompt = str(row["prompt_hash"])[:_HASH]
+    return (row["advantage_id"], row["domain"], row["advantage"], row["stage"], *traces, extraction, prompt)
+
+
+def _call(found: Verification, table: str, partition: Partition, *key: Any) -> str:
+    """The beginning of a call's id; ``imported`` or ``lost`` without one."""
+    return found.calls.get((table, partition), {}).get(key, "none")[:_HASH]
+
+
+def _indices(found: Verification) -> Iterator[Group]:
+    """Each mean index with its questions: errors by depth and pairs."""
+    rows = found.rows
+    pairs = rows.all("first_errors").group_by("family", "domain", "question_id").agg(pl.col("pair_id").sort())
+    questions = rows.all("error_dispersion").join(pairs, on=["family", "domain", "question_id"], how="left")
+    depths = [f"n_depth_{depth}" for depth in range(1, 6)]
+    behind: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for row in questions.sort("question_id").iter_rows(named=True):
+        ids = ", ".join(pair_id.rpartition(":")[2] for pair_id in row["pair_id"] or ())
+        cells = (row["question_id"], row["n_errors"], *(row[name] for name in depths), row["edi"], ids)
+        behind.setdefault((row["family"], row["domain"]), []).append(cells)
+    for row in rows.all("edi_summary").sort("family", "domain").iter_rows(named=True):
+        facts = f"{row['model']}, mean {_cell(row['mean_edi'])}, deviation {_cell(row['std_edi'])},"
+        facts += f" {row['n_questions']} questions, {row['n_undefined']} undefined"
+        yield Group(f"{row['family']}/{row['domain']}", facts, tuple(behind.get((row["family"], row["domain"]), ())))
+
+
+def _tables(found: Verification) -> Iterator[tuple[Any, ...]]:
+    """Every file: where it comes from and whether it is sound."""
+    for table in TABLES:
+        for partition, file in found.files.get(table, {}).items():
+            stamp, made = file.stamp, found.made[table].get(partition)
+            names = ("n_rows", "content_hash", "code", "settings", "prompts")
+            yield (
+                table,
+                partition.label,
+                *(str(getattr(stamp, name))[:_HASH] if stamp else None for name in names),
+                made.run_id[:8] if made else None,
+                f"{made.time:%Y-%m-%d %H:%M:%S}" if made else None,
+                "sound" if file.is_sound else "not sound",
+            )

@@ -1,0 +1,103 @@
+"""What an audit finds, as plain records.
+
+Here: breaks, counts per table, nodes of a chain, names of partitions. Not here: finding them, showing them.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.partitions import Partition
+
+Place = tuple[str, Partition]
+
+
+class AuditError(ValueError):
+    """An audit cannot be made of what was asked for; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Break:
+    """A link of the chain that does not hold; ``row`` is the key of the row concerned, None for a whole file."""
+
+    table: str
+    partition: Partition
+    fault: str
+    row: Mapping[str, Any] | None = None
+
+    @property
+    def line(self) -> str:
+        """In words, place first."""
+        keys = "".join(f", {name} {value}" for name, value in (self.row or {}).items())
+        return f"{self.table} of {self.partition.label}{keys}: {self.fault}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        row = dict(self.row) if self.row else None
+        return {"table": self.table, "partition": self.partition.label, "row": row, "fault": self.fault}
+
+
+@dataclass
+class TableCount:
+    """How much of a table was verified: files read, their rows, hashes computed, references resolved, model calls
+    matched.
+    """
+
+    table: str
+    n_files: int = 0
+    n_rows: int = 0
+    n_hashes: int = 0
+    n_references: int = 0
+    n_calls: int = 0
+    n_breaks: int = 0
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of a model or a benchmark, whole or its beginning, with length and sha256 of the whole."""
+
+    shown: str
+    n_characters: int
+    sha256: str
+
+    @classmethod
+    def of(cls, text: str, limit: int | None = None) -> "Text":
+        """The text, cut after ``limit`` characters."""
+        return cls(text if limit is None else text[:limit], len(text), hashlib.sha256(text.encode()).hexdigest())
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether more follows."""
+        return len(self.shown) < self.n_characters
+
+
+@dataclass(frozen=True)
+class Node:
+    """A link of a chain: what it is, its name, what is known of it, what it comes from.
+
+    ``n_left_out`` counts children that a shortened chain leaves out.
+    """
+
+    kind: str
+    name: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    children: Sequence["Node"] = ()
+    n_left_out: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, texts with their hash."""
+        facts = {name: vars(value) if isinstance(value, Text) else value for name, value in self.facts.items()}
+        children = [child.as_dict() for child in self.children]
+        return {"kind": self.kind, "name": self.name, "facts": facts, "comes_from": children}
+
+
+def partition_named(level: PartitionLevel, label: str) -> Partition:
+    """The inverse of a partition's label at a level."""
+    first, _, second = label.partition("/")
+    if level == "family_domain":
+        return Partition(first, second)
+    if level == "study":
+        return Partition()
+    return Partition(family=first) if level == "family" else Partition(domain=first)

@@ -1,0 +1,121 @@
+"""How an audit is shown in a terminal and as JSON.
+
+Here: trees, the table of what was verified, one line a break. Not here: the page (page), finding any of it. Texts of
+models and files are shown with every control character made visible.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Column, Table
+from rich.text import Text as Line
+from rich.tree import Tree
+
+from advcluster_dagster.audit.differences import Change
+from advcluster_dagster.audit.records import Node, Text
+from advcluster_dagster.audit.verify import Verification
+from advcluster_dagster.report.formatting import foreign_text
+
+#: Characters of a text, and like children of a node, that a terminal is shown.
+TEXT_LIMIT, MOST_CHILDREN = 160, 2
+_HASHES = ("content_hash", "prompt_hash", "sha256", "run_id")
+_IN_FULL_ONLY = ("file_sha256", "upstream", "step", "made_from_settings", "prompt_hashes", "n_messages", "served_model")
+
+
+def chain_tree(node: Node) -> Tree:
+    """A chain as a tree."""
+    tree = Tree(_title(node))
+    _grow(tree, node)
+    return tree
+
+
+def _grow(tree: Tree, node: Node) -> None:
+    for line in fact_lines(node.facts):
+        tree.add(Line(line, style="dim"))
+    for child in node.children:
+        _grow(tree.add(_title(child)), child)
+    if node.n_left_out:
+        tree.add(Line(f"… and {node.n_left_out} more (--json and --page have all)", style="dim"))
+
+
+def _title(node: Node) -> Line:
+    name = node.name[:12] if node.kind.endswith("call") else node.name
+    return Line.assemble((node.kind, "bold"), " ", foreign_text(name, TEXT_LIMIT))
+
+
+def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What is known, short facts on one line, each text on its own; what is not known is left out."""
+    known = {
+        name: value for name, value in facts.items() if name not in _IN_FULL_ONLY and value not in (None, "", [], {})
+    }
+    short = [f"{_words(name)} {_value(name, value)}" for name, value in known.items() if not isinstance(value, Text)]
+    if short:
+        yield ", ".join(short)
+    for name, value in known.items():
+        if isinstance(value, Text):
+            yield f"{_words(name)}: {shown_text(value)}"
+
+
+def shown_text(text: Text) -> str:
+    """A text, with length and hash of the whole where only its beginning is shown."""
+    told = f" … ({text.n_characters:,} characters, sha256 {text.sha256[:12]})" if text.is_cut else ""
+    return f"{foreign_text(text.shown, len(text.shown))}{told}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return text[:12] if name in _HASHES else foreign_text(text, TEXT_LIMIT)
+
+
+def counts_table(found: Verification) -> Table:
+    """One line a table: what was verified of it."""
+    headings = ("files", "rows", "hashes", "references", "model calls", "breaks")
+    table = Table(Column("table", no_wrap=True), *(Column(name, justify="right") for name in headings), box=box.SIMPLE)
+    for count in found.counts.values():
+        numbers = (count.n_files, count.n_rows, count.n_hashes, count.n_references, count.n_calls, count.n_breaks)
+        table.add_row(count.table, *(f"{number:,}" if number else "" for number in numbers))
+    return table
+
+
+def break_lines(found: Verification) -> list[str]:
+    """One line a break."""
+    return [foreign_text(line.line, len(line.line)) for line in found.breaks]
+
+
+def change_lines(changes: list[Change]) -> Iterator[str]:
+    """Differences between materialisations, newest first."""
+    for change in changes:
+        made, before = change.made, change.before
+        yield f"{made.time:%Y-%m-%d %H:%M:%S} UTC, run {made.run_id[:8]}, {made.n_rows} rows, {made.data_version[:12]}"
+        if before is None:
+            yield "  the first materialisation in the event log"
+            continue
+        yield f"  after run {before.run_id[:8]} of {before.time:%Y-%m-%d %H:%M:%S} UTC"
+        yield from (f"  {foreign_text(reason, 400)}" for reason in change.reasons)
+        yield "  its rows changed" if change.has_other_rows else "  its rows are the same"
+
+
+def audit_json(found: Verification, chain: Node | None) -> str:
+    """All of an audit as one JSON object."""
+    content = {
+        "study": found.study.study,
+        "is_intact": found.is_intact,
+        "tables": [vars(count) for count in found.counts.values()],
+        "breaks": [line.as_dict() for line in found.breaks],
+        "notes": found.notes,
+        **({"chain": chain.as_dict()} if chain else {}),
+    }
+    return json.dumps(content, default=str)
+
+
+def changes_json(changes: list[Change]) -> str:
+    """Differences between materialisations as JSON."""
+    return json.dumps([change.as_dict() for change in changes], default=str)

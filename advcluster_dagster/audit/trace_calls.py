@@ -1,0 +1,144 @@
+"""Traces held against what they came from: the replies in the call ledger, or the imported rows.
+
+Here: finding the call of each trace, comparing the two, naming what differs. Not here: judges' calls (judge_calls).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from advcluster_dagster.audit.files import salvage_file
+from advcluster_dagster.audit.history import Materialisation
+from advcluster_dagster.audit.records import Break
+from advcluster_dagster.contracts.inference import LARGER_TRACES
+from advcluster_dagster.imports.provenance import read_provenance
+from advcluster_dagster.imports.staging import traces_file
+from advcluster_dagster.models.ledger_entries import LedgerEntry
+from advcluster_dagster.models.protocol import ChatRequest, EmbeddingReply
+from advcluster_dagster.models.trace_answers import answer_columns
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.settings.base import Role
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study import Study
+
+KEY = ("question_id", "trial")
+_ANSWER = ("response", "finish_reason", "prompt_tokens", "completion_tokens", "sampling")
+_IMPORTED = tuple(name for name in LARGER_TRACES.schema if name not in (*KEY, "family", "domain", "model"))
+_CALL_SCHEMA = {
+    "prompt": pl.String, "trial": pl.Int64, "model": pl.String, "call_id": pl.String, "created_at": pl.String,
+    "is_retired": pl.Boolean, "response": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64, "sampling": pl.String,
+}  # fmt: skip
+
+
+def check_sampled(
+    table: str, partition: Partition, traces: pl.DataFrame, questions: pl.DataFrame, entries: Sequence[LedgerEntry]
+) -> tuple[pl.DataFrame, list[Break]]:
+    """Find each trace's call and compare the trace with the reply.
+
+    Args:
+        table: larger_traces or smaller_traces.
+        partition: their partition.
+        traces: its rows.
+        questions: rows of benchmark_questions of the domain.
+        entries: ledger entries that the partition has used.
+
+    Returns:
+        Columns question_id, trial, call_id (null where there is none), and the breaks.
+    """
+    asked = traces.join(questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left")
+    calls = pl.DataFrame(list(_calls(entries)), schema=_CALL_SCHEMA, orient="row")
+    matched = asked.join(calls, on=["prompt", "trial", "model"], how="left", suffix="_told", maintain_order="left")
+    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in _ANSWER}
+    # A trial asked with other settings before is another call: the one that gave this very answer is its own.
+    matched = matched.with_columns(n_differing=pl.sum_horizontal(differs.values()))
+    matched = matched.sort("n_differing", "is_retired", maintain_order=True).unique(KEY, keep="first")
+    breaks = [
+        *_unanswered(table, partition, matched.filter(pl.col("call_id").is_null())),
+        *_differing(table, partition, matched.filter(pl.col("call_id").is_not_null()), differs),
+    ]
+    order = {key: place for place, key in enumerate(traces.select(KEY).iter_rows())}
+    breaks.sort(key=lambda found: order[found.row["question_id"], found.row["trial"]] if found.row else -1)
+    return matched.select(*KEY, "call_id"), breaks
+
+
+def check_imported(
+    home: Home, study: Study, table: str, role: Role, partition: Partition, traces: pl.DataFrame, made: Materialisation
+) -> list[Break]:
+    """Compare traces with the imported rows they are copies of."""
+    breaks: list[Break] = []
+    frames = [LARGER_TRACES.empty().drop("family", "domain")]
+    for record in made.made_from.get("sources") or []:
+        path = _import_of(home, study, partition, str(record["benchmark"]), role)
+        name = f"imports of {record['benchmark']}, {path.name}"
+        if not path.exists():
+            breaks.append(Break(table, partition, f"{name}: is missing"))
+            continue
+        rows, faults = salvage_file(path, KEY)
+        breaks += [Break(table, partition, f"{name}: {fault}") for fault in faults]
+        if not faults and read_provenance(path)["sha256"] != record["sha256"]:
+            return [
+                *breaks,
+                Break(table, partition, f"{name}: was imported again after these traces were taken from it"),
+            ]
+        frames += [rows] if rows.width else []
+    imported = pl.concat(frames).filter(pl.col("trial") < study.trials).with_columns(is_there=True)
+    matched = traces.join(imported, on=KEY, how="left", suffix="_told", maintain_order="left")
+    for row in matched.filter(pl.col("is_there").is_null()).iter_rows(named=True):
+        breaks.append(
+            Break(table, partition, "its imported row is not there any more", {name: row[name] for name in KEY})
+        )
+    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in _IMPORTED}
+    compared = matched.drop_nulls("is_there").with_columns(call_id=pl.lit(None, pl.String))
+    return [*breaks, *_differing(table, partition, compared, differs)]
+
+
+def _import_of(home: Home, study: Study, partition: Partition, benchmark: str, role: Role) -> Path:
+    family, domain = str(partition.family), str(partition.domain)
+    return traces_file(home.imports, study.study, family, domain, benchmark, role)
+
+
+def lost_traces(table: str, partition: Partition, role: Role, rows: pl.DataFrame, graded: pl.DataFrame) -> list[Break]:
+    """Traces that were graded and cannot be read any more, by elimination."""
+    known = graded.filter(pl.col("role") == role).join(rows, on=KEY, how="anti", maintain_order="left")
+    return [
+        Break(table, partition, "the trace cannot be read any more", row)
+        for row in known.select(KEY).iter_rows(named=True)
+    ]
+
+
+def _calls(entries: Sequence[LedgerEntry]) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        asked, outcome = entry.request, entry.outcome
+        messages = asked.get("messages") or []
+        if len(messages) == 1 and not isinstance(outcome, EmbeddingReply):
+            request = ChatRequest(asked["model"], (), asked["sampling"], asked["trial"])
+            yield {
+                "prompt": messages[0]["content"],
+                "trial": request.trial,
+                "model": request.model,
+                "call_id": entry.call_id,
+                "created_at": entry.created_at,
+                "is_retired": entry.is_retired,
+                **answer_columns(request, outcome),
+            }
+
+
+def _unanswered(table: str, partition: Partition, rows: pl.DataFrame) -> Iterator[Break]:
+    for row in rows.select(KEY).iter_rows(named=True):
+        yield Break(table, partition, "the ledger holds no call for it that this table has used", row)
+
+
+def _differing(table: str, partition: Partition, matched: pl.DataFrame, differs: dict[str, pl.Expr]) -> Iterator[Break]:
+    changed = matched.filter(pl.any_horizontal(differs.values())).with_columns(
+        pl.concat_list(pl.when(rule).then(pl.lit(name)) for name, rule in differs.items())
+        .list.drop_nulls()
+        .alias("_is")
+    )
+    for row in changed.select(*KEY, "call_id", "_is").iter_rows(named=True):
+        told = f"the ledger's reply (call {row['call_id'][:12]})" if row["call_id"] else "the imported row"
+        yield Break(
+            table, partition, f"{', '.join(row['_is'])} of the trace differs from {told}", {k: row[k] for k in KEY}
+        )

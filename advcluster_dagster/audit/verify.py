@@ -1,0 +1,269 @@
+"""Verifying everything that a result was made from: files, hashes, references, model calls.
+
+Here: which files those are, and every check on each of them. Not here: the checks themselves (files, references,
+trace_calls, judge_calls), the chain of a single result (chain).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from advcluster_dagster.audit.files import TableFile, read_table_file
+from advcluster_dagster.audit.history import Materialisation, latest_materialisations
+from advcluster_dagster.audit.judge_calls import (
+    JudgeCalls,
+    check_embeddings,
+    check_extraction,
+    check_naming,
+    check_reviews,
+    other_prompts,
+)
+from advcluster_dagster.audit.records import AuditError, Break, Place, TableCount, partition_named
+from advcluster_dagster.audit.references import Rows, check_references
+from advcluster_dagster.audit.trace_calls import check_imported, check_sampled, lost_traces
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger_entries import LedgerEntry, entries_used
+from advcluster_dagster.models.protocol import CallFailure, sha256_of_json
+from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.settings.base import ROLES, Role
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.storage.table_files import read_stamp, table_path
+from advcluster_dagster.study import Study
+
+#: What an audit of a whole study starts from: the taxonomy and the Error Dispersion Index.
+RESULTS = ("final_taxonomy", "taxonomy_assignments", "domain_distribution", "error_dispersion", "edi_summary")
+_EXTRACTED = ("advantage_corpus", "first_errors", "extraction_failures")
+_LEVELS = ("domain", "family_domain", "family")
+
+
+@dataclass
+class Verification:
+    """Everything that was read, and what was found.
+
+    ``calls`` gives the call of a row by (table, partition) and the row's key; ``notes`` are no breaks: what could not
+    be computed again because the program has changed since.
+    """
+
+    study: Study
+    files: dict[str, dict[Partition, TableFile]] = field(default_factory=dict)
+    made: dict[str, dict[Partition, Materialisation]] = field(default_factory=dict)
+    counts: dict[str, TableCount] = field(default_factory=dict)
+    calls: dict[Place, dict[tuple[Any, ...], str]] = field(default_factory=dict)
+    breaks: list[Break] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of all files."""
+        return Rows(self.files)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether every link holds."""
+        return not self.breaks
+
+
+def verify(
+    home: Home, study: Study, instance: dg.DagsterInstance, ledger: Ledger, roots: Iterable[Place] = ()
+) -> Verification:
+    """Verify what these table partitions were made from, all results of the study where none are given.
+
+    Raises:
+        AuditError: there is nothing to verify yet.
+    """
+    return _Verifier(home, study, instance, ledger).run(list(roots))
+
+
+class _Verifier:
+    def __init__(self, home: Home, study: Study, instance: dg.DagsterInstance, ledger: Ledger) -> None:
+        self._home, self._study, self._instance, self._ledger = home, study, instance, ledger
+        self._found = Verification(study)
+
+    def run(self, roots: Sequence[Place]) -> Verification:
+        found = self._found
+        places = self._reached(roots or self._results())
+        for table in (name for name in TABLES if any(name == place[0] for place in places)):
+            found.counts[table] = TableCount(table)
+            found.files[table] = {}
+        for level in _LEVELS:
+            for partition in dict.fromkeys(place[1] for place in places if TABLES[place[0]].level == level):
+                self._verify_partition([table for table, other in places if other == partition], partition)
+        for files in found.files.values():
+            for file in files.values():
+                self._compare_upstream(file)
+        found.breaks += check_references(Rows(found.files), found.counts)
+        self._order()
+        return found
+
+    def _results(self) -> list[Place]:
+        """Every partition of the results that was ever made."""
+        places = [
+            (table, partition)
+            for table in RESULTS
+            for partition in all_partitions(self._study, TABLES[table].level)
+            if partition in self._made(table) or self._path(table, partition).exists()
+        ]
+        if not places:
+            raise AuditError(f"study {self._study.study}: there is nothing to audit yet; run the study first")
+        return places
+
+    def _reached(self, roots: Sequence[Place]) -> list[Place]:
+        """The roots and all that they were made from, as the files themselves or the event log tell it."""
+        reached, waiting = dict.fromkeys(roots), list(roots)
+        while waiting:
+            table, partition = waiting.pop()
+            upstream = [name.partition("@") for name in self._upstream(table, partition)]
+            places = [(name, partition_named(TABLES[name].level, label)) for name, _, label in upstream]
+            # One reply of the extractor makes three tables: a pair is in the corpus and the errors, or in the failures.
+            places += [(name, partition) for name in _EXTRACTED if table in _EXTRACTED]
+            for place in places:
+                if place not in reached:
+                    reached[place] = None
+                    waiting.append(place)
+        order = {table: number for number, table in enumerate(TABLES)}
+        return sorted(reached, key=lambda place: (order[place[0]], place[1].label))
+
+    def _upstream(self, table: str, partition: Partition) -> Mapping[str, str]:
+        made = self._made(table).get(partition)
+        if made and made.upstream:
+            return made.upstream
+        try:
+            stamp = read_stamp(self._path(table, partition))
+        except (OSError, ValueError):
+            return {}
+        return stamp.upstream if stamp else {}
+
+    def _made(self, table: str) -> dict[Partition, Materialisation]:
+        if table not in self._found.made:
+            self._found.made[table] = latest_materialisations(self._instance, self._study.study, table)
+        return self._found.made[table]
+
+    def _path(self, table: str, partition: Partition) -> Any:
+        return table_path(self._home.lake, self._study.study, table, partition)
+
+    def _verify_partition(self, tables: Sequence[str], partition: Partition) -> None:
+        """Read the files of one partition, hold them against the ledger, and let go of the traces' texts."""
+        files = {}
+        for table in tables:
+            file = read_table_file(table, partition, self._path(table, partition), self._made(table).get(partition))
+            files[table] = self._found.files[table][partition] = file
+            count = self._found.counts[table]
+            count.n_files, count.n_rows = count.n_files + 1, count.n_rows + file.rows.height
+            count.n_hashes += file.n_hashes
+            self._found.breaks += file.breaks
+        for role in ROLES:
+            if f"{role}_traces" in files:
+                self._verify_traces(role, partition, files)
+        self._verify_judges(partition, files)
+        for role in ROLES:
+            if traces := files.get(f"{role}_traces"):
+                traces.rows = traces.rows.drop("response")
+
+    def _verify_traces(self, role: Role, partition: Partition, files: Mapping[str, TableFile]) -> None:
+        table = f"{role}_traces"
+        file = files[table]
+        if not file.is_sound and "graded_trials" in files:
+            self._found.breaks += lost_traces(table, partition, role, file.rows, files["graded_trials"].rows)
+        if self._study.families[str(partition.family)].model_of(role).provider == "imported":
+            made = self._made(table).get(partition)
+            if made:
+                self._found.breaks += check_imported(self._home, self._study, table, role, partition, file.rows, made)
+            return
+        entries, questions = self._entries(table, partition), self._questions(partition)
+        if questions is None:
+            return
+        calls, breaks = check_sampled(table, partition, file.rows, questions, entries)
+        self._found.breaks += breaks
+        known = calls.drop_nulls("call_id")
+        self._found.calls[table, partition] = {tuple(key): call for *key, call in known.iter_rows()}
+        self._found.counts[table].n_calls += known.height
+
+    def _questions(self, partition: Partition) -> pl.DataFrame | None:
+        """The domain's questions; None where their file is not sound, since their prompts may be others then."""
+        file = self._found.files.get("benchmark_questions", {}).get(partition.at("domain"))
+        return file.rows if file and file.is_sound else None
+
+    def _verify_judges(self, partition: Partition, files: Mapping[str, TableFile]) -> None:
+        rows = {table: file.rows for table, file in files.items()}
+        if "advantage_corpus" in files and (texts := self._texts_of_pairs(partition, files)) is not None:
+            entries = self._entries("advantage_corpus", partition)
+            self._keep(check_extraction(partition, {**rows, "trace_pairs": texts}, entries))
+            hashes = rows["advantage_corpus"]["prompt_hash"].unique()
+            self._note(*(line for kept in hashes for line in other_prompts({"extraction": kept})))
+        if "advantage_embeddings" in files and "advantage_corpus" in files:
+            self._keep(check_embeddings(partition, rows, self._entries("advantage_embeddings", partition)))
+        if "cluster_summaries" in files:
+            corpus = [f.rows for p, f in self._found.files["advantage_corpus"].items() if p.overlaps(partition)]
+            rows["advantage_corpus"] = pl.concat(corpus)
+            entries, prompt = self._entries("cluster_summaries", partition), self._prompt("naming", partition)
+            self._keep(check_naming(partition, rows, entries, prompt))
+        if "candidate_reviews" in files and "cluster_summaries" in files:
+            entries, prompt = self._entries("candidate_reviews", partition), self._prompt("review", partition)
+            self._keep(check_reviews(partition, rows, entries, prompt))
+
+    def _prompt(self, name: str, partition: Partition) -> str | None:
+        """Hash of the prompt that the event log names for a family's names or reviews."""
+        table = {"naming": "cluster_summaries", "review": "candidate_reviews"}[name]
+        made = self._made(table).get(partition)
+        kept: str | None = made.made_from.get("prompts", {}).get(name) if made else None
+        self._note(*other_prompts({name: kept}))
+        return kept
+
+    def _texts_of_pairs(self, partition: Partition, files: Mapping[str, TableFile]) -> pl.DataFrame | None:
+        """The pairs with their question and both responses; None where one of the files was not read or is not
+        sound.
+        """
+        needed = [files.get(name) for name in ("trace_pairs", "larger_traces", "smaller_traces")]
+        questions = self._questions(partition)
+        if questions is None or any(file is None or not file.is_sound for file in needed):
+            return None
+        pairs = files["trace_pairs"].rows
+        texts = pairs.join(questions.select("question_id", "prompt"), on="question_id", how="left")
+        for role in ROLES:
+            told = files[f"{role}_traces"].rows.select(
+                "question_id", pl.col("trial").alias(f"{role}_trial"), pl.col("response").alias(f"{role}_response")
+            )
+            texts = texts.join(told, on=["question_id", f"{role}_trial"], how="left")
+        return texts
+
+    def _entries(self, asset: str, partition: Partition) -> list[LedgerEntry]:
+        """The ledger entries that a partition has used, their ids computed again from what they asked."""
+        entries = entries_used(self._ledger, (self._study.study, asset, partition.label))
+        self._found.counts[asset].n_hashes += len(entries)
+        for entry in entries:
+            place = f"call {entry.call_id[:12]} in the ledger"
+            if isinstance(entry.outcome, CallFailure) and entry.outcome.reason == "unreadable_entry":
+                self._found.breaks.append(Break(asset, partition, f"{place} cannot be read: {entry.outcome.detail}"))
+            elif sha256_of_json(entry.request) != entry.call_id:
+                self._found.breaks.append(Break(asset, partition, f"{place} has not the id of what it asked"))
+        return entries
+
+    def _keep(self, calls: JudgeCalls) -> None:
+        self._found.calls[calls.table, calls.partition] = calls.by_row
+        self._found.counts[calls.table].n_calls += len(calls.by_row)
+        self._found.breaks += calls.breaks
+
+    def _note(self, *lines: str) -> None:
+        self._found.notes += [line for line in lines if line not in self._found.notes]
+
+    def _compare_upstream(self, file: TableFile) -> None:
+        """What a file says it was made from must be what stands there."""
+        for name, made_from in (file.stamp.upstream if file.stamp else {}).items():
+            table, _, label = name.partition("@")
+            upstream = self._found.files[table][partition_named(TABLES[table].level, label)]
+            self._found.counts[file.table].n_hashes += 1
+            if upstream.stamp is not None and upstream.stamp.content_hash != made_from:
+                now = upstream.stamp.content_hash[:12]
+                fault = f"was made from {table} of {label} as it was ({made_from[:12]}); what stands there is {now}"
+                self._found.breaks.append(Break(file.table, file.partition, fault))
+
+    def _order(self) -> None:
+        """Breaks in the order of the data flow, whole files before their rows; counted by table."""
+        order = {table: number for number, table in enumerate(TABLES)}
+        self._found.breaks.sort(key=lambda b: (order[b.table], b.partition.label, b.row is not None))
+        for found in self._found.breaks:
+            self._found.counts[found.table].n_breaks += 1

@@ -94,7 +94,9 @@ def _read_rows(file: TableFile, content: BinaryIO) -> None:
         file.add(FOOTER_FAULT)
         return
     rows, faults = _read(parquet, TABLES[file.table].key)
-    if rows.width:
+    if rows.width and not _has_columns_of(TABLES[file.table].schema, rows.schema):
+        faults.append("its columns are not those of the table's contract")
+    elif rows.width:
         file.rows = rows
     for fault in faults:
         file.add(fault)
@@ -127,6 +129,14 @@ def _read(parquet: pq.ParquetFile, key: Sequence[str]) -> tuple[pl.DataFrame, li
     return rows, faults or ["the file cannot be read as a whole, though each of its columns can"]
 
 
+def _has_columns_of(wanted: pl.Schema, given: pl.Schema) -> bool:
+    """Names and types, where a vector may have a fixed width or none."""
+    return given.names() == wanted.names() and all(
+        found == dtype or (found.is_nested() and dtype.is_nested())
+        for found, dtype in zip(given.dtypes(), wanted.dtypes(), strict=True)
+    )
+
+
 def _checked(table: pa.Table) -> pl.DataFrame:
     """Arrow's rows as a frame, once every value is known to be whole (UTF-8, offsets)."""
     table.validate(full=True)
@@ -138,7 +148,9 @@ def _checked(table: pa.Table) -> pl.DataFrame:
 def _readable_columns(parquet: pq.ParquetFile, group: int) -> Iterator[tuple[str, pl.Series]]:
     for name in parquet.schema_arrow.names:
         with suppress(*_READ_ERRORS):
-            yield name, _checked(parquet.read_row_group(group, columns=[name])).get_column(name)
+            column = _checked(parquet.read_row_group(group, columns=[name])).get_column(name)
+            if len(column) == parquet.metadata.row_group(group).num_rows:
+                yield name, column
 
 
 def _span(key: Sequence[str], columns: dict[str, pl.Series], n_rows: int) -> str:

@@ -110,7 +110,7 @@ def _advantage(found: Verification, row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _call(found: Verification, table: str, partition: Partition, *key: Any) -> str:
-    """The beginning of a call's id; ``imported`` or ``lost`` without one."""
+    """The beginning of a call's id; ``none`` where the row was imported or its call is lost."""
     return found.calls.get((table, partition), {}).get(key, "none")[:_HASH]
 
 

@@ -48,6 +48,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     operating.restore,
     operating.housekeeping,
     auditing.audit,
+    auditing.lineage,
 )
 for _command in _COMMANDS:
     app.command()(_command)

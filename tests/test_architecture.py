@@ -73,7 +73,7 @@ def test_science_is_pure():
     ],
 )
 def test_lower_floors_do_not_know_the_upper_ones(layer):
-    upper = ["assets", "automation", "cli", "commands", "definitions", "code_location", "report"]
+    upper = ["assets", "audit", "automation", "cli", "commands", "definitions", "code_location", "report"]
     assert forbidden(layer, [f"advcluster_dagster.{name}" for name in upper]) == []
 
 
@@ -85,7 +85,7 @@ def test_declarations_stand_on_science_alone(layer):
 
 
 def test_assets_and_the_report_do_not_know_the_command_line():
-    above = ["advcluster_dagster.cli", "advcluster_dagster.definitions", "advcluster_dagster.automation"]
+    above = [f"advcluster_dagster.{name}" for name in ("cli", "definitions", "automation", "audit")]
     assert forbidden("report", [*above, "advcluster_dagster.assets"]) == []
     assert forbidden("assets", above) == []
 

@@ -26,6 +26,8 @@ COMMANDS = (
     "query",
     "report",
     "ui",
+    "audit",
+    "lineage",
 )
 QUESTION = {"question_id": "q", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
 TRACE = {"question_id": "sums-0", "model": "f-small", "trial": 0, "response": "\\boxed{2}"}

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from advcluster_dagster.assets.resources import Platform
@@ -116,6 +117,28 @@ def test_figures_are_plausible(finished_demo, study):
     edi = read_table(finished_demo.lake, study, TABLES["edi_summary"])
     assert edi.height == 8
     assert edi["mean_edi"].max() < study.checks.max_mean_edi
+
+
+def test_its_audit_passes_and_one_changed_byte_fails_it_and_names_the_trace(
+    finished_demo, tmp_path, monkeypatch, capfd
+):
+    shutil.copytree(finished_demo.root, tmp_path / "copy")
+    home = Home(tmp_path / "copy")
+    monkeypatch.setenv("ADVCLUSTER_HOME", str(home.root))
+    status, out, _ = run_cli(monkeypatch, capfd, "audit", "demo")
+    assert status == 0
+    assert "Intact: " in out
+    path = home.root / "lake" / "demo" / "smaller_traces" / "orion" / "math.parquet"
+    group = pq.read_metadata(path).row_group(0)
+    chunks = [group.column(place) for place in range(group.num_columns)]
+    (chunk,) = (chunk for chunk in chunks if chunk.path_in_schema == "response")
+    content = bytearray(path.read_bytes())
+    content[chunk.dictionary_page_offset + chunk.total_compressed_size // 2] ^= 1
+    path.write_bytes(bytes(content))
+    status, out, err = run_cli(monkeypatch, capfd, "audit", "demo")
+    assert status == 1
+    assert "broken: smaller_traces of orion/math, question_id worked-math-" in out
+    assert err.splitlines()[-1].startswith("error the chain is broken in ")
 
 
 def test_the_report_asks_nothing_of_a_network(finished_demo):

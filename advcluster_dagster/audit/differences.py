@@ -40,13 +40,14 @@ class Change:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        told = {
+        return {
             "run_id": self.made.run_id,
             "made_at": self.made.time.isoformat(),
             "content_hash": self.made.data_version,
+            "before_run_id": self.before.run_id if self.before else None,
+            "has_other_rows": self.has_other_rows,
+            "reasons": list(self.reasons),
         }
-        before = {"before_run_id": self.before.run_id} if self.before else {}
-        return {**told, **before, "has_other_rows": self.has_other_rows, "reasons": list(self.reasons)}
 
 
 def asset_changes(instance: dg.DagsterInstance, study: Study, given: str, most: int) -> list[Change]:
@@ -97,7 +98,7 @@ def differences(old: Materialisation, new: Materialisation) -> Iterator[str]:
         if before != after:
             yield f"{name} changed ({_hash(before)} to {_hash(after)})"
     if not changed and dict(old.upstream) == dict(new.upstream):
-        yield "nothing it is made from changed: it was not stale but run again by hand, after a failure or to ask again"
+        yield "nothing it is made from changed: it was not stale, only run again"
 
 
 def _details(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

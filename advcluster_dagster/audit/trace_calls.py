@@ -122,7 +122,7 @@ def _calls(entries: Sequence[LedgerEntry]) -> Iterator[dict[str, Any]]:
                 "call_id": entry.call_id,
                 "created_at": entry.created_at,
                 "is_retired": entry.is_retired,
-                **answer_columns(request, outcome),
+                **answer_columns(entry.provider, request, outcome),
             }
 
 

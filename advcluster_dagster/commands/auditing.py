@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from advcluster_dagster.commands.common import CommandError, StudyArgument, screen
@@ -43,6 +44,27 @@ def audit(
         _show_changes(home, declared, diff, as_json)
         return
     _audit(home, declared, _start(declared, given), page, as_json)
+
+
+def lineage(
+    study: StudyArgument,
+    to: Annotated[str, typer.Option("--to", help="File of JSON Lines, or address of a server.", show_default=False)],
+) -> None:
+    """Write or send a study's history as OpenLineage events; a server's key: OPENLINEAGE_API_KEY."""
+    from advcluster_dagster.automation.instance import open_instance
+
+    try:
+        from advcluster_dagster.audit.openlineage_events import lineage_events
+        from advcluster_dagster.audit.openlineage_out import emit
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"module {error.name} is missing; install the extra: pip install 'advcluster-dagster[openlineage]'"
+        ) from None
+    home = Home.from_environment()
+    declared = home.register_study(study)
+    with open_instance(home) as instance:
+        n_events = emit(lineage_events(home, declared, instance), to)
+    screen.print(f"{n_events} events to {escape(to)}.", soft_wrap=True)
 
 
 def _start(study: Study, given: "dict[str, str | None]") -> "Start | None":

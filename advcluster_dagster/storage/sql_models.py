@@ -76,14 +76,16 @@ class SqlModel:
 
     @cached_property
     def column_lineage(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Per output column the (table, column) pairs it is computed from."""
+        """Per output column the (table, column) pairs it is computed from; none for a literal.
+
+        A ``count(*)`` is computed from the keys of the tables whose rows it counts.
+        """
         query = sqlglot.parse_one(self.sql, dialect="duckdb")
         assert isinstance(query, exp.Query)
         schema = {name: {c: _duckdb_type(t) for c, t in TABLES[name].schema.items()} for name in self.refs}
-        return {
-            column: tuple(sorted(_leaves(lineage(column, self.sql, schema=schema, dialect="duckdb"))))
-            for column in query.named_selects
-        }
+        parts = {part.alias: part.this for part in query.find_all(exp.CTE)}
+        nodes = {column: lineage(column, self.sql, schema=schema, dialect="duckdb") for column in query.named_selects}
+        return {column: tuple(sorted(_leaves(node) | _counted(node, parts))) for column, node in nodes.items()}
 
     def run(self, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         """The rows, on a connection whose views stand for the refs."""
@@ -161,6 +163,29 @@ def _leaves(node: sqlglot.lineage.Node) -> set[tuple[str, str]]:
         if not leaf.downstream and isinstance(leaf.expression, exp.Table):
             found.add((leaf.expression.name, leaf.name.rsplit(".", 1)[-1].strip('"')))
     return found
+
+
+def _counted(node: sqlglot.lineage.Node, parts: Mapping[str, exp.Expr]) -> set[tuple[str, str]]:
+    """Keys of the tables whose rows a ``count(*)`` on the way to a column counts."""
+    found = set()
+    for inner in node.walk():
+        if any(isinstance(count.this, exp.Star) for count in inner.expression.find_all(exp.Count)):
+            found |= {(table, column) for table in _base_tables(inner.source, parts) for column in TABLES[table].key}
+    return found
+
+
+def _base_tables(query: exp.Expr, parts: Mapping[str, exp.Expr]) -> set[str]:
+    """Tables that a query reads, through its named parts."""
+    names = {table.name for source in _sources(query) for table in source.find_all(exp.Table)}
+    return {name for name in names if name in TABLES}.union(
+        *(_base_tables(parts[name], parts) for name in names if name in parts)
+    )
+
+
+def _sources(query: exp.Expr) -> Iterator[exp.Expr]:
+    """The FROM and JOIN parts of a query and of the queries it unites."""
+    for select in query.find_all(exp.Select):
+        yield from filter(None, (select.args.get("from_"), *(select.args.get("joins") or ())))
 
 
 def _duckdb_type(dtype: object) -> str:

@@ -1,0 +1,202 @@
+"""A study's history as OpenLineage events: one run of a study, one step of it, each with what it read and made.
+
+Here: from Dagster's event log to the events of the OpenLineage library (an optional extra). Not here: where they go
+(openlineage_out). Tables are datasets, partitions are subsets of them; the columns of SQL models carry their sources.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import dagster as dg
+from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import (
+    DatasetFacet,
+    JobFacet,
+    RunFacet,
+    base_subset_dataset,
+    column_lineage_dataset,
+    dataset_version_dataset,
+    datasource_dataset,
+    documentation_dataset,
+    job_type_job,
+    output_statistics_output_dataset,
+    parent_run,
+    processing_engine_run,
+    schema_dataset,
+    set_producer,
+    sql_job,
+    tags_run,
+)
+
+from advcluster_dagster.audit.history import Materialisation, every_materialisation
+from advcluster_dagster.audit.records import partition_named
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.storage.sql_models import sql_models
+from advcluster_dagster.study import Study
+
+NAMESPACE = "advcluster"
+_REPORT = "study_report"
+_ENDINGS = {
+    dg.DagsterRunStatus.SUCCESS: RunState.COMPLETE,
+    dg.DagsterRunStatus.FAILURE: RunState.FAIL,
+    dg.DagsterRunStatus.CANCELED: RunState.ABORT,
+}
+set_producer(f"urn:advcluster-dagster:{version('advcluster-dagster')}")
+
+
+def lineage_events(home: Home, study: Study, instance: dg.DagsterInstance) -> Iterator[RunEvent]:
+    """Every run of a study that made something and every step of it, oldest first: START and its end."""
+    by_run: dict[str, list[Materialisation]] = {}
+    for table in (*TABLES, _REPORT):
+        for made in every_materialisation(instance, study.study, table):
+            by_run.setdefault(made.run_id, []).append(made)
+    for run_id in sorted(by_run, key=lambda run_id: min(made.time for made in by_run[run_id])):
+        yield from _run_events(home, study, instance, run_id, by_run[run_id])
+
+
+def _run_events(
+    home: Home, study: Study, instance: dg.DagsterInstance, run_id: str, made: Sequence[Materialisation]
+) -> Iterator[RunEvent]:
+    """A run around its steps; where the run itself was removed from the history, its materialisations tell the time."""
+    record = instance.get_run_record_by_id(run_id)
+    first, last = min(one.time for one in made), max(one.time for one in made)
+    begun = _time(record.start_time) if record and record.start_time else first
+    job = Job(NAMESPACE, study.study, facets=_job_type("JOB"))
+    run = Run(run_id, facets={"processing_engine": _engine()})
+    yield RunEvent(eventTime=begun.isoformat(), eventType=RunState.START, run=run, job=job)
+    times = {stats.step_key: stats for stats in instance.get_run_step_stats(run_id)} if record else {}
+    for step in sorted({one.step for one in made}, key=lambda step: min(o.time for o in made if o.step == step)):
+        outputs = [one for one in made if one.step == step]
+        stats = times.get(step)
+        start = _time(stats.start_time) if stats and stats.start_time else outputs[0].time
+        end = _time(stats.end_time) if stats and stats.end_time else outputs[-1].time
+        yield from _step_events(home, study, step, outputs, (start, max(start, end)))
+    ending = _ENDINGS.get(record.dagster_run.status) if record else RunState.COMPLETE
+    if ending is not None:
+        ended = _time(record.end_time) if record and record.end_time else last
+        yield RunEvent(eventTime=ended.isoformat(), eventType=ending, run=run, job=job)
+
+
+def _step_events(
+    home: Home, study: Study, step: str, made: Sequence[Materialisation], times: tuple[datetime, datetime]
+) -> Iterator[RunEvent]:
+    """One step on one partition; its run's id follows from Dagster's, so that events sent twice are the same."""
+    first = made[0]
+    own_id = str(uuid.uuid5(uuid.UUID(first.run_id), f"{step}/{first.partition.label}"))
+    parent = parent_run.ParentRunFacet(
+        run=parent_run.Run(runId=first.run_id), job=parent_run.Job(namespace=NAMESPACE, name=study.study)
+    )
+    facets: dict[str, RunFacet] = {"parent": parent, "tags": _tags(first), "processing_engine": _engine()}
+    name = step.partition("__")[2] or first.table
+    model = sql_models().get(name)
+    job_facets = _job_type("STEP")
+    if model is not None:
+        job_facets["sql"] = sql_job.SQLJobFacet(query=model.sql, dialect="duckdb")
+    job = Job(NAMESPACE, f"{study.study}.{name}", facets=job_facets)
+    inputs = [_input(study, table, partitions) for table, partitions in _read_by(first).items()]
+    outputs = [_output(home, study, one) for one in made]
+    for state, time in zip((RunState.START, RunState.COMPLETE), times, strict=True):
+        yield RunEvent(
+            eventTime=time.isoformat(),
+            eventType=state,
+            run=Run(own_id, facets=facets),
+            job=job,
+            inputs=list(inputs),
+            outputs=list(outputs) if state == RunState.COMPLETE else [],
+        )
+
+
+def _read_by(made: Materialisation) -> dict[str, dict[Partition, str]]:
+    """What was read: per table the partitions and the hash of their content."""
+    found: dict[str, dict[Partition, str]] = {}
+    for name, content_hash in made.upstream.items():
+        table, _, label = name.partition("@")
+        found.setdefault(table, {})[partition_named(TABLES[table].level, label)] = content_hash
+    return found
+
+
+def _input(study: Study, table: str, partitions: dict[Partition, str]) -> InputDataset:
+    facets: dict[str, DatasetFacet] = {"schema": _schema(table)}
+    if len(partitions) == 1:
+        facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(next(iter(partitions.values())))
+    subset = base_subset_dataset.InputSubsetInputDatasetFacet(inputCondition=_subset(partitions))
+    return InputDataset(NAMESPACE, f"{study.study}.{table}", facets=facets, inputFacets={"subset": subset})
+
+
+def _output(home: Home, study: Study, made: Materialisation) -> OutputDataset:
+    facets: dict[str, DatasetFacet] = {
+        "version": dataset_version_dataset.DatasetVersionDatasetFacet(made.data_version),
+        "dataSource": datasource_dataset.DatasourceDatasetFacet(name="advcluster lake", uri=str(home.lake)),
+    }
+    if made.table in TABLES:
+        facets["schema"] = _schema(made.table)
+        facets["documentation"] = documentation_dataset.DocumentationDatasetFacet(TABLES[made.table].description)
+    if made.table in sql_models():
+        facets["columnLineage"] = _column_lineage(study, made.table)
+    statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=made.n_rows, fileCount=1)
+    subset = base_subset_dataset.OutputSubsetOutputDatasetFacet(outputCondition=_subset([made.partition]))
+    return OutputDataset(
+        NAMESPACE,
+        f"{study.study}.{made.table}",
+        facets=facets,
+        outputFacets={"outputStatistics": statistics, "subset": subset},
+    )
+
+
+def _subset(partitions: Iterable[Partition]) -> base_subset_dataset.PartitionSubsetCondition:
+    named = [base_subset_dataset.Partition(dimensions=one.columns, identifier=one.label) for one in partitions]
+    return base_subset_dataset.PartitionSubsetCondition(partitions=named)
+
+
+def _schema(table: str) -> schema_dataset.SchemaDatasetFacet:
+    return schema_dataset.SchemaDatasetFacet(
+        fields=[
+            schema_dataset.SchemaDatasetFacetFields(
+                name=column.name, type=str(column.dtype), description=column.description, ordinal_position=place
+            )
+            for place, column in enumerate(TABLES[table].all_columns, start=1)
+        ]
+    )
+
+
+def _column_lineage(study: Study, table: str) -> column_lineage_dataset.ColumnLineageDatasetFacet:
+    return column_lineage_dataset.ColumnLineageDatasetFacet(
+        fields={
+            column: column_lineage_dataset.Fields(
+                inputFields=[
+                    column_lineage_dataset.InputField(namespace=NAMESPACE, name=f"{study.study}.{source}", field=name)
+                    for source, name in sources
+                ]
+            )
+            for column, sources in sql_models()[table].column_lineage.items()
+        }
+    )
+
+
+def _tags(made: Materialisation) -> tags_run.TagsRunFacet:
+    """The partition, and the fingerprints of code, settings and prompts."""
+    told = {"partition": made.partition.label}
+    told |= {name: str(made.fingerprint[name]) for name in ("code", "settings", "prompts") if name in made.fingerprint}
+    return tags_run.TagsRunFacet(
+        tags=[tags_run.TagsRunFacetFields(key=key, value=value, source="ADVCLUSTER") for key, value in told.items()]
+    )
+
+
+def _job_type(kind: str) -> dict[str, JobFacet]:
+    facet = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="DAGSTER", jobType=kind)
+    return {"jobType": facet}
+
+
+def _engine() -> processing_engine_run.ProcessingEngineRunFacet:
+    own = version("advcluster-dagster")
+    return processing_engine_run.ProcessingEngineRunFacet(
+        version=version("dagster"), name="Dagster", openlineageAdapterVersion=own
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

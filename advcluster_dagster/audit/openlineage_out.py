@@ -1,0 +1,72 @@
+"""Where OpenLineage events go: a file of JSON Lines, or a server that takes them over HTTP.
+
+Here: writing, sending, errors in one line. Not here: the events (openlineage_events). A server's key comes from the
+environment alone.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from openlineage.client.event_v2 import RunEvent
+from openlineage.client.serde import Serde
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
+
+from advcluster_dagster.audit.records import AuditError
+
+#: Environment variable that holds a server's key, as OpenLineage's own clients name it.
+KEY_VARIABLE = "OPENLINEAGE_API_KEY"
+_ENDPOINT = "api/v1/lineage"
+
+
+def emit(events: Iterable[RunEvent], to: str) -> int:
+    """Write events to a file, replacing it, or send them to a server (http:// or https://); how many there were.
+
+    A server's address without a path gets OpenLineage's own, ``/api/v1/lineage``.
+
+    Raises:
+        AuditError: the file cannot be written, or the server does not take an event.
+    """
+    return _send(events, to) if to.startswith(("http://", "https://")) else _write(events, Path(to))
+
+
+def _write(events: Iterable[RunEvent], path: Path) -> int:
+    staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
+    n_events = 0
+    try:
+        with staged.open("w", encoding="utf-8") as file:
+            for event in events:
+                file.write(Serde.to_json(event) + "\n")
+                n_events += 1
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise AuditError(f"{path}: cannot be written: {error.strerror}") from None
+    return n_events
+
+
+def _send(events: Iterable[RunEvent], url: str) -> int:
+    parts = urlsplit(url)
+    key = os.environ.get(KEY_VARIABLE)
+    config = HttpConfig(
+        url=f"{parts.scheme}://{parts.netloc}",
+        endpoint=parts.path.lstrip("/") or _ENDPOINT,
+        timeout=30,
+        auth=ApiKeyTokenProvider({"api_key": key}) if key else TokenProvider({}),
+        retry={"total": 3, "backoff_factor": 0.2, "status_forcelist": [502, 503, 504], "allowed_methods": ["POST"]},
+    )
+    transport = HttpTransport(config)
+    n_events = 0
+    try:
+        for event in events:
+            transport.emit(event)
+            n_events += 1
+    except requests.RequestException as error:
+        status = error.response.status_code if error.response is not None else None
+        why = f"status {status}" if status else type(error).__name__
+        raise AuditError(f"{parts.hostname}: event {n_events + 1} was not taken ({why}); {n_events} were") from None
+    finally:
+        transport.close()
+    return n_events

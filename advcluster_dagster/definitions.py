@@ -7,7 +7,7 @@ Here: ``build_defs`` and nothing else. Not here: any asset, job or resource of i
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from advcluster_dagster.assets.build import build_assets, build_report
+from advcluster_dagster.assets.build import build_assets, build_pages
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.automation.partition_sensor import build_partition_sensor
 from advcluster_dagster.storage.home import Home
@@ -19,7 +19,7 @@ from advcluster_dagster.study import Study
 def build_defs(home: Home, study: Study, platform: Platform | None = None) -> dg.Definitions:
     """Fresh definitions of one study in one home; ``platform`` says how its runs are to behave."""
     return dg.Definitions(
-        assets=[*build_assets(home, study), build_report(home, study)],
+        assets=[*build_assets(home, study), *build_pages(home, study)],
         resources={
             "platform": platform or Platform(home),
             "duckdb": DuckDBResource(database=":memory:"),

@@ -33,7 +33,7 @@ from advcluster_dagster.partitions import (
 )
 from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.storage.report_io import PAGE, ReportFiles
+from advcluster_dagster.storage.report_io import PageFiles, page_path
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
 from advcluster_dagster.study import Study, StudyError
 
@@ -50,10 +50,12 @@ def build_assets(home: Home, study: Study) -> list[dg.AssetsDefinition]:
     return [_build_asset(home, study, recipe) for recipe in RECIPES.values() if recipe.tables[0] in TABLES]
 
 
-def build_report(home: Home, study: Study) -> dg.AssetsDefinition:
-    """The report asset of one study: files of its own instead of a table."""
-    recipe = RECIPES["study_report"]
+def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
+    """The report of one study and the explorer beside it: files of their own instead of a table."""
+    return [_build_page(home, study, recipe) for recipe in RECIPES.values() if recipe.tables[0] not in TABLES]
 
+
+def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(study.study, recipe.name),
         deps=[
@@ -68,21 +70,21 @@ def build_report(home: Home, study: Study) -> dg.AssetsDefinition:
         tags={"advcluster/study": study.study},
         required_resource_keys={"platform", "duckdb"},
     )
-    def report(context: dg.AssetExecutionContext) -> Iterator[dg.Output[ReportFiles]]:
+    def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
         with one_line_failures():
             step = _open_step(context, study.study, recipe)
-            files: ReportFiles = recipe.function(step)
+            files: PageFiles = recipe.function(step)
         yield dg.Output(
             files,
             data_version=dg.DataVersion(files.stamp.content_hash),
             metadata={
-                "page": dg.MetadataValue.path(str(step.home.reports / study.study / PAGE)),
-                "n_figures": len(files.figures),
+                "page": dg.MetadataValue.path(str(page_path(step.home.reports, study.study, recipe.name))),
+                **shown_facts(step.facts),
                 **provenance(step, files.stamp),
             },
         )
 
-    return report
+    return page
 
 
 def check_specs(study: Study, recipe: Recipe) -> list[dg.AssetCheckSpec]:

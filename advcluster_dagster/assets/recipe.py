@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from advcluster_dagster.assets.step import Step
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js")
 Frames = Mapping[str, pl.LazyFrame]
 SettingsReader = Callable[[Study, Partition], Any]
 
@@ -231,9 +232,12 @@ def sql_checks(table: str) -> tuple[Check, ...]:
 
 @cache
 def _source_of(name: str) -> str:
-    """Source text of a module or of every module in a package, named from the package's root (``science/grading``)."""
+    """Source text of a module or of a whole package, its templates included; named from the package's root
+    (``science/grading``).
+    """
     path = _PACKAGE / name
-    files = sorted(path.glob("**/*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    inside = sorted(file for file in path.rglob("*") if file.suffix in _SOURCE_SUFFIXES)
+    files = inside if path.is_dir() else [path.with_suffix(".py")]
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 

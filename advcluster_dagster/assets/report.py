@@ -22,7 +22,7 @@ from advcluster_dagster.report.figures import report_figures
 from advcluster_dagster.report.page import render_report
 from advcluster_dagster.report.style import figure_png
 from advcluster_dagster.simulation.recovery import measure_recovery
-from advcluster_dagster.storage.report_io import ReportFiles
+from advcluster_dagster.storage.report_io import PageFiles
 from advcluster_dagster.storage.table_files import read_stamp, table_path
 from advcluster_dagster.study import Study
 
@@ -31,14 +31,15 @@ _PROMPTS = ("extraction", "naming", "review", "equivalence")
 _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn", "numpy")
 
 
-def study_report(step: Step) -> ReportFiles:
+def study_report(step: Step) -> PageFiles:
     """The self-contained HTML report of a study, its figures also as PNG files."""
     data = report_data(step)
     drawn = report_figures(data)
     figures = {f"{name}.png": figure_png(figure) for name, figure in drawn.items()}
     page = render_report(data, drawn)
     content_hash = hashlib.sha256(page.encode()).hexdigest()
-    return ReportFiles(page, figures, replace(expected_stamp(step), content_hash=content_hash))
+    step.facts["n_figures"] = len(figures)
+    return PageFiles(page, figures.items(), replace(expected_stamp(step), content_hash=content_hash))
 
 
 def report_data(step: Step) -> ReportData:

@@ -6,6 +6,7 @@ Here: the imports that declare the steps, their order, finding the step of a tab
 from advcluster_dagster.assets import (
     advantage_extraction,
     error_dispersion,
+    explorer,
     grading,
     inference,
     question_set,
@@ -20,6 +21,7 @@ __all__ = [
     "RECIPES",
     "advantage_extraction",
     "error_dispersion",
+    "explorer",
     "grading",
     "inference",
     "question_set",

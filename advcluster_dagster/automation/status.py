@@ -54,7 +54,7 @@ class _Reader:
             self._stamps[table, partition] = (
                 read_stamp(table_path(home.lake, self.study.study, table, partition))
                 if table in TABLES
-                else read_report_stamp(home.reports, self.study.study)
+                else read_report_stamp(home.reports, self.study.study, table)
             )
         return self._stamps[table, partition]
 

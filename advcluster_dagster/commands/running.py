@@ -1,7 +1,6 @@
 """Commands that run a study or say what a run would do: demo, run, regrade, status, report."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -108,12 +107,13 @@ def status(
 
 
 def report(study: StudyArgument) -> None:
-    """Write the report of a study anew from its tables, and say where it is."""
+    """Write the report and the explorer of a study anew from its tables, and say where they are."""
     from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.run_study import Selection
 
     home = Home.from_environment()
-    _run_and_tell(Platform(home), home.register_study(study), Selection(assets=("study_report",)))
+    assets = ("study_report", "evidence_explorer")
+    _run_and_tell(Platform(home), home.register_study(study), Selection(assets=assets))
 
 
 def _run_and_tell(
@@ -125,16 +125,17 @@ def _run_and_tell(
     """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it."""
     from advcluster_dagster.automation.instance import open_instance
     from advcluster_dagster.automation.run_study import Selection, run_study
-    from advcluster_dagster.storage.report_io import PAGE
 
     with run_progress() as bars, open_instance(platform.home) as instance:
         platform.on_progress = bars.on_calls
         outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
-    page = platform.home.reports / study.study / PAGE
-    _tell(outcome, bars.n_asked, page)
+    _tell(outcome, bars.n_asked)
+    _tell_pages(platform.home, study)
+    if outcome.failures:
+        raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
 
 
-def _tell(outcome: "RunOutcome", n_asked: int, page: Path) -> None:
+def _tell(outcome: "RunOutcome", n_asked: int) -> None:
     for partition, fault in outcome.failures.items():
         screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
     for partition, reason in outcome.waiting.items():
@@ -145,11 +146,19 @@ def _tell(outcome: "RunOutcome", n_asked: int, page: Path) -> None:
         else "Nothing to do: all is fresh, 0 model calls"
     )
     screen.print(f"{done}.")
-    if page.exists():
-        screen.print(f"Report: {page.as_uri()}", soft_wrap=True)
-        screen.print("UI:     make ui (or: advcluster ui), then http://127.0.0.1:3000")
-    if outcome.failures:
-        raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
+
+
+def _tell_pages(home: Home, study: Study) -> None:
+    """Say where the pages of a study are, those there are."""
+    from advcluster_dagster.storage.report_io import page_path
+
+    places = {"Report": "study_report", "Explorer": "evidence_explorer"}
+    pages = {name: page_path(home.reports, study.study, asset) for name, asset in places.items()}
+    for name, page in pages.items():
+        if page.exists():
+            screen.print(f"{name + ':':9} {page.as_uri()}", soft_wrap=True)
+    if any(page.exists() for page in pages.values()):
+        screen.print("UI:       make ui (or: advcluster ui), then http://127.0.0.1:3000")
 
 
 def _show_plan(platform: "Platform", study: Study, selection: "Selection") -> None:

@@ -87,7 +87,7 @@ def test_nothing_is_fetched_and_nothing_runs(html: str, page: Page) -> None:
         assert "style" not in attributes
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "srcset", "action"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:image/svg+xml;base64,"))
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/svg+xml;base64,", "explorer.html#"))
     assert not re.search(r"url\(|@import|@font-face", html)
     figures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(figures) == 10
@@ -105,10 +105,26 @@ def test_the_policy_names_the_stylesheet(html: str, page: Page) -> None:
 
 def test_every_link_of_the_contents_leads_somewhere(page: Page) -> None:
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    links = [str(attributes["href"]) for tag, attributes in page.tags if tag == "a"]
+    links = [link for tag, attributes in page.tags if tag == "a" and (link := str(attributes["href"])).startswith("#")]
     assert len(links) == 15
     assert {link[1:] for link in links} <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+def test_clusters_and_examples_lead_to_the_explorer(data: ReportData) -> None:
+    ids = {"family": ["qwen3"], "advantage_id": ["a b&c=#/%:0:0"], "domain": ["math"]}
+    odd = (
+        data.tables["advantage_corpus"].head(1).with_columns(**{name: pl.lit(value[0]) for name, value in ids.items()})
+    )
+    placed = (
+        data.tables["taxonomy_assignments"]
+        .head(1)
+        .with_columns(**{name: pl.lit(value[0]) for name, value in ids.items()}, cluster_id=pl.lit(3, pl.Int64))
+    )
+    page = page_of(with_table(data, advantage_corpus=odd, taxonomy_assignments=placed))
+    links = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert {"explorer.html#family=qwen3", "explorer.html#family=qwen3&cluster=3"} <= links
+    assert "explorer.html#family=qwen3&advantage=a%20b%26c%3D%23/%25%3A0%3A0" in links
 
 
 def test_tables_and_figures_are_numbered_in_order(page: Page) -> None:

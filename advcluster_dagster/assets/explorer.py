@@ -1,0 +1,65 @@
+"""The explorer of a study's evidence as an asset.
+
+Here: handing the joins their tables, and its recipe. Not here: its Dagster asset (build), joins and page (explorer),
+its files (storage).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from advcluster_dagster.assets.recipe import DECLARED, Recipe, fingerprint
+from advcluster_dagster.assets.step import Step
+from advcluster_dagster.assets.upstream import expected_stamp
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.explorer.data import TABLES_READ, DomainEvidence, FamilyEvidence, join_evidence
+from advcluster_dagster.explorer.page import render_explorer
+from advcluster_dagster.explorer.scripts import script_files
+from advcluster_dagster.partitions import Partition
+from advcluster_dagster.storage.report_io import PageFiles
+
+
+def evidence_explorer(step: Step) -> PageFiles:
+    """A page that leads from each cluster to its advantages and the traces they rest on; it opens from disk.
+
+    Its files lie in a folder named after all it is made from, so that an old page never meets new data.
+    """
+    stamp = expected_stamp(step)
+    folder = f"explorer/{fingerprint([stamp.code, stamp.settings, stamp.upstream])}"
+    page = render_explorer(step.study, folder)
+    step.facts["n_advantages"] = step.read("advantage_corpus").height
+    files = ((f"{folder}/{name}", content) for name, content in script_files(_families(step)))
+    return PageFiles(page, files, replace(stamp, content_hash=hashlib.sha256(page.encode()).hexdigest()))
+
+
+def _families(step: Step) -> Iterator[FamilyEvidence]:
+    for name, models in step.study.families.items():
+        of_family = replace(step, partition=Partition(family=name))
+        clusters = of_family.scan_partition("final_taxonomy").collect()
+        reason = of_family.note_of("final_taxonomy", "reason")
+        yield FamilyEvidence(name, models, clusters, reason, _domains(step, name))
+
+
+def _domains(step: Step, family: str) -> Iterator[DomainEvidence]:
+    for domain in step.study.domains:
+        here = replace(step, partition=Partition(family, domain))
+        yield join_evidence(domain, {table: here.scan_partition(table) for table in TABLES_READ})
+
+
+DECLARED.append(
+    Recipe(
+        evidence_explorer,
+        ("evidence_explorer",),
+        "study",
+        "report",
+        frozenset({"html"}),
+        inputs=(),
+        reads=tuple(name for name in TABLES if name in (*TABLES_READ, "final_taxonomy")),
+        code=("explorer",),
+        settings=lambda study, _: {
+            "study": study.study,
+            "families": [(name, family.model_dump(mode="json")) for name, family in study.families.items()],
+            "domains": list(study.domains),
+        },
+    )
+)

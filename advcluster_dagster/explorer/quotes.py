@@ -1,0 +1,64 @@
+"""Which passages a text quotes, and where they stand in a trace.
+
+Here: quotation marks, exact search, search with any spacing. Not here: how a passage is marked on the page (templates).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+Span = tuple[int, int]
+
+MIN_PASSAGE = 3
+MAX_OCCURRENCES = 20
+
+_QUOTED = re.compile(
+    "\u201c([^\u201d]+)\u201d"  # English double
+    "|\u201e([^\u201c\u201d]+)[\u201c\u201d]"  # German
+    "|\u00ab([^\u00bb]+)\u00bb"  # French
+    "|\u2018([^\u2019]+)\u2019(?!\\w)"  # English single
+    r'|"([^"]+)"'
+    r"|`+([^`]+)`+"
+    r"|(?<![^\s(\[])'([^'\n]+)'(?!\w)"  # opens after a space or bracket, so that an apostrophe does not
+)
+_ELLIPSIS = re.compile(r"…|\.{3,}|\[(?:…|\.{3,})\]")
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Where a passage stands in a text, as code point offsets; ``is_exact`` is false where only the spacing differs."""
+
+    spans: tuple[Span, ...] = ()
+    is_exact: bool = True
+
+
+def quoted_passages(text: str) -> tuple[str, ...]:
+    """The passages between quotation marks, each once, in order; a text without any is one passage itself.
+
+    A quotation with an ellipsis counts as the pieces around it; pieces under ``MIN_PASSAGE`` characters are left out,
+    since they would be found everywhere.
+    """
+    quoted = [match[match.lastindex or 0] for match in _QUOTED.finditer(text)]
+    pieces = (piece.strip() for passage in quoted or [text] for piece in _ELLIPSIS.split(passage))
+    return tuple(dict.fromkeys(piece for piece in pieces if len(piece) >= MIN_PASSAGE))
+
+
+def find_passage(passage: str, text: str) -> Occurrences:
+    """Where a passage stands in a text: exactly, else with any spacing between its words; at most
+    ``MAX_OCCURRENCES``.
+    """
+    if exact := tuple(islice(_exact(passage, text), MAX_OCCURRENCES)):
+        return Occurrences(exact)
+    words = passage.split()
+    if " ".join(words) not in " ".join(text.split()):
+        return Occurrences()
+    spaced = re.compile(r"\s+".join(map(re.escape, words)))
+    return Occurrences(tuple(islice((match.span() for match in spaced.finditer(text)), MAX_OCCURRENCES)), False)
+
+
+def _exact(passage: str, text: str) -> Iterator[Span]:
+    start = text.find(passage)
+    while start >= 0:
+        yield start, start + len(passage)
+        start = text.find(passage, start + len(passage))

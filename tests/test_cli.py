@@ -291,7 +291,7 @@ def test_status_and_plan(run, at, given_once):
     records = json.loads(out)
     assert {record["state"] for record in records} == {"fresh", "no sources", "missing"}
     missing = [record for record in records if record["state"] == "missing"]
-    assert [record["step"] for record in missing] == ["study_report"]
+    assert [record["step"] for record in missing] == ["evidence_explorer", "study_report"]
     status, out, _ = run("run", "given", "--dry-run")
     assert status == 0
     assert "study_report" in out

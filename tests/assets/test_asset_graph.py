@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from advcluster_dagster.assets.build import build_assets, build_report
+from advcluster_dagster.assets.build import build_assets, build_pages
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
@@ -40,7 +40,7 @@ def _described(asset, spec):
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory):
     home, study = Home(tmp_path_factory.mktemp("home")), Study.model_validate(GIVEN)
-    assets = [*build_assets(home, study), build_report(home, study)]
+    assets = [*build_assets(home, study), *build_pages(home, study)]
     assert {key.path[0] for asset in assets for key in asset.keys} == {"given"}
     return {spec.key.path[-1]: _described(asset, spec) for asset in assets for spec in asset.specs}
 
@@ -52,15 +52,15 @@ def test_the_graph_is_that_of_the_snapshot(graph):
 
 
 def test_every_asset_of_the_design_is_there(graph):
-    assert graph.keys() == {*TABLES, "study_report"}
+    assert graph.keys() == {*TABLES, "study_report", "evidence_explorer"}
     named = {
         "pass_rate_table", "analysis_question_set", "advantage_corpus", "advantage_embeddings", "candidate_clusterings",
-        "final_taxonomy", "edi_summary", "study_report",
+        "final_taxonomy", "edi_summary", "study_report", "evidence_explorer",
     }  # fmt: skip
     assert named <= graph.keys()
 
 
 def test_every_table_has_a_blocking_contract_check(graph):
     assert {name: asset["checks"].get("contract") for name, asset in graph.items()} == {
-        name: None if name == "study_report" else "blocking" for name in graph
+        name: None if name in ("study_report", "evidence_explorer") else "blocking" for name in graph
     }

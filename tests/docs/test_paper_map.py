@@ -13,7 +13,7 @@ from advcluster_dagster.storage.sql_models import sql_models
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "paper_map.md"
 COLUMNS = ("function", "asset", "SQL model", "tests")
-ASSETS = {*TABLES, "study_report"}
+ASSETS = {*TABLES, "study_report", "evidence_explorer"}
 
 
 def _entries() -> Iterator[tuple[str, str]]:

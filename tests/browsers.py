@@ -1,0 +1,119 @@
+"""A real browser, for tests and for the screenshots of the README: Debian's Chromium under Playwright.
+
+Here: launching it, pages that note what they ask for and what goes wrong in them, the served UI. Not here: any
+assertion, any page of ours.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from advcluster_dagster.storage.home import Home
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parents[1]
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+
+@dataclass
+class Visit:
+    """A page with the addresses it asked for and what went wrong in it: errors, refusals of its security policy."""
+
+    page: "Page"
+    requests: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def find_chromium() -> str | None:
+    """The browser's program; None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """A browser without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(browser: "Browser", **settings: Any) -> Iterator[Visit]:
+    """A fresh page; ``settings`` are those of a browser context, such as viewport or colour scheme."""
+    context = browser.new_context(**settings)
+    found = Visit(context.new_page())
+    found.page.on("request", lambda request: found.requests.append(request.url))
+    found.page.on("pageerror", lambda error: found.faults.append(str(error)))
+    found.page.on("console", lambda said: found.faults.append(said.text) if said.type in ("error", "warning") else None)
+    yield found
+    context.close()
+
+
+@contextmanager
+def served_ui(home: Home, timeout_s: float = 120.0) -> Iterator[str]:
+    """The address of the UI of a home, started as ``advcluster ui`` starts it and stopped with all its processes.
+
+    Raises:
+        RuntimeError: it ended, or was not up in time; its last lines are in the message.
+    """
+    port = _free_port()
+    environment = {**os.environ, "ADVCLUSTER_HOME": str(home.root), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment.pop("DAGSTER_HOME", None)
+    program = [sys.executable, "-c", "from advcluster_dagster.cli import main; main()", "ui", "--port", str(port)]
+    process = subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    too_late = threading.Timer(timeout_s, process.kill)
+    too_late.start()
+    try:
+        _wait_for_line(process, "Serving dagster-webserver")
+        too_late.cancel()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        too_late.cancel()
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _wait_for_line(process: subprocess.Popen[str], wanted: str) -> None:
+    """Read what a process says until it says that; then go on reading, so that it is never held up."""
+    said: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if wanted in line:
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            return
+    raise RuntimeError(f"the UI is not up: {''.join(said[-20:])}")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Interrupt a process as Ctrl-C would, and end what is left of its children."""
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    _, alive = psutil.wait_procs([psutil.Process(process.pid), *children] if process.poll() is None else children, 15)
+    for one in alive:
+        one.kill()
+    process.wait()

@@ -1,0 +1,25 @@
+"""What the browser tests share: one browser, pages that note what they ask for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.browsers import Visit, chromium, find_chromium, visit
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
+    if find_chromium() is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Callable[..., AbstractContextManager[Visit]]:
+    """Opens a fresh page; arguments are those of a browser context."""
+    return partial(visit, browser)

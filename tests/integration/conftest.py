@@ -10,8 +10,9 @@ import pytest
 from tests.browsers import Visit, chromium, find_chromium, visit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """One a module: while it is open, its event loop stands in the way of runs of Dagster in this process."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
     if find_chromium() is None:
         pytest.skip("chromium is not installed: apt-get install chromium")

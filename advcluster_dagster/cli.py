@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.commands import auditing, exporting, importing, ledger, looking, operating, running
+from advcluster_dagster.commands import auditing, exporting, importing, ledger, looking, operating, running, taxonomies
 from advcluster_dagster.commands.common import screen
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app = typer.Typer(
 import_app = typer.Typer(no_args_is_help=True, help="Bring questions and traces that exist already.")
 export_app = typer.Typer(no_args_is_help=True, help="Take traces and verdicts to other tools.")
 ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model replies to others; see costs and batches.")
+
+taxonomy_app = typer.Typer(no_args_is_help=True, help="Keep a taxonomy, to compare later ones with it.")
 
 
 @app.callback()
@@ -62,6 +64,9 @@ ledger_app.command("export")(ledger.export_command)
 ledger_app.command("import")(ledger.import_command)
 ledger_app.command("costs")(ledger.costs_command)
 ledger_app.command("batches")(ledger.batches_command)
+
+app.add_typer(taxonomy_app, name="taxonomy")
+taxonomy_app.command("freeze")(taxonomies.freeze_command)
 
 
 def main() -> None:

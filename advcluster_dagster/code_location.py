@@ -10,15 +10,21 @@ import dagster as dg
 
 from advcluster_dagster.definitions import build_defs
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Study
+from advcluster_dagster.study import Study, StudyError
 
 
 def build_repositories(home: Home) -> dict[str, dg.RepositoryDefinition]:
     """A repository per study by name; a study whose file is wrong is left out with one line on standard error."""
     studies, faults = home.readable_studies()
+    repositories = {}
+    for study in studies:
+        try:
+            repositories[study.identifier] = _repository(home, study)
+        except StudyError as error:
+            faults.append(str(error))
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
-    return {study.identifier: _repository(home, study) for study in studies}
+    return repositories
 
 
 def _repository(home: Home, study: Study) -> dg.RepositoryDefinition:
@@ -27,6 +33,8 @@ def _repository(home: Home, study: Study) -> dg.RepositoryDefinition:
         name=study.identifier,
         assets=definitions.assets,
         resources=definitions.resources,
+        jobs=definitions.jobs,
+        schedules=definitions.schedules,
         sensors=definitions.sensors,
         executor=definitions.executor,
     )

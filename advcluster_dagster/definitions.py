@@ -9,7 +9,11 @@ from dagster_duckdb import DuckDBResource
 
 from advcluster_dagster.assets.build import build_assets, build_pages
 from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.automation.partition_sensor import build_partition_sensor
+from advcluster_dagster.automation.conditions import build_condition_sensors
+from advcluster_dagster.automation.failures import build_failure_hook
+from advcluster_dagster.automation.jobs import stage_jobs, whole_job
+from advcluster_dagster.automation.schedules import build_schedules
+from advcluster_dagster.automation.sensors import build_change_sensor, build_freshness_sensor, build_partition_sensor
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.parquet_io import LakeIOManager
 from advcluster_dagster.storage.report_io import ReportIOManager
@@ -26,6 +30,14 @@ def build_defs(home: Home, study: Study, platform: Platform | None = None) -> dg
             "lake_io": LakeIOManager(home.lake),
             "report_io": ReportIOManager(home.reports),
         },
-        sensors=[build_partition_sensor(home, study)],
+        jobs=[*stage_jobs(study), whole_job(home, study)],
+        schedules=build_schedules(study),
+        sensors=[
+            build_partition_sensor(home, study),
+            build_change_sensor(home, study),
+            build_freshness_sensor(home, study),
+            build_failure_hook(home, study),
+            *build_condition_sensors(study),
+        ],
         executor=dg.in_process_executor,
     )

@@ -25,6 +25,7 @@ from advcluster_dagster.settings.base import Name, Settings
 from advcluster_dagster.settings.benchmarks import Benchmark
 from advcluster_dagster.settings.grading import Grading
 from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
+from advcluster_dagster.settings.operation import Automation
 from advcluster_dagster.settings.spending import Spending
 
 
@@ -55,6 +56,7 @@ class Study(Settings):
     taxonomy: Taxonomy = Field(default_factory=Taxonomy)
     error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
     checks: CheckBounds = Field(default_factory=CheckBounds)
+    automation: Automation = Field(default_factory=Automation)
     spending: Spending = Field(default_factory=Spending)
     published_results: Name | None = Field(
         None, description="Published results shown beside a run's own: `paper` or none."
@@ -87,6 +89,11 @@ class Study(Settings):
             yield f"judges.{judge}", getattr(self.judges, judge)
         for place, member in enumerate(self.grading.panel):
             yield f"grading.panel.{place}", member
+
+    @property
+    def providers_used(self) -> set[str]:
+        """Names of the providers that serve the study's models."""
+        return {model.provider for _, model in self._models()}
 
     @property
     def identifier(self) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from advcluster_dagster.assets.claims import claim_run
+from advcluster_dagster.assets.claims import STUDY_TAG, claim_run
+from advcluster_dagster.assets.follow import automation_condition
 from advcluster_dagster.assets.health import CONTRACT_CHECK, asset_key, table_health
 from advcluster_dagster.assets.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
 from advcluster_dagster.assets.stages import RECIPES
@@ -44,6 +45,10 @@ for _category in (dg.BetaWarning, dg.PreviewWarning):
 #: Errors whose message is meant for people; a step that raises one fails with that line and no more.
 FORESEEN_ERRORS = (StepError, StudyError, BenchmarkError, FatalModelError, ImportFileError, CorpusError)
 
+#: A step that asks models is tried again after faults that nobody foresaw, such as a connection lost for good; what was
+#: answered by then is in the ledger. Errors that a person has to mend are not tried again.
+_RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
 
 def build_assets(home: Home, study: Study) -> list[dg.AssetsDefinition]:
     """All assets of one study; families and domains are partition keys, so that new ones need no reload."""
@@ -66,8 +71,9 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         group_name=recipe.group,
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
+        automation_condition=automation_condition(recipe),
         io_manager_key="report_io",
-        tags={"advcluster/study": study.study},
+        tags={STUDY_TAG: study.study},
         required_resource_keys={"platform", "duckdb"},
     )
     def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
@@ -142,6 +148,7 @@ def _build_asset(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinitio
         check_specs=check_specs(study, recipe),
         partitions_def=partitions_definition(study.study, recipe.level),
         group_name=recipe.group,
+        retry_policy=_RETRIES if recipe.asks_models else None,
         required_resource_keys={"platform", "duckdb"},
     )(compute)
 
@@ -154,7 +161,8 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
         io_manager_key="lake_io",
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
-        tags={"advcluster/study": study.study},
+        automation_condition=automation_condition(recipe),
+        tags={STUDY_TAG: study.study},
         metadata={"dagster/column_schema": column_schema(contract), "key": ", ".join(contract.key)},
     )
 

@@ -10,6 +10,8 @@ import dagster as dg
 import psutil
 
 PROCESS_TAG = "advcluster/process"
+#: Names the study of a run or an asset.
+STUDY_TAG = "advcluster/study"
 _claimed: set[str] = set()
 
 

@@ -112,6 +112,11 @@ class Recipe:
         """Every table the step depends on."""
         return tuple(dict.fromkeys((*self.inputs, *self.reads)))
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether the step makes model calls: it then says how many."""
+        return self.estimate is not None
+
     def checks_of(self, table: str) -> tuple[Check, ...]:
         """Checks declared in Python, in order; the contract's and the SQL tests come on top."""
         return self.checks.get(table, ())

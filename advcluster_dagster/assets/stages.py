@@ -13,6 +13,7 @@ from advcluster_dagster.assets import (
     report,
     semantic_clustering,
     taxonomy,
+    taxonomy_coverage,
 )
 from advcluster_dagster.assets.recipe import DECLARED, Recipe
 from advcluster_dagster.contracts.registry import TABLES
@@ -29,6 +30,7 @@ __all__ = [
     "report",
     "semantic_clustering",
     "taxonomy",
+    "taxonomy_coverage",
 ]
 
 _ORDER = {table: place for place, table in enumerate(TABLES)}

@@ -34,6 +34,8 @@ _GROUP = "semantic_clustering"
 _CANDIDATES, _CLUSTERS, _USUAL_NAME, _USUAL_REVIEW = 10, 80, 65, 25
 _CANDIDATE = ["pca_dim", "n_clusters"]
 _CORPUS_TABLES = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
+#: The check by which the UI shows whether a family's taxonomy is up to date.
+FOLLOWS_INPUTS = "follows_inputs"
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
 
 
@@ -188,6 +190,10 @@ def _all_named(_step: Step, taxonomy: pl.LazyFrame) -> Outcome:
     return Outcome(n_unnamed == 0, {"n_unnamed": n_unnamed})
 
 
+def _just_made(_step: Step, _taxonomy: pl.LazyFrame) -> Outcome:
+    return Outcome(True, {"state": "fresh"})
+
+
 @table_step(
     _GROUP,
     settings=lambda study, partition: {
@@ -199,6 +205,7 @@ def _all_named(_step: Step, taxonomy: pl.LazyFrame) -> Outcome:
         "final_taxonomy": (
             Check("no_dominant_cluster", "No cluster holds nearly the whole corpus.", _no_dominant_cluster),
             Check("all_named", "Every cluster has a tag and a definition.", _all_named),
+            Check(FOLLOWS_INPUTS, "Is up to date: true when just made, then watched by the daemon.", _just_made),
         )
     },
 )

@@ -27,7 +27,14 @@ nux: {enabled: false}
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
-  config: {max_concurrent_runs: 2}
+  config:
+    max_concurrent_runs: 2
+    tag_concurrency_limits:
+      - {key: advcluster/whole_study, limit: 1, value: {applyLimitPerUniqueValue: true}}
+run_retries:
+  enabled: true
+  max_retries: 0
+  retry_on_asset_or_op_failure: false
 run_monitoring:
   enabled: true
   free_slots_after_run_end_seconds: 60

@@ -5,16 +5,18 @@ Here: the order of runs and their outcome. Not here: what is stale (status), the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.plan.objects import StepFailureData
 
-from advcluster_dagster.assets.claims import PROCESS_TAG, process_tag
+from advcluster_dagster.assets.claims import PROCESS_TAG, STUDY_TAG, process_tag
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.assets.stages import RECIPES, recipe_of
 from advcluster_dagster.assets.upstream import has_sources
+from advcluster_dagster.automation.failures import failure_line
+from advcluster_dagster.automation.freezing import freeze_first_taxonomies
 from advcluster_dagster.automation.status import StepStatus, study_status
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.definitions import build_defs
@@ -30,12 +32,17 @@ class SelectionError(ValueError):
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a study is to run; empty means all. ``is_forced`` runs it even where it is fresh."""
+    """What of a study is to run; empty means all.
+
+    ``is_forced`` runs it even where it is fresh. With ``keeps_taxonomies``, a taxonomy that exists is left as it is
+    though its inputs changed; one that is missing is made.
+    """
 
     families: Sequence[str] = ()
     domains: Sequence[str] = ()
     assets: Sequence[str] = ()
     is_forced: bool = False
+    keeps_taxonomies: bool = False
 
     def check(self, study: Study) -> None:
         """Hold the names against the study.
@@ -55,6 +62,8 @@ class Selection:
 
     def covers(self, status: StepStatus) -> bool:
         """Whether a step on a partition is asked for."""
+        if self.keeps_taxonomies and status.state == "stale" and status.step in _steps_of_taxonomies():
+            return False
         tables = RECIPES[status.step].tables
         is_wanted = not self.assets or any(table in self.assets for table in tables)
         return is_wanted and self.covers_partition(status.partition)
@@ -64,6 +73,16 @@ class Selection:
         return (not self.families or partition.family is None or partition.family in self.families) and (
             not self.domains or partition.domain is None or partition.domain in self.domains
         )
+
+
+@cache
+def _steps_of_taxonomies() -> frozenset[str]:
+    """Steps of a family that clustering anew would change."""
+    reached = {"clustered_advantages"}
+    for recipe in RECIPES.values():  # in the order of the data flow
+        if recipe.level == "family" and reached & {recipe_of(table).name for table in recipe.upstream}:
+            reached.add(recipe.name)
+    return frozenset(reached)
 
 
 @dataclass
@@ -93,6 +112,7 @@ def run_study(
 ) -> RunOutcome:
     """Run what is not fresh, level by level; a partition that fails does not stop the others.
 
+    The first finished taxonomy of a family is frozen, for later ones to be compared with.
     ``on_run`` is told each run's partition and number of steps as it starts. ``outcome`` is that of a run that this one
     goes on with: it is added to, and what failed there counts as failed here.
 
@@ -109,6 +129,8 @@ def run_study(
     outcome = outcome or RunOutcome()
     for level in LEVELS:
         status = study_status(platform, study, instance, platform.retry_failed)
+        if level == "study":
+            freeze_first_taxonomies(platform, study, status)
         for partition, steps in _work(status, level, selection, outcome).items():
             on_run(partition.label, len(steps))
             outcome.n_runs += 1
@@ -148,7 +170,7 @@ def _run_partition(
         instance=instance,
         partition_key=partition.key,
         asset_selection=[asset_key(study.study, table) for step in steps for table in RECIPES[step].tables],
-        tags={"advcluster/study": study.study, PROCESS_TAG: process_tag()},
+        tags={STUDY_TAG: study.study, PROCESS_TAG: process_tag()},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
@@ -166,7 +188,7 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str | None:
                     f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({_facts(found.metadata)})"
                 )
         if event.is_step_failure and event.step_failure_data is not None:
-            return f"{(event.step_key or '').split('__')[-1]}: {_failure_line(event.step_failure_data)}"
+            return f"{(event.step_key or '').split('__')[-1]}: {failure_line(event.step_failure_data)}"
     return None
 
 
@@ -176,10 +198,3 @@ def _facts(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
     return ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )
-
-
-def _failure_line(data: StepFailureData) -> str:
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    cause = (data.error.cause or data.error) if data.error else None
-    return " ".join(cause.message.split()) if cause else "failed; see the run in the UI"

@@ -34,10 +34,10 @@ class DataFile:
     revision: str
 
 
-def own_file(home: Home, name: str, settings: Benchmark) -> Path | None:
+def own_file(home: Home, name: str, settings: Benchmark, domain: str) -> Path | None:
     """The file a study reads a benchmark from, relative ones below the home folder; None for the data set itself."""
     if settings.file is not None:
-        return home.root / Path(settings.file).expanduser()
+        return home.root / Path(settings.file.replace("{domain}", domain)).expanduser()
     return home.root / "benchmarks" / f"{name}.jsonl" if settings.source == "jsonl" else None
 
 
@@ -46,13 +46,13 @@ def file_hash(path: Path) -> str | None:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" if path.is_file() else None
 
 
-def find_data_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark) -> DataFile:
+def find_data_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark, domain: str) -> DataFile:
     """The file of a benchmark: the study's own, else the data set's from the cache, else fetched from the Hub.
 
     Raises:
         BenchmarkError: the file is not there, or cannot be fetched.
     """
-    if (path := own_file(home, definition.name, settings)) is None:
+    if (path := own_file(home, definition.name, settings, domain)) is None:
         return cached_file(home, definition, settings) or _fetch(home, definition, settings)
     if (revision := file_hash(path)) is None:
         raise BenchmarkError(f"benchmark {definition.name!r}: there is no file {path}; put it there or change `file`")

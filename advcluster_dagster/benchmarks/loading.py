@@ -40,7 +40,7 @@ def load_benchmark(home: Home, definition: BenchmarkDefinition, settings: Benchm
         BenchmarkError: the file cannot be had or read, or holds no question of the domain.
     """
     expected = definition.expected_size(domain)
-    file = find_data_file(home, definition, settings)
+    file = find_data_file(home, definition, settings, domain)
     items, faults = _read(definition, read_rows(file.path), domain)
     if not items:
         first = f"; {faults[0]}" if faults else ""

@@ -74,13 +74,13 @@ def questions_at_hand(home: Home, study: Study, domain: str) -> pl.DataFrame | N
     """
     if not can_load_questions(home, study, domain):
         return None
-    is_missing = any(_has_to_be_fetched(home, study, name) for name in study.domains[domain])
+    is_missing = any(_has_to_be_fetched(home, study, domain, name) for name in study.domains[domain])
     return None if is_missing else load_questions(home, study, domain)
 
 
-def _has_to_be_fetched(home: Home, study: Study, benchmark: str) -> bool:
+def _has_to_be_fetched(home: Home, study: Study, domain: str, benchmark: str) -> bool:
     settings = study.benchmark(benchmark)
-    if settings.source != "registered" or own_file(home, benchmark, settings) is not None:
+    if settings.source != "registered" or own_file(home, benchmark, settings, domain) is not None:
         return False
     return cached_file(home, _definition(study, benchmark), settings) is None
 
@@ -114,15 +114,18 @@ def benchmark_provenance(home: Home, study: Study, domain: str) -> list[dict[str
     The network is not asked, and loading a benchmark does not change the answer.
     """
     others = [name for name in study.domains[domain] if study.benchmark(name).source != "imported"]
-    return [*import_provenance(home.imports, study, domain), *(_provenance(home, study, name) for name in others)]
+    return [
+        *import_provenance(home.imports, study, domain),
+        *(_provenance(home, study, domain, name) for name in others),
+    ]
 
 
-def _provenance(home: Home, study: Study, benchmark: str) -> dict[str, Any]:
+def _provenance(home: Home, study: Study, domain: str, benchmark: str) -> dict[str, Any]:
     settings = study.benchmark(benchmark)
     record = {"benchmark": benchmark, "source": settings.source}
     if settings.source == "simulated":
         return {**record, "revision": GENERATOR_VERSION, "seed": study.seed}
-    if (path := own_file(home, benchmark, settings)) is not None:
+    if (path := own_file(home, benchmark, settings, domain)) is not None:
         return {**record, "file_name": path.name, "revision": file_hash(path)}
     definition = REGISTERED.get(benchmark)
     revision = settings.revision or (definition.revision if definition else None)
@@ -138,7 +141,7 @@ def can_load_questions(home: Home, study: Study, domain: str) -> bool:
     names = study.domains[domain]
     sources = [study.benchmark(name).source for name in names]
     dropped_in = [
-        own_file(home, name, study.benchmark(name)) for name in names if study.benchmark(name).source == "jsonl"
+        own_file(home, name, study.benchmark(name), domain) for name in names if study.benchmark(name).source == "jsonl"
     ]
     n_imported = len(import_provenance(home.imports, study, domain))
     return n_imported >= sources.count("imported") and all(path and path.is_file() for path in dropped_in)

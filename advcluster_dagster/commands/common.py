@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study, StudyError
@@ -42,3 +43,9 @@ def only_study(home: Home, name: str | None) -> Study:
     if name is None and len(known) != 1:
         raise StudyError(f"name a study with --study; known: {', '.join(known) or 'none yet'}")
     return home.load_study(name or known[0])
+
+
+def tell_drop_faults(home: Home, study: str) -> None:
+    """Name what lies in a study's drop folder and is no benchmark."""
+    for fault in home.drop_faults(study):
+        screen.print(escape(fault), soft_wrap=True)

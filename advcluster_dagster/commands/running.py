@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from advcluster_dagster.commands.common import CommandError, StudyArgument, open_study, screen
+from advcluster_dagster.commands.common import CommandError, StudyArgument, open_study, screen, tell_drop_faults
 from advcluster_dagster.commands.progress import run_progress
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
@@ -50,6 +50,9 @@ def run(
     batch: Annotated[
         bool, typer.Option("--batch", help="Hand chat calls over in batches: half the price, within a day.")
     ] = False,
+    keep_taxonomies: Annotated[
+        bool, typer.Option("--keep-taxonomies", help="Cluster nothing anew; measure how taxonomies cover what is new.")
+    ] = False,
 ) -> None:
     """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
     from advcluster_dagster.assets.resources import Platform
@@ -58,8 +61,10 @@ def run(
     from advcluster_dagster.models.prices import load_prices
 
     home = Home.from_environment()
-    selection = Selection(tuple(family or ()), tuple(domain or ()), tuple(filter(None, select.split(","))))
+    assets = tuple(filter(None, select.split(",")))
+    selection = Selection(tuple(family or ()), tuple(domain or ()), assets, keeps_taxonomies=keep_taxonomies)
     declared = home.register_study(study)
+    tell_drop_faults(home, declared.study)
     platform = Platform(home, offline, retry_failed, max_cost=max_cost, is_batched=batch)
     if dry_run:
         _show_plan(platform, declared, selection)
@@ -98,6 +103,7 @@ def status(
     from advcluster_dagster.tables_for_people import status_json, status_table
 
     platform, declared = open_study(Home.from_environment(), study)
+    tell_drop_faults(platform.home, declared.study)
     with open_instance(platform.home) as instance:
         found = list(study_status(platform, declared, instance).values())
     if as_json:

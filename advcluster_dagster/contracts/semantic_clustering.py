@@ -143,6 +143,53 @@ DOMAIN_DISTRIBUTION = Table(
         rate("column_share", "Share of the domain's descriptions; columns sum to 1, null for an empty domain."),
     ),
 )
+COVERAGE_ASSIGNMENTS = Table(
+    "coverage_assignments",
+    "family",
+    "Where each new advantage falls in the frozen taxonomy; no rows while nothing is new to one.",
+    ("advantage_id",),
+    (
+        ADVANTAGE_ID,
+        Column("domain", pl.String(), "Domain of the question."),
+        Column("cluster_id", pl.Int64(), "Nearest cluster of the frozen taxonomy.", minimum=0),
+        Column("distance", pl.Float64(), "Euclidean distance to its centroid in the reduced space.", minimum=0),
+        Column("is_outside", pl.Boolean(), "Farther than 99 % of the advantages the taxonomy was made from."),
+    ),
+)
+TAXONOMY_COVERAGE = Table(
+    "taxonomy_coverage",
+    "family",
+    "How each cluster of the frozen taxonomy covers what is new; no rows while nothing is frozen.",
+    ("cluster_id",),
+    (
+        Column("taxonomy", pl.String(), "Name of the frozen taxonomy."),
+        Column("cluster_id", pl.Int64(), "Cluster of the frozen taxonomy.", minimum=0),
+        TAG,
+        count("n_training", "Advantages it was made from."),
+        count("n_new", "New advantages nearest to it."),
+        count("n_outside", "Those of them that are beyond the taxonomy's reach."),
+        rate("outside_share", "Share of its new advantages beyond the reach; null without any."),
+        Column("reach", pl.Float64(), "99th percentile of the training distances.", minimum=0),
+    ),
+)
+TAXONOMY_CHANGES = Table(
+    "taxonomy_changes",
+    "family",
+    "What became of the frozen taxonomy's clusters in the present one; no rows while nothing is frozen.",
+    ("change_index",),
+    (
+        count("change_index", "Row, counted from 0: old clusters first."),
+        Column("change", pl.String(), "What happened.", allowed=("continued", "merged", "died", "split", "born")),
+        Column("old_cluster_id", pl.Int64(), "Cluster of the frozen taxonomy; null when born.", True, 0),
+        Column("old_tag", pl.String(), "Its name then.", True),
+        Column("new_cluster_id", pl.Int64(), "Cluster of the present taxonomy; null when died.", True, 0),
+        Column("new_tag", pl.String(), "Its name now.", True),
+        Column("centre_distance", pl.Float64(), "Euclidean distance of their mean vectors.", True, 0),
+        Column("n_shared", pl.Int64(), "Advantages in both; null without a partner.", True, 0),
+        rate("old_share", "Share of the old cluster's advantages, of those still there, that lie in the new one."),
+        rate("new_share", "Share of the new cluster's advantages known before that lay in the old one."),
+    ),
+)
 
 TABLES = (
     ADVANTAGE_EMBEDDINGS,
@@ -154,4 +201,7 @@ TABLES = (
     FINAL_TAXONOMY,
     TAXONOMY_ASSIGNMENTS,
     DOMAIN_DISTRIBUTION,
+    COVERAGE_ASSIGNMENTS,
+    TAXONOMY_COVERAGE,
+    TAXONOMY_CHANGES,
 )

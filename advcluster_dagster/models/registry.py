@@ -91,13 +91,10 @@ def _open_embedder(_name: str, _settings: Provider, _study: Study) -> EmbeddingP
 
 def _open_simulated(name: str, _settings: Provider, study: Study) -> ChatProvider:
     from advcluster_dagster.models.simulated import SimulatedFamily
+    from advcluster_dagster.simulation.questions import answerable_benchmarks
 
-    simulated = {
-        domain: [benchmark for benchmark in benchmarks if study.benchmark(benchmark).source == "simulated"]
-        for domain, benchmarks in study.domains.items()
-    }
     try:
-        return SimulatedFamily(seed=study.seed, benchmarks=simulated)
+        return SimulatedFamily(seed=study.seed, benchmarks=answerable_benchmarks(study))
     except ValueError as error:  # a domain there are no simulated questions for
         raise FatalModelError(f"provider {name}: {error}") from None
 

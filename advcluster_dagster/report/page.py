@@ -26,6 +26,7 @@ from advcluster_dagster.report.sections import (
     question_set,
     semantic_clustering,
     summary,
+    taxonomy_coverage,
 )
 from advcluster_dagster.report.style import figure_svg
 from advcluster_dagster.report.views import ClusterView, FigureView, TableView
@@ -56,6 +57,7 @@ class FamilyView:
     tables: Mapping[str, TableView]
     figures: Mapping[str, FigureView]
     clusters: tuple[ClusterView, ...]
+    since_frozen: tuple[TableView, ...]
 
 
 def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None) -> str:
@@ -130,6 +132,11 @@ def _family_view(
         },
         figures={kind: _figure_view(drawn[f"{family}_{kind}"], *texts) for kind, texts in _captions(data).items()},
         clusters=semantic_clustering.cluster_views(data, family),
+        since_frozen=tuple(
+            table
+            for table in (taxonomy_coverage.coverage_table(data, family), taxonomy_coverage.changes_table(data, family))
+            if table is not None
+        ),
     )
 
 

@@ -94,6 +94,9 @@ class CheckBounds(Settings):
     max_cluster_share: float = Field(
         0.8, gt=0, le=1, description="Descriptions in the largest cluster of the taxonomy."
     )
+    max_outside_share: float = Field(
+        0.1, ge=0, le=1, description="New advantages that fit no cluster of the frozen taxonomy."
+    )
     max_mean_edi: float = Field(
         0.4, ge=0, le=1, description="Mean EDI of a domain (paper section 5.3 finds all below 0.4)."
     )

@@ -1,13 +1,20 @@
 """What every section stands on: names, roles, the base record."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=60)]
+MAX_NAME = 60
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME)]
 Role = Literal["larger", "smaller"]
 ROLES: tuple[Role, Role] = ("larger", "smaller")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a study, a family, a domain, a benchmark, a frozen taxonomy."""
+    return bool(re.fullmatch(NAME_PATTERN, text)) and len(text) <= MAX_NAME
 
 
 class Settings(BaseModel):

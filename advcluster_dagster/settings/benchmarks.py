@@ -20,7 +20,7 @@ class Benchmark(Settings):
         min_length=1,
         description="Local file to read instead of fetching the registered data set, in that set's own columns (JSON,"
         " JSON Lines, CSV, Parquet), or the file of a jsonl benchmark, by default benchmarks/NAME.jsonl; relative paths"
-        " start at the home folder.",
+        " start at the home folder, `{domain}` stands for the domain's name.",
     )
     revision: str | None = Field(
         None, min_length=1, description="Commit of a registered data set; None is the one the benchmark pins."

@@ -18,6 +18,7 @@ from advcluster_dagster.simulation.profiles import stream
 from advcluster_dagster.simulation.program_kinds import PROGRAM_KINDS, ProgramKind
 from advcluster_dagster.simulation.programs import make_program_problem
 from advcluster_dagster.simulation.worked import Kind, make_worked_problem
+from advcluster_dagster.study import Study
 
 GENERATOR_VERSION = "simulation-1"
 N_PER_KIND = 4
@@ -56,6 +57,22 @@ def simulated_questions(benchmark: str, domain: str, seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row").with_columns(
         source=pl.lit("simulated"), source_revision=pl.lit(GENERATOR_VERSION)
     )
+
+
+def answerable_benchmarks(study: Study) -> dict[str, list[str]]:
+    """Names of the benchmarks whose questions a simulated family may know, by domain.
+
+    Those that are simulated, and files of questions in a domain of the simulation, which may hold generated ones.
+    """
+    return {
+        domain: [
+            name
+            for name in names
+            if (source := study.benchmark(name).source) == "simulated"
+            or (source == "jsonl" and domain in BUILT_IN_BENCHMARKS)
+        ]
+        for domain, names in study.domains.items()
+    }
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from advcluster_dagster.simulation.questions import answerable_benchmarks
 from advcluster_dagster.simulation.trials import planted_slips
 from advcluster_dagster.study import Study
 
@@ -32,11 +33,14 @@ def measure_recovery(study: Study, family: str, tables: Mapping[str, pl.DataFram
     from sklearn.metrics import adjusted_rand_score
 
     model = study.families[family].smaller.model
-    planted = pl.concat(
+    found = [
         planted_slips(model, benchmark, domain, study.seed, study.trials)
-        for domain, names in study.domains.items()
+        for domain, names in answerable_benchmarks(study).items()
         for benchmark in names
-    )
+    ]
+    if not found:
+        return family, None, 0, None, 0
+    planted = pl.concat(found)
     mine = {name: frame.filter(family=family) for name, frame in tables.items() if "family" in frame.columns}
     slips = planted.select("question_id", "skill", smaller_trial="trial", planted_stage="stage")
     truth = mine["trace_pairs"].join(slips, on=["question_id", "smaller_trial"])

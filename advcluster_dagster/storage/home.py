@@ -11,6 +11,7 @@ from pathlib import Path
 
 from upath import UPath
 
+from advcluster_dagster.storage.dropped import drop_faults, with_dropped_benchmarks
 from advcluster_dagster.study import Study, StudyError, load_study
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -52,9 +53,19 @@ class Home:
         return self.root / "imports"
 
     @property
+    def taxonomies(self) -> Path:
+        """Frozen taxonomies, STUDY/FAMILY/NAME.parquet."""
+        return self.root / "taxonomies"
+
+    @property
     def reports(self) -> Path:
         """Reports and their figures, by study."""
         return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """Lines for those who operate the platform."""
+        return self.root / "logs"
 
     @property
     def dagster(self) -> Path:
@@ -104,11 +115,22 @@ class Home:
         return path
 
     def load_study(self, name: str) -> Study:
-        """Read a study of this home by name.
+        """Read a study of this home by name: its file, and the benchmarks dropped into its folder.
 
         Raises:
             StudyError: there is no such study, or its file is wrong.
         """
+        return with_dropped_benchmarks(self.root, self._declared(name))
+
+    def drop_faults(self, name: str) -> list[str]:
+        """What lies in a study's drop folder and is left out of it, one line each.
+
+        Raises:
+            StudyError: as :meth:`load_study`.
+        """
+        return drop_faults(self.root, self._declared(name))
+
+    def _declared(self, name: str) -> Study:
         path = self.study_file(name)
         study = load_study(path)
         if study.study != name:
@@ -136,4 +158,4 @@ class Home:
             staged = target.with_suffix(f".{os.getpid()}.tmp")
             shutil.copyfile(source, staged)
             staged.replace(target)
-        return study
+        return self.load_study(study.study)

@@ -21,10 +21,15 @@ class Projection:
             fewer dimensions is its leading columns.
         explained_variance: float64 array of shape (d',); cumulative share of the variance held by
             the first 1, 2, ... components, in [0, 1]; NaN if the rows do not vary at all.
+        mean: float32 array of shape (d,), mean of the embeddings.
+        components: float32 array of shape (d', d), orthonormal rows; points are (embeddings - mean) @ components.T
+            but for rounding.
     """
 
     points: npt.NDArray[np.float32]
     explained_variance: npt.NDArray[np.float64]
+    mean: npt.NDArray[np.float32]
+    components: npt.NDArray[np.float32]
 
 
 def clamp_dimensions(pca_dims: Sequence[int], n_rows: int, n_features: int) -> list[int]:
@@ -55,12 +60,13 @@ def project(embeddings: npt.NDArray[np.float32], pca_dim: int) -> Projection:
         pca_dim: Number of components, at most min(n, d).
 
     Returns:
-        The projection and its cumulative explained variance.
+        The projection, its cumulative explained variance, and what projects further embeddings.
     """
-    centred = np.subtract(embeddings, embeddings.mean(axis=0), order="F")
+    mean = embeddings.mean(axis=0)
+    centred = np.subtract(embeddings, mean, order="F")
     left, singular_values, components = svd(centred, full_matrices=False, overwrite_a=True, check_finite=False)
     leading = components[:pca_dim]
     signs = np.sign(leading[np.arange(pca_dim), np.abs(leading).argmax(axis=1)])
     points = left[:, :pca_dim] * signs * singular_values[:pca_dim]
     variance = np.cumsum(singular_values.astype(np.float64) ** 2)
-    return Projection(points, variance[:pca_dim] / variance[-1])
+    return Projection(points, variance[:pca_dim] / variance[-1], mean, leading * signs[:, np.newaxis])

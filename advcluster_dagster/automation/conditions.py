@@ -1,0 +1,36 @@
+"""Declarative automation: the sensors that let analysis assets follow their inputs.
+
+Here: the two switches. Not here: the conditions themselves, which stand with the assets (assets/follow).
+"""
+
+import dagster as dg
+
+from advcluster_dagster.assets.claims import STUDY_TAG
+from advcluster_dagster.assets.follow import follows_inputs
+from advcluster_dagster.assets.health import asset_key
+from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.study import Study
+
+
+def build_condition_sensors(study: Study) -> list[dg.AutomationConditionSensorDefinition]:
+    """Two sensors, both switched off at first: one for steps that ask models, one for all others that follow."""
+    return [
+        dg.AutomationConditionSensorDefinition(
+            name=f"{study.identifier}__follow_{name}",
+            target=dg.AssetSelection.assets(
+                *(
+                    asset_key(study.study, table)
+                    for recipe in RECIPES.values()
+                    if follows_inputs(recipe) and recipe.asks_models == asks_models
+                    for table in recipe.tables
+                )
+            ),
+            run_tags={STUDY_TAG: study.study},
+            default_status=dg.DefaultSensorStatus.STOPPED,
+            description=f"Materialises analysis steps that {what} when their inputs changed.",
+        )
+        for name, asks_models, what in (
+            ("without_models", False, "ask no model"),
+            ("asking_models", True, "ask judge models"),
+        )
+    ]

@@ -1,0 +1,121 @@
+"""How a taxonomy that is kept covers advantages that came after it.
+
+Here: the model of a taxonomy (its PCA, its centroids, its reach) and new vectors held against it. Not here: which
+advantages are new, where models are kept. A rule of this project; the paper clusters once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from advcluster_dagster.science.semantic_clustering.embeddings import check_embeddings
+from advcluster_dagster.science.semantic_clustering.projection import project
+
+#: Distances of the training advantages up to this percentile are the reach of a taxonomy.
+REACH_PERCENTILE = 99.0
+
+
+@dataclass(frozen=True)
+class TaxonomyModel:
+    """What places a further advantage in a taxonomy.
+
+    Attributes:
+        mean: float32 array of shape (d,), mean of the training embeddings.
+        components: float32 array of shape (d', d), their leading principal components.
+        centroids: float32 array of shape (K, d'), the projected centre of each cluster.
+        reach: 99th percentile (linear interpolation) of the Euclidean distances of all training embeddings to the
+            centroid of their cluster, in the reduced space; >= 0.
+    """
+
+    mean: npt.NDArray[np.float32]
+    components: npt.NDArray[np.float32]
+    centroids: npt.NDArray[np.float32]
+    reach: float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where embeddings fall in a taxonomy; row i belongs to embedding i.
+
+    Attributes:
+        cluster_ids: int64 array of shape (n,), the nearest centroid; of equally near ones the first.
+        distances: float64 array of shape (n,), Euclidean distance to it in the reduced space.
+        is_outside: bool array of shape (n,), whether the distance is beyond the taxonomy's reach.
+    """
+
+    cluster_ids: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float64]
+    is_outside: npt.NDArray[np.bool_]
+
+
+def fit_taxonomy_model(embeddings: npt.ArrayLike, labels: npt.ArrayLike, pca_dim: int) -> TaxonomyModel:
+    """The model of a clustering.
+
+    By the choice of the reach about 1 % of advantages like those of the training lie outside. Distances see the d'
+    components alone: what is new in a direction that PCA left out is not seen.
+
+    Args:
+        embeddings: float32 array of shape (n, d), n >= 2, in the order in which they were clustered.
+        labels: Clusters 0 .. K-1 of shape (n,), none of them empty.
+        pca_dim: d' of the clustering, at most min(n, d).
+
+    Raises:
+        ValueError: An embedding is not finite, or a cluster is empty.
+    """
+    matrix, clusters = check_embeddings(embeddings), np.asarray(labels)
+    basis = project(matrix, pca_dim)
+    points = _reduce(matrix, basis.mean, basis.components)
+    centroids = cluster_means(points, clusters).astype(np.float32)
+    distances = np.linalg.norm(points - centroids[clusters], axis=1)
+    return TaxonomyModel(basis.mean, basis.components, centroids, float(np.percentile(distances, REACH_PERCENTILE)))
+
+
+def place(model: TaxonomyModel, embeddings: npt.ArrayLike) -> Placement:
+    """Place embeddings in a taxonomy.
+
+    Args:
+        model: The taxonomy.
+        embeddings: float32 array of shape (n, d) with the model's d; n may be 0.
+
+    Raises:
+        ValueError: The embeddings have another length than the model's, or one is not finite.
+    """
+    matrix = np.asarray(embeddings, dtype=np.float32)
+    if not matrix.size:
+        return Placement(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
+    matrix = check_embeddings(matrix)
+    if matrix.shape[1] != model.mean.shape[0]:
+        raise ValueError(f"embeddings of {matrix.shape[1]} numbers, the taxonomy has {model.mean.shape[0]}")
+    points = _reduce(matrix, model.mean, model.components)
+    distances = np.linalg.norm(points[:, np.newaxis, :] - model.centroids[np.newaxis, :, :], axis=2)
+    nearest = distances.argmin(axis=1)
+    found = distances[np.arange(len(matrix)), nearest]
+    return Placement(nearest.astype(np.int64), found, found > model.reach)
+
+
+def cluster_means(points: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Mean of the points of each cluster.
+
+    Args:
+        points: Array of shape (n, d).
+        labels: Clusters 0 .. K-1 of shape (n,).
+
+    Returns:
+        float64 array of shape (K, d).
+
+    Raises:
+        ValueError: A cluster is empty.
+    """
+    sizes = np.bincount(labels)
+    if not sizes.all():
+        raise ValueError(f"cluster {int(sizes.argmin())} is empty")
+    return np.stack([points[labels == cluster].mean(axis=0, dtype=np.float64) for cluster in range(len(sizes))])
+
+
+def _reduce(
+    matrix: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], components: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Points in the reduced space, float64 of shape (n, d')."""
+    reduced: npt.NDArray[np.float64] = (matrix.astype(np.float64) - mean) @ components.T.astype(np.float64)
+    return reduced

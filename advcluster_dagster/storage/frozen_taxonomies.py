@@ -1,0 +1,105 @@
+"""Taxonomies that are kept to compare later ones with: HOME/taxonomies/STUDY/FAMILY/NAME.parquet, one row a file.
+
+Here: writing and reading them, which one counts. Not here: what is computed from one (science), when one is frozen
+(automation).
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from advcluster_dagster.science.semantic_clustering.coverage import TaxonomyModel
+
+#: The name under which the first finished taxonomy of a family is frozen by the run that made it.
+FIRST = "first"
+_FACTS = ("name", "frozen_at", "is_automatic", "embedder")
+_CLUSTERS = {"cluster_id": pl.Int64, "tag": pl.String}
+_MEMBERS = {"advantage_id": pl.String, "advantage": pl.String, "cluster_id": pl.Int64}
+
+
+@dataclass(frozen=True)
+class FrozenTaxonomy:
+    """A taxonomy as it was when it was frozen.
+
+    Attributes:
+        name: what people call it.
+        frozen_at: when, ISO 8601 in UTC.
+        is_automatic: whether a run froze it, not a person.
+        embedder: model that made its vectors.
+        model: what places further advantages in it.
+        centres: float32 array of shape (K, d), means of its clusters' embeddings.
+        clusters: cluster_id (0 .. K-1 in order), tag.
+        members: advantage_id, advantage, cluster_id of the advantages it was made from.
+    """
+
+    name: str
+    frozen_at: str
+    is_automatic: bool
+    embedder: str
+    model: TaxonomyModel
+    centres: npt.NDArray[np.float32]
+    clusters: pl.DataFrame
+    members: pl.DataFrame
+
+
+def write_frozen(root: Path, study: str, family: str, frozen: FrozenTaxonomy) -> Path:
+    """Keep a taxonomy, in place of one of the same name; where it lies."""
+    row = {
+        **{name: [getattr(frozen, name)] for name in _FACTS},
+        "reach": [frozen.model.reach],
+        "mean": [frozen.model.mean.tolist()],
+        "components": [frozen.model.components.tolist()],
+        "centroids": [frozen.model.centroids.tolist()],
+        "centres": [frozen.centres.tolist()],
+        "clusters": [frozen.clusters.to_dicts()],
+        "members": [frozen.members.to_dicts()],
+    }
+    vector, matrix = pl.List(pl.Float32), pl.List(pl.List(pl.Float32))
+    types = {"mean": vector, **dict.fromkeys(("components", "centroids", "centres"), matrix)}
+    path = root / study / family / f"{frozen.name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
+    pl.DataFrame(row, schema_overrides=types).write_parquet(staged)
+    staged.replace(path)
+    return path
+
+
+def read_frozen(root: Path, study: str, family: str) -> FrozenTaxonomy | None:
+    """The taxonomy of a family that was frozen last; None without any."""
+    found = _latest(root, study, family)
+    if found is None:
+        return None
+    row = pl.read_parquet(found[0]).row(0, named=True)
+    array = {name: np.array(row[name], dtype=np.float32) for name in ("mean", "components", "centroids", "centres")}
+    return FrozenTaxonomy(
+        **{name: row[name] for name in _FACTS},
+        model=TaxonomyModel(array["mean"], array["components"], array["centroids"], row["reach"]),
+        centres=array["centres"],
+        clusters=pl.DataFrame(row["clusters"], schema=_CLUSTERS),
+        members=pl.DataFrame(row["members"], schema=_MEMBERS),
+    )
+
+
+def chosen_by_hand(root: Path, study: str, family: str) -> list[str] | None:
+    """Name and time of the taxonomy that counts where a person froze it.
+
+    None where a run did: that run's tables follow from it already, so that they are not stale for its sake.
+    """
+    found = _latest(root, study, family)
+    return None if found is None or found[1]["is_automatic"] else [found[1]["name"], found[1]["frozen_at"]]
+
+
+def has_frozen(root: Path, study: str, family: str) -> bool:
+    """Whether any taxonomy of a family is frozen."""
+    return _latest(root, study, family) is not None
+
+
+def _latest(root: Path, study: str, family: str) -> tuple[Path, dict[str, Any]] | None:
+    files = sorted(path for path in (root / study / family).glob("*.parquet") if not path.name.startswith("."))
+    rows = [(path, pl.read_parquet(path, columns=list(_FACTS)).row(0, named=True)) for path in files]
+    return max(rows, key=lambda row: row[1]["frozen_at"], default=None)

@@ -10,7 +10,6 @@ from advcluster_dagster.assets.claims import STUDY_TAG, claim_run
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.contracts.table import PartitionLevel
-from advcluster_dagster.partitions import partitions_definition
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -28,7 +27,6 @@ def stage_jobs(study: Study) -> list[UnresolvedAssetJobDefinition]:
         dg.define_asset_job(
             name=f"{study.identifier}__{group}__{level}",
             selection=dg.AssetSelection.assets(*(asset_key(study.study, table) for table in names)),
-            partitions_def=partitions_definition(study.study, level),
             description=f"Stage {group} of study {study.study}: {', '.join(names)}.",
             tags={STUDY_TAG: study.study},
         )

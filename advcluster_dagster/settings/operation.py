@@ -34,7 +34,9 @@ class Automation(Settings):
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, schedule: str | None) -> str | None:
-        fields = (schedule or "* * * * *").split()
+        if schedule is None:
+            return None
+        fields = schedule.split()
         if len(fields) != len(_CRON_BOUNDS) or not all(map(_is_cron_field, fields, _CRON_BOUNDS)):
             raise ValueError(f"schedule is {schedule!r}; allowed: minute hour day month weekday, such as 0 3 * * 1")
         return schedule

@@ -69,4 +69,6 @@ def project(embeddings: npt.NDArray[np.float32], pca_dim: int) -> Projection:
     signs = np.sign(leading[np.arange(pca_dim), np.abs(leading).argmax(axis=1)])
     points = left[:, :pca_dim] * signs * singular_values[:pca_dim]
     variance = np.cumsum(singular_values.astype(np.float64) ** 2)
-    return Projection(points, variance[:pca_dim] / variance[-1], mean, leading * signs[:, np.newaxis])
+    with np.errstate(invalid="ignore"):
+        explained = variance[:pca_dim] / variance[-1]
+    return Projection(points, explained, mean, leading * signs[:, np.newaxis])

@@ -11,9 +11,10 @@ from advcluster_dagster.assets.build import build_assets, build_pages
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.automation.conditions import build_condition_sensors
 from advcluster_dagster.automation.failures import build_failure_hook
+from advcluster_dagster.automation.freshness import build_freshness_sensor
 from advcluster_dagster.automation.jobs import stage_jobs, whole_job
 from advcluster_dagster.automation.schedules import build_schedules
-from advcluster_dagster.automation.sensors import build_change_sensor, build_freshness_sensor, build_partition_sensor
+from advcluster_dagster.automation.sensors import build_change_sensor, build_partition_sensor
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.parquet_io import LakeIOManager
 from advcluster_dagster.storage.report_io import ReportIOManager

@@ -1,28 +1,25 @@
-"""What watches a study while the daemon is up: its partition keys, its inputs, the freshness of its taxonomies.
+"""What watches a study while the daemon is up: its partition keys and its inputs.
 
-Here: when something is to be done. Not here: what a run does (run_study), what is stale (status), schedules. Every tick
+Here: when something is to be done. Not here: what a run does (run_study), what is stale (status), schedules, how fresh
+taxonomies are (freshness). Every tick
 reads the study anew, so that a change of its file needs no restart.
 """
 
 import json
-from collections.abc import Iterator
 
 import dagster as dg
 
 from advcluster_dagster.assets.claims import STUDY_TAG
-from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.recipe import fingerprint
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
 from advcluster_dagster.automation.jobs import whole_job_name
 from advcluster_dagster.automation.spending import asks_paid_models
-from advcluster_dagster.automation.status import StepKey, StepStatus, study_status
-from advcluster_dagster.partitions import Partition, all_partitions, sync_partitions
+from advcluster_dagster.automation.status import study_status
+from advcluster_dagster.partitions import all_partitions, sync_partitions
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study, StudyError
 
-_TABLE = "final_taxonomy"
 _IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -118,54 +115,3 @@ def inputs_digest(home: Home, study: Study) -> str:
         for partition in all_partitions(study, recipe.level)
     ]
     return fingerprint([study.model_dump(mode="json"), sources])
-
-
-def build_freshness_sensor(home: Home, study: Study) -> dg.SensorDefinition:
-    """A sensor that keeps the check of each family's taxonomy in step with its inputs; it launches nothing."""
-    platform = Platform(home)
-
-    @dg.sensor(
-        name=f"{study.identifier}__freshness",
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Shows by check {FOLLOWS_INPUTS} of {_TABLE} whether each family's taxonomy is up to date.",
-    )
-    def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        try:
-            declared = home.load_study(study.study)
-        except StudyError as error:
-            return dg.SkipReason(str(error))
-        last_event = context.instance.event_log_storage.get_maximum_record_id()
-        cursor = f"{inputs_digest(home, declared)}:{last_event}"
-        if cursor == context.cursor:
-            return dg.SkipReason("nothing changed")
-        statuses = study_status(platform, declared, context.instance)
-        events = list(freshness_events(declared, statuses, context.instance))
-        return dg.SensorResult(asset_events=events, cursor=cursor)
-
-    return freshness
-
-
-def freshness_events(
-    study: Study, statuses: dict[StepKey, StepStatus], instance: dg.DagsterInstance
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """An evaluation for each family whose taxonomy's freshness is not what its check says."""
-    key = dg.AssetCheckKey(asset_key(study.study, _TABLE), FOLLOWS_INPUTS)
-    known = {
-        info.partition_key: info.latest_execution_status.value
-        for info in instance.event_log_storage.get_asset_check_partition_info([key])
-    }
-    for family in study.families:
-        status = statuses[_TABLE, Partition(family)]
-        if status.state in ("missing", "no sources"):
-            continue
-        is_fresh = status.state == "fresh"
-        if known.get(family) != ("SUCCEEDED" if is_fresh else "FAILED"):
-            yield dg.AssetCheckEvaluation(
-                key.asset_key,
-                key.name,
-                is_fresh,
-                metadata={"state": status.state, "why": "; ".join(status.reasons)},
-                severity=dg.AssetCheckSeverity.WARN,
-                partition=family,
-            )

@@ -15,14 +15,14 @@ _COLUMNS = ("question_id", "question", "prompt", "answer", "answer_type")
 @pytest.fixture(scope="session")
 def _finished_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(root: Path) -> None:
-        assert write_study(root, SIMULATED).run().failures == {}
+        assert write_study(root, SIMULATED).run(assets=()).failures == {}
 
     return made_once(tmp_path_factory, "made", make)
 
 
 @pytest.fixture
 def made(_finished_made: Path, tmp_path: Path) -> SmallHome:
-    """The study `made` with all its tables, a copy to do with as a test likes."""
+    """The study `made` with all its tables and its report, a copy to do with as a test likes."""
     shutil.copytree(_finished_made, tmp_path / "made")
     return SmallHome(Home(tmp_path / "made"), "made")
 

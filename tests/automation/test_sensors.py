@@ -5,11 +5,8 @@ import pytest
 
 from advcluster_dagster.assets.claims import STUDY_TAG
 from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
-from advcluster_dagster.automation.sensors import (
-    build_change_sensor,
-    build_freshness_sensor,
-    build_partition_sensor,
-)
+from advcluster_dagster.automation.freshness import build_freshness_sensor
+from advcluster_dagster.automation.sensors import build_change_sensor, build_partition_sensor
 from advcluster_dagster.definitions import build_defs
 from tests.automation.conftest import drop
 from tests.studies import GIVEN, SIMULATED, given_study, write_study
@@ -76,7 +73,7 @@ def test_back_and_forth_are_different_requests(made, changes):
     path = drop(made.home, "made", "math", "more", 3)
     keys = changes.requests()
     path.unlink()
-    assert changes.requests() == []  # nothing was run in between, so nothing is stale
+    assert changes.look().skip_message == "what changed makes nothing stale"  # nothing was run in between
     drop(made.home, "made", "math", "more", 3)
     keys += changes.requests()
     assert len(keys) == len(set(keys)) == 2
@@ -151,29 +148,38 @@ def test_partition_keys_follow_and_faults_are_named(made, instance):
     assert instance.get_dynamic_partitions("made_domain") == ["math", "physics"]
 
 
+CHECK = dg.AssetCheckKey(dg.AssetKey(["made", "final_taxonomy"]), FOLLOWS_INPUTS)
+
+
 def _check(instance):
-    key = dg.AssetCheckKey(dg.AssetKey(["made", "final_taxonomy"]), FOLLOWS_INPUTS)
     return {
         info.partition_key: info.latest_execution_status.value
-        for info in instance.event_log_storage.get_asset_check_partition_info([key])
+        for info in instance.event_log_storage.get_asset_check_partition_info([CHECK])
     }
 
 
 def test_freshness_of_a_taxonomy_shows_as_a_check(made, instance):
     watched = Watched(made, build_freshness_sensor, instance)
     assert _check(instance) == {"orion": "SUCCEEDED"}  # from its own run
-    assert watched.look().asset_events == []
+    assert watched.look().skip_message == "said what changed: nothing"
     assert watched.look().skip_message == "nothing changed"
-    drop(made.home, "made", "math", "more", 3)
-    (event,) = watched.look().asset_events
-    assert (event.partition, event.passed, event.severity) == ("orion", False, dg.AssetCheckSeverity.WARN)
-    assert event.metadata["state"].value == "stale"
-    assert event.metadata["why"].value.startswith("follows ")
-    instance.report_runless_asset_event(event)
+    path = drop(made.home, "made", "math", "more", 3)
+    assert watched.look().skip_message == "said what changed: orion is stale"
     assert _check(instance) == {"orion": "FAILED"}
-    assert watched.look().asset_events == []  # said already
-    (made.home.root / "benchmarks" / "made" / "math" / "more.jsonl").unlink()
-    (event,) = watched.look().asset_events
-    assert event.passed
-    instance.report_runless_asset_event(event)
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=1)
+    found = record.event.dagster_event.asset_check_evaluation_data
+    assert (found.partition, found.severity) == ("orion", dg.AssetCheckSeverity.WARN)
+    assert found.metadata["state"].value == "stale"
+    assert found.metadata["why"].value.startswith("follows ")
+    assert watched.look().skip_message == "said what changed: nothing"  # its own event is looked at once
+    path.unlink()
+    assert watched.look().skip_message == "said what changed: orion is fresh"
     assert _check(instance) == {"orion": "SUCCEEDED"}
+    assert len(instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=9)) == 1
+
+
+def test_a_taxonomy_that_is_not_there_has_no_freshness(tmp_path):
+    small = write_study(tmp_path, SIMULATED)
+    with small.instance() as instance:
+        assert Watched(small, build_freshness_sensor, instance).look().skip_message == "said what changed: nothing"
+        assert _check(instance) == {}

@@ -23,7 +23,10 @@ def process_tag() -> str:
 
 
 def claim_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Tag a run with this process, once; runs started from the command line carry the tag from the start."""
-    if PROCESS_TAG not in run.tags and run.run_id not in _claimed:
+    """Tag a run with this process, once; runs started from the command line carry the tag from the start.
+
+    A run that takes up another one has that one's tags at first, the name of a dead process among them.
+    """
+    if run.tags.get(PROCESS_TAG) != process_tag() and run.run_id not in _claimed:
         instance.add_run_tags(run.run_id, {PROCESS_TAG: process_tag()})
         _claimed.add(run.run_id)

@@ -8,7 +8,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from advcluster_dagster.assets.claims import PROCESS_TAG, process_tag
+from advcluster_dagster.assets.claims import PROCESS_TAG, claim_run, process_tag
 from advcluster_dagster.automation.instance import mark_dead_runs, open_instance
 from advcluster_dagster.storage.home import Home
 
@@ -71,6 +71,14 @@ def test_an_unclaimed_run_is_dead_to_the_only_server(home):
         run_id = _add_run(instance, None, dg.DagsterRunStatus.STARTING)
         assert mark_dead_runs(instance, is_only_server=True) == 1
         assert instance.get_run_by_id(run_id).status == FAILURE
+
+
+def test_a_run_that_takes_up_a_dead_one_is_claimed_anew(home):
+    with open_instance(home) as instance:
+        run_id = _add_run(instance, _ended_process())
+        claim_run(instance, instance.get_run_by_id(run_id))
+        assert instance.get_run_by_id(run_id).tags[PROCESS_TAG] == process_tag()
+        assert mark_dead_runs(instance) == 0
 
 
 def test_ended_runs_stay_as_they_are(home):

@@ -86,6 +86,18 @@ PUBLISHED_NAMES = {
     ),
     "taxonomy_assignments": ("family", "advantage_id", "advantage_id domain cluster_id"),
     "domain_distribution": ("family", "cluster_id domain", "cluster_id domain n_advantages row_share column_share"),
+    "coverage_assignments": ("family", "advantage_id", "advantage_id domain cluster_id distance is_outside"),
+    "taxonomy_coverage": (
+        "family",
+        "cluster_id",
+        "taxonomy cluster_id tag n_training n_new n_outside outside_share reach",
+    ),
+    "taxonomy_changes": (
+        "family",
+        "change_index",
+        "change_index change old_cluster_id old_tag new_cluster_id new_tag centre_distance n_shared old_share "
+        "new_share",
+    ),
     "error_dispersion": (
         "family_domain",
         "question_id",

@@ -93,7 +93,7 @@ class Study(Settings):
     @property
     def providers_used(self) -> set[str]:
         """Names of the providers that serve the study's models."""
-        return {model.provider for _, model in self._models()}
+        return {model.provider for _, model in self.all_models()}
 
     @property
     def identifier(self) -> str:

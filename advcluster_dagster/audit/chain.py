@@ -74,7 +74,14 @@ def chain_of(start: Start, evidence: Evidence, most: int | None = None) -> Node:
     """
     builders = {"cluster": _cluster, "cell": _cell, "advantage": _advantage, "edi": _edi}
     node = builders[start.kind](start, evidence, most)
-    return Node(node.kind, node.name, node.facts, [*node.children, _files(evidence)], node.n_left_out)
+    domain = evidence.row("advantage_corpus", family=start.family, advantage_id=start.parts[0]).get("domain")
+    return Node(
+        node.kind,
+        node.name,
+        node.facts,
+        [*node.children, _files(evidence, Partition(start.family, domain))],
+        node.n_left_out,
+    )
 
 
 def _cluster(start: Start, evidence: Evidence, most: int | None) -> Node:
@@ -95,9 +102,9 @@ def _cluster_itself(evidence: Evidence, family: str, cluster_id: int) -> Node:
     partition, candidate = Partition(family), (row["pca_dim"], row["n_clusters"])
     names = ("tag", "size", "pca_dim", "n_clusters", "kind", "main_domain", "domain_entropy")
     facts = {**{name: row[name] for name in names}, "definition": evidence.text(row["definition"])}
-    named = evidence.call("cluster_summaries", partition, *candidate, cluster_id)
+    named = evidence.call("naming call", "cluster_summaries", partition, *candidate, cluster_id)
     children = [
-        *(Node("naming call", node.name, node.facts) for node in named),
+        *named,
         _candidate(evidence, family, candidate),
     ]
     return Node("cluster", f"{family}/{cluster_id}", facts, children)
@@ -111,7 +118,7 @@ def _candidate(evidence: Evidence, family: str, candidate: tuple[int, int]) -> N
     reviews = [
         Node("review call", call.name, {"total": review["total"], **call.facts})
         for review in evidence.rows("candidate_reviews", **where)
-        for call in evidence.call("candidate_reviews", Partition(family), *candidate, review["review"])
+        for call in evidence.call("review call", "candidate_reviews", Partition(family), *candidate, review["review"])
     ]
     file = evidence.found.files["final_taxonomy"][Partition(family)]
     choice = file.stamp.notes.get("choice") if file.stamp else None
@@ -174,13 +181,17 @@ def _question_index(evidence: Evidence, row: dict[str, Any], most: int | None) -
     return Node("index", f"{partition.label}/{row['question_id']}", facts, pairs, len(errors) - len(pairs))
 
 
-def _files(evidence: Evidence) -> Node:
-    """Every table partition behind the result: what it holds, what made it, in which run, when."""
-    return Node("tables", "made by", {}, [
+def _files(evidence: Evidence, scope: Partition) -> Node:
+    """The table partitions behind a result (behind an advantage, those of its own domain): what each holds, what made
+    it, in which run, when.
+    """
+    files = [
         _file(evidence, table, partition)
         for table in TABLES
         for partition in evidence.found.files.get(table, {})
-    ])  # fmt: skip
+        if scope.overlaps(partition)
+    ]
+    return Node("made of", "these files", {}, files)
 
 
 def _file(evidence: Evidence, table: str, partition: Partition) -> Node:
@@ -194,4 +205,4 @@ def _file(evidence: Evidence, table: str, partition: Partition) -> Node:
         facts |= {"prompt_hashes": made.made_from.get("prompts"), "made_from_settings": made.made_from.get("settings")}
     if file.stamp:
         facts["upstream"] = dict(file.stamp.upstream)
-    return Node("table", f"{table} of {partition.label}", facts)
+    return Node("file", f"{table} of {partition.label}", facts)

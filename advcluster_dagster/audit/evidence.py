@@ -60,7 +60,7 @@ class Evidence:
     def _rows(self) -> Rows:
         return self.found.rows
 
-    def call(self, table: str, partition: Partition, *key: Any, prompt: str | None = None) -> list[Node]:
+    def call(self, kind: str, table: str, partition: Partition, *key: Any, prompt: str | None = None) -> list[Node]:
         """The model call behind a row; none where the row was imported or its call is lost."""
         call_id = self.found.calls.get((table, partition), {}).get(key)
         if call_id is None:
@@ -70,7 +70,7 @@ class Evidence:
         node = self._calls.get(call_id)
         if node is None:
             return []
-        return [Node(node.kind, node.name, {**({"prompt_hash": prompt} if prompt else {}), **node.facts})]
+        return [Node(kind, node.name, {**({"prompt_hash": prompt} if prompt else {}), **node.facts})]
 
     def _fetch(self, call_ids: Iterable[str]) -> None:
         for call_id, entry in entries_of(self.ledger, call_ids).items():
@@ -116,7 +116,7 @@ class Evidence:
         told = ("model", "provider", "asked_at", "sampling", "served_model")
         calls = [
             Node(node.kind, node.name, {name: node.facts.get(name) for name in told})
-            for node in self.call(table, partition, question_id, trial)
+            for node in self.call("call", table, partition, question_id, trial)
         ]
         imports = [] if calls else self._imports(table, partition, row.get("benchmark"))
         return Node(f"{role} trace", f"{question_id}, trial {trial}", facts, [*calls, *imports])
@@ -168,7 +168,7 @@ class Evidence:
             [
                 self.question(str(partition.family), str(partition.domain), question_id),
                 *(self.trace(role, partition, question_id, row[f"{role}_trial"]) for role in ROLES),
-                *self.call("advantage_corpus", partition, pair_id, prompt=prompt),
+                *self.call("extraction call", "advantage_corpus", partition, pair_id, prompt=prompt),
             ],
         )
 
@@ -184,6 +184,6 @@ class Evidence:
         }
         children = [
             self.pair(partition, str(row.get("pair_id"))),
-            *self.call("advantage_embeddings", partition, advantage_id),
+            *self.call("embedding call", "advantage_embeddings", partition, advantage_id),
         ]
         return Node("advantage", advantage_id, facts, children if row else ())

@@ -20,7 +20,7 @@ from advcluster_dagster.audit.records import Break
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.content_hash import frame_hash
-from advcluster_dagster.storage.table_files import Stamp, file_sha256, read_stamp
+from advcluster_dagster.storage.table_files import Stamp, file_sha256, stamp_in
 
 _READ_ERRORS = (OSError, pa.ArrowException, ValueError, KeyError, TypeError, MemoryError)
 _SHORT = 12
@@ -88,8 +88,8 @@ def salvage_file(path: Path, key: Sequence[str]) -> tuple[pl.DataFrame, list[str
 def _read_rows(file: TableFile, content: BinaryIO) -> None:
     """The stamp and the rows, held against one another."""
     try:
-        file.stamp = read_stamp(file.path)
         parquet = pq.ParquetFile(content)
+        file.stamp = _stamp(parquet)
     except _READ_ERRORS:
         file.add(FOOTER_FAULT)
         return
@@ -108,6 +108,18 @@ def _read_rows(file: TableFile, content: BinaryIO) -> None:
     elif (found := frame_hash(file.rows)) != file.stamp.content_hash:
         written = f"{file.stamp.content_hash[:_SHORT]} of {file.stamp.n_rows} rows"
         file.add(f"its {file.rows.height} rows have the content hash {found[:_SHORT]}; written were {written}")
+
+
+def stamp_of(path: UPath) -> Stamp | None:
+    """The stamp of a file that may be damaged; None where it cannot be read."""
+    with suppress(*_READ_ERRORS), path.open("rb") as content:
+        return _stamp(pq.ParquetFile(content))
+    return None
+
+
+def _stamp(parquet: pq.ParquetFile) -> Stamp | None:
+    footer = parquet.metadata.metadata or {}
+    return stamp_in({name.decode("utf-8", "replace"): text.decode() for name, text in footer.items()})
 
 
 def _read(parquet: pq.ParquetFile, key: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:

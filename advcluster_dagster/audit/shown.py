@@ -20,8 +20,8 @@ from advcluster_dagster.report.formatting import foreign_text
 
 #: Characters of a text, and like children of a node, that a terminal is shown.
 TEXT_LIMIT, MOST_CHILDREN = 160, 2
-_HASHES = ("content_hash", "prompt_hash", "sha256", "run_id")
-_IN_FULL_ONLY = ("file_sha256", "upstream", "step", "made_from_settings", "prompt_hashes", "n_messages", "served_model")
+_HASHES = ("prompt_hash", "sha256")
+_IN_FULL_ONLY = ("n_messages", "served_model")
 
 
 def chain_tree(node: Node) -> Tree:
@@ -32,6 +32,8 @@ def chain_tree(node: Node) -> Tree:
 
 
 def _grow(tree: Tree, node: Node) -> None:
+    if node.kind == "file":
+        return
     for line in fact_lines(node.facts):
         tree.add(Line(line, style="dim"))
     for child in node.children:
@@ -42,7 +44,18 @@ def _grow(tree: Tree, node: Node) -> None:
 
 def _title(node: Node) -> Line:
     name = node.name[:12] if node.kind.endswith("call") else node.name
-    return Line.assemble((node.kind, "bold"), " ", foreign_text(name, TEXT_LIMIT))
+    title = Line.assemble((node.kind, "bold"), " ", foreign_text(name, TEXT_LIMIT))
+    if node.kind == "file":
+        title.append(f": {_file_line(node.facts)}", style="dim")
+    return title
+
+
+def _file_line(facts: Mapping[str, Any]) -> str:
+    """The run and the hashes of a file on one line."""
+    run = f"run {str(facts.get('run_id'))[:8]} at {facts.get('made_at')}" if "run_id" in facts else "no run known"
+    hashes = [f"{name} {str(facts[name])[:8]}" for name in ("code", "settings", "prompts") if name in facts]
+    content = [f"{facts['n_rows']} rows {facts['content_hash'][:8]}"] if "content_hash" in facts else []
+    return ", ".join([run, *hashes, *content, *([] if facts["is_sound"] else ["NOT SOUND"])])
 
 
 def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from advcluster_dagster.audit.files import TableFile, read_table_file
+from advcluster_dagster.audit.files import TableFile, read_table_file, stamp_of
 from advcluster_dagster.audit.history import Materialisation, latest_materialisations
 from advcluster_dagster.audit.judge_calls import (
     JudgeCalls,
@@ -31,7 +31,7 @@ from advcluster_dagster.models.protocol import CallFailure, sha256_of_json
 from advcluster_dagster.partitions import Partition, all_partitions
 from advcluster_dagster.settings.base import ROLES, Role
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.storage.table_files import read_stamp, table_path
+from advcluster_dagster.storage.table_files import table_path
 from advcluster_dagster.study import Study
 
 #: What an audit of a whole study starts from: the taxonomy and the Error Dispersion Index.
@@ -131,10 +131,7 @@ class _Verifier:
         made = self._made(table).get(partition)
         if made and made.upstream:
             return made.upstream
-        try:
-            stamp = read_stamp(self._path(table, partition))
-        except (OSError, ValueError):
-            return {}
+        stamp = stamp_of(self._path(table, partition))
         return stamp.upstream if stamp else {}
 
     def _made(self, table: str) -> dict[Partition, Materialisation]:

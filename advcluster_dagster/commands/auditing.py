@@ -1,5 +1,8 @@
 """Commands that follow results back: audit, lineage."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,7 +46,18 @@ def audit(
     if diff is not None:
         _show_changes(home, declared, diff, as_json)
         return
-    _audit(home, declared, _start(declared, given), page, as_json)
+    with _collector_paused():
+        _audit(home, declared, _start(declared, given), page, as_json)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector, which would pass over everything read, again and again, and find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def lineage(

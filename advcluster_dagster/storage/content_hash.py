@@ -41,27 +41,27 @@ class _ColumnHash:
         self._dtype = "list" if self._is_list else str(dtype)
 
     def update(self, values: pl.Series) -> None:
-        self._validity.update(values.is_null().to_numpy().tobytes())
+        has_nulls = values.null_count() > 0
+        self._validity.update(values.is_null().to_numpy().tobytes() if has_nulls else bytes(len(values)))
         if self._inner is not None:
             lists = values.cast(pl.List(values.dtype.inner)) if isinstance(values.dtype, pl.Array) else values
             self._lengths.update(lists.list.len().fill_null(0).cast(pl.Int64).to_numpy().tobytes())
             self._inner.update(lists.drop_nulls().list.explode(keep_nulls=False, empty_as_null=False).rechunk())
         elif values.dtype == pl.String:
-            filled = values.fill_null("")
+            filled = values.fill_null("") if has_nulls else values
             self._lengths.update(filled.str.len_bytes().cast(pl.Int64).to_numpy().tobytes())
             self._values.update("".join(filled).encode())
         else:
-            self._values.update(_as_numbers(values).to_numpy().tobytes())
+            self._values.update(_as_numbers(values, has_nulls).to_numpy().tobytes())
 
     def digest(self) -> str:
         own = f"{self._validity.hexdigest()}{self._lengths.hexdigest()}{self._values.hexdigest()}"
         return f"{self._dtype}({own}{self._inner.digest() if self._inner else ''})"
 
 
-def _as_numbers(values: pl.Series) -> pl.Series:
-    if values.dtype == pl.Boolean:
-        return values.fill_null(False).cast(pl.UInt8)
-    return values.fill_null(0)
+def _as_numbers(values: pl.Series, has_nulls: bool) -> pl.Series:
+    filled = values.fill_null(False if values.dtype == pl.Boolean else 0) if has_nulls else values
+    return filled.cast(pl.UInt8) if values.dtype == pl.Boolean else filled
 
 
 def frame_hash(frame: pl.DataFrame) -> str:

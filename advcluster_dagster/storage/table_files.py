@@ -104,9 +104,13 @@ def read_stamp(path: UPath) -> Stamp | None:
     """The stamp of a file; None when there is no file or it carries none."""
     try:
         with path.open("rb") as file:
-            footer = pl.read_parquet_metadata(file)
+            return stamp_in(pl.read_parquet_metadata(file))
     except FileNotFoundError:
         return None
+
+
+def stamp_in(footer: Mapping[str, str]) -> Stamp | None:
+    """The stamp among a footer's entries; None when there is none."""
     return Stamp(**json.loads(footer[_STAMP_KEY])) if _STAMP_KEY in footer else None
 
 

@@ -54,7 +54,7 @@ def test_texts_are_whole_and_hashed(made_intact):
     key = {"question_id": pair["question_id"], "trial": pair["smaller_trial"]}
     response = made_intact.table("smaller_traces").filter(**key)["response"][0]
     assert trace.facts["response"] == Text(response, len(response), hashlib.sha256(response.encode()).hexdigest())
-    (call,) = (child for child in _nodes(chain, "pair")[0].children if child.kind == "call")
+    (call,) = (child for child in _nodes(chain, "pair")[0].children if child.kind == "extraction call")
     assert call.facts["prompt_hash"] == load_prompt("extraction").sha256
     assert response in call.facts["user_message"].shown
     assert call.facts["system_message"].shown == load_prompt("extraction").system
@@ -66,7 +66,7 @@ def test_every_file_behind_a_result_tells_its_run_and_code(made_intact):
     chain = _chain(made_intact, "edi", "orion/math", limit=20, most=1)
     assert len(_nodes(chain, "index")) == 1
     assert chain.n_left_out == chain.facts["n_questions"] - 1
-    files = {node.name: node.facts for node in _nodes(chain, "table")}
+    files = {node.name: node.facts for node in _nodes(chain, "file")}
     assert "smaller_traces of orion/math" in files
     for name, facts in files.items():
         table, _, label = name.partition(" of ")

@@ -26,7 +26,7 @@ def test_a_chain_is_a_tree(run, made_intact):
     status, out, _ = run("--advantage", f"orion/{advantage_id}")
     assert status == 0
     assert out.startswith(f"advantage orion/{advantage_id}")
-    for part in ("larger trace", "smaller trace", "question", "call", "table smaller_traces of orion/math", "run id"):
+    for part in ("larger trace", "smaller trace", "question", "call", "file smaller_traces of orion/math", "run "):
         assert part in out
 
 

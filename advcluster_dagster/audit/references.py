@@ -55,6 +55,9 @@ REFERENCES = (
         Reference("graded_trials", f"{role}_traces", _same("question_id", "trial"), where=pl.col("role") == role)
         for role in ("larger", "smaller")
     ),
+    Reference("grading_panel", "benchmark_questions", _same("question_id", "answer")),
+    Reference("grading_panel", "graded_trials", _same("question_id", "prediction")),
+    Reference("graded_trials", "grading_panel", _same("question_id", "prediction"), where=pl.col("grader") == "panel"),
     Reference("pass_rate_table", "benchmark_questions", _same("question_id")),
     Reference("analysis_question_set", "pass_rate_table", _same("question_id")),
     Reference("trace_pairs", "analysis_question_set", _same("question_id")),

@@ -120,6 +120,8 @@ class _Verifier:
             places = [(name, partition_named(TABLES[name].level, label)) for name, _, label in upstream]
             # One reply of the extractor makes three tables: a pair is in the corpus and the errors, or in the failures.
             places += [(name, partition) for name in _EXTRACTED if table in _EXTRACTED]
+            if table == "graded_trials" and partition in self._made("grading_panel"):
+                places.append(("grading_panel", partition))
             for place in places:
                 if place not in reached:
                     reached[place] = None
@@ -186,6 +188,8 @@ class _Verifier:
 
     def _verify_judges(self, partition: Partition, files: Mapping[str, TableFile]) -> None:
         rows = {table: file.rows for table, file in files.items()}
+        if "grading_panel" in files and rows["grading_panel"].height:
+            self._entries("graded_trials", partition)
         if "advantage_corpus" in files and (texts := self._texts_of_pairs(partition, files)) is not None:
             entries = self._entries("advantage_corpus", partition)
             self._keep(check_extraction(partition, {**rows, "trace_pairs": texts}, entries))

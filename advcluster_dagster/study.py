@@ -91,11 +91,6 @@ class Study(Settings):
             yield f"grading.panel.{place}", member
 
     @property
-    def providers_used(self) -> set[str]:
-        """Names of the providers that serve the study's models."""
-        return {model.provider for _, model in self.all_models()}
-
-    @property
     def identifier(self) -> str:
         """The name where neither dots nor dashes may stand: Dagster's ops, sensors and repositories."""
         return self.study.replace("-", "_").replace(".", "_")

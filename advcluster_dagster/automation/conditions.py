@@ -8,6 +8,7 @@ import dagster as dg
 from advcluster_dagster.assets.claims import STUDY_TAG
 from advcluster_dagster.assets.follow import follows_inputs
 from advcluster_dagster.assets.health import asset_key
+from advcluster_dagster.assets.recipe import Recipe
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.study import Study
 
@@ -21,7 +22,7 @@ def build_condition_sensors(study: Study) -> list[dg.AutomationConditionSensorDe
                 *(
                     asset_key(study.study, table)
                     for recipe in RECIPES.values()
-                    if follows_inputs(recipe) and recipe.asks_models == asks_models
+                    if follows_inputs(recipe) and _asks_models(recipe, study) == asks_models
                     for table in recipe.tables
                 )
             ),
@@ -34,3 +35,8 @@ def build_condition_sensors(study: Study) -> list[dg.AutomationConditionSensorDe
             ("asking_models", True, "ask judge models"),
         )
     ]
+
+
+def _asks_models(recipe: Recipe, study: Study) -> bool:
+    """Whether a step asks models in this study: grading does so only where a panel votes."""
+    return recipe.asks_models and (recipe.name != "graded_trials" or bool(study.grading.panel))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from advcluster_dagster.assets.claims import STUDY_TAG
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES
@@ -34,7 +35,7 @@ def keep_house(platform: Platform, study: Study, instance: dg.DagsterInstance, k
     one: status, audit and the UI read what they say there.
     """
     before = (datetime.now(UTC) - timedelta(days=keep_days)).timestamp()
-    chosen = dg.RunsFilter(statuses=_ENDED, tags={"advcluster/study": study.study})
+    chosen = dg.RunsFilter(statuses=_ENDED, tags={STUDY_TAG: study.study})
     old = [record.dagster_run.run_id for record in instance.get_run_records(chosen) if (record.end_time or 0) < before]
     needed = runs_in_use(instance, study) if old else set()
     removable = [run_id for run_id in old if run_id not in needed]

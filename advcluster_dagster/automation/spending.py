@@ -6,10 +6,10 @@ every call, whoever launched the run.
 
 from advcluster_dagster.study import Study
 
-#: Providers whose answers cost nothing: files, the embedded analyst and embedder, the simulation.
+#: Providers whose answers cost neither money nor hours of a GPU: files, the embedded judges, the simulation.
 _FREE_PROVIDERS = frozenset({"embedded", "imported", "simulated"})
 
 
 def asks_paid_models(study: Study) -> bool:
     """Whether a run may ask a model that is neither embedded, imported nor simulated."""
-    return not study.providers_used <= _FREE_PROVIDERS
+    return any(model.provider not in _FREE_PROVIDERS for _, model in study.all_models())

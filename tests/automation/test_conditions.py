@@ -4,9 +4,11 @@ import dagster as dg
 import pytest
 
 from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.automation.conditions import build_condition_sensors
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.definitions import build_defs
-from tests.studies import bring_traces
+from advcluster_dagster.study import Study
+from tests.studies import GIVEN, bring_traces
 
 INFERENCE = {"benchmark_questions", "larger_traces", "smaller_traces"}
 
@@ -70,3 +72,12 @@ def test_the_two_switches_cover_what_follows(given_once):
         - INFERENCE
         - targets["given__follow_asking_models"]
     )
+
+
+@pytest.mark.parametrize("panel", [[], ["a", "b", "c"]])
+def test_grading_asks_models_where_a_panel_votes(panel):
+    members = [{"model": name, "provider": "embedded"} for name in panel]
+    study = Study.model_validate({**GIVEN, "grading": {"panel": members}})
+    for sensor in build_condition_sensors(study):
+        has_grading = dg.AssetKey(["given", "graded_trials"]) in sensor.asset_selection.selected_keys
+        assert has_grading == (sensor.name.endswith("asking_models") == bool(panel))

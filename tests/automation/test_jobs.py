@@ -48,8 +48,8 @@ def test_steps_that_ask_models_are_tried_again(definitions):
         if getattr(asset.op, "retry_policy", None) is not None
     }
     assert asking == {
-        "larger_traces", "smaller_traces", "extracted_advantages", "advantage_embeddings", "cluster_summaries",
-        "candidate_reviews",
+        "larger_traces", "smaller_traces", "graded_trials", "extracted_advantages", "advantage_embeddings",
+        "cluster_summaries", "candidate_reviews",
     }  # fmt: skip
 
 

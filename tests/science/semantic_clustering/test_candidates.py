@@ -115,7 +115,7 @@ def test_more_clusters_than_different_rows_are_skipped_and_counted():
 def test_rows_that_coincide_after_projection_are_skipped_and_counted(monkeypatch):
     # Six different rows, but two different points: K-means finds 2 clusters for K = 2, 3, 4 and 5.
     points = np.repeat(np.array([[-1.0], [1.0]], dtype=np.float32), 3, axis=0)
-    monkeypatch.setattr(candidates, "project", lambda *_: Projection(points, np.array([1.0])))
+    monkeypatch.setattr(candidates, "project", lambda *_: Projection(points, np.array([1.0]), points[0], points[:1]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sweep = sweep_candidates(blobs(n_rows=6), SweepSettings(pca_dims=(1,)))

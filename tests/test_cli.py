@@ -28,6 +28,8 @@ COMMANDS = (
     "ui",
     "audit",
     "lineage",
+    "taxonomy",
+    "taxonomy freeze",
 )
 QUESTION = {"question_id": "q", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
 TRACE = {"question_id": "sums-0", "model": "f-small", "trial": 0, "response": "\\boxed{2}"}
@@ -307,3 +309,25 @@ def test_a_run_that_fails_names_the_partition_and_ends_with_one(run, at, tmp_pat
     assert failed.startswith("failed f/sums: larger_traces: ")
     assert "steps in 1 runs, 0 model calls." in done
     assert error == "error 1 partition(s) did not finish; the lines above say why"
+
+
+def test_a_taxonomy_is_frozen_by_name(given, run, fails, monkeypatch):
+    monkeypatch.setenv("ADVCLUSTER_HOME", str(given.home.root))
+    status, _, said = run("taxonomy", "freeze", "given", "--name", "june")
+    assert (status, said.strip()) == (0, "Froze the taxonomy of f as june.")
+    assert (given.home.taxonomies / "given" / "f" / "june.parquet").is_file()
+    assert "--name is '../june'; names consist of a-z" in fails("taxonomy", "freeze", "given", "--name", "../june")
+    assert "family 'q' is not in study given; known: f" in fails("taxonomy", "freeze", "given", "--family", "q")
+    given.change(deduplication={"threshold": 0.5})
+    assert "the taxonomy of family f is stale" in fails("taxonomy", "freeze", "given")
+
+
+def test_what_is_left_out_of_a_drop_folder_is_named(given, run, monkeypatch):
+    monkeypatch.setenv("ADVCLUSTER_HOME", str(given.home.root))
+    path = given.home.root / "benchmarks" / "given" / "sums" / "more.jsonl"
+    path.parent.mkdir(parents=True)
+    write_lines(path, [QUESTION])
+    status, out, said = run("status", "given", "--json")
+    assert status == 0
+    json.loads(out)
+    assert said.startswith(f"{path}: left out, traces of family f are imported")

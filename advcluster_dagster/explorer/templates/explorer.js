@@ -302,7 +302,7 @@
 
   // The passages that a text quotes, each with where it stands; a click leads there.
   function passageList(passages, kind) {
-    if (!passages.length) return el("p", { className: "not-found" }, "It quotes nothing that could be looked for in the traces.");
+    if (!passages.length) return el("p", { className: "not-found" }, "It quotes nothing.");
     return el("ul", { className: "passages" }, passages.map((one) => {
       const places = Object.keys(WHERE).filter((role) => one[role]?.length);
       const spacing = places.length && !one.is_exact ? " (spacing differs)" : "";

@@ -4,12 +4,15 @@ Here: ``build_defs`` and nothing else. Not here: any asset, job or resource of i
 (code_location).
 """
 
+from collections.abc import Collection
+
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from advcluster_dagster.assets.build import build_assets, build_pages
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.automation.conditions import build_condition_sensors
+from advcluster_dagster.automation.executors import executor_of
 from advcluster_dagster.automation.failures import build_failure_hook
 from advcluster_dagster.automation.freshness import build_freshness_sensor
 from advcluster_dagster.automation.jobs import stage_jobs, whole_job
@@ -21,10 +24,19 @@ from advcluster_dagster.storage.report_io import ReportIOManager
 from advcluster_dagster.study import Study
 
 
-def build_defs(home: Home, study: Study, platform: Platform | None = None) -> dg.Definitions:
-    """Fresh definitions of one study in one home; ``platform`` says how its runs are to behave."""
+def build_defs(
+    home: Home, study: Study, platform: Platform | None = None, families: Collection[str] | None = None
+) -> dg.Definitions:
+    """Fresh definitions of one study in one home.
+
+    Args:
+        home: where its data are; its settings choose the executor.
+        study: what is analysed.
+        platform: how runs are to behave.
+        families: see :func:`build_assets`.
+    """
     return dg.Definitions(
-        assets=[*build_assets(home, study), *build_pages(home, study)],
+        assets=[*build_assets(home, study, families), *build_pages(home, study)],
         resources={
             "platform": platform or Platform(home),
             "duckdb": DuckDBResource(database=":memory:"),
@@ -40,5 +52,5 @@ def build_defs(home: Home, study: Study, platform: Platform | None = None) -> dg
             build_failure_hook(home, study),
             *build_condition_sensors(study),
         ],
-        executor=dg.in_process_executor,
+        executor=executor_of(home),
     )

@@ -1,16 +1,13 @@
 """What a person declares: one YAML file a study, read into typed settings.
 
-Here: the study as a whole, the reading of a study file and its one-line errors. Not here: its sections (settings),
+Here: the study as a whole, the reading of its file. Not here: its sections and how files are read (settings),
 where data lie (storage), partition keys (partitions).
 """
 
-import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import Field, StrictInt, ValidationError, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from advcluster_dagster.settings.analysis import (
     CheckBounds,
@@ -23,6 +20,7 @@ from advcluster_dagster.settings.analysis import (
 )
 from advcluster_dagster.settings.base import Name, Settings
 from advcluster_dagster.settings.benchmarks import Benchmark
+from advcluster_dagster.settings.files import SettingsError, read_settings
 from advcluster_dagster.settings.grading import Grading
 from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
 from advcluster_dagster.settings.operation import Automation
@@ -107,54 +105,6 @@ def load_study(path: Path) -> Study:
         StudyError: the file is missing, is not YAML, or a setting is wrong; one line names file, key, value, allowed.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
-        raise StudyError(f"{path}: there is no such study file") from None
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise StudyError(f"{path}: a study file holds keys and values, this one holds {type(content).__name__}")
-    try:
-        return Study.model_validate(content)
-    except ValidationError as error:
-        raise StudyError(f"{path}: {_describe(error)}") from None
-
-
-def _describe(error: ValidationError) -> str:
-    """The first wrong setting in one line, and how many more there are."""
-    faults = error.errors()
-    first = faults[0]
-    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    message = re.sub(r"^Value error, ", "", first["msg"])
-    if first["type"] == "string_pattern_mismatch":
-        message = "names consist of a-z, 0-9, '_', '.', '-' and start with a letter or digit"
-    if first["type"] == "string_type":
-        message = "allowed: text; put a value that YAML reads otherwise (off, yes, 1) in quotes"
-    if first["type"] == "extra_forbidden":
-        message = "there is no such setting"
-    value = "" if first["type"] in ("missing", "value_error") else f" is {_short(first['input'])}"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{key}{value}: {message}{more}" if key else f"{message}{more}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader that refuses a key given twice, which plain YAML readers overwrite in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key!r} is given twice", key_node.start_mark
-                    )
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+        return read_settings(path, Study, "study file")
+    except SettingsError as error:
+        raise StudyError(str(error)) from None

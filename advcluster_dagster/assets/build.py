@@ -6,7 +6,7 @@ asset, what the UI shows beside a table (ui_metadata), the assembly of definitio
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from advcluster_dagster.assets.claims import STUDY_TAG, claim_run
 from advcluster_dagster.assets.follow import automation_condition
 from advcluster_dagster.assets.health import CONTRACT_CHECK, asset_key, table_health
+from advcluster_dagster.assets.placement import placement
 from advcluster_dagster.assets.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.assets.step import Step, StepError
@@ -33,6 +34,7 @@ from advcluster_dagster.partitions import (
     partitions_definition,
 )
 from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
+from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.report_io import PageFiles, page_path
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
@@ -43,16 +45,16 @@ for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
 
 #: Errors whose message is meant for people; a step that raises one fails with that line and no more.
-FORESEEN_ERRORS = (StepError, StudyError, BenchmarkError, FatalModelError, ImportFileError, CorpusError)
-
-#: A step that asks models is tried again after faults that nobody foresaw, such as a connection lost for good; what was
-#: answered by then is in the ledger. Errors that a person has to mend are not tried again.
-_RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+FORESEEN_ERRORS = (StepError, StudyError, SettingsError, BenchmarkError, FatalModelError, ImportFileError, CorpusError)
 
 
-def build_assets(home: Home, study: Study) -> list[dg.AssetsDefinition]:
-    """All assets of one study; families and domains are partition keys, so that new ones need no reload."""
-    return [_build_asset(home, study, recipe) for recipe in RECIPES.values() if recipe.tables[0] in TABLES]
+def build_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
+    """All assets of one study; families and domains are partition keys, so that new ones need no reload.
+
+    ``families`` are those that will be run, whose models decide what a step needs; None stands for all.
+    """
+    made = [recipe for recipe in RECIPES.values() if recipe.tables[0] in TABLES]
+    return [_build_asset(home, study, recipe, families) for recipe in made]
 
 
 def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
@@ -75,6 +77,7 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         io_manager_key="report_io",
         tags={STUDY_TAG: study.study},
         required_resource_keys={"platform", "duckdb"},
+        **placement(home.settings, study, recipe),
     )
     def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
         with one_line_failures():
@@ -116,7 +119,7 @@ _CONTRACT = Check(
 )
 
 
-def _build_asset(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition:
+def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[str] | None) -> dg.AssetsDefinition:
     def compute(context: dg.AssetExecutionContext, **inputs: Any) -> Any:
         yield from _run_step(context, study.study, recipe, inputs)
 
@@ -148,8 +151,8 @@ def _build_asset(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinitio
         check_specs=check_specs(study, recipe),
         partitions_def=partitions_definition(study.study, recipe.level),
         group_name=recipe.group,
-        retry_policy=_RETRIES if recipe.asks_models else None,
         required_resource_keys={"platform", "duckdb"},
+        **placement(home.settings, study, recipe, families),
     )(compute)
 
 
@@ -224,7 +227,7 @@ def one_line_failures() -> Iterator[None]:
 
 
 def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:
-    claim_run(context.instance, context.run)
+    claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
     partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
     step: Step = context.resources.platform.open_step(study_name, recipe, partition, context.resources.duckdb)
     step.on_progress(recipe.name, 0, 0)

@@ -3,11 +3,14 @@
 Here: the tag and its content. Not here: marking runs failed (automation).
 """
 
+import os
 import socket
 from functools import cache
 
 import dagster as dg
 import psutil
+
+from advcluster_dagster.settings.platform import Executor
 
 PROCESS_TAG = "advcluster/process"
 #: Names the study of a run or an asset.
@@ -16,17 +19,23 @@ _claimed: set[str] = set()
 
 
 @cache
-def process_tag() -> str:
-    """Names this process beyond its number, which the system gives out again: host, number, start time."""
-    process = psutil.Process()
+def process_tag(pid: int | None = None) -> str:
+    """Names a process, this one by default, beyond its number, which the system gives out again: host, number, start
+    time.
+    """
+    process = psutil.Process(pid)
     return f"{socket.gethostname()}:{process.pid}:{process.create_time():.0f}"
 
 
-def claim_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Tag a run with this process, once; runs started from the command line carry the tag from the start.
+def claim_run(instance: dg.DagsterInstance, run: dg.DagsterRun, executor: Executor) -> None:
+    """Tag a run with the process that works on it, once; runs of the command line carry the tag from the start.
 
-    A run that takes up another one has that one's tags at first, the name of a dead process among them.
+    A step in a process of its own is a child of that process; a cluster watches over its runs itself. A run that takes
+    up another one has that one's tags at first, the name of a dead process among them.
     """
-    if run.tags.get(PROCESS_TAG) != process_tag() and run.run_id not in _claimed:
-        instance.add_run_tags(run.run_id, {PROCESS_TAG: process_tag()})
-        _claimed.add(run.run_id)
+    if executor in ("ray", "kubernetes") or run.run_id in _claimed:
+        return
+    claim = process_tag(os.getppid() if executor == "multiprocess" else None)
+    if run.tags.get(PROCESS_TAG) != claim:
+        instance.add_run_tags(run.run_id, {PROCESS_TAG: claim})
+    _claimed.add(run.run_id)

@@ -99,14 +99,14 @@ class Step:
         assert self.partition.domain is not None
         return self.partition.domain
 
-    def paths_of(self, table: str) -> list[str]:
+    def paths_of(self, table: str) -> list[UPath]:
         """Files of an upstream table that this partition maps to and that exist."""
         level = TABLES[table].level
         paths = (
             table_path(self.home.lake, self.study.study, table, partition)
             for partition in upstream_partitions(self.study, self.partition, level)
         )
-        return [str(path) for path in paths if path.exists()]
+        return [path for path in paths if path.exists()]
 
     def read_partition(self, table: str, must_exist: bool = False) -> Any:
         """The partition of an upstream table that this step's partition lies in; None (or an error) when it is not
@@ -139,7 +139,7 @@ class Step:
 
     def load(self, table: str) -> pl.DataFrame:
         """Everything of an upstream table that this partition maps to, as the IO manager would give it."""
-        return concat_partitions(TABLES[table], [scan_file(UPath(path)).collect() for path in self.paths_of(table)])
+        return concat_partitions(TABLES[table], [scan_file(path).collect() for path in self.paths_of(table)])
 
     def note_of(self, table: str, name: str) -> Any:
         """A note that an upstream step left in the stamp of its file; None without one."""

@@ -1,26 +1,35 @@
 """The Dagster instance of a home: one history for the command line and the UI.
 
-Here: opening it, its settings file, marking dead runs. Not here: what is run.
+Here: opening it, its settings file, marking dead runs. Not here: what is run, where steps go (executors).
 """
 
+import hashlib
 import os
 import socket
 import time
+from pathlib import Path
 
 import dagster as dg
 import psutil
+import yaml
+from dagster._core.launcher import DefaultRunLauncher
 
 from advcluster_dagster.assets.claims import PROCESS_TAG
+from advcluster_dagster.assets.placement import GPU_POOL
+from advcluster_dagster.automation.executors import launcher_settings
+from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.storage.table_files import remove_abandoned_files
+from advcluster_dagster.storage.places import remove_abandoned_files
 
 _UNCLAIMED_AFTER_S = 600
-_SETTINGS = """\
-# Written once; edit freely. Runs, events and schedules are kept in SQLite files beside this one.
+_HEAD = "# Follows platform.yaml until it is edited; then it is left to you. Written as "
+_SQLITE = """\
 event_log_storage:
   module: advcluster_dagster.storage.event_log
   class: KeptOpenSqliteEventLogStorage
   config: {base_dir: {env: DAGSTER_HOME}}
+"""
+_SETTINGS = """\
 python_logs: {python_log_level: INFO}
 telemetry: {enabled: false}
 nux: {enabled: false}
@@ -28,7 +37,7 @@ run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
   config:
-    max_concurrent_runs: 2
+    max_concurrent_runs: N_RUNS
     tag_concurrency_limits:
       - {key: advcluster/whole_study, limit: 1, value: {applyLimitPerUniqueValue: true}}
 run_retries:
@@ -42,22 +51,71 @@ run_monitoring:
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
-    """The instance of a home, made on first use; runs whose process is gone are marked failed."""
-    settings = home.dagster / "dagster.yaml"
-    if not settings.exists():
-        home.dagster.mkdir(parents=True, exist_ok=True)
-        settings.write_text(_SETTINGS, encoding="utf-8")
+    """The instance of a home, made on first use; runs whose process is gone are marked failed.
+
+    Raises:
+        SettingsError: ``platform.yaml`` is wrong, or asks for what an edited ``dagster.yaml`` does not have; one line.
+    """
+    if home.settings.executor != "kubernetes":
+        _write_settings(home, home.dagster / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.from_config(str(home.dagster))
+    _limit_pool(instance, home.settings.gpu_pool_slots)
     mark_dead_runs(instance)
     remove_abandoned_files(home.lake)
     return instance
 
 
+def _write_settings(home: Home, path: Path) -> None:
+    """Write what the platform's settings come to, unless a person has edited the file since it was last written.
+
+    Raises:
+        SettingsError: it was edited, and the platform's settings have changed since.
+    """
+    body = _settings(home)
+    digest = hashlib.sha256(body.encode()).hexdigest()[:16]
+    if path.exists():
+        head, _, present = path.read_text(encoding="utf-8").partition("\n")
+        if not head.startswith(_HEAD):  # a person's from the first line on
+            if home.database_url is not None and "postgres" not in head + present:
+                raise SettingsError(f"{path}: platform.yaml asks for PostgreSQL, but this file of yours names none")
+            return
+        if head.removeprefix(_HEAD) == digest:
+            return
+        if hashlib.sha256(present.encode()).hexdigest()[:16] != head.removeprefix(_HEAD):
+            raise SettingsError(
+                f"{path}: edited by hand, and platform.yaml has changed since; remove the file to have it written anew,"
+                " or its first line to keep it as it is"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(f".{os.getpid()}.tmp")
+    staged.write_text(f"{_HEAD}{digest}\n{body}", encoding="utf-8")
+    staged.replace(path)
+
+
+def _settings(home: Home) -> str:
+    """Dagster's settings: history in SQLite files or in PostgreSQL, whose URL stays in the environment."""
+    storage = _SQLITE
+    if home.database_url is not None:
+        storage = yaml.safe_dump({"storage": {"postgres": {"postgres_url": {"env": home.settings.database_url_env}}}})
+    launcher = launcher_settings(home)
+    settings = _SETTINGS.replace("N_RUNS", str(home.settings.max_concurrent_runs))
+    return storage + settings + (yaml.safe_dump(launcher, sort_keys=False) if launcher else "")
+
+
+def _limit_pool(instance: dg.DagsterInstance, n_slots: int) -> None:
+    """Let so many steps hold an inference engine at once, across all runs of the home."""
+    storage = instance.event_log_storage
+    present = {pool.name: pool.limit for pool in storage.get_pool_limits()}
+    if present.get(GPU_POOL) != n_slots:
+        storage.set_concurrency_slots(GPU_POOL, n_slots)
+
+
 def mark_dead_runs(instance: dg.DagsterInstance, is_only_server: bool = False) -> int:
     """Mark unfinished runs failed whose process is gone; how many there were.
 
-    A run that no process has claimed yet counts as dead when it is the only server that asks, else after ten minutes.
+    A run that no process has claimed yet counts as dead when it is the only server that asks, else after ten minutes;
+    on a cluster, which looks after its runs itself, it never does.
     """
     unfinished = [
         dg.DagsterRunStatus.STARTED,
@@ -65,13 +123,16 @@ def mark_dead_runs(instance: dg.DagsterInstance, is_only_server: bool = False) -
         dg.DagsterRunStatus.NOT_STARTED,
         dg.DagsterRunStatus.CANCELING,
     ]
+    is_local = isinstance(instance.run_launcher, DefaultRunLauncher)
     dead = [
         record.dagster_run
         for record in instance.get_run_records(dg.RunsFilter(statuses=unfinished))
-        if _is_dead(record.dagster_run, record.create_timestamp.timestamp(), is_only_server)
+        if (is_local or PROCESS_TAG in record.dagster_run.tags)
+        and _is_dead(record.dagster_run, record.create_timestamp.timestamp(), is_only_server)
     ]
     for run in dead:
         instance.report_run_failed(run, "the process of this run is gone; run it again, nothing paid for is lost")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return len(dead)
 
 

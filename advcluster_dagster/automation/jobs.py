@@ -10,6 +10,7 @@ from advcluster_dagster.assets.claims import STUDY_TAG, claim_run
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.settings.platform import Executor
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -41,13 +42,15 @@ def whole_job_name(study: Study) -> str:
 
 def whole_job(home: Home, study: Study) -> dg.JobDefinition:
     """The ordered whole, as ``advcluster run`` does it: what is not fresh, each partition as a run of its own."""
+    # This op only waits for the runs it starts, so it stays in its run's process, wherever steps go.
+    executor: Executor = home.settings.executor if home.settings.has_cluster else "in_process"
 
     @dg.op(name=f"{whole_job_name(study)}__run", required_resource_keys={"platform"})
     def run_whole(context: dg.OpExecutionContext) -> None:
         # The definitions hold this job, and running a study takes the definitions.
         from advcluster_dagster.automation.run_study import Selection, run_study
 
-        claim_run(context.instance, context.run)
+        claim_run(context.instance, context.run, executor)
         declared = home.load_study(study.study)
         for fault in home.drop_faults(study.study):
             context.log.warning(fault)
@@ -69,6 +72,7 @@ def whole_job(home: Home, study: Study) -> dg.JobDefinition:
         name=whole_job_name(study),
         description=f"Runs what is not up to date in study {study.study}, in order.",
         tags={STUDY_TAG: study.study, WHOLE_TAG: study.study, **_TAKEN_UP_AGAIN},
+        executor_def=dg.in_process_executor,
     )
     def whole() -> None:
         run_whole()

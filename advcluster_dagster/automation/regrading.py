@@ -12,7 +12,8 @@ import dagster as dg
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.assets.upstream import has_sources
-from advcluster_dagster.automation.run_study import Listener, RunOutcome, Selection, SelectionError, run_study
+from advcluster_dagster.automation.launching import Listener
+from advcluster_dagster.automation.run_study import RunOutcome, Selection, SelectionError, run_study
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import all_partitions
 from advcluster_dagster.storage.table_files import table_path

@@ -1,25 +1,22 @@
-"""Running a study: what is stale, level by level, each partition as one Dagster run in this process.
+"""Running a study: what is stale, level by level, each partition as one Dagster run.
 
-Here: the order of runs and their outcome. Not here: what is stale (status), the steps themselves (assets).
+Here: the order of runs and their outcome. Not here: what is stale (status), a single run (launching), the steps
+themselves (assets).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import dagster as dg
 
-from advcluster_dagster.assets.claims import PROCESS_TAG, STUDY_TAG, process_tag
-from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES, recipe_of
 from advcluster_dagster.assets.upstream import has_sources
-from advcluster_dagster.automation.failures import failure_line
 from advcluster_dagster.automation.freezing import freeze_first_taxonomies
+from advcluster_dagster.automation.launching import Launcher, Listener
 from advcluster_dagster.automation.status import StepStatus, study_status
 from advcluster_dagster.contracts.table import PartitionLevel
-from advcluster_dagster.definitions import build_defs
 from advcluster_dagster.partitions import Partition, sync_partitions
 from advcluster_dagster.study import Study
 
@@ -90,16 +87,14 @@ class RunOutcome:
     """What a run of a study did.
 
     ``failures`` holds a line for each partition that failed or is blocked, ``waiting`` one for each that was not run
-    because it is made from one of those.
+    because it is made from one of those. ``n_asked`` counts the model calls of the steps that succeeded.
     """
 
     n_runs: int = 0
     n_steps: int = 0
+    n_asked: int = 0
     failures: dict[Partition, str] = field(default_factory=dict)
     waiting: dict[Partition, str] = field(default_factory=dict)
-
-
-Listener = Callable[[str, int], None]
 
 
 def run_study(
@@ -125,18 +120,18 @@ def run_study(
             f"study {study.study}: no domain has questions and traces yet; see advcluster import --help"
         )
     sync_partitions(instance, study)
-    job = build_defs(platform.home, study, platform).resolve_implicit_global_asset_job_def()
-    outcome = outcome or RunOutcome()
+    launcher, outcome = Launcher(platform, study, instance), outcome or RunOutcome()
     for level in LEVELS:
         status = study_status(platform, study, instance, platform.retry_failed)
         if level == "study":
             freeze_first_taxonomies(platform, study, status)
-        for partition, steps in _work(status, level, selection, outcome).items():
-            on_run(partition.label, len(steps))
+        work = _work(status, level, selection, outcome)
+        for partition, end in launcher.run_all(work, on_run):
             outcome.n_runs += 1
-            outcome.n_steps += len(steps)
-            if fault := _run_partition(job, study, instance, partition, steps):
-                outcome.failures[partition] = fault
+            outcome.n_steps += len(work[partition])
+            outcome.n_asked += end.n_asked
+            if end.fault is not None:
+                outcome.failures[partition] = end.fault
     return outcome
 
 
@@ -160,41 +155,3 @@ def _work(
         for partition, steps in work.items()
         if partition not in outcome.failures and partition not in outcome.waiting
     }
-
-
-def _run_partition(
-    job: dg.JobDefinition, study: Study, instance: dg.DagsterInstance, partition: Partition, steps: list[str]
-) -> str | None:
-    """One Dagster run of these steps; the line that says why it failed, None when it did not."""
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=partition.key,
-        asset_selection=[asset_key(study.study, table) for step in steps for table in RECIPES[step].tables],
-        tags={STUDY_TAG: study.study, PROCESS_TAG: process_tag()},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
-    if result.success:
-        return None
-    return _first_failure(result) or "failed; see the run in the UI"
-
-
-def _first_failure(result: dg.ExecuteInProcessResult) -> str | None:
-    for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            found = event.asset_check_evaluation_data
-            if not found.passed and found.blocking and not found.description:
-                return (
-                    f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({_facts(found.metadata)})"
-                )
-        if event.is_step_failure and event.step_failure_data is not None:
-            return f"{(event.step_key or '').split('__')[-1]}: {failure_line(event.step_failure_data)}"
-    return None
-
-
-def _facts(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
-    """What a check found, in words: numbers as they are, shares with three digits."""
-    values = {name: value.value for name, value in metadata.items()}
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )

@@ -135,7 +135,8 @@ def _run_and_tell(
     with run_progress() as bars, open_instance(platform.home) as instance:
         platform.on_progress = bars.on_calls
         outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
-    _tell(outcome, bars.n_asked)
+    # In other processes no bar sees the calls; here it also sees those of steps that failed.
+    _tell(outcome, bars.n_asked or outcome.n_asked)
     _tell_pages(platform.home, study)
     if outcome.failures:
         raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")

@@ -97,7 +97,10 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._engine = open_engine(sa.make_url(url))
         self._writer = self._engine.execution_options(is_writing=True)
-        self.insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        is_postgres = self._engine.dialect.name == "postgresql"
+        one_state = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
+        self._reader = self._engine.execution_options(**one_state)
+        self.insert = postgresql.insert if is_postgres else sqlite.insert
         version = self.write(create_tables)
         if version != SCHEMA_VERSION:
             raise LedgerError(
@@ -148,7 +151,7 @@ class Ledger:
 
     def read(self) -> AbstractContextManager[sa.Connection]:
         """A connection whose reads all see the same state."""
-        return self._engine.begin()
+        return self._reader.begin()
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
         """What is known of these calls, replies and named failures alike; unknown and retired calls are absent."""
@@ -180,7 +183,9 @@ class Ledger:
         Returns:
             Ids of the calls that already had an answer.
         """
-        rows = [encode_call(request, outcome, provider, price) for request, outcome in calls]
+        # In one order everywhere, or two writers of the same rows would wait for each other for ever.
+        ordered = sorted(calls, key=lambda call: call[0].call_id)
+        rows = [encode_call(request, outcome, provider, price) for request, outcome in ordered]
 
         def work(connection: sa.Connection) -> set[str]:
             revisions = next_revisions(connection, [row["call_id"] for row in rows])
@@ -191,7 +196,7 @@ class Ledger:
     def note_uses(self, study: str, asset: str, partition: str, call_ids: Iterable[str]) -> None:
         """Note that an asset partition used these calls; a use noted before is not noted again."""
         keys = {"study": study, "asset": asset, "partition": partition}
-        rows = [{**keys, "call_id": call_id} for call_id in call_ids]
+        rows = [{**keys, "call_id": call_id} for call_id in sorted(call_ids)]
         if rows:
             self.write(lambda connection: connection.execute(self.insert(USES).on_conflict_do_nothing(), rows))
 

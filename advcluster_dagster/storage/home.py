@@ -1,6 +1,7 @@
 """The folder that holds everything a person has: studies, data, history.
 
-Here: the places below ADVCLUSTER_HOME and how a study is found by name or file. Not here: the content of any of them.
+Here: the places below ADVCLUSTER_HOME (or where its platform.yaml puts them), how a study is found by name or file.
+Not here: the content of any of them.
 """
 
 import os
@@ -9,13 +10,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import fsspec
 from upath import UPath
 
+from advcluster_dagster.settings.files import SettingsError
+from advcluster_dagster.settings.platform import PlatformSettings, load_platform_settings
 from advcluster_dagster.storage.dropped import drop_faults, with_dropped_benchmarks
 from advcluster_dagster.study import Study, StudyError, load_study
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROJECT = _PACKAGE.parent
+#: The driver that Dagster's PostgreSQL storage is written for; SQLAlchemy would take another one.
+_POSTGRES = "postgresql+psycopg2://"
 
 
 def shipped(folder: str) -> Path:
@@ -38,9 +44,22 @@ class Home:
         return cls(_PROJECT / "data" if (_PROJECT / "pyproject.toml").is_file() else Path.cwd() / "advcluster")
 
     @cached_property
+    def settings(self) -> PlatformSettings:
+        """How this home is run; read once a process.
+
+        Raises:
+            SettingsError: platform.yaml is wrong; one line.
+        """
+        return load_platform_settings(self.root / "platform.yaml")
+
+    @cached_property
     def lake(self) -> UPath:
-        """Tables: STUDY/ASSET/[FAMILY/][DOMAIN].parquet."""
-        return UPath(self.root / "lake")
+        """Tables: STUDY/ASSET/[FAMILY/][DOMAIN].parquet.
+
+        Raises:
+            SettingsError: the lake's kind of storage is not installed; one line.
+        """
+        return UPath(self.root / "lake") if self.settings.lake is None else _bucket(self.settings.lake)
 
     @property
     def studies(self) -> Path:
@@ -69,8 +88,25 @@ class Home:
 
     @property
     def dagster(self) -> Path:
-        """Dagster's instance: history, schedules, logs."""
-        return self.root / "dagster"
+        """Dagster's instance: history, schedules, logs. On Kubernetes it is the chart's, which DAGSTER_HOME names."""
+        given = os.environ.get("DAGSTER_HOME")
+        return Path(given) if given and self.settings.executor == "kubernetes" else self.root / "dagster"
+
+    @property
+    def database_url(self) -> str | None:
+        """The PostgreSQL database of history and ledger; None where both are SQLite files.
+
+        Raises:
+            SettingsError: the variable that holds the URL is not set, or holds something else; one line without it.
+        """
+        variable = self.settings.database_url_env
+        if variable is None:
+            return None
+        url = os.environ.get(variable, "")
+        if not url.startswith(_POSTGRES):
+            fault = f"does not begin with {_POSTGRES}" if url else "is not set"
+            raise SettingsError(f"{self.root / 'platform.yaml'}: database_url_env names {variable}, which {fault}")
+        return url
 
     @property
     def prices(self) -> Path:
@@ -84,6 +120,8 @@ class Home:
     @property
     def ledger_url(self) -> str:
         """Database of the call ledger."""
+        if self.database_url is not None:
+            return self.database_url
         folder = self.root / "ledger"
         folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder / 'ledger.sqlite'}"
@@ -159,3 +197,19 @@ class Home:
             shutil.copyfile(source, staged)
             staged.replace(target)
         return self.load_study(study.study)
+
+
+def _bucket(url: str) -> UPath:
+    """A place in an object store, of which nothing is remembered: other processes write there too.
+
+    Raises:
+        SettingsError: the package for that kind of storage is missing, or there is no such kind.
+    """
+    protocol = url.split("://")[0]
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ImportError:
+        raise SettingsError(f"lake {url}: install the package for it: pip install 'advcluster-dagster[s3]'") from None
+    except ValueError:
+        raise SettingsError(f"lake {url}: there is no storage {protocol!r}") from None
+    return UPath(url, use_listings_cache=False)

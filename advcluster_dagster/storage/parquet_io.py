@@ -12,6 +12,7 @@ from upath import UPath
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.partitions import partition_from_key
+from advcluster_dagster.storage.places import is_local
 from advcluster_dagster.storage.table_files import (
     StagedTable,
     Stamp,
@@ -36,6 +37,11 @@ class LakeIOManager(dg.UPathIOManager):
 
     def _get_path(self, context: Any) -> UPath:
         return self._get_path_without_extension(context) / "all.parquet"
+
+    def make_directory(self, path: UPath) -> None:
+        """A folder's; a bucket has none, and is not ours to make."""
+        if is_local(path):
+            super().make_directory(path)
 
     def dump_to_path(
         self, context: dg.OutputContext, obj: StagedTable | pl.DataFrame | pl.LazyFrame, path: UPath

@@ -17,9 +17,11 @@ import sqlglot
 from jinja2.sandbox import SandboxedEnvironment
 from sqlglot import exp
 from sqlglot.lineage import lineage
+from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import shipped
+from advcluster_dagster.storage.places import is_local, open_whole
 
 _DUCKDB_TYPES = {
     "String": "VARCHAR", "Int64": "BIGINT", "Float64": "DOUBLE", "Boolean": "BOOLEAN",
@@ -108,7 +110,7 @@ def sql_tests(table: str) -> tuple[SqlModel, ...]:
 
 
 @contextmanager
-def held_open(files: Mapping[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
+def held_open(files: Mapping[str, Sequence[UPath]]) -> Iterator[dict[str, list[str]]]:
     """The files of each table under names that stay what they are now, whatever replaces them meanwhile.
 
     DuckDB opens a file once for its schema and again for its rows; replaced in between, it would give neither version.
@@ -118,10 +120,10 @@ def held_open(files: Mapping[str, Sequence[str]]) -> Iterator[dict[str, list[str
         yield {table: [_held(path, stack) for path in paths] for table, paths in files.items()}
 
 
-def _held(path: str, stack: ExitStack) -> str:
-    if not _OPEN_FILES.is_dir():
-        return path
-    return str(_OPEN_FILES / str(stack.enter_context(open(path, "rb")).fileno()))
+def _held(path: UPath, stack: ExitStack) -> str:
+    if is_local(path) and not _OPEN_FILES.is_dir():
+        return str(path)
+    return str(_OPEN_FILES / str(stack.enter_context(open_whole(path)).fileno()))
 
 
 def bind(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str]]) -> None:

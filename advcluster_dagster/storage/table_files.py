@@ -1,28 +1,25 @@
 """Table partitions as Parquet files: staged beside their place, checked, then put there in one move.
 
-Here: writing and reading files, the stamp in a file's footer. Not here: Dagster (parquet_io), queries (views).
+Here: writing and reading files, the stamp in a file's footer. Not here: folders and buckets (places), Dagster
+(parquet_io), queries (views).
 """
 
 import hashlib
 import json
-import os
-import re
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import polars as pl
-import psutil
 import pyarrow.parquet as pq
 from upath import UPath
 
 from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.partitions import Partition, all_partitions
 from advcluster_dagster.storage.content_hash import ContentHash
+from advcluster_dagster.storage.places import again_when_replaced, open_whole, put_in_place, staging_path
 from advcluster_dagster.study import Study
 
-_STAGED_BY = re.compile(r"\.(\d+)-[0-9a-f]{8}\.staged$")
 _STAMP_KEY = "advcluster_stamp"
 _ROWS_PER_GROUP = 65_536
 _BYTES_PER_BATCH = 32 * 2**20
@@ -53,7 +50,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A complete file beside its place, not yet visible to any reader."""
+    """A complete file, not yet visible to any reader."""
 
     table: Table
     partition: Partition
@@ -67,7 +64,7 @@ class StagedTable:
 
     def publish(self) -> None:
         """Put the file in its place; readers see the old file or the new one, never a part."""
-        self.staged_path.replace(self.path)
+        put_in_place(self.staged_path, self.path)
 
     def discard(self) -> None:
         """Remove the staged file, leaving the old one in place."""
@@ -83,14 +80,13 @@ def table_path(lake: UPath, study: str, asset: str, partition: Partition) -> UPa
 def stage_table(
     table: Table, frame: pl.DataFrame | pl.LazyFrame, partition: Partition, path: UPath, stamp: Stamp
 ) -> StagedTable:
-    """Write a frame next to its place and hold it against its contract, streaming.
+    """Write a frame to a file of its own and hold it against its contract, streaming.
 
     Raises:
         ContractError: the frame breaks the contract; nothing is left behind and the old file is untouched.
     """
     rows = table.conform(frame.lazy(), partition.columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged_path = path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.staged"
+    staged_path = staging_path(path)
     try:
         stamp = _write(rows, staged_path, stamp)
         table.check(scan_file(staged_path), partition.columns)
@@ -103,8 +99,7 @@ def stage_table(
 def read_stamp(path: UPath) -> Stamp | None:
     """The stamp of a file; None when there is no file or it carries none."""
     try:
-        with path.open("rb") as file:
-            return stamp_in(pl.read_parquet_metadata(file))
+        return stamp_in(again_when_replaced(lambda: _footer(path)))
     except FileNotFoundError:
         return None
 
@@ -123,9 +118,14 @@ def file_sha256(path: UPath) -> str:
     return digest.hexdigest()
 
 
+def _footer(path: UPath) -> Mapping[str, str]:
+    with path.open("rb") as file:
+        return pl.read_parquet_metadata(file)
+
+
 def scan_file(path: UPath) -> pl.LazyFrame:
     """One file as a lazy frame, which stays that file's content when the file is replaced before it is read."""
-    return pl.scan_parquet(path.open("rb"), glob=False, hive_partitioning=False)
+    return pl.scan_parquet(open_whole(path), glob=False, hive_partitioning=False)
 
 
 def read_table(lake: UPath, study: Study, table: Table) -> pl.DataFrame:
@@ -145,18 +145,6 @@ def concat_partitions(table: Table, frames: list[pl.DataFrame]) -> pl.DataFrame:
     """
     filled = [frame for frame in frames if frame.height]
     return pl.concat(filled, how="vertical_relaxed") if filled else table.empty()
-
-
-def remove_abandoned_files(lake: UPath) -> int:
-    """Remove staged files whose process is gone; how many there were."""
-    abandoned = [
-        path
-        for path in lake.glob("**/.*.staged")
-        if (writer := _STAGED_BY.search(path.name)) and not psutil.pid_exists(int(writer[1]))
-    ]
-    for path in abandoned:
-        path.unlink(missing_ok=True)
-    return len(abandoned)
 
 
 def _write(rows: pl.LazyFrame, path: UPath, stamp: Stamp) -> Stamp:

@@ -5,10 +5,12 @@ Here: one connection for people's queries. Not here: SQL models (sql_models), wh
 
 import duckdb
 import polars as pl
+from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import all_partitions
 from advcluster_dagster.storage.home import Home
+from advcluster_dagster.storage.places import is_local
 from advcluster_dagster.storage.sql_models import bind, held_open
 from advcluster_dagster.storage.table_files import table_path
 from advcluster_dagster.study import Study
@@ -27,7 +29,9 @@ def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
     with duckdb.connect() as connection:
         files = {name: _files(home, study, name) for name in TABLES}
         with held_open({name: paths for name, paths in files.items() if name in sql.lower()}) as held:
-            bind(connection, {**files, **held})
+            # DuckDB cannot look into a bucket by itself, so a table that the query does not name stays without rows.
+            unnamed = {name: [str(path) for path in paths if is_local(path)] for name, paths in files.items()}
+            bind(connection, {**unnamed, **held})
             try:
                 found = connection.sql(sql)
                 rows: pl.DataFrame | None = None if found is None else found.pl()
@@ -38,8 +42,8 @@ def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
     return rows
 
 
-def _files(home: Home, study: Study, table: str) -> list[str]:
+def _files(home: Home, study: Study, table: str) -> list[UPath]:
     paths = (
         table_path(home.lake, study.study, table, partition) for partition in all_partitions(study, TABLES[table].level)
     )
-    return [str(path) for path in paths if path.exists()]
+    return [path for path in paths if path.exists()]

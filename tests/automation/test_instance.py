@@ -10,6 +10,7 @@ import pytest
 
 from advcluster_dagster.assets.claims import PROCESS_TAG, claim_run, process_tag
 from advcluster_dagster.automation.instance import mark_dead_runs, open_instance
+from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
@@ -95,3 +96,40 @@ def test_settings_are_written_once_and_then_left_to_people(home):
     settings.write_text(settings.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     with open_instance(home):
         assert settings.read_text(encoding="utf-8").endswith("# mine\n")
+
+
+def _with(home, text):
+    home.root.mkdir(parents=True, exist_ok=True)
+    (home.root / "platform.yaml").write_text(text, encoding="utf-8")
+    return Home(home.root)
+
+
+def test_settings_follow_the_platforms_until_a_person_edits_them(home):
+    settings = home.dagster / "dagster.yaml"
+    for n_runs in (2, 7):
+        with open_instance(_with(home, f"max_concurrent_runs: {n_runs}")):
+            assert f"max_concurrent_runs: {n_runs}" in settings.read_text(encoding="utf-8")
+    settings.write_text(settings.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    with open_instance(_with(home, "max_concurrent_runs: 7")):
+        pass
+    with pytest.raises(SettingsError, match=r"dagster.yaml: edited by hand, and platform.yaml has changed since"):
+        open_instance(_with(home, "max_concurrent_runs: 3"))
+
+
+def test_a_persons_own_settings_are_left_unless_they_lack_the_database(home, monkeypatch):
+    settings = home.dagster / "dagster.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    with open_instance(_with(home, "max_concurrent_runs: 3")):
+        assert settings.read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
+    monkeypatch.setenv("HISTORY_URL", "postgresql+psycopg2://me:secret@nowhere/db")
+    with pytest.raises(SettingsError, match=r"platform\.yaml asks for PostgreSQL, but this file of yours names none"):
+        open_instance(_with(home, "database_url_env: HISTORY_URL"))
+
+
+def test_unclaimed_runs_of_a_cluster_are_left_to_it(home, monkeypatch):
+    with open_instance(home) as instance:
+        run_id = _add_run(instance, None, dg.DagsterRunStatus.STARTING)
+        monkeypatch.setattr("advcluster_dagster.automation.instance.DefaultRunLauncher", type("Another", (), {}))
+        assert mark_dead_runs(instance, is_only_server=True) == 0
+        assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.STARTING

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home, shipped
 from advcluster_dagster.study import StudyError
 
@@ -131,3 +132,50 @@ def test_shipped_folders_exist_and_a_wheels_own_take_precedence(folder, monkeypa
     packed = tmp_path / "presets" / Path(folder).name
     packed.mkdir(parents=True)
     assert shipped(folder) == packed
+
+
+def test_the_platforms_settings_move_lake_and_database(home, monkeypatch):
+    home.root.mkdir(parents=True)
+    (home.root / "platform.yaml").write_text("lake: memory://bucket/prefix\ndatabase_url_env: HISTORY_URL\n")
+    assert str(home.lake).rstrip("/").endswith("bucket/prefix")
+    assert home.lake.protocol == "memory"
+    for url, fault in (
+        (None, "HISTORY_URL, which is not set"),
+        ("postgresql://me:secret@host/db", r"HISTORY_URL, which does not begin with postgresql\+psycopg2://"),
+    ):
+        if url:
+            monkeypatch.setenv("HISTORY_URL", url)
+        with pytest.raises(SettingsError, match=f"platform.yaml: database_url_env names {fault}$"):
+            _ = home.ledger_url
+    monkeypatch.setenv("HISTORY_URL", "postgresql+psycopg2://me:secret@host/db")
+    assert home.ledger_url == home.database_url == "postgresql+psycopg2://me:secret@host/db"
+
+
+@pytest.mark.parametrize(
+    ("lake", "missing", "message"),
+    [
+        (
+            "s3://bucket",
+            ImportError,
+            r"lake s3://bucket: install the package for it: pip install 'advcluster-dagster\[s3]'",
+        ),
+        ("floppy://disk", ValueError, "lake floppy://disk: there is no storage 'floppy'"),
+    ],
+)
+def test_a_lake_that_cannot_be_reached_is_one_line(home, monkeypatch, lake, missing, message):
+    def find(_protocol):
+        raise missing("no such thing")
+
+    monkeypatch.setattr("fsspec.get_filesystem_class", find)
+    home.root.mkdir(parents=True)
+    (home.root / "platform.yaml").write_text(f"lake: {lake}\n")
+    with pytest.raises(SettingsError, match=message):
+        _ = home.lake
+
+
+def test_on_kubernetes_the_instance_is_the_charts(home, monkeypatch, tmp_path):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "chart"))
+    assert home.dagster == home.root / "dagster"
+    home.root.mkdir(parents=True)
+    (home.root / "platform.yaml").write_text("executor: kubernetes\n")
+    assert Home(home.root).dagster == tmp_path / "chart"

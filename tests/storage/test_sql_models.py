@@ -1,6 +1,7 @@
 import duckdb
 import polars as pl
 import pytest
+from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition
@@ -74,16 +75,16 @@ def test_a_partition_without_vectors_binds_beside_one_with(connection, publish):
 
 def test_held_files_stay_what_they_were(connection, publish, pairs):
     path = publish("trace_pairs", pairs(0, 1), Partition("f", "math"))
-    with held_open({"trace_pairs": [str(path)]}) as held:
+    with held_open({"trace_pairs": [path]}) as held:
         bind(connection, held)
         publish("trace_pairs", pairs(2, 3, 4), Partition("f", "math"))
         assert connection.sql("select pair_index from trace_pairs order by 1").fetchall() == [(0,), (1,)]
-    with held_open({"trace_pairs": [str(path)]}) as held:
+    with held_open({"trace_pairs": [path]}) as held:
         bind(connection, held)
         assert connection.sql("select count(*) from trace_pairs").fetchall() == [(3,)]
 
 
 def test_without_a_folder_of_open_files_names_stay(monkeypatch, tmp_path):
     monkeypatch.setattr("advcluster_dagster.storage.sql_models._OPEN_FILES", tmp_path / "none")
-    with held_open({"t": ["/lake/x.parquet"]}) as held:
+    with held_open({"t": [UPath("/lake/x.parquet")]}) as held:
         assert held == {"t": ["/lake/x.parquet"]}

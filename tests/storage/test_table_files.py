@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +12,6 @@ from advcluster_dagster.storage.table_files import (
     concat_partitions,
     read_stamp,
     read_table,
-    remove_abandoned_files,
     scan_file,
     stage_table,
     table_path,
@@ -209,24 +204,6 @@ def test_vectors_of_two_widths_can_be_looked_at_together():
     table = TABLES["advantage_embeddings"]
     found = concat_partitions(table, [vectors([1, 2]), vectors([1, 2, 3])])
     assert found["embedding"].to_list() == [[1, 2], [1, 2, 3]]
-
-
-def test_only_files_of_dead_processes_are_removed(lake, pairs):
-    path = table_path(lake, "sums", "trace_pairs", Partition("f.1", "math.v2"))
-    staged = stage_table(PAIRS, pairs(0), Partition("f.1", "math.v2"), path, Stamp())
-    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    abandoned = path.parent / f".{path.name}.{int(process.stdout)}-0badf00d.staged"
-    abandoned.write_bytes(b"half a file")
-    assert f".{os.getpid()}-" in staged.staged_path.name
-    assert remove_abandoned_files(lake) == 1
-    assert not abandoned.exists()
-    staged.publish()
-    assert remove_abandoned_files(lake) == 0
-    assert files_below(lake) == ["sums/trace_pairs/f.1/math.v2.parquet"]
-
-
-def test_a_lake_that_is_not_there_has_no_abandoned_files(lake):
-    assert remove_abandoned_files(lake) == 0
 
 
 def test_a_scan_stays_what_it_was_when_the_file_is_replaced(publish, pairs):

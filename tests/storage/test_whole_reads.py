@@ -42,7 +42,7 @@ def read_with_polars(path: UPath) -> pl.DataFrame:
 
 
 def read_with_duckdb(path: UPath) -> pl.DataFrame:
-    with duckdb.connect() as connection, held_open({"trace_pairs": [str(path)]}) as held:
+    with duckdb.connect() as connection, held_open({"trace_pairs": [path]}) as held:
         bind(connection, held)
         return connection.sql("select * from trace_pairs order by pair_index").pl()
 

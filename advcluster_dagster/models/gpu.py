@@ -1,0 +1,114 @@
+"""The GPUs at hand, and how busy they are while an engine runs.
+
+Here: reading NVIDIA's management library. Not here: engines (vllm_engine), which GPUs a step asks for
+(assets/placement). Without a GPU, its driver or the package nvidia-ml-py there is nothing to tell, and nothing is told.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import fmean
+from types import ModuleType
+from typing import Any
+
+_SAMPLE_EVERY_S = 1.0
+_GIB = 2**30
+
+
+@dataclass
+class GpuWatch:
+    """What was seen of the GPUs, one record each; complete once the watch has ended.
+
+    ``facts``: index, name, memory_gib; from a watch also mean_utilisation (share of time a kernel ran, [0, 1]) and
+    max_memory_used_gib. Empty without GPUs.
+    """
+
+    facts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def gpu_facts() -> list[dict[str, Any]]:
+    """Index, name and memory (GiB) of each GPU that this process may use; none without one."""
+    with _library() as library:
+        return [] if library is None else [_facts(library, handle) for handle in _visible(library)]
+
+
+@contextmanager
+def watch_gpus() -> Iterator[GpuWatch]:
+    """Look at the visible GPUs once a second while the block runs, and when it ends."""
+    watch, ended = GpuWatch(), threading.Event()
+    with _library() as library:
+        handles = [] if library is None else _visible(library)
+        if library is None or not handles:
+            yield watch
+            return
+        samples: list[list[tuple[float, float]]] = [[] for _ in handles]
+
+        def look() -> None:
+            for handle, seen in zip(handles, samples, strict=True):
+                used = library.nvmlDeviceGetMemoryInfo(handle).used / _GIB
+                seen.append((library.nvmlDeviceGetUtilizationRates(handle).gpu / 100, used))
+
+        def look_on() -> None:
+            while not ended.wait(_SAMPLE_EVERY_S):
+                look()
+
+        thread = threading.Thread(target=look_on, name="gpu-watch", daemon=True)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            ended.set()
+            thread.join()
+            look()
+            watch.facts = [
+                {
+                    **_facts(library, handle),
+                    "mean_utilisation": round(fmean(share for share, _ in seen), 3),
+                    "max_memory_used_gib": round(max(used for _, used in seen), 2),
+                }
+                for handle, seen in zip(handles, samples, strict=True)
+            ]
+
+
+@contextmanager
+def _library() -> Iterator[ModuleType | None]:
+    """NVIDIA's library, open; None where it or the driver is missing."""
+    try:
+        import pynvml
+    except ImportError:
+        yield None
+        return
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield None
+        return
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible(library: ModuleType) -> list[Any]:
+    """Handles of the GPUs that CUDA_VISIBLE_DEVICES, where it is set, leaves to this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
+    handles = []
+    for name in filter(None, (part.strip() for part in visible.split(","))):
+        by_name = library.nvmlDeviceGetHandleByIndex if name.isdigit() else library.nvmlDeviceGetHandleByUUID
+        try:
+            handles.append(by_name(int(name) if name.isdigit() else name))
+        except library.NVMLError:  # as CUDA: the first that is none ends the list
+            break
+    return handles
+
+
+def _facts(library: ModuleType, handle: Any) -> dict[str, Any]:
+    return {
+        "index": library.nvmlDeviceGetIndex(handle),
+        "name": str(library.nvmlDeviceGetName(handle)),
+        "memory_gib": round(library.nvmlDeviceGetMemoryInfo(handle).total / _GIB, 1),
+    }

@@ -1,0 +1,115 @@
+"""A file's place in a folder or in a bucket: how it gets there in one move, and how it is read whole.
+
+Here: the few operations that differ between a file system and an object store. Not here: what the files hold
+(table_files), where they lie (home).
+
+In a folder a file is written beside its place and renamed. A bucket has no renaming: there a file is written on the
+local disk and uploaded once, and an object appears whole or not at all.
+"""
+
+import os
+import re
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import psutil
+import pyarrow as pa
+from upath import UPath
+
+T = TypeVar("T")
+
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+_STAGED_BY = re.compile(r"\.([A-Za-z0-9-]+)\.(\d+)-[0-9a-f]{8}\.staged$")
+_TRIES = 5
+_ABANDONED_AFTER_S = 7 * 24 * 3600
+
+
+def is_local(path: UPath | Path) -> bool:
+    """Whether a path lies in a file system of this machine."""
+    return not isinstance(path, UPath) or path.protocol in ("", "file")
+
+
+def staging_path(path: UPath) -> UPath:
+    """Where a file is written before it is put in its place; its name says which process of which host writes it."""
+    folder = path.parent if is_local(path) else UPath(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f".{path.name}.{_HOST}.{os.getpid()}-{uuid.uuid4().hex[:8]}.staged"
+
+
+def put_in_place(staged: UPath, path: UPath) -> None:
+    """Move a complete file to its place; readers see the old file or the new one, never a part."""
+    if is_local(path):
+        staged.replace(path)
+        return
+    path.fs.put_file(str(staged), path.path)
+    staged.unlink()
+
+
+def open_whole(path: UPath) -> BinaryIO:
+    """Open a file to read; it stays what it is now, whatever replaces it meanwhile. An object is fetched for that.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if is_local(path):
+        return open(str(path), "rb")
+    return again_when_replaced(lambda: _fetch(path))
+
+
+def _fetch(path: UPath) -> BinaryIO:
+    handle, name = tempfile.mkstemp(prefix="advcluster-")
+    os.close(handle)
+    try:
+        before = path.fs.ukey(path.path)
+        path.fs.get_file(path.path, name)
+        if path.fs.ukey(path.path) != before:  # a broken transfer is resumed, perhaps in another version
+            raise _ReplacedError(str(path))
+        return open(name, "rb")
+    finally:
+        os.unlink(name)
+
+
+class _ReplacedError(OSError):
+    """An object was replaced while it was read."""
+
+
+def again_when_replaced(read: Callable[[], T]) -> T:
+    """Read a file; once more where it was replaced between two looks at it.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return read()
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowInvalid):
+            continue
+    return read()
+
+
+def remove_abandoned_files(lake: UPath) -> int:
+    """Remove staged files whose process is gone; how many there were. On other hosts it counts as gone in a week."""
+    staged = lake.glob("**/.*.staged") if is_local(lake) else UPath(tempfile.gettempdir()).glob(".*.staged")
+    abandoned = [path for path in staged if _is_abandoned(path)]
+    for path in abandoned:
+        path.unlink(missing_ok=True)
+    return len(abandoned)
+
+
+def _is_abandoned(path: UPath) -> bool:
+    writer = _STAGED_BY.search(path.name)
+    if writer is None:
+        return False
+    if writer[1] == _HOST:
+        return not psutil.pid_exists(int(writer[2]))
+    try:
+        return time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S
+    except FileNotFoundError:  # its writer put it in its place
+        return False

@@ -1,0 +1,129 @@
+"""One small study in process, in processes of its own, and on a real Ray cluster: equal tables, whatever is lost."""
+
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.launcher.base import LaunchRunContext
+
+from advcluster_dagster.assets.health import asset_key
+from advcluster_dagster.definitions import build_defs
+from advcluster_dagster.partitions import Partition, sync_partitions
+from advcluster_dagster.storage.home import Home
+from tests.automation.test_killed_runs import _judges
+from tests.providers.small_provider import SmallProvider, analyst
+from tests.servers import kill_tree, ray_cluster
+from tests.studies import SmallHome, given_study, ledger_rows, questions_asked
+
+pytestmark = pytest.mark.integration
+IN_FLIGHT = 4
+FIRST_HALF = (
+    "benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
+    "analysis_question_set", "trace_pairs", "advantage_corpus",
+)  # fmt: skip
+
+
+def with_platform(small, text):
+    (small.home.root / "platform.yaml").write_text(text, encoding="utf-8")
+    return SmallHome(Home(small.home.root), small.name)
+
+
+def wait_until(is_so, what, timeout_s=400.0):
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"never came to pass: {what}"
+        time.sleep(0.05)
+
+
+def test_steps_in_processes_of_their_own_give_equal_tables(given_once, tmp_path):
+    small = with_platform(given_study(tmp_path / "home"), "executor: multiprocess\nmax_concurrent_steps: 2\n")
+    outcome = small.run()
+    assert outcome.failures == {}
+    assert 0 < outcome.n_steps <= 40
+    assert outcome.n_asked > 0
+    assert small.hashes() == given_once.hashes()
+    assert small.run().n_runs == 0
+
+
+@pytest.fixture
+def short_folder():
+    """Ray keeps sockets in it, whose names may have no more than a hundred characters."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_cluster_that_loses_a_worker_loses_nothing(given_once, tmp_path, short_folder, monkeypatch):
+    monkeypatch.setenv("DAGSTER_STEP_DELEGATING_EXECUTOR_SLEEP_SECONDS", "0.2")
+    with SmallProvider(analyst(0), latency_s=0.3) as provider:
+        settings = _judges(provider)
+        small = with_platform(given_study(tmp_path / "home", **settings), "executor: ray\n")
+        places = {"ADVCLUSTER_HOME": str(small.home.root), "DAGSTER_HOME": str(small.home.dagster), "SMALL_KEY": "none"}
+        with ray_cluster(short_folder, places) as cluster:
+            for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "ADVCLUSTER_HOME"):
+                monkeypatch.setenv(name, {**cluster.environment, "RAY_ADDRESS": cluster.address}[name])
+            a_run_is_launched(small)
+            a_step_fails(small, settings)
+            a_worker_is_lost(small, cluster)
+        asked = questions_asked(provider.bodies)
+    assert small.hashes() == given_once.hashes()
+    assert {n_replies for _, n_replies, _ in ledger_rows(small.home)} == {1}
+    assert sum(asked.values()) - len(asked) <= 2 * IN_FLIGHT  # of the two steps that may have run on that worker
+
+
+def a_run_is_launched(small):
+    """As the UI, a schedule or a sensor launches it: the run itself is a job of the cluster."""
+    repository = ReconstructableRepository.for_module("advcluster_dagster.code_location", small.name)
+    job = build_defs(small.home, small.study).resolve_implicit_global_asset_job_def()
+    selected = frozenset({asset_key(small.name, "benchmark_questions")})
+    with small.instance() as instance:
+        sync_partitions(instance, small.study)
+        run = instance.create_run_for_job(
+            job.get_subset(asset_selection=selected),
+            asset_selection=selected,
+            tags=job.get_tags_for_partition_key("products", selected),
+            job_code_origin=repository.get_reconstructable_job(job.name).get_python_origin(),
+        )
+        instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+        wait_until(lambda: instance.get_run_by_id(run.run_id).is_finished, "the launched run ends")
+        assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS
+    assert small.stamp("benchmark_questions", Partition(domain="products")) is not None
+
+
+def a_step_fails(small, settings):
+    """The line that says why comes back from the cluster; what was before the step is kept."""
+    without_key = {"small": {**settings["providers"]["small"], "api_key_env": "ABSENT_KEY"}}
+    small.change(providers=without_key)
+    outcome = small.run(FIRST_HALF, domains=["sums"])
+    small.change(providers=settings["providers"])
+    ((partition, fault),) = outcome.failures.items()
+    assert partition == Partition("f", "sums")
+    assert fault.startswith("advantage_corpus: ")
+    assert "ABSENT_KEY" in fault
+    assert small.stamp("trace_pairs", partition) is not None
+
+
+def a_worker_is_lost(small, cluster):
+    """While a step on it is asking a model; another worker takes the step over, a new one joins."""
+    outcomes = []
+    run = threading.Thread(target=lambda: outcomes.append(small.run()))
+    run.start()
+    corpus = f"{small.name}__advantage_corpus"
+    wait_until(lambda: len(ledger_rows(small.home)) >= 3 and corpus in cluster.running_steps(), "a step asks a model")
+    kill_tree(cluster.running_steps()[corpus])
+    cluster.add_worker()
+    run.join()
+    (outcome,) = outcomes
+    assert outcome.failures == {}
+    with small.instance() as instance:
+        retried = [
+            event.dagster_event.step_key
+            for found in instance.get_runs()
+            for event in instance.all_logs(found.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+        ]
+    assert corpus in retried

@@ -1,0 +1,174 @@
+"""History and ledger in a real PostgreSQL server."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from advcluster_dagster.models.batch_store import BatchStore, open_batches
+from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
+from advcluster_dagster.science.prompting import Message
+from tests.servers import postgres_server
+from tests.studies import ROOT, given_study
+
+pytestmark = pytest.mark.integration
+#: Enough to see runs, checks and model calls; Dagster opens a connection for every event, so each step takes its time.
+FIRST_HALF = (
+    "benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
+    "analysis_question_set", "trace_pairs", "advantage_corpus",
+)  # fmt: skip
+VARIABLE = "ADVCLUSTER_TEST_DATABASE"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def database(server, request, monkeypatch):
+    """An empty database of this test's own, named by the environment."""
+    name = f"t{abs(hash(request.node.nodeid)):x}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'create database "{name}"'))
+    admin.dispose()
+    url = f"{server.rsplit('/', 1)[0]}/{name}"
+    monkeypatch.setenv(VARIABLE, url)
+    return url
+
+
+def in_postgres(small):
+    (small.home.root / "platform.yaml").write_text(f"database_url_env: {VARIABLE}\n", encoding="utf-8")
+    return type(small)(type(small.home)(small.home.root), small.name)
+
+
+def chat(text, trial=0):
+    return ChatRequest("m", (Message("user", text),), {}, trial, None)
+
+
+def reply(text):
+    return ChatReply(text, prompt_tokens=3, completion_tokens=5)
+
+
+def test_a_study_in_postgres_gives_the_tables_of_one_in_files(database, given_once, tmp_path):
+    small = in_postgres(given_study(tmp_path / "home"))
+    outcome = small.run(FIRST_HALF, domains=["sums"])
+    assert outcome.failures == {}
+    made = {name: found for name, found in small.hashes().items() if found is not None}
+    assert {name.split("@")[0] for name in made} == {*FIRST_HALF, "first_errors", "extraction_failures"}
+    assert made == {name: given_once.hashes()[name] for name in made}
+    again = small.run(FIRST_HALF, domains=["sums"])
+    assert (again.n_runs, again.n_asked) == (0, 0)
+    written = [path.name for path in small.home.root.rglob("*") if path.suffix in (".db", ".sqlite")]
+    assert written == []
+    engine = sa.create_engine(database)
+    with engine.connect() as connection:
+        n_runs, n_calls = (
+            connection.execute(sa.text(f"select count(*) from {table}")).scalar() for table in ("runs", "calls")
+        )
+    engine.dispose()
+    assert n_runs == outcome.n_runs
+    assert n_calls == outcome.n_asked > 0
+
+
+def test_the_url_and_its_password_stay_in_the_environment(database, tmp_path):
+    small = in_postgres(given_study(tmp_path / "home"))
+    with small.instance():
+        pass
+    for path in small.home.root.rglob("*.yaml"):
+        assert "no-secret" not in path.read_text(encoding="utf-8")
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from advcluster_dagster.assets.resources import Platform
+from advcluster_dagster.automation.instance import open_instance
+from advcluster_dagster.storage.home import Home
+
+home = Home(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+with open_instance(home) as instance:
+    assert instance.get_runs_count() == 0
+assert Platform(home).ledger.lookup(["x"]) == {}
+"""
+
+
+def test_two_processes_make_the_tables_at_once(database, tmp_path):
+    small = in_postgres(given_study(tmp_path / "home"))
+    command = [sys.executable, "-c", OPENER, str(small.home.root)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    openers = [
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for opener in openers:
+        assert opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+    for opener in openers:
+        opener.communicate(timeout=120)
+    assert [opener.returncode for opener in openers] == [0, 0]
+
+
+@pytest.fixture
+def ledger(database):
+    with Ledger(database) as ledger:
+        yield ledger
+
+
+def test_the_ledger_keeps_counts_and_retires(ledger):
+    requests = [chat(str(number)) for number in range(3)]
+    vector = EmbeddingRequest("e", "text", None)
+    outcomes = [reply("a\x00b"), CallFailure("refused", "no"), reply("ü")]
+    for request, outcome in zip(requests, outcomes, strict=True):
+        ledger.record(request, outcome, "p")
+    ledger.record(vector, EmbeddingReply(np.array([1, 2], dtype=np.float32), 7), "p")
+    known = ledger.lookup([request.call_id for request in (*requests, vector)])
+    assert [known[request.call_id] for request in requests] == outcomes
+    assert known[vector.call_id].vector.tolist() == [1, 2]
+    assert ledger.record_many([(requests[0], reply("again"))], "p") == {requests[0].call_id}
+    ledger.note_uses("s", "a", "f/d", known)
+    ledger.note_uses("s", "a", "f/d", known)
+    totals = ledger.totals_by_use("s")["s", "a", "f/d"]
+    assert (totals.n_calls, totals.n_failures, totals.n_paid_twice) == (4, 1, 1)
+    assert totals.prompt_tokens == 3 + 3 + 7
+    assert ledger.mean_completion_tokens("m") == 5.0
+    assert ledger.retire([requests[1].call_id]) == 1
+    ledger.record(requests[1], reply("now"), "p")
+    assert ledger.lookup([requests[1].call_id])[requests[1].call_id].text == "now"
+
+
+def test_writers_of_the_same_calls_in_other_orders_all_end(ledger):
+    requests = [chat(str(number)) for number in range(200)]
+    orders = [requests, requests[::-1], requests[100:] + requests[:100], requests[1::2] + requests[::2]]
+
+    def write(order):
+        for start in range(0, len(order), 50):
+            ledger.record_many([(request, reply("r")) for request in order[start : start + 50]], "p")
+            ledger.note_uses("s", "a", "f/d", [request.call_id for request in order[start : start + 50]])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, orders))
+    totals = ledger.totals_by_use("s")["s", "a", "f/d"]
+    assert (totals.n_calls, totals.n_paid_twice) == (200, 600)
+
+
+def test_batches_are_kept(ledger):
+    store = BatchStore(ledger, "server")
+    batch = store.open("m", ["b", "a"], 0)
+    assert open_batches(ledger) == [("server", "", "submitting", 2)]
+    store.submitted(batch, "id-1")
+    ((found, mine),) = store.batches_of(["a", "b", "c"])
+    assert (found.batch_id, found.call_ids, mine) == ("id-1", ("b", "a"), {"a", "b"})
+    store.end(found, "collected")
+    assert open_batches(ledger) == []

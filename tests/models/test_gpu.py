@@ -1,0 +1,116 @@
+"""GPUs as NVIDIA's library tells of them; a stand-in for it here, as machines that test have none."""
+
+# ruff: noqa: N802 the library's own names
+
+import sys
+import threading
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from advcluster_dagster.models.gpu import gpu_facts, watch_gpus
+
+GIB = 2**30
+CARDS = {0: "GPU-aaaa", 1: "GPU-bbbb", 2: "GPU-cccc"}
+
+
+class FakeError(Exception):
+    pass
+
+
+class FakeLibrary(ModuleType):
+    """Three cards of 80 GiB; each look sees more memory used."""
+
+    NVMLError = FakeError
+
+    def __init__(self, has_driver=True):
+        super().__init__("pynvml")
+        self.has_driver, self.n_open, self.looks, self.looked = has_driver, 0, 0, threading.Event()
+
+    def nvmlInit(self):
+        if not self.has_driver:
+            raise FakeError("driver not loaded")
+        self.n_open += 1
+
+    def nvmlShutdown(self):
+        self.n_open -= 1
+
+    def nvmlDeviceGetCount(self):
+        return len(CARDS)
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        if index not in CARDS:
+            raise FakeError("invalid index")
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        found = [index for index, name in CARDS.items() if name == uuid]
+        if not found:
+            raise FakeError("not found")
+        return found[0]
+
+    def nvmlDeviceGetIndex(self, handle):
+        return handle
+
+    def nvmlDeviceGetName(self, handle):
+        return "NVIDIA H100"
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        return SimpleNamespace(total=80 * GIB, used=(self.looks + 1) * GIB)
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        self.looks += 1
+        if self.looks >= 2:
+            self.looked.set()
+        return SimpleNamespace(gpu=50 if self.looks % 2 else 100)
+
+
+@pytest.fixture
+def library(monkeypatch):
+    library = FakeLibrary()
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return library
+
+
+def test_every_card_is_told(library):
+    assert gpu_facts() == [{"index": index, "name": "NVIDIA H100", "memory_gib": 80.0} for index in CARDS]
+    assert library.n_open == 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "indexes"),
+    [("1", [1]), ("2, 0", [2, 0]), ("GPU-cccc", [2]), ("", []), ("-1", []), ("1,9,0", [1]), ("GPU-none", [])],
+)
+def test_only_visible_cards_are_told(library, monkeypatch, visible, indexes):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [fact["index"] for fact in gpu_facts()] == indexes
+
+
+@pytest.mark.parametrize("library_at_hand", [None, FakeLibrary(has_driver=False)])
+def test_without_a_gpu_nothing_is_told(monkeypatch, library_at_hand):
+    monkeypatch.setitem(sys.modules, "pynvml", library_at_hand)
+    assert gpu_facts() == []
+    with watch_gpus() as watch:
+        pass
+    assert watch.facts == []
+
+
+def test_a_watch_sums_up_what_it_saw(library, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setattr("advcluster_dagster.models.gpu._SAMPLE_EVERY_S", 0.001)
+    with watch_gpus() as watch:
+        assert library.looked.wait(30)
+        assert watch.facts == []
+    (fact,) = watch.facts
+    assert (fact["index"], fact["memory_gib"]) == (1, 80.0)
+    assert 0.5 <= fact["mean_utilisation"] <= 1.0
+    assert fact["max_memory_used_gib"] == library.looks
+    assert library.n_open == 0
+
+
+def test_a_watch_ends_with_an_error_too(library):
+    with pytest.raises(ValueError, match="engine"), watch_gpus():
+        raise ValueError("engine")
+    assert library.n_open == 0
+    assert not any(thread.name == "gpu-watch" for thread in threading.enumerate())

@@ -19,9 +19,9 @@ from advcluster_dagster.study import Study
 
 #: Steps that hold an inference engine on this machine's GPUs; see ``gpu_pool_slots``.
 GPU_POOL = "gpu"
-#: A step that asks models is tried again after faults that nobody foresaw, such as a connection lost for good, as is every
-#: step of a cluster, which may lose a worker; what was answered by then is in the ledger. Errors that a person has to
-#: mend are not tried again.
+#: A step that asks models is tried again after faults that nobody foresaw, such as a connection lost for good; on a
+#: cluster, which may lose a worker, every step is. What was answered by then is in the ledger. Errors that a person has
+#: to mend are not tried again.
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _ROLES: dict[str, Role] = {"larger_traces": "larger", "smaller_traces": "smaller"}
 

@@ -74,7 +74,7 @@ def test_a_cluster_hands_out_its_own_gpus_and_lost_steps_start_again(study, exec
 
 
 def test_on_one_machine_a_step_is_told_no_more_than_its_study(study):
-    found = placement(PlatformSettings(executor="multiprocess"), study, LARGER, ["served"])
+    found = placement(PlatformSettings(executor="multiprocess"), study, RECIPES["trace_pairs"])
     assert found == {"op_tags": {"advcluster/study": "s"}, "pool": None, "retry_policy": None}
 
 

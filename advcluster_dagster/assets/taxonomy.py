@@ -30,8 +30,10 @@ from advcluster_dagster.science.semantic_clustering.replies import (
 )
 
 _GROUP = "semantic_clustering"
-#: What a dry run assumes while there are no candidates: how many, with how many clusters together; tokens of replies.
-_CANDIDATES, _CLUSTERS, _USUAL_NAME, _USUAL_REVIEW = 10, 80, 65, 25
+#: What a dry run assumes while there are no candidates: how many, with how many clusters together.
+_CANDIDATES, _CLUSTERS = 10, 80
+#: Tokens of a reply while none of the model is known; those of the embedded analyst's are longer than most.
+_USUAL_NAME, _EMBEDDED_NAME, _USUAL_REVIEW = 65, 90, 25
 _CANDIDATE = ["pca_dim", "n_clusters"]
 _CORPUS_TABLES = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
 #: The check by which the UI shows whether a family's taxonomy is up to date.
@@ -116,12 +118,13 @@ def _naming_requests(step: Step, corpus: ClusteringCorpus, clusters: list[_Shown
 
 def _estimate_naming(step: Step) -> Estimate:
     judge, assignments = step.study.judges.summariser, step.load("cluster_assignments")
+    usual = _EMBEDDED_NAME if judge.provider == "embedded" else _USUAL_NAME
     if assignments.is_empty():
         said = f"{_CLUSTERS} clusters over all candidates of a family"
-        return estimate_assumed(step, judge, _CLUSTERS, 3000, _USUAL_NAME, said)
+        return estimate_assumed(step, judge, _CLUSTERS, 3000, usual, said)
     corpus = gather_corpus(*(step.load(table) for table in _CORPUS_TABLES))
     requests = _naming_requests(step, corpus, _shown_clusters(step, corpus, assignments))
-    return estimate_chat(step, judge, requests, _USUAL_NAME)
+    return estimate_chat(step, judge, requests, usual)
 
 
 def _estimate_reviews(step: Step) -> Estimate:

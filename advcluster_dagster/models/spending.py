@@ -105,7 +105,7 @@ class Spending:
         if full.n_in_flight:
             return False
         raise FatalModelError(
-            f"{full.name} of {dollars(full.limit)} stops the step: {_spent(full)}, the next call of model {self.model}"
+            f"{full.name} of ${full.limit:,.2f} stops the step: {_spent(full)}, the next call of model {self.model}"
             f" is expected to cost {dollars(amount)}; what is done is kept, {full.advice}"
         )
 

@@ -118,7 +118,7 @@ def test_a_step_whose_inputs_are_still_to_be_made_states_its_assumption(tmp_path
             "advantage_embeddings: 5% of the questions kept, 2 pairs each, 3 descriptions a pair, 15 tokens a text",
         ),
         "cluster_summaries": (
-            "cluster_summaries: 80 clusters over all candidates of a family, 3,000 + 65 tokens a call",
+            "cluster_summaries: 80 clusters over all candidates of a family, 3,000 + 90 tokens a call",
         ),
     }
 

@@ -7,6 +7,7 @@ import pytest
 
 from advcluster_dagster.models.calls import ModelCalls
 from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatReply,
@@ -95,6 +96,20 @@ def test_only_what_is_missing_is_asked(ledger: Ledger) -> None:
     assert (calls.stats.prompt_tokens, calls.stats.asked_prompt_tokens) == (30, 20)
     assert (calls.stats.completion_tokens, calls.stats.asked_completion_tokens) == (6, 4)
     assert progress == [(1, 1), (2, 2)]
+
+
+def test_costs_of_asked_and_replayed_calls(ledger: Ledger) -> None:
+    price = Price(100_000.0, 500_000.0)  # a call of Echo's has 10 + 2 tokens: 1 + 1 dollars
+    failure = CallFailure("timeout", "slow")
+    with ModelCalls(ledger, "p", lambda: Echo({"c": failure}), USE, price=price) as calls:
+        calls.chat([chat("a"), chat("b"), chat("c")])
+    assert (calls.stats.cost, calls.stats.asked_cost, calls.stats.n_cost_unknown) == (4.0, 4.0, 1)
+    with ModelCalls(ledger, "p", lambda: Echo(), USE, price=price) as calls:
+        calls.chat([chat("a"), chat("d")])
+    assert (calls.stats.cost, calls.stats.asked_cost, calls.stats.n_cost_unknown) == (4.0, 2.0, 0)
+    with ModelCalls(ledger, "p", lambda: Echo(), ("s", "corpus", "f|e")) as calls:
+        calls.chat([chat("e")])  # no price
+    assert (calls.stats.cost, calls.stats.asked_cost, calls.stats.n_cost_unknown) == (None, None, 1)
 
 
 def test_equal_requests_are_asked_once_and_trials_apart(ledger: Ledger) -> None:

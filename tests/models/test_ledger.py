@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advcluster_dagster.models.ledger import Ledger, LedgerError
-from advcluster_dagster.models.ledger_tables import SCHEMA_VERSION, UPGRADES
+from advcluster_dagster.models.ledger import Ledger, LedgerError, MeanUsage
+from advcluster_dagster.models.ledger_tables import SCHEMA_VERSION, UPGRADES, request_text
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 from advcluster_dagster.science.prompting import Message
 
@@ -207,3 +208,37 @@ def test_what_was_recorded_outlives_a_killed_process(tmp_path: Path) -> None:
     assert process.exitcode == 9
     with Ledger(url_in(tmp_path)) as ledger:
         assert ledger.lookup([request().call_id]) == {request().call_id: ChatReply("kept")}
+
+
+def test_costs_are_kept_and_missing_is_not_nothing(ledger: Ledger) -> None:
+    price = Price(2.0, 10.0)
+    asked = [request(str(number)) for number in range(4)]
+    replies = [
+        ChatReply("x", prompt_tokens=1_000, completion_tokens=100),
+        ChatReply("x"),
+        CallFailure("timeout", "slow"),
+    ]
+    ledger.record_many(list(zip(asked, replies, strict=False)), "p", price)
+    ledger.record(asked[3], replies[0], "p")  # of a model without a price
+    ledger.note_uses("s", "a", "p", [one.call_id for one in asked])
+    (totals,) = ledger.totals_by_asset_and_model("s").values()
+    # 1,000 x 2 + 100 x 10 dollars a million.
+    assert (totals.n_calls, totals.cost, totals.n_cost_unknown) == (4, pytest.approx(0.003), 3)
+    assert ledger.cost_of(one.call_id for one in asked) == (pytest.approx(0.003), 3)
+    assert ledger.cost_of([asked[1].call_id]) == (None, 1)
+    assert ledger.cost_of([]) == (None, 0)
+    assert ledger.totals_by_asset_and_model("nobody") == {}
+
+
+def test_the_mean_of_earlier_replies_is_that_of_a_model_in_an_asset(ledger: Ledger) -> None:
+    assert ledger.mean_usage("m", "a") == MeanUsage(None, None)
+    one, other, elsewhere, untold = (request(text) for text in ("one", "other", "elsewhere", "untold"))
+    n_characters = len(request_text(one)) + len(request_text(other))
+    ledger.record(one, ChatReply("x", prompt_tokens=10, completion_tokens=20), "p")
+    ledger.record(other, ChatReply("x", prompt_tokens=30, completion_tokens=40), "p")
+    ledger.record(elsewhere, ChatReply("x", prompt_tokens=1, completion_tokens=1000), "p")
+    ledger.record(untold, ChatReply("x"), "p")
+    ledger.note_uses("s", "a", "p", [one.call_id, untold.call_id])
+    ledger.note_uses("t", "a", "p", [one.call_id, other.call_id])  # whichever study it was, each call once
+    ledger.note_uses("s", "b", "p", [elsewhere.call_id])
+    assert ledger.mean_usage("m", "a") == MeanUsage(30.0, pytest.approx(40 / n_characters))

@@ -10,6 +10,7 @@ import pytest
 from advcluster_dagster.models.calls import ModelCalls
 from advcluster_dagster.models.ledger import Ledger, LedgerError
 from advcluster_dagster.models.ledger_files import ReplyFile, export_replies, import_replies
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatReply,
@@ -82,6 +83,24 @@ def test_a_ledgers_own_answer_stays_and_a_retired_one_is_replaced(tmp_path: Path
         assert import_replies(other, exported).n_known == 1
         found = other.lookup([CHAT.call_id, FAILED.call_id])
     assert found == {CHAT.call_id: ChatReply("own"), FAILED.call_id: FAILURE}
+
+
+def test_costs_travel_and_files_of_version_1_have_none(tmp_path: Path, filled: Ledger) -> None:
+    filled.retire([CHAT.call_id])
+    filled.record(CHAT, REPLY, "p", Price(1_000_000.0, 0.0))  # 7 prompt tokens of a dollar each
+    export_replies(filled, "s", tmp_path / "new.gz")
+    with gzip.open(tmp_path / "new.gz", "rt") as file:
+        lines = [json.loads(line) for line in file]
+    assert lines[0]["version"] == 2
+    lines[0]["version"] = 1
+    for line in lines:
+        line.pop("cost", None)
+    with gzip.open(tmp_path / "old.gz", "wt") as file:
+        file.writelines(f"{json.dumps(line)}\n" for line in lines)
+    for name, cost in (("new", 7.0), ("old", None)):
+        with open_ledger(tmp_path, name) as other:
+            import_replies(other, tmp_path / f"{name}.gz")
+            assert other.cost_of([CHAT.call_id])[0] == cost
 
 
 def test_a_study_without_calls(tmp_path: Path, filled: Ledger) -> None:

@@ -9,6 +9,7 @@ import yaml
 from advcluster_dagster.cli import app, import_app
 from advcluster_dagster.docs_pages import SMALLEST_STUDY, pages, settings_places, study_file_page
 from advcluster_dagster.settings.base import Settings
+from advcluster_dagster.settings.platform import PlatformSettings
 from advcluster_dagster.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +31,13 @@ def test_the_smallest_study_is_a_study():
 
 def test_every_setting_is_on_the_page():
     groups, page = settings_places(), study_file_page()
-    assert set(groups) == set(Settings.__subclasses__())
+    assert {*groups, PlatformSettings} == set(Settings.__subclasses__())
     assert all(f"| `{name}` |" in page for group in groups for name in group.model_fields)
+
+
+def test_every_setting_of_a_home_is_on_the_page_of_operations():
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name in PlatformSettings.model_fields if f"| `{name}` |" not in page] == []
 
 
 def _anchors(text: str) -> set[str]:

@@ -62,8 +62,8 @@ def open_spending(
 ) -> Spending | None:
     """The gate for one model's calls; None where no cap holds or the model costs nothing.
 
-    A study's own cap is held under a lock, so that steps of several processes on one machine do not spend the same
-    dollar: they ask one after the other. Another machine's steps are not seen before they end.
+    A study's own cap is held under a lock, so that steps of several processes do not spend the same dollar: they ask
+    one after the other. A ledger in files has the lock in a file, so that it holds on one machine.
 
     Args:
         model: who is asked.
@@ -73,7 +73,7 @@ def open_spending(
         ledger: what was spent.
         prices: of all models.
         caps: those of the run.
-        lock: file of the study's lock.
+        lock: file of the study's lock, for a ledger in files.
 
     Raises:
         FatalModelError: a model of the study has no known price.
@@ -85,7 +85,7 @@ def open_spending(
     assert price is not None
     held = ExitStack()
     if max_cost is not None:
-        held.enter_context(locked(lock))
+        held.enter_context(ledger.session_lock(f"spending of {study.study}") if ledger.is_shared else locked(lock))
         name, advice = f"spending.max_cost of study {study.study}", "raise it in the study file to go on"
         caps = [*caps, Cap(name, max_cost, advice, spent_by_study(ledger, study, prices))]
     usual = ledger.mean_usage(model.model, asset).completion_tokens

@@ -6,8 +6,8 @@ Here: looking calls up, recording, retiring, counting. Not here: the tables (``l
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -100,6 +100,7 @@ class Ledger:
         is_postgres = self._engine.dialect.name == "postgresql"
         one_state = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
         self._reader = self._engine.execution_options(**one_state)
+        self.is_shared = is_postgres
         self.insert = postgresql.insert if is_postgres else sqlite.insert
         version = self.write(create_tables)
         if version != SCHEMA_VERSION:
@@ -152,6 +153,19 @@ class Ledger:
     def read(self) -> AbstractContextManager[sa.Connection]:
         """A connection whose reads all see the same state."""
         return self._reader.begin()
+
+    @contextmanager
+    def session_lock(self, name: str) -> Iterator[None]:
+        """Hold a lock that all processes with this PostgreSQL database know, waiting for whoever has it; the server
+        takes it from a process that is gone.
+        """
+        key = sa.func.hashtext(name)
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
         """What is known of these calls, replies and named failures alike; unknown and retired calls are absent."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from advcluster_dagster.models.batch_store import BatchStore, open_batches
 from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 from advcluster_dagster.science.prompting import Message
 from tests.servers import postgres_server
@@ -172,3 +173,39 @@ def test_batches_are_kept(ledger):
     assert (found.batch_id, found.call_ids, mine) == ("id-1", ("b", "a"), {"a", "b"})
     store.end(found, "collected")
     assert open_batches(ledger) == []
+
+
+def test_costs_and_the_lock_of_a_studys_cap(database):
+    price = Price(1_000_000.0, 1_000_000.0)  # a dollar a token
+    with Ledger(database) as ledger, Ledger(database) as other:
+        ledger.record_many([(chat("a"), reply("x")), (chat("b"), CallFailure("timeout", "slow"))], "p", price)
+        ledger.record(chat("c"), ChatReply("of an older version", prompt_tokens=1, completion_tokens=2), "p")
+        ledger.record(chat("d"), ChatReply("y" * 40), "p", price)  # 40 characters and their quotes and field names
+        ledger.note_uses("s", "a", "p", [chat(text).call_id for text in "abcd"])
+        (totals,) = other.totals_by_asset_and_model("s").values()
+        assert (totals.n_calls, totals.cost, totals.n_cost_unknown) == (4, 8.0, 3)
+        assert other.cost_of([chat("a").call_id]) == (8.0, 0)
+        assert other.mean_usage("m", "a").completion_tokens == 3.5  # of 5 and 2
+        (part,) = other.spending("s")
+        assert (part.provider, part.model, part.kind, part.known) == ("p", "m", "chat", 8.0)
+        assert part.completion_tokens > 2 + 10
+        order = []
+
+        def wait():
+            with other.session_lock("spending of s"):
+                order.append("other")
+
+        with ThreadPoolExecutor(1) as pool:
+            with ledger.session_lock("spending of s"), ledger.session_lock("spending of t"):
+                waiting = pool.submit(wait)
+                query = sa.text("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+                while not _count(ledger, query):
+                    pass
+                order.append("first")
+            waiting.result()
+        assert order == ["first", "other"]
+
+
+def _count(ledger, query):
+    with ledger.read() as connection:
+        return connection.execute(query).scalar()

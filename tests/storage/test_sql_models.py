@@ -49,7 +49,10 @@ def test_lineage_follows_a_column_through_parts_of_a_query():
     """
     assert SqlModel("m", source).column_lineage == {
         "pair_id": (("trace_pairs", "pair_id"),),
-        "both": (("trace_pairs", "larger_trial"),),
+        "both": (
+            *sorted(("advantage_corpus", column) for column in TABLES["advantage_corpus"].key),
+            ("trace_pairs", "larger_trial"),
+        ),
         "fixed": (),
     }
 

@@ -236,6 +236,18 @@ def content_hashes(home: Home, study: Study) -> dict[str, str | None]:
     return found
 
 
+COMPARES_TAXONOMIES = {"taxonomy_changes", "taxonomy_coverage", "coverage_assignments"}
+
+
+def changed_tables(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> set[str]:
+    """Tables with a partition that differs, but for those that compare with the frozen taxonomy.
+
+    A family's first taxonomy is frozen as it is made, so that these have something to say from the second time on.
+    """
+    names = {name.split("@")[0] for name in before.keys() | after if before.get(name) != after.get(name)}
+    return names - COMPARES_TAXONOMIES
+
+
 def ledger_rows(home: Home) -> list[tuple[str, int, bool]]:
     """(call id, replies received, retired) of every entry; none without a ledger."""
     path = home.root / "ledger" / "ledger.sqlite"

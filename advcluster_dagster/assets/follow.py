@@ -19,11 +19,15 @@ def follows_inputs(recipe: Recipe) -> bool:
 def automation_condition(recipe: Recipe) -> dg.AutomationCondition[Any] | None:
     """An input was updated, none is being made, none is missing; None for a step that does not follow.
 
-    A step that gathers domains goes without those that were not run, so that missing ones do not hold it up.
+    A step that gathers domains goes without those that were not run, so that missing ones do not hold it up. One of the
+    whole study takes no notice of new traces until something was made of them.
     """
     if not follows_inputs(recipe):
         return None
-    updated = dg.AutomationCondition.any_deps_updated().since_last_handled()
+    any_updated = dg.AutomationCondition.any_deps_updated()
+    if recipe.level == "study":
+        any_updated = any_updated.ignore(dg.AssetSelection.groups("inference"))
+    updated = any_updated.since_last_handled()
     is_idle = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
     if all(TABLES[name].level in (recipe.level, "domain") for name in recipe.upstream):
         return (updated & ~dg.AutomationCondition.any_deps_missing() & is_idle).with_label("follows its inputs")

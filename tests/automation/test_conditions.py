@@ -42,7 +42,8 @@ def test_new_traces_are_followed_down_to_the_report(given):
     # Everything of that family and domain, in one run; the other domain is left alone, the one without traces too.
     assert followed.look() == {key: {"sums|f"} for key in _of_level("family_domain")}
     assert given.run([name for name, table in TABLES.items() if table.level == "family_domain"]).failures == {}
-    assert followed.look() == {**{key: {"f"} for key in _of_level("family")}, "study_report": {None}}
+    of_study = {"study_report": {None}, "evidence_explorer": {None}}
+    assert followed.look() == {key: {"f"} for key in _of_level("family")} | of_study
     assert given.run().failures == {}
     assert followed.look() == {}
 

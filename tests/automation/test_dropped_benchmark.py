@@ -17,8 +17,8 @@ JUDGES_OF_TAXONOMIES = {"cluster_summaries", "candidate_reviews"}
 def _calls(small):
     """Different model calls by the asset they were made for."""
     calls: Counter[str] = Counter()
-    for asset, _model, n_calls, _, _ in small.platform.ledger.totals_by_asset_and_model(small.name):
-        calls[asset] += n_calls
+    for (asset, _model), totals in small.platform.ledger.totals_by_asset_and_model(small.name).items():
+        calls[asset] += totals.n_calls
     return calls
 
 

@@ -8,7 +8,7 @@ from advcluster_dagster.assets.step import StepError
 from advcluster_dagster.automation.regrading import regrade_study
 from advcluster_dagster.automation.run_study import Selection, SelectionError
 from advcluster_dagster.partitions import Partition
-from tests.studies import SIMULATED, bring_traces, changed_recipe, ledger_rows, write_study
+from tests.studies import SIMULATED, bring_traces, changed_recipe, changed_tables, ledger_rows, write_study
 
 SUMS, PRODUCTS = Partition("f", "sums"), Partition("f", "products")
 
@@ -70,7 +70,7 @@ def test_imports_that_came_since_are_left_to_a_run(given):
     bring_traces(given, "sums", n_kept=3)
     hashes = given.hashes()
     _regrade(given)
-    assert given.hashes() == hashes
+    assert changed_tables(hashes, given.hashes()) == set()
     assert given.status()["larger_traces", "f/sums"].state == "stale"
 
 

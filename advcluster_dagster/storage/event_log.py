@@ -3,8 +3,8 @@
 Here: one storage class, named in the instance's settings file. Not here: what is logged, PostgreSQL (Dagster's own).
 
 Dagster's class opens and closes a connection for every event; closing the last one of a file in WAL mode checkpoints
-it,
-which costs milliseconds a time and most of a short step. Same files, same tables, so either class reads the other's.
+it, which costs milliseconds a time and most of a short step. It also asks anew, at every look at a partition, whether
+the file has its tables. Same files, same tables, so either class reads the other's.
 """
 
 from collections import OrderedDict
@@ -35,6 +35,13 @@ class KeptOpenSqliteEventLogStorage(SqliteEventLogStorage):
     ) -> "KeptOpenSqliteEventLogStorage":
         """``base_dir`` is DAGSTER_HOME; the files lie where Dagster's own class puts them below it."""
         return cls(str(Path(config_value["base_dir"]) / "history" / "runs"), inst_data)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has the table; one that it has stays."""
+        known: set[str] = self.__dict__.setdefault("_known_tables", set())
+        if table_name not in known and super().has_table(table_name):
+            known.add(table_name)
+        return table_name in known
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:

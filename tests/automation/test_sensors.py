@@ -50,6 +50,7 @@ def _run_whole(small, instance):
 
 
 def test_a_drop_is_requested_once_and_run_to_the_end(made, instance, changes):
+    assert {place: found.reasons for place, found in made.status().items() if found.state != "fresh"} == {}
     assert changes.look().skip_message == "what changed makes nothing stale"
     assert changes.look().skip_message == "nothing changed"
     drop(made.home, "made", "math", "more", 3)

@@ -16,7 +16,7 @@ demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
 
 test: $(INSTALLED)  ## unit and end-to-end tests, no network; two at a time, each on one processor
-	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not integration"
+	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not integration"
 
 test-integration: $(INTEGRATION)  ## tests against real parts (browser, vLLM, Ray, PostgreSQL, S3, ...), where a skip is a failure
 	@$(BIN)/python -m pytest -m integration -rs | tee $(VENV)/integration.log

@@ -15,6 +15,7 @@ from advcluster_dagster.automation.conditions import build_condition_sensors
 from advcluster_dagster.automation.executors import executor_of
 from advcluster_dagster.automation.failures import build_failure_hook
 from advcluster_dagster.automation.freshness import build_freshness_sensor
+from advcluster_dagster.automation.housekeeping import housekeeping_job, housekeeping_schedule
 from advcluster_dagster.automation.jobs import stage_jobs, whole_job
 from advcluster_dagster.automation.schedules import build_schedules
 from advcluster_dagster.automation.sensors import build_change_sensor, build_partition_sensor
@@ -43,8 +44,8 @@ def build_defs(
             "lake_io": LakeIOManager(home.lake),
             "report_io": ReportIOManager(home.reports),
         },
-        jobs=[*stage_jobs(study), whole_job(home, study)],
-        schedules=build_schedules(study),
+        jobs=[*stage_jobs(study), whole_job(home, study), housekeeping_job(home, study)],
+        schedules=[*build_schedules(study), housekeeping_schedule(study)],
         sensors=[
             build_partition_sensor(home, study),
             build_change_sensor(home, study),

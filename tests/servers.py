@@ -159,6 +159,8 @@ def ray_cluster(folder: Path, environment: Mapping[str, str]) -> Iterator[RayClu
     settings = {
         **os.environ,
         **environment,
+        # Ray starts a job by the name of its program, as in an activated environment.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         # A lost worker is noticed within seconds.

@@ -1,10 +1,10 @@
 """What keeps a home from growing for ever: old runs leave the history, the ledger's file is packed.
 
-Here: which runs may go, and the one call that does it all. Not here: tables, replies and reports, which no housekeeping
-removes.
+Here: which runs may go, the one call that does it all, and the job and schedule that make it. Not here: tables, replies
+and reports, which no housekeeping removes.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -13,7 +13,9 @@ from advcluster_dagster.assets.claims import STUDY_TAG
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.automation.structured_logs import remove_old_lines
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -21,15 +23,17 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True)
 class Housekeeping:
-    """What was done: runs removed, runs that are old but still needed, bytes the ledger gave back."""
+    """Runs removed, runs that are old but still needed, log files removed, bytes the ledger gave back."""
 
     n_removed: int
     n_needed: int
+    n_log_files: int
     n_bytes_freed: int
 
 
 def keep_house(platform: Platform, study: Study, instance: dg.DagsterInstance, keep_days: float) -> Housekeeping:
-    """Remove a study's runs that ended more than ``keep_days`` ago and that nothing refers to, and pack the ledger.
+    """Remove a study's runs that ended more than ``keep_days`` ago and that nothing refers to, and log files as old;
+    pack the ledger.
 
     A run stays, however old, as long as it made the newest materialisation of some partition or was the last attempt at
     one: status, audit and the UI read what they say there.
@@ -41,7 +45,40 @@ def keep_house(platform: Platform, study: Study, instance: dg.DagsterInstance, k
     removable = [run_id for run_id in old if run_id not in needed]
     for run_id in removable:
         instance.delete_run(run_id)
-    return Housekeeping(len(removable), len(old) - len(removable), platform.ledger.pack())
+    n_log_files = remove_old_lines(platform.home.logs, keep_days)
+    return Housekeeping(len(removable), len(old) - len(removable), n_log_files, platform.ledger.pack())
+
+
+def housekeeping_job(home: Home, study: Study) -> dg.JobDefinition:
+    """The job that keeps house for a study, by the age that ``platform.yaml`` names."""
+    name = f"{study.identifier}__housekeeping"
+
+    @dg.op(name=f"{name}__run", required_resource_keys={"platform"})
+    def run(context: dg.OpExecutionContext) -> None:
+        done = keep_house(context.resources.platform, study, context.instance, home.settings.keep_history_days)
+        context.add_output_metadata(asdict(done))
+
+    @dg.job(
+        name=name,
+        description=f"Removes old runs of study {study.study} that nothing refers to, and packs the ledger.",
+        tags={STUDY_TAG: study.study},
+        executor_def=dg.in_process_executor,
+    )
+    def keep() -> None:
+        run()
+
+    return keep
+
+
+def housekeeping_schedule(study: Study) -> dg.ScheduleDefinition:
+    """Every Sunday; it asks no model and removes no result, so it is on from the start."""
+    return dg.ScheduleDefinition(
+        name=f"{study.identifier}__housekeeping_schedule",
+        cron_schedule="30 4 * * 0",
+        job_name=f"{study.identifier}__housekeeping",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Keeps the history and the ledger's file from growing for ever.",
+    )
 
 
 def runs_in_use(instance: dg.DagsterInstance, study: Study) -> set[str]:

@@ -30,7 +30,11 @@ event_log_storage:
   config: {base_dir: {env: DAGSTER_HOME}}
 """
 _SETTINGS = """\
-python_logs: {python_log_level: INFO}
+python_logs:
+  python_log_level: INFO
+  dagster_handler_config:
+    handlers:
+      events: {class: advcluster_dagster.automation.structured_logs.EventLines, level: DEBUG}
 telemetry: {enabled: false}
 nux: {enabled: false}
 run_coordinator:

@@ -36,8 +36,11 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that backup wrote.
 def housekeeping(
     study: StudyArgument,
     keep_days: Annotated[
-        float, typer.Option("--keep-days", min=0, help="Runs that ended longer ago may go, in days.")
-    ] = 90.0,
+        float | None,
+        typer.Option(
+            "--keep-days", min=0, help="Runs that ended longer ago may go, in days; platform.yaml says how many."
+        ),
+    ] = None,
 ) -> None:
     """Remove old runs that nothing refers to from the history, and pack the ledger's file."""
     from advcluster_dagster.automation.housekeeping import keep_house
@@ -45,8 +48,10 @@ def housekeeping(
 
     platform, declared = open_study(Home.from_environment(), study)
     with open_instance(platform.home) as instance:
-        done = keep_house(platform, declared, instance, keep_days)
+        age = platform.home.settings.keep_history_days if keep_days is None else keep_days
+        done = keep_house(platform, declared, instance, age)
     screen.print(
-        f"Removed {done.n_removed} runs, kept {done.n_needed} old ones that results refer to;"
+        f"Removed {done.n_removed} runs and {done.n_log_files} log files, kept {done.n_needed} old runs that results"
+        " refer to;"
         f" the ledger gave back {done.n_bytes_freed / 1e6:.1f} MB."
     )

@@ -43,6 +43,11 @@ class PlatformSettings(Settings):
         pattern=r"^[a-z][a-z0-9]*://[^/]+(/.*)?$",
         description="Where the tables lie, such as s3://BUCKET/PREFIX; None is the home's folder lake/.",
     )
+    keep_history_days: float = Field(
+        90.0,
+        ge=0,
+        description="Age from which housekeeping removes runs that no result refers to, and log files, in days.",
+    )
     gpu_pool_slots: StrictInt = Field(
         1,
         ge=1,

@@ -7,6 +7,7 @@ from advcluster_dagster.assets.claims import STUDY_TAG
 from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
 from advcluster_dagster.automation.freshness import build_freshness_sensor
 from advcluster_dagster.automation.sensors import build_change_sensor, build_partition_sensor
+from advcluster_dagster.automation.status import study_status
 from advcluster_dagster.definitions import build_defs
 from tests.automation.conftest import drop
 from tests.studies import GIVEN, SIMULATED, given_study, write_study
@@ -50,7 +51,8 @@ def _run_whole(small, instance):
 
 
 def test_a_drop_is_requested_once_and_run_to_the_end(made, instance, changes):
-    assert {place: found.reasons for place, found in made.status().items() if found.state != "fresh"} == {}
+    found = study_status(made.platform, made.study, instance)
+    assert {place: status.reasons for place, status in found.items() if status.state != "fresh"} == {}
     assert changes.look().skip_message == "what changed makes nothing stale"
     assert changes.look().skip_message == "nothing changed"
     drop(made.home, "made", "math", "more", 3)

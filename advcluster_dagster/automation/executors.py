@@ -64,7 +64,8 @@ def launcher_settings(home: Home) -> dict[str, Any]:
     if name == "ray":
         # Without resources of their own, runs stay on Ray's head node: they only wait for their steps.
         ray = {"address": {"env": "RAY_ADDRESS"}}
-        return {"run_launcher": {"module": "dagster_ray", "class": "RayRunLauncher", "config": {"ray": ray}}}
+        module = "advcluster_dagster.automation.ray_launcher"
+        return {"run_launcher": {"module": module, "class": "QuotingRayRunLauncher", "config": {"ray": ray}}}
     return {}
 
 

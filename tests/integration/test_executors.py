@@ -16,7 +16,7 @@ from advcluster_dagster.definitions import build_defs
 from advcluster_dagster.partitions import Partition, sync_partitions
 from advcluster_dagster.storage.home import Home
 from tests.automation.test_killed_runs import _judges
-from tests.providers.small_provider import SmallProvider, analyst
+from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.servers import kill_tree, ray_cluster
 from tests.studies import SmallHome, given_study, ledger_rows, questions_asked
 
@@ -97,14 +97,14 @@ def a_run_is_launched(small):
 
 def a_step_fails(small, settings):
     """The line that says why comes back from the cluster; what was before the step is kept."""
-    without_key = {"small": {**settings["providers"]["small"], "api_key_env": "ABSENT_KEY"}}
-    small.change(providers=without_key)
-    outcome = small.run(FIRST_HALF, domains=["sums"])
+    with SmallProvider(lambda *_: Answer({"error": {"message": "bad key"}}, 401)) as refusing:
+        small.change(providers={"small": {**settings["providers"]["small"], "base_url": refusing.url}})
+        outcome = small.run(FIRST_HALF, domains=["sums"])
     small.change(providers=settings["providers"])
     ((partition, fault),) = outcome.failures.items()
     assert partition == Partition("f", "sums")
     assert fault.startswith("advantage_corpus: ")
-    assert "ABSENT_KEY" in fault
+    assert "the key for model analyst was refused; check SMALL_KEY" in fault
     assert small.stamp("trace_pairs", partition) is not None
 
 

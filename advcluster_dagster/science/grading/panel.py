@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
-from sklearn.metrics import cohen_kappa_score
 
 #: Verdicts of the rules that leave an answer undecided.
 UNDECIDED = ("not_gradable_yet", "grader_error", "grader_timeout")
@@ -125,4 +124,7 @@ def measure_agreement(panel: pl.DataFrame) -> Agreement:
         return Agreement(0, None, None)
     share = sum(mine == theirs for mine, theirs in zip(by_rule, by_panel, strict=True)) / len(by_rule)
     has_two_labels = len({*by_rule, *by_panel}) == 2
+    # Imported where it is needed: every process that starts would wait for it.
+    from sklearn.metrics import cohen_kappa_score
+
     return Agreement(len(by_rule), share, float(cohen_kappa_score(by_rule, by_panel)) if has_two_labels else None)

@@ -9,8 +9,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
 Change = Literal["continued", "merged", "died", "split", "born"]
 
@@ -64,6 +62,10 @@ def match_clusters(
     Returns:
         Old clusters in order, then new ones that continue none.
     """
+    # Imported where they are needed: every process that starts would wait for them.
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
     distances = cdist(old_centres, new_centres)
     rows, columns = linear_sum_assignment(distances)
     pairs = {

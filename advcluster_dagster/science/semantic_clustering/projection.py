@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import svd
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,8 @@ def project(embeddings: npt.NDArray[np.float32], pca_dim: int) -> Projection:
     """
     mean = embeddings.mean(axis=0)
     centred = np.subtract(embeddings, mean, order="F")
+    from scipy.linalg import svd  # where it is needed: every process that starts would wait for it
+
     left, singular_values, components = svd(centred, full_matrices=False, overwrite_a=True, check_finite=False)
     leading = components[:pca_dim]
     signs = np.sign(leading[np.arange(pca_dim), np.abs(leading).argmax(axis=1)])

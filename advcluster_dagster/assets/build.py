@@ -40,10 +40,9 @@ from advcluster_dagster.storage.report_io import PageFiles, page_path
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
 from advcluster_dagster.study import Study, StudyError
 
-# Data versions and checks of partitions, and handlers of logs, are beta in the pinned Dagster; we use them knowingly.
+# Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
 for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
-warnings.filterwarnings("ignore", "Handling yaml-defined logging", dg.BetaWarning)
 
 #: Errors whose message is meant for people; a step that raises one fails with that line and no more.
 FORESEEN_ERRORS = (StepError, StudyError, SettingsError, BenchmarkError, FatalModelError, ImportFileError, CorpusError)

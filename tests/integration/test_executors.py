@@ -103,7 +103,7 @@ def a_step_fails(small, settings):
     small.change(providers=settings["providers"])
     ((partition, fault),) = outcome.failures.items()
     assert partition == Partition("f", "sums")
-    assert fault.startswith("advantage_corpus: ")
+    assert fault.startswith("extracted_advantages: ")
     assert "the key for model analyst was refused; check SMALL_KEY" in fault
     assert small.stamp("trace_pairs", partition) is not None
 
@@ -113,7 +113,7 @@ def a_worker_is_lost(small, cluster):
     outcomes = []
     run = threading.Thread(target=lambda: outcomes.append(small.run()))
     run.start()
-    corpus = f"{small.name}__advantage_corpus"
+    corpus = f"{small.name}__extracted_advantages"
     wait_until(lambda: len(ledger_rows(small.home)) >= 3 and corpus in cluster.running_steps(), "a step asks a model")
     kill_tree(cluster.running_steps()[corpus])
     cluster.add_worker()

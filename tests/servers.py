@@ -119,10 +119,10 @@ class RayCluster:
 
     def add_worker(self) -> None:
         """One more worker, part of the cluster when this returns."""
-        n_before = _n_nodes(self.address)
+        before = _nodes(self.address)
         log = self.folder / f"worker-{len(self.workers)}.log"
         self.workers.append(_start(self.join, self.environment, log))
-        _wait_for_nodes(self.address, n_before + 1, self.workers[-1])
+        _wait_for_another(self.address, before, self.workers[-1])
 
     def running_steps(self) -> dict[str, subprocess.Popen[bytes]]:
         """The worker of each step that runs now, by the step's key."""
@@ -178,7 +178,7 @@ def ray_cluster(folder: Path, environment: Mapping[str, str]) -> Iterator[RayClu
     cluster = RayCluster(f"http://{LOOPBACK}:{dashboard}", settings, folder, worker)
     first = _start(head, settings, folder / "head.log")
     try:
-        _wait_for_nodes(cluster.address, 1, first)
+        _wait_for_another(cluster.address, set(), first)
         for _ in range(2):
             cluster.add_worker()
         yield cluster
@@ -199,19 +199,22 @@ def _start(command: list[object], environment: Mapping[str, str], log: Path) -> 
         )
 
 
-def _wait_for_nodes(address: str, n_nodes: int, newest: subprocess.Popen[bytes], timeout_s: float = 120.0) -> None:
-    """Until so many nodes have joined; two that start at once would take the same socket."""
+def _wait_for_another(
+    address: str, before: set[str], newest: subprocess.Popen[bytes], timeout_s: float = 120.0
+) -> None:
+    """Until a node has joined that was not there before; two that start at once would take the same socket."""
     deadline = time.monotonic() + timeout_s
-    while _n_nodes(address) < n_nodes:
+    while not _nodes(address) - before:
         assert newest.poll() is None, "a node of Ray's ended"
         assert time.monotonic() < deadline, "a node of Ray's does not join"
         time.sleep(0.2)
 
 
-def _n_nodes(address: str) -> int:
+def _nodes(address: str) -> set[str]:
+    """Identifiers of the nodes that the head takes to be alive."""
     try:
         with urllib.request.urlopen(f"{address}/nodes?view=summary", timeout=10) as answer:
             nodes = json.load(answer)["data"]["summary"]
     except OSError:
-        return 0
-    return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
+        return set()
+    return {node["raylet"]["nodeId"] for node in nodes if node["raylet"].get("state") == "ALIVE"}

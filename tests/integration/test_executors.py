@@ -111,7 +111,7 @@ def a_step_fails(small, settings):
 def a_worker_is_lost(small, cluster):
     """While a step on it is asking a model; another worker takes the step over, a new one joins."""
     outcomes = []
-    run = threading.Thread(target=lambda: outcomes.append(small.run()))
+    run = threading.Thread(target=lambda: outcomes.append(small.run()), daemon=True)
     run.start()
     corpus = f"{small.name}__extracted_advantages"
     wait_until(lambda: len(ledger_rows(small.home)) >= 3 and corpus in cluster.running_steps(), "a step asks a model")

@@ -23,7 +23,7 @@ def finished_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(root: Path) -> None:
         assert write_study(root, SIMULATED).run().failures == {}
 
-    return made_once(tmp_path_factory, "made", make)
+    return made_once(tmp_path_factory, "audited", make)
 
 
 @pytest.fixture

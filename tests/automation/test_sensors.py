@@ -137,7 +137,7 @@ def test_what_may_cost_money_starts_switched_off(tmp_path, judges, status):
         "follow_without_models": STOPPED,
         "follow_asking_models": STOPPED,
     }
-    (schedule,) = definitions.schedules
+    schedule = next(schedule for schedule in definitions.schedules if schedule.name == "given__schedule")
     assert schedule.default_status.value == status.value
 
 

@@ -2,7 +2,6 @@
 
 import threading
 
-import boto3
 import polars as pl
 import pytest
 
@@ -13,6 +12,8 @@ from advcluster_dagster.storage.table_files import Stamp, read_stamp, scan_file,
 from advcluster_dagster.storage.views import query_study
 from tests.servers import s3_server
 from tests.studies import SmallHome, given_study
+
+boto3 = pytest.importorskip("boto3")
 
 pytestmark = pytest.mark.integration
 PAIRS, F_SUMS = TABLES["trace_pairs"], Partition("f", "sums")

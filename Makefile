@@ -15,11 +15,11 @@ INTEGRATION := $(VENV)/.installed-integration
 demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
 
-test: $(INSTALLED)  ## unit and end-to-end tests, no network; two at a time, each on one processor
-	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not integration"
+test: $(INSTALLED)  ## unit and end-to-end tests, no network; one at a time on each processor
+	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not integration"
 
 test-integration: $(INTEGRATION)  ## tests against real parts (browser, vLLM, Ray, PostgreSQL, S3, ...), where a skip is a failure
-	@$(BIN)/python -m pytest -m integration -rs | tee $(VENV)/integration.log
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m integration -rs | tee $(VENV)/integration.log
 	@! grep -q "skipped" $(VENV)/integration.log
 
 check: $(INSTALLED)  ## lint, format and types

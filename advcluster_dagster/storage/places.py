@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 _STAGED_BY = re.compile(r"\.([A-Za-z0-9-]+)\.(\d+)-[0-9a-f]{8}\.staged$")
-_TRIES = 5
+_TRIES = 20
 _ABANDONED_AFTER_S = 7 * 24 * 3600
 
 

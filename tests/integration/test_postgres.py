@@ -63,7 +63,12 @@ def test_a_study_in_postgres_gives_the_tables_of_one_in_files(database, given_on
     outcome = small.run(FIRST_HALF, domains=["sums"])
     assert outcome.failures == {}
     made = {name: found for name, found in small.hashes().items() if found is not None}
-    assert {name.split("@")[0] for name in made} == {*FIRST_HALF, "first_errors", "extraction_failures"}
+    assert {name.split("@")[0] for name in made} == {
+        *FIRST_HALF,
+        "grading_panel",
+        "first_errors",
+        "extraction_failures",
+    }
     assert made == {name: given_once.hashes()[name] for name in made}
     again = small.run(FIRST_HALF, domains=["sums"])
     assert (again.n_runs, again.n_asked) == (0, 0)
@@ -143,7 +148,7 @@ def test_the_ledger_keeps_counts_and_retires(ledger):
     totals = ledger.totals_by_use("s")["s", "a", "f/d"]
     assert (totals.n_calls, totals.n_failures, totals.n_paid_twice) == (4, 1, 1)
     assert totals.prompt_tokens == 3 + 3 + 7
-    assert ledger.mean_completion_tokens("m") == 5.0
+    assert ledger.mean_usage("m", "a").completion_tokens == 5.0
     assert ledger.retire([requests[1].call_id]) == 1
     ledger.record(requests[1], reply("now"), "p")
     assert ledger.lookup([requests[1].call_id])[requests[1].call_id].text == "now"

@@ -20,7 +20,7 @@ from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.servers import kill_tree, ray_cluster
 from tests.studies import SmallHome, given_study, ledger_rows, questions_asked
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.begins_first]
 IN_FLIGHT = 4
 FIRST_HALF = (
     "benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",

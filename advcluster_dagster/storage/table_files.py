@@ -119,8 +119,10 @@ def file_sha256(path: UPath) -> str:
 
 
 def _footer(path: UPath) -> Mapping[str, str]:
+    # By Arrow, since Polars panics where an object is replaced while it is read.
     with path.open("rb") as file:
-        return pl.read_parquet_metadata(file)
+        entries: Mapping[bytes, bytes] = pq.read_metadata(file).metadata or {}
+    return {name.decode(): content.decode() for name, content in entries.items()}
 
 
 def scan_file(path: UPath) -> pl.LazyFrame:

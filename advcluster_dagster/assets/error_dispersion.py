@@ -7,7 +7,6 @@ import polars as pl
 
 from advcluster_dagster.assets.recipe import Check, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step
-from advcluster_dagster.report.figures import depth_violin
 from advcluster_dagster.science.error_dispersion.dispersion import measure_error_dispersion
 
 _GROUP = "error_dispersion"
@@ -23,6 +22,8 @@ def error_dispersion(step: Step, analysis_question_set: pl.DataFrame, first_erro
     measured = measure_error_dispersion(analysis_question_set, first_errors)
     step.facts["n_undefined"] = measured["edi"].null_count()
     shown = measured.with_columns(pl.lit(step.domain).alias("domain"))
+    from advcluster_dagster.report.figures import depth_violin  # not before a figure is drawn
+
     step.figures["mean_depth"] = depth_violin(shown, step.study.error_dispersion.max_edi_shown)
     return measured
 

@@ -7,7 +7,6 @@ import polars as pl
 
 from advcluster_dagster.assets.recipe import sql_step, table_step
 from advcluster_dagster.assets.step import Step
-from advcluster_dagster.report.accuracy_figures import pass_rate_scatter
 from advcluster_dagster.science.question_set.selection import count_incomplete_questions, select_analysis_questions
 
 _GROUP = "question_set"
@@ -27,5 +26,7 @@ def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataF
     min_gap, trials = step.study.question_set.min_gap, step.study.trials
     step.facts["n_questions"] = pass_rate_table.height
     step.facts["n_incomplete"] = count_incomplete_questions(pass_rate_table, trials)
+    from advcluster_dagster.report.accuracy_figures import pass_rate_scatter  # not before a figure is drawn
+
     step.figures["pass_rates"] = pass_rate_scatter(pass_rate_table, min_gap)
     return select_analysis_questions(pass_rate_table, min_gap, trials)

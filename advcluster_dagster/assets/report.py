@@ -18,9 +18,6 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
-from advcluster_dagster.report.figures import report_figures
-from advcluster_dagster.report.page import render_report
-from advcluster_dagster.report.style import figure_png
 from advcluster_dagster.simulation.recovery import measure_recovery
 from advcluster_dagster.storage.report_io import PageFiles
 from advcluster_dagster.storage.table_files import read_stamp, table_path
@@ -34,6 +31,11 @@ _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn"
 def study_report(step: Step) -> PageFiles:
     """The self-contained HTML report of a study, its figures also as PNG files."""
     data = report_data(step)
+    # Not before figures are drawn: every process that starts would wait for the plotting library.
+    from advcluster_dagster.report.figures import report_figures
+    from advcluster_dagster.report.page import render_report
+    from advcluster_dagster.report.style import figure_png
+
     drawn = report_figures(data)
     figures = {f"{name}.png": figure_png(figure) for name, figure in drawn.items()}
     page = render_report(data, drawn)

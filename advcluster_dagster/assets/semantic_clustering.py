@@ -11,7 +11,6 @@ from advcluster_dagster.assets.estimates import estimate_assumed, estimate_embed
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.protocol import CallFailure
-from advcluster_dagster.report.figures import sweep_curves
 from advcluster_dagster.science.semantic_clustering.candidates import CandidateSweep, SweepSettings, sweep_candidates
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus, stack_vectors
 from advcluster_dagster.science.semantic_clustering.deduplication import deduplicate
@@ -145,6 +144,8 @@ def clustered_advantages(
     step.facts |= {"n_descriptions": corpus.rows.height, "n_skipped": sweep.n_skipped}
     if sweep.reason:
         step.notes["reason"] = sweep.reason
+    from advcluster_dagster.report.figures import sweep_curves  # not before a figure is drawn
+
     step.figures["sweep"] = sweep_curves(sweep.metrics)
     return {"candidate_clusterings": sweep.metrics, "cluster_assignments": _assignments(sweep, corpus.rows)}
 

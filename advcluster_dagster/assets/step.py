@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import polars as pl
-from matplotlib.figure import Figure
 from upath import UPath
 
 from advcluster_dagster.assets.recipe import Recipe
@@ -47,6 +46,9 @@ from advcluster_dagster.storage.table_files import (
 )
 from advcluster_dagster.study import Study
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 T = TypeVar("T")
 R = TypeVar("R", ChatRequest, EmbeddingRequest)
 
@@ -78,7 +80,7 @@ class Step:
     is_batched: bool = False
     planned: set[str] = field(default_factory=set)
     facts: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, "Figure"] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     call_stats: list[CallStats] = field(default_factory=list)
 

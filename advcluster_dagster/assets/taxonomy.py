@@ -15,7 +15,6 @@ from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.protocol import ChatRequest
 from advcluster_dagster.prompts.files import load_prompt
-from advcluster_dagster.report.figures import domain_heatmap
 from advcluster_dagster.science.semantic_clustering.choice import choose_candidate
 from advcluster_dagster.science.semantic_clustering.cluster_samples import select_shown
 from advcluster_dagster.science.semantic_clustering.corpus import ClusteringCorpus, gather_corpus
@@ -257,6 +256,8 @@ def _heatmap(step: Step, distribution: pl.DataFrame) -> None:
     taxonomy = step.scan_partition("final_taxonomy").collect()
     place = {domain: number for number, domain in enumerate(step.study.domains)}
     in_study_order = distribution.sort("cluster_id", pl.col("domain").replace_strict(place, return_dtype=pl.Int64))
+    from advcluster_dagster.report.figures import domain_heatmap  # not before a figure is drawn
+
     step.figures["heatmap"] = domain_heatmap(in_study_order, taxonomy, normalise="row")
 
 

@@ -7,7 +7,7 @@ a step (build).
 import base64
 import html
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -15,9 +15,11 @@ import polars as pl
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.contracts.table import Table
-from advcluster_dagster.report.style import figure_png
 from advcluster_dagster.storage.sql_models import sql_models
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, file_sha256
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PREVIEW_ROWS, _PREVIEW_CHARACTERS = 5, 90
 
@@ -27,7 +29,7 @@ def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
     stamp = staged.stamp
     return {
         "dagster/row_count": stamp.n_rows,
-        **{name: _image(figure_png(figure, 110)) for name, figure in step.figures.items()},
+        **{name: _image(figure) for name, figure in step.figures.items()},
         **shown_facts({**step.facts, **step.notes, **_call_facts(step)}),
         "preview": dg.MetadataValue.md(preview(staged.scan().head(_PREVIEW_ROWS).collect())),
         "file_sha256": file_sha256(staged.staged_path),
@@ -115,5 +117,8 @@ def _fact(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
 
 
-def _image(png: bytes) -> dg.MetadataValue[Any]:
-    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(png).decode()})")
+def _image(figure: "Figure") -> dg.MetadataValue[Any]:
+    from advcluster_dagster.report.style import figure_png  # not before a figure is drawn
+
+    encoded = base64.b64encode(figure_png(figure, 110)).decode()
+    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{encoded})")

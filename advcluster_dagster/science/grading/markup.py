@@ -8,7 +8,16 @@ import re
 _WRAPPING = re.compile(
     r"\\(?:boxed|fbox|text|textbf|textit|texttt|textrm|mathrm|mathbf|mathit|mathtt|mathsf|operatorname|mbox)\s*\{"
 )
-_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("```", "```"), ("`", "`"))
+_PAIRS = (
+    ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("*", "*"), ("```", "```"),
+    ("`", "`"), ("<answer>", "</answer>"),
+)  # fmt: skip
+_QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
+# Tokens by which chat templates end a turn; a server that does not cut them off leaves them behind the answer.
+_END_TOKENS = (
+    "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|end|>", "<|return|>", "<|eos|>",
+    "<|end_of_turn|>", "<end_of_turn>", "</s>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)  # fmt: skip
 # Deeper dressing than this is no answer's; it also bounds the work on hostile text.
 _MAX_LAYERS = 20
 
@@ -16,9 +25,10 @@ _MAX_LAYERS = 20
 def unwrap(text: str) -> str:
     r"""The answer without the ``$``, ``\(``, ``\text{}``, ``\boxed{}``, ``**`` and the like that enclose all of it.
 
-    A full stop at the end is dropped where it stands behind such dressing.
+    A full stop at the end is dropped where it stands behind such dressing, and so are end-of-turn tokens
+    (``<|eot_id|>``, ``</s>``). Dressing goes in pairs or not at all.
     """
-    inner = text.strip()
+    inner = strip_end_tokens(text).strip()
     for _ in range(_MAX_LAYERS):
         peeled = _peel(inner)
         if peeled is None and inner.endswith("."):
@@ -27,6 +37,22 @@ def unwrap(text: str) -> str:
             break
         inner = peeled.strip()
     return inner
+
+
+def unquote(text: str) -> str:
+    """The text without the pairs of quotation marks that enclose all of it."""
+    inner = text.strip()
+    while len(inner) > 1 and _QUOTES.get(inner[0]) == inner[-1] and inner[0] not in inner[1:-1]:
+        inner = inner[1:-1].strip()
+    return inner
+
+
+def strip_end_tokens(text: str) -> str:
+    """The text without the end-of-turn tokens of chat templates that stand at its end."""
+    stripped = text
+    while (token := next((t for t in _END_TOKENS if stripped.rstrip().endswith(t)), None)) is not None:
+        stripped = stripped.rstrip().removesuffix(token)
+    return stripped
 
 
 def _peel(text: str) -> str | None:

@@ -50,8 +50,12 @@ def unquote(text: str) -> str:
 def strip_end_tokens(text: str) -> str:
     """The text without the end-of-turn tokens of chat templates that stand at its end."""
     stripped = text
-    while (token := next((t for t in _END_TOKENS if stripped.rstrip().endswith(t)), None)) is not None:
-        stripped = stripped.rstrip().removesuffix(token)
+    for _ in range(_MAX_LAYERS):
+        trimmed = stripped.rstrip()
+        token = next((token for token in _END_TOKENS if trimmed.endswith(token)), None)
+        if token is None:
+            break
+        stripped = trimmed.removesuffix(token)
     return stripped
 
 

@@ -4,6 +4,8 @@ Here: reading tolerance, unit, options, code and output. Not here: using them (c
 """
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -38,7 +40,7 @@ class AnswerContext:
 
     tolerance: Tolerance | None = None
     unit: str = ""
-    options: str | None = None
+    options: Mapping[str, str] | None = None
     code: str | None = None
     output: str | None = None
     is_multiple: bool = False
@@ -49,7 +51,8 @@ class AnswerContext:
 def read_context(text: str | None) -> AnswerContext:
     """Read a question's context; none for None.
 
-    ``options`` may be a list or a mapping by letter; kept are the letters.
+    ``options`` may be a list or a mapping by letter; they become texts by letter, without a letter of their own in
+    front (``A) 5 m`` is ``5 m``).
 
     Raises:
         UnreadableAnswerError: the text is no JSON object, or an entry has the wrong kind of value.
@@ -65,7 +68,7 @@ def read_context(text: str | None) -> AnswerContext:
     return AnswerContext(
         tolerance=_tolerance(entries.get("tolerance"), entries.get("tolerance_kind") or "absolute"),
         unit=_text(entries, "unit") or "",
-        options=_letters(entries.get("options")),
+        options=_options(entries.get("options")),
         code=_text(entries, "code"),
         output=_text(entries, "output"),
         is_multiple=entries.get("is_multiple") is True,
@@ -80,13 +83,14 @@ def _text(entries: dict[str, Any], key: str) -> str | None:
     return value
 
 
-def _letters(options: Any) -> str | None:
-    """Letters of the options, ``ABCD`` for a list of four; None without options."""
-    if isinstance(options, dict):
-        return "".join(str(letter).strip().upper() for letter in options)
+def _options(options: Any) -> dict[str, str] | None:
+    """Texts of the options by upper-case letter, A, B, ... for a list; None without options."""
     if isinstance(options, list):
-        return "".join(chr(ord("A") + i) for i in range(min(len(options), 26)))
-    return None
+        options = {chr(ord("A") + i): text for i, text in enumerate(options[:26])}
+    if not isinstance(options, dict):
+        return None
+    texts = {str(letter).strip().upper(): str(text).strip() for letter, text in options.items()}
+    return {letter: re.sub(rf"\A[(\[]?{re.escape(letter)}[)\].:]\s*", "", text) for letter, text in texts.items()}
 
 
 def _tolerance(amount: Any, kind: Any) -> Tolerance | None:

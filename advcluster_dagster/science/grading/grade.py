@@ -36,7 +36,7 @@ _GRADED_COLUMNS = (
 )  # fmt: skip
 _IS_CORRECT = {"correct": True, "wrong": False, "no_answer": False, "truncated": False}
 # Answer types whose comparison looks at the question's context; for the rest, equal texts are compared once for all.
-_WITH_CONTEXT = frozenset({"numeric", "choices", "python_input"})
+_WITH_CONTEXT = frozenset({"numeric", "choice", "choices", "python_input"})
 
 
 def grade_trials(

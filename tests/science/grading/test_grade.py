@@ -114,10 +114,11 @@ def test_equal_answers_under_different_contexts_are_two_comparisons():
 
 def test_a_context_that_no_rule_reads_makes_no_further_comparison():
     questions = QUESTIONS.with_columns(answer_context=pl.Series(["{}", '{"source": 1}', '{"source": 2}']))
+    questions = questions.with_columns(answer_type=pl.lit("text"))
     rows = [("c", "quiz", trial, "big", "\\boxed{B}", None, None) for trial in range(2)]
     noting = _Noting()
     grade_trials(_traces(rows), questions, "larger", MARKERS, noting)
-    assert noting.asked == [[Comparison("choice", "B", "B")]]
+    assert noting.asked == [[Comparison("text", "B", "B")]]
 
 
 def test_what_needs_workers_is_not_gradable_without_them():

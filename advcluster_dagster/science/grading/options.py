@@ -1,0 +1,255 @@
+"""Multiple-choice answers: which option letters a text names.
+
+Here: reading one letter or a set of letters, with the options' own texts where the question gives them. Not here: the
+verdict and the other answer types (comparison.py), finding the answer in a response (answers.py). Paper section 3.2.1.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from advcluster_dagster.science.grading.context import AnswerContext
+from advcluster_dagster.science.grading.errors import UnreadableAnswerError
+from advcluster_dagster.science.grading.markup import unquote, unwrap
+
+#: A longer text than this names no options.
+MAX_CHARACTERS = 2_000
+#: Letters that can name an option where the question does not list its options.
+DEFAULT_LETTERS = "ABCDEFGH"
+
+Options = Mapping[str, str]
+
+_COMMAND = re.compile(r"\\(?:boxed|fbox|text\w*|math(?:rm|bf|it|sf|tt)|mbox|operatorname)\s*\{([^{}]*)\}")
+_LATEX_SPACE = re.compile(r"\\[ ,;:!]|~")
+_EMPHASIS = re.compile(r"\*\*|__|[$`]")
+_LETTER = re.compile(
+    r"[(\[{<\"'\u201c]*\s*(?P<letter>[A-Za-z])(?![A-Za-z0-9_'\u2019^])"
+    r"(?P<mark>\s*[)\]}>\"'\u201d]+\s*[.:,;]?|\s*[.:,;]|\s+[-\u2013\u2014]+(?=\s))?\s*(?P<tail>.*)",
+    re.DOTALL,
+)
+_LEAD = re.compile(
+    r"\b(?:answers?|options?|choices?|ans)\b\.?\s*(?:(?:is|are|should\s+be|must\s+be|would\s+be)\b)?\s*[:=]?\s*",
+    re.IGNORECASE,
+)
+_NOT_MEANT = re.compile(
+    r"\b(?:not|nor|neither|other|than|unlike|except|instead\s+of|without|eliminates?)\s*\(?\Z", re.IGNORECASE
+)
+_AFFIRMED = re.compile(
+    r"(?:only|\(?correct\)?|(?:is|must\s+be|should\s+be)\s+(?:indeed\s+|clearly\s+)?(?:the\s+)?(?:only\s+|most\s+|best\s+)?"
+    r"(?:correct|right|true|appropriate|answer|option|choice|one)(?:\s+(?:answer|option|choice|one|statement))?)",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"(?:(?:is|are|was|can|could|does)\s*(?:n['\u2019]t|not)|cannot|not\b|(?:is\s+)?(?:incorrect|wrong|false)\b)",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"(?:and|or)\b|[/&+,;|]", re.IGNORECASE)
+# "B, not C" and "B (not option A)" name B.
+_NOT_OTHERS = re.compile(
+    r"(?:[,;(]|\bbut|\band)\s*not\s+(?:the\s+)?(?:option|choice|answer)?\s*\(?[A-Z]\)?\s*(?=[,;.)]|\Z)\)?"
+)
+_LONE_LETTER = re.compile(r"[(\[]?[A-Za-z][)\].:]?")
+# The text of an option that speaks of other options.
+_ABOUT_OPTIONS = re.compile(r"(?:both|neither|all|none|either|only|any|statements?)\b", re.IGNORECASE)
+_FURTHER_LETTER = re.compile(
+    r"(?<![A-Za-z0-9])\((?P<bracketed>[A-Z])\)|(?<![A-Za-z0-9(])(?P<marked>[A-Z])[.):](?=\s|\Z)"
+    r"|(?:\b(?:and|or)\s+|[,&]\s*)\(?(?P<joined>[A-Z])\)?(?=\s*(?:[,;.&]|and\b|or\b|\Z))"
+)
+_LIST_WORDS = re.compile(
+    r"(?:the\s+)?(?:correct\s+)?\b(?:options?|answers?|choices?|statements?)\b(?:\s+(?:is|are)\b)?\s*:?"
+    r"|\b(?:is|are)\s+(?:all\s+|both\s+)?(?:the\s+)?(?:correct|right|true)\b(?:\s+(?:options?|answers?|choices?|ones?))?"
+    r"|\b(?:only|both)\b|[{}\\]",
+    re.IGNORECASE,
+)
+_ONE = r"[(\[\"']*\s*[A-Z]\s*[)\].\"']*"
+_LETTERS = re.compile(
+    rf"[(\[]?\s*{_ONE}(?:(?:\s*(?:[,;&/+]|\band\b)\s*)*{_ONE})*\s*[)\]]?[.,]?", re.IGNORECASE | re.ASCII
+)
+_MARKED_LETTER = re.compile(
+    r"(?:\A|(?<=[\s,;]))(?:[(\[](?P<inside>[A-Za-z])[)\]][.:]?|(?P<before>[A-Za-z])(?:[.:)\]]))(?=\s|\Z)"
+)
+# Where the text of an option may end: at a blank, a comma and the like, or the end.
+_TEXT_END = re.compile(r"(?=\s|[,;.]\s|[,;.]?\Z)")
+_BETWEEN = re.compile(r"\s*(?:[-*\u2022]\s+)?(?:[,;&.\s]|\band\b)*", re.IGNORECASE)
+
+
+def compare_choice(gold: str, prediction: str, context: AnswerContext) -> bool:
+    """Whether both name the same single option.
+
+    Read are ``B``, ``(B)``, ``b.``, ``Option B``, ``B is correct``, a letter with the option's text behind it
+    (``(B) 5 m``, ``B - 5 m``) and, where the question lists its options, the text alone. A letter whose text is that of
+    another option, a second option, or a denial (``not B``) names none.
+
+    Raises:
+        UnreadableAnswerError: the gold answer names no single option.
+    """
+    if (expected := read_choice(gold, context.options)) is None:
+        raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not an option letter")
+    return read_choice(prediction, context.options) == expected
+
+
+def compare_choices(gold: str, prediction: str, context: AnswerContext) -> bool:
+    """Whether both name the same set of options: ``A, B, D``, ``ABD``, ``(A) and (B), (D)`` are equal.
+
+    Letters are those of the question's options, A to H without any. A letter may be followed by its option's text
+    (``A) 5 m, C) 7 m``, or a line each); a repeated letter counts once. Anything beside letters, separators, the
+    options' texts and words such as "only" or "are correct" names none.
+
+    Raises:
+        UnreadableAnswerError: the gold answer names no options.
+    """
+    if (expected := read_choices(gold, context.options)) is None:
+        raise UnreadableAnswerError(f"gold answer {gold[:60]!r} names no option letters")
+    return read_choices(prediction, context.options) == expected
+
+
+def read_choice(text: str, options: Options | None = None) -> str | None:
+    """The letter of the only option that a text names, in upper case; None when it names none or several."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    plain = _plain(text)
+    named = {letter for letter, _ in _behind_leads(plain)}
+    letter = _named_at_start(plain, options)
+    if (
+        options
+        and (letter is None or letter not in options)
+        and len(by_text := _options_with_text(plain, options)) == 1
+    ):
+        letter = by_text[0]
+    if letter is None and len(named) == 1:
+        readings = {_named_at_start(rest, options) for _, rest in _behind_leads(plain)} - {None}
+        letter = readings.pop() if len(readings) == 1 else None
+    if letter is None or (options is not None and letter not in options):
+        return None
+    return letter if named <= {letter} or _is_text_of(plain, letter, options) else None
+
+
+def read_choices(text: str, options: Options | None = None) -> frozenset[str] | None:
+    """The letters of the options that a text names, in upper case; None when it names none or says anything else."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    allowed = "".join(options) if options else DEFAULT_LETTERS
+    plain = _plain(text)
+    if (letters := _bare_letters(plain)) is not None and letters <= set(allowed):
+        return letters
+    if (letter := read_choice(text, options)) is not None and letter in allowed:
+        return frozenset(letter)
+    return _read_with_texts(_without_lead(plain), options, allowed)
+
+
+def _bare_letters(plain: str) -> frozenset[str] | None:
+    """The letters of a text that holds nothing else: ``ABD``, ``A, B and D``; a word such as "bad" is none."""
+    bare = re.sub(r"\(\s*\)", " ", _LIST_WORDS.sub(" ", _NOT_OTHERS.sub(" ", plain)))
+    words = re.findall(r"[A-Za-z]+", re.sub(r"\band\b", " ", bare, flags=re.IGNORECASE))
+    is_plain = len(words) == 1 or all(len(word) == 1 or word.isupper() for word in words)
+    if not words or not is_plain or not _LETTERS.fullmatch(" ".join(bare.split())):
+        return None
+    return frozenset("".join(words).upper())
+
+
+def _plain(text: str) -> str:
+    """The text without LaTeX and Markdown dressing, with one blank for each run of white space on a line."""
+    plain = unwrap(text)
+    for _ in range(3):  # \\boxed{\\text{...}}
+        plain = _COMMAND.sub(r" \1 ", plain)
+    plain = _EMPHASIS.sub("", _LATEX_SPACE.sub(" ", unicodedata.normalize("NFC", plain)))
+    return "\n".join(" ".join(line.split()) for line in unquote(plain).splitlines() if line.strip()).strip()
+
+
+def _named_at_start(plain: str, options: Options | None) -> str | None:
+    """The letter that a text begins with, when what follows neither denies it nor names another option."""
+    match = _LETTER.fullmatch(_NOT_OTHERS.sub(" ", plain).strip())
+    if match is None:
+        return None
+    letter, tail = match["letter"].upper(), match["tail"].strip().rstrip(".!").strip()
+    if not tail or _AFFIRMED.fullmatch(tail):
+        return letter
+    if options is not None:
+        if _starts_with_text(tail, letter, options):
+            return letter
+        if any(other != letter for other in _options_with_text(tail, options)):
+            return None
+    is_marked = bool(match["mark"])
+    if not is_marked or _DENIED.match(tail) or _JOINED.match(tail) or _LONE_LETTER.fullmatch(tail):
+        return None
+    if _ABOUT_OPTIONS.match(tail):
+        return letter
+    allowed = "".join(options) if options else DEFAULT_LETTERS
+    further = {m["bracketed"] or m["marked"] or m["joined"] for m in _FURTHER_LETTER.finditer(" " + tail)} - {letter}
+    if match["letter"].islower():
+        further |= {(m["inside"] or m["before"]).upper() for m in _MARKED_LETTER.finditer(tail)} - {letter}
+    return None if further & set(allowed) else letter
+
+
+def _behind_leads(plain: str) -> Iterator[tuple[str, str]]:
+    """Letters that stand right behind "answer is", "option" and the like, each with the text from there on."""
+    for lead in _LEAD.finditer(plain):
+        rest = plain[lead.end() :]
+        match = _LETTER.match(rest)
+        is_name = match is not None and (match["letter"].isupper() or bool(match["mark"]) or not match["tail"].strip())
+        if match is not None and is_name and not _NOT_MEANT.search(plain[: lead.start()]):
+            yield match["letter"].upper(), rest
+
+
+def _without_lead(plain: str) -> str:
+    """The text behind "The correct options are:" at its start."""
+    match = re.match(rf"(?:so|thus|therefore|hence|the|correct|final|,|\s)*{_LEAD.pattern}", plain, re.IGNORECASE)
+    return plain[match.end() :] if match else plain
+
+
+def _read_with_texts(plain: str, options: Options | None, allowed: str) -> frozenset[str] | None:
+    """Letters that each carry a mark and their option's text: ``A) 5 m, C) 7 m``, or one a line."""
+    letters, position = set[str](), _BETWEEN.match(plain).end()  # type: ignore[union-attr]  # it matches emptiness
+    while position < len(plain):
+        mark = _MARKED_LETTER.match(plain, position)
+        letter = (mark["inside"] or mark["before"]).upper() if mark else ""
+        if mark is None or letter not in allowed:
+            return None
+        letters.add(letter)
+        end = _end_of_text(plain, mark.end(), options, letter)
+        if end is None:
+            return None
+        position = _BETWEEN.match(plain, end).end()  # type: ignore[union-attr]
+    return frozenset(letters) or None
+
+
+def _end_of_text(plain: str, start: int, options: Options | None, letter: str) -> int | None:
+    """Where the text behind a marked letter ends; None where it denies the option or is not the option's."""
+    if options is not None:
+        ends = [start + match.start() for match in _TEXT_END.finditer(plain[start:])]
+        texts = (end for end in ends if _options_with_text(plain[start:end], options) == [letter])
+        return max(texts, default=start)
+    following = _MARKED_LETTER.search(plain, start + 1)
+    end = following.start() if following else len(plain)
+    return None if re.search(r"\b(?:not|incorrect|wrong|false|except)\b", plain[start:end], re.IGNORECASE) else end
+
+
+@lru_cache(maxsize=4096)
+def _key(text: str) -> str:
+    """What is compared of an option's text: no dressing, no white space, no final full stop."""
+    return re.sub(r"\s", "", _plain(text)).rstrip(".,;")
+
+
+def _options_with_text(text: str, options: Options) -> list[str]:
+    """Letters of the options whose text this is; upper and lower case count only where they tell options apart."""
+    if not (key := _key(text)):
+        return []
+    exact = [letter for letter, option in options.items() if _key(option) == key]
+    return exact or [letter for letter, option in options.items() if _key(option).casefold() == key.casefold()]
+
+
+def _starts_with_text(tail: str, letter: str, options: Options) -> bool:
+    """Whether the tail is the option's text, alone or with words behind it that name no further option."""
+    ends = [match.start() for match in _TEXT_END.finditer(tail)]
+    matching = [end for end in ends if _options_with_text(tail[:end], options) == [letter]]
+    if not matching:
+        return False
+    rest = tail[max(matching) :]
+    return not (_FURTHER_LETTER.search(rest) or _MARKED_LETTER.search(rest) or _DENIED.match(rest.strip()))
+
+
+def _is_text_of(plain: str, letter: str, options: Options | None) -> bool:
+    """Whether the words that speak of options are the option's own text."""
+    text = (options or {}).get(letter, "")
+    return bool(_LEAD.search(text)) and _key(text) in _key(plain)

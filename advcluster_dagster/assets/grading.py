@@ -17,6 +17,7 @@ from advcluster_dagster.partitions import Partition
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.sandbox.deciding import Deciders
 from advcluster_dagster.sandbox.pool import SandboxError
+from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.science.grading.equivalence import (
     EquivalenceReply,
     equivalence_messages,
@@ -60,11 +61,20 @@ def _complete_trials(step: Step, graded: pl.LazyFrame) -> Outcome:
     return Outcome(share <= bound, {"n_missing": n_missing, "n_wanted": n_wanted, "share": share, "bound": bound})
 
 
+def _answer_places(study: Study, domain: str) -> dict[str, AnswerPlace]:
+    """Where the responses hold their answer, by benchmark of the domain."""
+    benchmarks = {name: study.benchmark(name) for name in study.domains[domain]}
+    return {
+        name: AnswerPlace(benchmark.answer_marker, benchmark.answer_field, benchmark.whole_response)
+        for name, benchmark in benchmarks.items()
+    }
+
+
 def _settings(study: Study, partition: Partition) -> dict[str, Any]:
     """What verdicts depend on; the number of workers is no part of it."""
     grading = study.grading
     return {
-        "markers": {name: study.benchmark(name).answer_marker for name in study.domains[partition.domain or ""]},
+        "places": {name: asdict(place) for name, place in _answer_places(study, partition.domain or "").items()},
         "timeouts": [grading.math_timeout_s, grading.program_timeout_s],
         "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed]
         if grading.panel
@@ -118,13 +128,12 @@ def graded_trials(
 
 
 def _graded_by_rules(step: Step, traces: dict[str, pl.LazyFrame], questions: pl.DataFrame) -> pl.DataFrame:
-    settings, names = step.study.grading, step.study.domains[step.domain]
-    markers = {name: marker for name in names if (marker := step.study.benchmark(name).answer_marker)}
+    settings, places = step.study.grading, _answer_places(step.study, step.domain)
     try:
         with Deciders(
             settings.n_workers, math_cpu_s=settings.math_timeout_s, program_cpu_s=settings.program_timeout_s
         ) as deciders:
-            graded = grade_in_batches(traces, questions, markers, deciders.decide_many)
+            graded = grade_in_batches(traces, questions, places, deciders.decide_many)
     except (ValueError, SandboxError) as error:
         raise StepError(str(error)) from None
     step.facts.update(deciders.facts)

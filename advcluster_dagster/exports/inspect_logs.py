@@ -124,7 +124,7 @@ def _role_log(lake: UPath, study: Study, partition: Partition, benchmark: str, r
         role=role,
         model=study.families[partition.family].model_of(role).model,
         n_trials=study.trials,
-        answer_marker=study.benchmark(benchmark).answer_marker,
+        answer_place=study.benchmark(benchmark).model_dump(include={"answer_marker", "answer_field", "whole_response"}),
         traces_hash=stamp.content_hash if stamp else "",
         graded_at=graded_path.stat().st_mtime,
         rows=rows.with_columns(pl.col("verdict").fill_null("not_graded")),

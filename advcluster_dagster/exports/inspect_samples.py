@@ -38,7 +38,7 @@ class RoleLog:
     role: str
     model: str
     n_trials: int
-    answer_marker: str | None
+    answer_place: dict[str, Any]
     traces_hash: str
     graded_at: float
     rows: pl.DataFrame
@@ -90,7 +90,7 @@ def _about(content: RoleLog) -> dict[str, Any]:
         "domain": content.domain,
         "benchmark": content.benchmark,
         "role": content.role,
-        "answer_marker": content.answer_marker,
+        **content.answer_place,
         "traces_content_hash": content.traces_hash,
         "question_sources": sources.to_dicts(),
         "verdicts": dict(content.rows["verdict"].value_counts(sort=True).iter_rows()),

@@ -1,4 +1,4 @@
-"""How the questions of a benchmark are had."""
+"""Where the questions of a benchmark come from, and where its responses hold their answer."""
 
 from typing import Literal
 
@@ -30,6 +30,27 @@ class Benchmark(Settings):
         min_length=1,
         description="Text behind which the final answer stands; without it \\boxed{} or [ANSWER] is looked for.",
     )
+    answer_field: str | None = Field(
+        None,
+        min_length=1,
+        description="Field of the response's last JSON object that holds the final answer, for responses that are"
+        ' JSON such as `{"reasoning": ..., "answer": "540"}`, fenced or not.',
+    )
+    whole_response: bool = Field(
+        False, description="Whether the whole response, its thinking apart, is the final answer."
+    )
+
+    @model_validator(mode="after")
+    def _answer_has_one_place(self) -> "Benchmark":
+        places = {
+            "answer_marker": self.answer_marker,
+            "answer_field": self.answer_field,
+            "whole_response": self.whole_response,
+        }
+        chosen = [name for name, value in places.items() if value]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} are set; allowed: one of {', '.join(places)}")
+        return self
 
     @model_validator(mode="after")
     def _source_has_a_file(self) -> "Benchmark":

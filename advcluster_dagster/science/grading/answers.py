@@ -1,22 +1,44 @@
 """Where the final answer stands in a response.
 
 Here: finding the answer text, and the verdicts that need no comparison. Not here: whether the answer is right
-(comparison.py). Paper section 3.2.1: a trial is graded by its final answer alone.
+(comparison.py), the boxes of LaTeX (boxes.py). Paper section 3.2.1: a trial is graded by its final answer alone.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Literal
+
+from advcluster_dagster.science.grading.boxes import box_at_start, last_answer_in_boxes
+from advcluster_dagster.science.grading.markup import strip_end_tokens
 
 AnswerVerdict = Literal["no_answer", "truncated", "missing_response"]
 
 _THINKING_START, _THINKING_END = "<think>", "</think>"
 _ANSWER_START, _ANSWER_END = "[ANSWER]", "[/ANSWER]"
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
-# A box opening, an escaped character, a bare brace: all that matters for the balance.
-_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(r"\\boxed\s+([^\s${}\\]+)|\\boxed([0-9])")
+_EMPHASIS = ("**", "__", "`")
+#: Marks that open a block which may run over several lines, each with the mark that closes it.
+_BLOCKS = (("```", "```"), ("$$", "$$"), (r"\[", r"\]"), ("<answer>", "</answer>"))
+_OPTION_LINE = re.compile(r"\s*(?:[-*\u2022]\s+)?[(\[]?[A-Za-z][)\].:]")
+_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class AnswerPlace:
+    r"""Where the responses of a benchmark hold their answer; at most one of the three is set.
+
+    Without any it is the last ``\boxed{}``, else what stands between ``[ANSWER]`` and ``[/ANSWER]``.
+
+    ``marker``: a text behind which the answer stands. ``field``: a field of the last JSON object that has it.
+    ``is_whole``: the whole response is the answer.
+    """
+
+    marker: str | None = None
+    field: str | None = None
+    is_whole: bool = False
+
+
+BOXED = AnswerPlace()
 
 
 @dataclass(frozen=True)
@@ -27,17 +49,22 @@ class FoundAnswer:
     verdict: AnswerVerdict | None
 
 
-def find_answer(response: str | None, finish_reason: str | None = None, marker: str | None = None) -> FoundAnswer:
+def find_answer(
+    response: str | None, finish_reason: str | None = None, place: AnswerPlace = BOXED, answer_type: str = "text"
+) -> FoundAnswer:
     r"""Find the final answer of a response.
 
-    Only what follows the last ``</think>`` counts. With a marker, the answer is the rest of the line behind the
-    marker's last occurrence (the content of a box on that line); nothing else is tried. Without one it is the last
-    ``\boxed{}`` that is closed and not blank, else what stands between the last ``[ANSWER]`` and ``[/ANSWER]``.
+    Only what follows the model's thinking counts, and end-of-turn tokens behind the answer do not. With a marker, the
+    answer is the rest of the line behind the marker's last occurrence, or the first line below it where nothing else
+    stands on its line; a box or a fenced block there counts as a whole. Without one it is the last ``\boxed{}`` that is
+    not blank, together with those that only commas, "and" or "or" part from it, else what stands between the last
+    ``[ANSWER]`` and ``[/ANSWER]``. A last box that is never closed holds no answer, nor does any box before it.
 
     Args:
         response: The trace, or None when the call failed.
         finish_reason: Why generation ended; ``length`` means at the token limit.
-        marker: The benchmark's answer marker.
+        place: Where the benchmark's answers stand.
+        answer_type: Of the question.
 
     Returns:
         The answer with verdict None; or ``missing_response`` for no response, ``truncated`` for one that hit the
@@ -49,46 +76,75 @@ def find_answer(response: str | None, finish_reason: str | None = None, marker: 
     said = response.rpartition(_THINKING_END)[2]
     if _THINKING_START in said:
         return FoundAnswer(None, "truncated")
-    prediction = _behind_marker(said, marker) if marker else _last_box(said) or _between_tags(said)
+    prediction = _answer_in(strip_end_tokens(said), place, answer_type)
     if finish_reason == "length":
         return FoundAnswer(prediction, "truncated")
     return FoundAnswer(prediction, None if prediction else "no_answer")
 
 
-def _behind_marker(text: str, marker: str) -> str | None:
-    _, found, after = text.rpartition(marker)
-    if not found:
+def _answer_in(text: str, place: AnswerPlace, answer_type: str) -> str | None:
+    if place.is_whole:
+        return text.strip() or None
+    if place.marker is not None:
+        return _behind_marker(text, place.marker, answer_type)
+    boxed = last_answer_in_boxes(text, answer_type)
+    return _between_tags(text) if boxed is None else boxed or None
+
+
+def _behind_marker(text: str, marker: str, answer_type: str) -> str | None:
+    """What the marker announces; emphasis that begins before the marker ends where it ends."""
+    word, colon = (marker[:-1], ":") if marker.endswith(":") else (marker, "")
+    # "**Answer**: B" holds the marker "Answer:" as well.
+    pattern = re.escape(word) + r"[*_`]{0,3}" * bool(colon) + colon
+    ends = [match.end() for match in re.finditer(pattern, text)]
+    if not ends:
         return None
-    line = after.split("\n", 1)[0].strip().removeprefix("**").strip()  # the end of "**Answer:**"
-    return _last_box(line) or line or None
+    before = text[: ends[-1]].rsplit("\n", 1)[-1]
+    block = _first_block(text[ends[-1] :], answer_type)
+    answer = last_answer_in_boxes(block, answer_type)
+    if answer is None:
+        answer = strip_end_tokens(_without_open_dressing(before, block)).strip().removeprefix(":").strip()
+    return answer or None
+
+
+def _first_block(text: str, answer_type: str) -> str:
+    """The first line that is not blank, or the box, fence or display that begins on it, over all of its lines.
+
+    Of an answer of several letters, further lines that begin with a marked letter belong to it.
+    """
+    below = text.lstrip()
+    if (end := box_at_start(below)) is not None:
+        return below[:end] + below[end:].split("\n", 1)[0]
+    for start, end_mark in _BLOCKS:
+        inner, closed, behind = below.removeprefix(start).partition(end_mark)
+        if below.startswith(start) and closed:
+            return start + inner + end_mark + behind.split("\n", 1)[0]
+    # Dressing alone on the marker's line, as in "**Answer:**", is no answer.
+    lines = list(dropwhile(lambda line: not line.strip(" *_`:\r"), below.split("\n")))
+    n_lines = 1
+    while answer_type == "choices" and n_lines < len(lines) and _OPTION_LINE.match(lines[n_lines]):
+        n_lines += 1
+    return "\n".join(lines[:n_lines])
+
+
+def _without_open_dressing(before: str, line: str) -> str:
+    """The line without the closing marks of what opens before the marker: the ``B`` of ``**Answer: B**``."""
+    for mark in _EMPHASIS:
+        if before.count(mark) % 2 and mark in line:
+            inside, _, behind = line.partition(mark)
+            line = inside if inside.strip(" :") else behind
+    if before.count("(") > before.count(")") and line.count(")") > line.count("("):
+        line = line[: line.rindex(")")]
+    depth = 0
+    for brace in _BRACES.finditer(line):
+        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+        if depth < 0:
+            inside, behind = line[: brace.start()], line[brace.end() :]
+            return inside if inside.strip(" :") else behind
+    return line
 
 
 def _between_tags(text: str) -> str | None:
     end = text.rfind(_ANSWER_END)
     start = text.rfind(_ANSWER_START, 0, max(end, 0))
     return text[start + len(_ANSWER_START) : end].strip() or None if start >= 0 else None
-
-
-def _last_box(text: str) -> str | None:
-    """Content of the box that starts last, among those closed and not blank."""
-    starts = [match.start() for match in _BOX.finditer(text)]
-    # The last box is nearly always a good one, so that the rest of a long response need not be read.
-    for first in dict.fromkeys((starts[-1], starts[0])) if starts else ():
-        for start, end in sorted(_boxes(text, first), reverse=True):
-            if content := text[start:end].strip():
-                return content
-    return None
-
-
-def _boxes(text: str, first: int) -> Iterator[tuple[int, int]]:
-    """Where the content of each closed box from a position on starts and ends, in one pass over the text."""
-    for match in _BARE_BOX.finditer(text, first):
-        yield match.span(match.lastindex or 0)
-    opened: list[int | None] = []
-    for match in _BRACES.finditer(text, first):
-        token = match.group()
-        if token == "}":
-            if opened and (start := opened.pop()):
-                yield start, match.start()
-        elif token == "{" or token.startswith(("\\boxed", "\\fbox")):
-            opened.append(match.end() if len(token) > 1 else None)

@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.science.grading.answers import find_answer
+from advcluster_dagster.science.grading.answers import BOXED, AnswerPlace, find_answer
 from advcluster_dagster.science.grading.comparison import COMPARISONS, Comparison, DecideMany, decide_here
 
 #: Changes whenever a rule changes the verdict of any answer.
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 
 #: Traces held in memory at a time by `grade_in_batches`.
 BATCH_ROWS = 500
@@ -43,7 +43,7 @@ def grade_trials(
     traces: pl.DataFrame,
     questions: pl.DataFrame,
     role: str,
-    markers: Mapping[str, str | None],
+    places: Mapping[str, AnswerPlace],
     decide_many: DecideMany = decide_here,
 ) -> pl.DataFrame:
     """Grade every trace of one role; rows stay in the order of the traces.
@@ -52,7 +52,7 @@ def grade_trials(
         traces: Columns question_id, benchmark, trial, model, response, finish_reason; more are ignored.
         questions: Columns question_id, answer, answer_type, and answer_context if there is any; more are ignored.
         role: Of the model that wrote the traces, ``larger`` or ``smaller``.
-        markers: Answer marker by benchmark; a benchmark without one may be left out.
+        places: Where the responses hold their answer, by benchmark; one whose answers are boxed may be left out.
         decide_many: Decides the comparisons, each distinct one given once; without it, those that need worker
             processes are not_gradable_yet.
 
@@ -65,20 +65,20 @@ def grade_trials(
     Raises:
         ValueError: a trace whose question is not among the questions.
     """
-    return grade_in_batches({role: traces.lazy()}, questions, markers, decide_many)
+    return grade_in_batches({role: traces.lazy()}, questions, places, decide_many)
 
 
 def grade_in_batches(
     traces: Mapping[str, pl.LazyFrame],
     questions: pl.DataFrame,
-    markers: Mapping[str, str | None],
+    places: Mapping[str, AnswerPlace],
     decide_many: DecideMany = decide_here,
 ) -> pl.DataFrame:
     """Grade traces by role, as :func:`grade_trials`, too large for memory: the responses of one batch are held at once.
 
     Answers are found first, batch by batch; then ``decide_many`` is called once, with the distinct comparisons of all.
     """
-    finder = _AnswerFinder(questions, markers)
+    finder = _AnswerFinder(questions, places)
     found = [pl.DataFrame(schema=_FOUND_SCHEMA)]
     for role, frame in traces.items():
         batches = frame.select(_TRACE_COLUMNS).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
@@ -102,11 +102,11 @@ def grade_in_batches(
 class _AnswerFinder:
     """Finds the answers of batches of traces and collects the distinct comparisons they call for, in order."""
 
-    def __init__(self, questions: pl.DataFrame, markers: Mapping[str, str | None]) -> None:
+    def __init__(self, questions: pl.DataFrame, places: Mapping[str, AnswerPlace]) -> None:
         contexts = questions.get_column("answer_context", default=pl.Series([None] * questions.height, dtype=pl.String))
         columns = (questions["question_id"], questions["answer"], questions["answer_type"], contexts)
         self._gold = {name: rest for name, *rest in zip(*columns, strict=True)}
-        self._markers = markers
+        self._places = places
         self.comparisons: dict[Comparison, int] = {}
 
     def rows(self, traces: pl.DataFrame, role: str) -> Iterator[tuple[Any, ...]]:
@@ -118,7 +118,8 @@ class _AnswerFinder:
                     "import its questions, or the traces again"
                 )
             gold, answer_type, context = self._gold[question_id]
-            found = find_answer(response, finish_reason, self._markers.get(benchmark))
+            place = self._places.get(benchmark, BOXED)
+            found = find_answer(response, finish_reason, place, answer_type)
             verdict: str | None = found.verdict
             comparison = None
             if answer_type not in COMPARISONS and verdict != "missing_response":

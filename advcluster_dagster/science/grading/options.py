@@ -29,7 +29,9 @@ _LETTER = re.compile(
     re.DOTALL,
 )
 _LEAD = re.compile(
-    r"\b(?:answers?|options?|choices?|ans)\b\.?\s*(?:(?:is|are|should\s+be|must\s+be|would\s+be)\b)?\s*[:=]?\s*",
+    r"(?:\b(?:answers?|options?|choices?|ans)\b\.?\s*(?:(?:is|are|should\s+be|must\s+be|would\s+be)\b)?"
+    r"|\b(?:it|this)\s+(?:is|must\s+be|should\s+be|would\s+be)\b|\b(?:choose|pick|select|say|go\s+(?:with|for))\b)"
+    r"\s*[:=]?\s*",
     re.IGNORECASE,
 )
 _NOT_MEANT = re.compile(
@@ -71,6 +73,7 @@ _MARKED_LETTER = re.compile(
 )
 # Where the text of an option may end: at a blank, a comma and the like, or the end.
 _TEXT_END = re.compile(r"(?=\s|[,;.]\s|[,;.]?\Z)")
+_BULLET = re.compile(r"\A\s*(?:[-*\u2022]|[0-9][.)])\s+")
 _BETWEEN = re.compile(r"\s*(?:[-*\u2022]\s+)?(?:[,;&.\s]|\band\b)*", re.IGNORECASE)
 
 
@@ -135,12 +138,13 @@ def read_choices(text: str, options: Options | None = None) -> frozenset[str] | 
         return letters
     if (letter := read_choice(text, options)) is not None and letter in allowed:
         return frozenset(letter)
-    return _read_with_texts(_without_lead(plain), options, allowed)
+    return _read_texts(plain, options) or _read_with_texts(_without_lead(plain), options, allowed)
 
 
 def _bare_letters(plain: str) -> frozenset[str] | None:
     """The letters of a text that holds nothing else: ``ABD``, ``A, B and D``; a word such as "bad" is none."""
-    bare = re.sub(r"\(\s*\)", " ", _LIST_WORDS.sub(" ", _NOT_OTHERS.sub(" ", plain)))
+    unlisted = "\n".join(_BULLET.sub("", line) for line in plain.splitlines())
+    bare = re.sub(r"\(\s*\)", " ", _LIST_WORDS.sub(" ", _NOT_OTHERS.sub(" ", unlisted)))
     words = re.findall(r"[A-Za-z]+", re.sub(r"\band\b", " ", bare, flags=re.IGNORECASE))
     is_plain = len(words) == 1 or all(len(word) == 1 or word.isupper() for word in words)
     if not words or not is_plain or not _LETTERS.fullmatch(" ".join(bare.split())):
@@ -166,8 +170,9 @@ def _named_at_start(plain: str, options: Options | None) -> str | None:
     if not tail or _AFFIRMED.fullmatch(tail):
         return letter
     if options is not None:
-        if _starts_with_text(tail, letter, options):
-            return letter
+        if (rest := _behind_text(tail, letter, options)) is not None:
+            is_alone = not (_FURTHER_LETTER.search(rest) or _MARKED_LETTER.search(rest) or _DENIED.match(rest.strip()))
+            return letter if is_alone else None
         if any(other != letter for other in _options_with_text(tail, options)):
             return None
     is_marked = bool(match["mark"])
@@ -196,6 +201,13 @@ def _without_lead(plain: str) -> str:
     """The text behind "The correct options are:" at its start."""
     match = re.match(rf"(?:so|thus|therefore|hence|the|correct|final|,|\s)*{_LEAD.pattern}", plain, re.IGNORECASE)
     return plain[match.end() :] if match else plain
+
+
+def _read_texts(plain: str, options: Options | None) -> frozenset[str] | None:
+    """Letters of the options whose texts stand on lines of their own, or between semicolons, without letters."""
+    parts = [part for line in plain.splitlines() for part in line.split(";") if part.strip()]
+    named = [_options_with_text(_BULLET.sub("", part), options) for part in parts] if options else []
+    return frozenset(letters[0] for letters in named) if named and all(len(n) == 1 for n in named) else None
 
 
 def _read_with_texts(plain: str, options: Options | None, allowed: str) -> frozenset[str] | None:
@@ -239,14 +251,11 @@ def _options_with_text(text: str, options: Options) -> list[str]:
     return exact or [letter for letter, option in options.items() if _key(option).casefold() == key.casefold()]
 
 
-def _starts_with_text(tail: str, letter: str, options: Options) -> bool:
-    """Whether the tail is the option's text, alone or with words behind it that name no further option."""
+def _behind_text(tail: str, letter: str, options: Options) -> str | None:
+    """What stands behind the option's text with which the tail begins; None when it begins with another text."""
     ends = [match.start() for match in _TEXT_END.finditer(tail)]
     matching = [end for end in ends if _options_with_text(tail[:end], options) == [letter]]
-    if not matching:
-        return False
-    rest = tail[max(matching) :]
-    return not (_FURTHER_LETTER.search(rest) or _MARKED_LETTER.search(rest) or _DENIED.match(rest.strip()))
+    return tail[max(matching) :] if matching else None
 
 
 def _is_text_of(plain: str, letter: str, options: Options | None) -> bool:

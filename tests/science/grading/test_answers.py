@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advcluster_dagster.science.grading.answers import find_answer
+from advcluster_dagster.science.grading.answers import AnswerPlace, find_answer
 
 CASES = [json.loads(line) for line in (Path(__file__).parents[2] / "cases/grading/answers.jsonl").open()]
 
@@ -30,13 +30,15 @@ RESPONSES = st.lists(st.sampled_from([*PIECES, "\n", " ", "5"]) | st.text(max_si
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_cases(case):
-    found = find_answer(case["response"], case["finish_reason"], case["marker"])
+    found = find_answer(
+        case["response"], case["finish_reason"], AnswerPlace(case["marker"]), case.get("answer_type", "text")
+    )
     assert (found.prediction, found.verdict) == (case["prediction"], case["verdict"])
 
 
 @given(RESPONSES, st.sampled_from([None, "stop", "length"]), st.sampled_from([None, "A:", "\\boxed{"]))
 def test_any_text_has_an_answer_or_a_verdict(response, finish_reason, marker):
-    found = find_answer(response, finish_reason, marker)
+    found = find_answer(response, finish_reason, AnswerPlace(marker))
     assert found.verdict or found.prediction
     assert found.prediction is None or found.prediction.strip() == found.prediction != ""
     assert found.prediction is None or found.prediction in response

@@ -3,6 +3,7 @@ import pytest
 
 from advcluster_dagster.contracts.grading import GRADED_TRIALS
 from advcluster_dagster.science.grading import grade
+from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.science.grading.comparison import Comparison
 from advcluster_dagster.science.grading.grade import GRADER_VERSION, grade_in_batches, grade_trials
 
@@ -46,7 +47,7 @@ EXPECTED = [
     (None, "missing_response", None, "math"),
     (None, "no_answer", False, "math"),
 ]
-MARKERS = {"sums": "A:"}
+PLACES = {"sums": AnswerPlace(marker="A:")}
 
 
 def _traces(rows):
@@ -54,7 +55,7 @@ def _traces(rows):
 
 
 def test_each_trial_gets_its_verdict_in_the_order_of_the_traces():
-    graded = grade_trials(_traces(ROWS), QUESTIONS, "larger", MARKERS)
+    graded = grade_trials(_traces(ROWS), QUESTIONS, "larger", PLACES)
     assert graded.select("prediction", "verdict", "is_correct", "grader").rows() == EXPECTED
     assert graded.select("question_id", "benchmark", "trial", "model").rows() == [row[:4] for row in ROWS]
     assert graded["role"].unique().to_list() == ["larger"]
@@ -63,7 +64,7 @@ def test_each_trial_gets_its_verdict_in_the_order_of_the_traces():
 
 def test_graded_trials_keep_their_contract():
     partition = {"family": "f", "domain": "math"}
-    graded = grade_trials(_traces(ROWS), QUESTIONS, "larger", MARKERS)
+    graded = grade_trials(_traces(ROWS), QUESTIONS, "larger", PLACES)
     conforming = GRADED_TRIALS.conform(graded.lazy(), partition)
     assert GRADED_TRIALS.faults(conforming) == []
 
@@ -76,7 +77,7 @@ def test_no_traces_give_no_graded_trials():
 
 def test_an_unknown_question_is_named():
     with pytest.raises(ValueError, match="smaller traces: question 'n' is not among those of benchmark sums"):
-        grade_trials(_traces(ROWS), QUESTIONS.tail(2), "smaller", MARKERS)
+        grade_trials(_traces(ROWS), QUESTIONS.tail(2), "smaller", PLACES)
 
 
 class _Noting:
@@ -95,7 +96,7 @@ def test_each_answer_is_compared_once_over_batches_and_roles(monkeypatch):
     monkeypatch.setattr(grade, "BATCH_ROWS", 2)
     rows = [("n", "sums", trial, "big", f"A: {trial % 2}", None, None) for trial in range(6)]
     traces, noting = _traces(rows).lazy(), _Noting()
-    graded = grade_in_batches({"larger": traces, "smaller": traces}, QUESTIONS, MARKERS, noting)
+    graded = grade_in_batches({"larger": traces, "smaller": traces}, QUESTIONS, PLACES, noting)
     assert graded["role"].to_list() == ["larger"] * 6 + ["smaller"] * 6
     assert graded["verdict"].unique().to_list() == ["wrong"]
     # Twelve trials, two different predictions.
@@ -109,7 +110,7 @@ def test_equal_answers_under_different_contexts_are_two_comparisons():
     )
     rows = [(name, "sums", 0, "big", "A: 20", None, None) for name in "ab"]
     # |20 - 18| = 2: beyond a tolerance of 1, within one of 2.
-    assert grade_trials(_traces(rows), questions, "larger", MARKERS)["verdict"].to_list() == ["wrong", "correct"]
+    assert grade_trials(_traces(rows), questions, "larger", PLACES)["verdict"].to_list() == ["wrong", "correct"]
 
 
 def test_a_context_that_no_rule_reads_makes_no_further_comparison():
@@ -117,25 +118,25 @@ def test_a_context_that_no_rule_reads_makes_no_further_comparison():
     questions = questions.with_columns(answer_type=pl.lit("text"))
     rows = [("c", "quiz", trial, "big", "\\boxed{B}", None, None) for trial in range(2)]
     noting = _Noting()
-    grade_trials(_traces(rows), questions, "larger", MARKERS, noting)
+    grade_trials(_traces(rows), questions, "larger", PLACES, noting)
     assert noting.asked == [[Comparison("text", "B", "B")]]
 
 
 def test_what_needs_workers_is_not_gradable_without_them():
     rows = [("m", "quiz", 0, "big", "\\boxed{x x}", None, None), ("m", "quiz", 1, "big", "\\boxed{y}", None, None)]
-    graded = grade_trials(_traces(rows), QUESTIONS, "larger", MARKERS)
+    graded = grade_trials(_traces(rows), QUESTIONS, "larger", PLACES)
     assert graded.select("verdict", "is_correct", "grader").unique().rows() == [("not_gradable_yet", None, "none")]
 
 
 @pytest.mark.parametrize("verdict", ["grader_error", "grader_timeout"])
 def test_a_grader_that_gives_up_leaves_null(verdict):
-    graded = grade_trials(_traces(ROWS[:1]), QUESTIONS, "larger", MARKERS, _Noting(verdict))
+    graded = grade_trials(_traces(ROWS[:1]), QUESTIONS, "larger", PLACES, _Noting(verdict))
     assert graded.select("verdict", "is_correct", "grader").rows() == [(verdict, None, "numeric")]
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, len(ROWS)])
 def test_batches_give_what_the_whole_gives(monkeypatch, n_rows):
     traces = _traces(ROWS[:n_rows])
-    whole = grade_trials(traces, QUESTIONS, "larger", MARKERS)
+    whole = grade_trials(traces, QUESTIONS, "larger", PLACES)
     monkeypatch.setattr(grade, "BATCH_ROWS", 2)
-    assert grade_in_batches({"larger": traces.lazy()}, QUESTIONS, MARKERS).equals(whole)
+    assert grade_in_batches({"larger": traces.lazy()}, QUESTIONS, PLACES).equals(whole)

@@ -15,7 +15,7 @@ MARK = re.compile(
     r"|<\|(?P<channel>start|channel|message|end|return|call)\|>",
     re.IGNORECASE,
 )
-_FINAL_CHANNELS = ("final", "assistant", "")
+_FINAL_CHANNELS = ("final", "assistant")
 # What remains of channels where a server has dropped the special tokens.
 _BARE_ANALYSIS, _BARE_FINAL = re.compile(r"\s*analysis(?=[A-Z])"), "assistantfinal"
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”"}
@@ -83,17 +83,14 @@ def _is_quoted(text: str, start: int, end: int) -> bool:
 
 def _final_channel(text: str, marks: Sequence[re.Match[str]]) -> Span | None:
     """The last message of a final channel, up to the mark behind it."""
-    found, header_start, name = None, 0, ""
+    final, header_start = None, 0
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        kind = mark["channel"].lower()
-        if kind in ("start", "channel"):
-            header_start = mark.end()
-        if kind == "message":
-            words = text[header_start : mark.start()].split()
-            name = words[0].lower() if words else ""
-            if name in _FINAL_CHANNELS:
-                found = (mark.end(), following.start() if following else len(text))
-    return found
+        if mark["channel"].lower() == "message":
+            header = text[header_start : mark.start()].split(maxsplit=1)
+            if not header or header[0].lower() in _FINAL_CHANNELS:
+                final = (mark.end(), following.start() if following else len(text))
+        header_start = mark.end()
+    return final
 
 
 def _behind_bare_channels(text: str) -> Span | None:

@@ -1,0 +1,101 @@
+"""Thinking in a model's text, and where the text behind it begins.
+
+Here: the marks of ``<think>``, ``<thinking>``, ``[THINK]`` and of channels (``<|channel|>``), and the text behind
+them. Not here: what that text holds (an answer: ``grading/answers.py``, a record: ``prompting.py``).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+_NAME = r"(?:think|thinking|thought|seed:think)"
+#: Marks of thinking. ``[think]`` in small letters opens nothing: it is a list in a program.
+MARK = re.compile(
+    rf"(?P<end></\s*{_NAME}\s*>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>)"
+    rf"|(?P<start><\s*{_NAME}\s*>|(?-i:\[THINK(?:ING)?\])|◁think▷|<\|begin_of_thought\|>)"
+    r"|<\|(?P<channel>start|channel|message|end|return|call)\|>",
+    re.IGNORECASE,
+)
+_FINAL_CHANNELS = ("final", "assistant")
+# What remains of channels where a server has dropped the special tokens.
+_BARE_ANALYSIS, _BARE_FINAL = re.compile(r"\s*analysis(?=[A-Z])"), "assistantfinal"
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”"}
+
+Span = tuple[int, int]
+
+
+def without_thinking(text: str) -> str | None:
+    """The text behind the last complete thinking block, all of it where there is none.
+
+    A closing mark without an opening one counts: some chat templates open the block in the prompt. Of a text in
+    channels it is the text of the last final one. A mark in quotes or backticks of its own is no mark.
+
+    Returns:
+        The text as it stands, spaces included; None where thinking was opened and never closed, or where a text in
+        channels has no final one.
+    """
+    span = find_behind_thinking(text)
+    return None if span is None else text[slice(*span)]
+
+
+def find_behind_thinking(text: str, data: Sequence[Span] = ()) -> Span | None:
+    """Start and end of the text that :func:`without_thinking` returns.
+
+    Args:
+        text: What a model wrote.
+        data: Spans in order, none in another, whose marks are data, such as JSON values that are complete.
+    """
+    marks = list(_marks(text, data))
+    channels = [mark for mark in marks if mark["channel"]]
+    if any(mark["channel"].lower() in ("channel", "message") for mark in channels):
+        span = _final_channel(text, channels)
+    else:
+        span = _behind_bare_channels(text)
+    if span is None:
+        return None
+    start, end = span
+    inside = [mark for mark in marks if start <= mark.start() < end and not mark["channel"]]
+    start = max((mark.end() for mark in inside if mark["end"]), default=start)
+    return None if any(mark["start"] and mark.start() >= start for mark in inside) else (start, end)
+
+
+def _marks(text: str, data: Sequence[Span]) -> Iterator[re.Match[str]]:
+    """Marks outside the spans and not quoted."""
+    spans = iter(data)
+    span = next(spans, None)
+    for mark in MARK.finditer(text):
+        while span and span[1] <= mark.start():
+            span = next(spans, None)
+        if not (span and span[0] <= mark.start()) and not _is_quoted(text, *mark.span()):
+            yield mark
+
+
+def _is_quoted(text: str, start: int, end: int) -> bool:
+    """Whether quotes enclose just this piece; ``"18"</think>"18"`` does not quote its mark."""
+    before, after = text[max(start - 2, 0) : start], text[end : end + 2]
+    return bool(
+        before
+        and after
+        and _QUOTES.get(before[-1]) == after[0]
+        and not before[:-1].isalnum()
+        and not after[1:].isalnum()
+    )
+
+
+def _final_channel(text: str, marks: Sequence[re.Match[str]]) -> Span | None:
+    """The last message of a final channel, up to the mark behind it."""
+    final, header_start = None, 0
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        if mark["channel"].lower() == "message":
+            header = text[header_start : mark.start()].split(maxsplit=1)
+            if not header or header[0].lower() in _FINAL_CHANNELS:
+                final = (mark.end(), following.start() if following else len(text))
+        header_start = mark.end()
+    return final
+
+
+def _behind_bare_channels(text: str) -> Span | None:
+    """The whole text, or what follows ``assistantfinal`` where the text begins as an analysis channel."""
+    if not _BARE_ANALYSIS.match(text):
+        return 0, len(text)
+    start = text.rfind(_BARE_FINAL)
+    return (start + len(_BARE_FINAL), len(text)) if start >= 0 else None

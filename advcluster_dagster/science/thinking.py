@@ -44,18 +44,20 @@ def find_behind_thinking(text: str, data: Sequence[Span] = ()) -> Span | None:
         text: What a model wrote.
         data: Spans in order, none in another, whose marks are data, such as JSON values that are complete.
     """
-    marks = list(_marks(text, data))
-    channels = [mark for mark in marks if mark["channel"]]
+    channels = [mark for mark in _marks(text, data) if mark["channel"]]
     if any(mark["channel"].lower() in ("channel", "message") for mark in channels):
         span = _final_channel(text, channels)
     else:
         span = _behind_bare_channels(text)
     if span is None:
         return None
-    start, end = span
-    inside = [mark for mark in marks if start <= mark.start() < end and not mark["channel"]]
-    start = max((mark.end() for mark in inside if mark["end"]), default=start)
-    return None if any(mark["start"] and mark.start() >= start for mark in inside) else (start, end)
+    (start, end), is_open = span, False
+    for mark in _marks(text, data):
+        if mark["channel"] or not span[0] <= mark.start() < end:
+            continue
+        is_open = not mark["end"]
+        start = start if is_open else mark.end()
+    return None if is_open else (start, end)
 
 
 def _marks(text: str, data: Sequence[Span]) -> Iterator[re.Match[str]]:

@@ -11,10 +11,10 @@ from typing import Literal
 
 from advcluster_dagster.science.grading.boxes import box_at_start, last_answer_in_boxes
 from advcluster_dagster.science.grading.markup import strip_end_tokens
+from advcluster_dagster.science.thinking import without_thinking
 
 AnswerVerdict = Literal["no_answer", "truncated", "missing_response"]
 
-_THINKING_START, _THINKING_END = "<think>", "</think>"
 _ANSWER_START, _ANSWER_END = "[ANSWER]", "[/ANSWER]"
 _EMPHASIS = ("**", "__", "`")
 #: Marks that open a block which may run over several lines, each with the mark that closes it.
@@ -73,10 +73,9 @@ def find_answer(
     """
     if response is None:
         return FoundAnswer(None, "missing_response")
-    said = response.rpartition(_THINKING_END)[2]
-    if _THINKING_START in said:
+    if (reply := without_thinking(response)) is None:
         return FoundAnswer(None, "truncated")
-    prediction = _answer_in(strip_end_tokens(said), place, answer_type)
+    prediction = _answer_in(strip_end_tokens(reply), place, answer_type)
     if finish_reason == "length":
         return FoundAnswer(prediction, "truncated")
     return FoundAnswer(prediction, None if prediction else "no_answer")

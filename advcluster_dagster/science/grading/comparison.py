@@ -45,15 +45,14 @@ _LATEX_ESCAPE = re.compile(r"\\([{}_%$#&])")
 def compare_text(gold: str, prediction: str) -> bool:
     """Whether both are the same text, upper and lower case kept apart.
 
-    Compared after Unicode composition (NFC), without surrounding LaTeX text commands, quotation marks and a full stop at
-    the end, and with every run of white space as one blank.
+    Compared after Unicode composition (NFC), without surrounding LaTeX text commands and quotation marks, and with
+    every run of white space as one blank.
     """
     return _plain_text(gold) == _plain_text(prediction)
 
 
 def _plain_text(text: str) -> str:
-    plain = unquote(" ".join(unicodedata.normalize("NFC", unwrap(text)).split()))
-    return unquote(plain.removesuffix(".")) if plain.strip(".") else plain
+    return unquote(" ".join(unicodedata.normalize("NFC", unwrap(text)).split()))
 
 
 def compare_python_output(gold: str, prediction: str) -> bool:

@@ -9,8 +9,8 @@ _WRAPPING = re.compile(
     r"\\(?:boxed|fbox|text|textbf|textit|texttt|textrm|mathrm|mathbf|mathit|mathtt|mathsf|operatorname|mbox)\s*\{"
 )
 _PAIRS = (
-    ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("*", "*"), ("```", "```"),
-    ("`", "`"), ("<answer>", "</answer>"),
+    ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"),
+    ("```", "```"), ("`", "`"), ("<answer>", "</answer>"),
 )  # fmt: skip
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
 # Tokens by which chat templates end a turn; a server that does not cut them off leaves them behind the answer.
@@ -18,6 +18,8 @@ _END_TOKENS = (
     "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|end|>", "<|return|>", "<|eos|>",
     "<|end_of_turn|>", "<end_of_turn>", "</s>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
 )  # fmt: skip
+# Bold words within a text, as in "**72** pencils"; "2**3" is a power.
+_BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]*)(?<=\S)\*\*(?![\w*])")
 # Deeper dressing than this is no answer's; it also bounds the work on hostile text.
 _MAX_LAYERS = 20
 
@@ -37,6 +39,11 @@ def unwrap(text: str) -> str:
             break
         inner = peeled.strip()
     return inner
+
+
+def without_bold(text: str) -> str:
+    """The text without the pairs of double asterisks around some of its words."""
+    return _BOLD.sub(r"\1", text)
 
 
 def unquote(text: str) -> str:

@@ -1,4 +1,4 @@
-# Every target sets itself up: it needs Python >= 3.11, make and a package registry, nothing else.
+# Every target sets itself up: it needs Python 3.11 to 3.13, make and a package registry, nothing else.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
@@ -52,7 +52,7 @@ clean:  ## remove the environment and everything a run made
 	rm -rf $(VENV) data/lake data/imports data/dagster data/ledger data/reports data/exports
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=... names one)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11, 3.12 or 3.13 is needed (PYTHON=... names one)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(RUNNABLE): $(VENV)/bin/python pyproject.toml constraints.txt

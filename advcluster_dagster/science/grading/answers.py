@@ -10,6 +10,7 @@ from itertools import dropwhile
 from typing import Literal
 
 from advcluster_dagster.science.grading.boxes import box_at_start, last_answer_in_boxes
+from advcluster_dagster.science.grading.json_answers import answer_in_field, behind_thinking, names_field
 from advcluster_dagster.science.grading.markup import strip_end_tokens
 from advcluster_dagster.science.thinking import without_thinking
 
@@ -29,8 +30,8 @@ class AnswerPlace:
 
     Without any it is the last ``\boxed{}``, else what stands between ``[ANSWER]`` and ``[/ANSWER]``.
 
-    ``marker``: a text behind which the answer stands. ``field``: a field of the last JSON object that has it.
-    ``is_whole``: the whole response is the answer.
+    ``marker``: a text behind which the answer stands. ``field``: a field of the last JSON object that has it; a
+    response that does not name the field is searched for a box. ``is_whole``: the whole response is the answer.
     """
 
     marker: str | None = None
@@ -73,7 +74,7 @@ def find_answer(
     """
     if response is None:
         return FoundAnswer(None, "missing_response")
-    if (reply := without_thinking(response)) is None:
+    if (reply := behind_thinking(response) if place.field else without_thinking(response)) is None:
         return FoundAnswer(None, "truncated")
     prediction = _answer_in(strip_end_tokens(reply), place, answer_type)
     if finish_reason == "length":
@@ -84,6 +85,8 @@ def find_answer(
 def _answer_in(text: str, place: AnswerPlace, answer_type: str) -> str | None:
     if place.is_whole:
         return text.strip() or None
+    if place.field is not None and names_field(text, place.field):
+        return answer_in_field(text, place.field, answer_type)
     if place.marker is not None:
         return _behind_marker(text, place.marker, answer_type)
     boxed = last_answer_in_boxes(text, answer_type)

@@ -11,6 +11,7 @@ import polars as pl
 
 from advcluster_dagster.science.grading.answers import BOXED, AnswerPlace, find_answer
 from advcluster_dagster.science.grading.comparison import COMPARISONS, Comparison, DecideMany, decide_here
+from advcluster_dagster.science.grading.json_answers import python_text
 
 #: Changes whenever a rule changes the verdict of any answer.
 GRADER_VERSION = "3"
@@ -119,6 +120,8 @@ class _AnswerFinder:
                 )
             gold, answer_type, context = self._gold[question_id]
             place = self._places.get(benchmark, BOXED)
+            if place.field and answer_type == "python_output":
+                gold = python_text(gold)
             found = find_answer(response, finish_reason, place, answer_type)
             verdict: str | None = found.verdict
             comparison = None

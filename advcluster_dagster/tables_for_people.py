@@ -25,6 +25,7 @@ from advcluster_dagster.study import Study
 
 _STATES = ("fresh", "stale", "missing", "failed", "blocked", "no sources")
 _MOST_REASONS = 12
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FormatError(ValueError):
@@ -176,12 +177,25 @@ def _rows_table(rows: pl.DataFrame) -> Table:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+
+def printable(text: str) -> str:
+    r"""Text that moves no cursor and sets no colour: control characters as their escapes, ``\x1b``."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _csv_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
 
 
 def _flat(rows: pl.DataFrame) -> pl.DataFrame:
-    """CSV has no lists: they become JSON text."""
+    """Rows for CSV, which has no lists: they become JSON text; see :func:`_csv_cell` for texts."""
     nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
     return rows.with_columns(
-        pl.col(name).map_elements(lambda value: json.dumps(value.to_list()), return_dtype=pl.String) for name in nested
+        *(pl.col(name).map_elements(lambda v: json.dumps(v.to_list()), return_dtype=pl.String) for name in nested),
+        *(pl.col(name).map_elements(_csv_cell, return_dtype=pl.String) for name in texts),
     )

@@ -110,7 +110,7 @@ def test_errors_in_an_empty_home(fails, arguments, message):
         (("run", "given", "--select", "edi_summary,q"), "asset 'q' is not in study given; known: benchmark_questions,"),
         (("query", "selec 1"), "query: Parser Error: "),
         (("query", "select * from nowhere"), "query: Catalog Error: Table with name nowhere does not exist!"),
-        (("query", ";"), "query: this statement returns no rows; ask with select"),
+        (("query", ";"), "query: it may only select rows; the tables are written by runs alone"),
         (("query", "select 1", "--format", "xml"), "--format is 'xml'; allowed: table, json, csv"),
         (("init", "given"), ""),
     ],
@@ -275,6 +275,19 @@ def test_query_in_three_forms(run, at, given_once):
     _, out, _ = run("query", sql)
     assert "products" in out
     assert "2 rows" in out
+
+
+def test_query_shows_hostile_text_as_text(run, at, given_once):
+    at(given_once)
+    sql = "select chr(27) || '[31mred' as a, '=1+1' as b, '-2' as c, -2 as d, chr(8238) || 'x' as e"
+    _, out, _ = run("query", sql)
+    assert "\x1b" not in out
+    assert r"\x1b[31mred" in out
+    _, out, _ = run("query", sql, "--format", "csv")
+    assert list(csv.reader(out.splitlines()))[1] == [r"\x1b[31mred", "'=1+1", "'-2", "-2", r"\u202ex"]
+    _, out, _ = run("query", sql, "--format", "json")
+    assert "\x1b" not in out
+    assert json.loads(out)[0]["b"] == "=1+1"
 
 
 def test_query_knows_every_table_and_shows_markup_as_text(run, at, tmp_path):

@@ -12,12 +12,13 @@ from advcluster_dagster.storage.home import Home
 
 def backup(
     file: Annotated[Path, typer.Argument(help="File to write, .tar.gz; it must lie outside the home.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
 ) -> None:
     """Write everything a home holds into one file; runs may go on meanwhile."""
     from advcluster_dagster.storage.backup import back_up
 
     home = Home.from_environment()
-    made = back_up(home, file)
+    made = back_up(home, file, replace=force)
     screen.print(
         f"Wrote {made.n_files} files of {escape(str(home.root))} to {escape(str(file))}, {made.n_bytes / 1e6:.1f} MB.",
         soft_wrap=True,

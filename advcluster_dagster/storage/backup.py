@@ -5,17 +5,22 @@ in PostgreSQL, which have tools of their own. Databases are copied by SQLite its
 history is taken first and the ledger last, so that what is recorded in the one is there in the others.
 """
 
+import glob
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import psutil
 
 from advcluster_dagster.storage.home import Home
 
@@ -41,42 +46,75 @@ class BackupSummary:
     made_at: str
 
 
-def back_up(home: Home, target: Path) -> BackupSummary:
+def back_up(home: Home, target: Path, replace: bool = False) -> BackupSummary:
     """Write everything below a home into one compressed file, which appears whole or not at all.
 
+    Args:
+        home: What is kept.
+        target: The file to write; temporary copies lie beside it and are removed, those of a killed backup too.
+        replace: Overwrite a file that exists.
+
     Raises:
-        BackupError: the home holds nothing, or the file would lie inside it.
+        BackupError: the home holds nothing, the file would lie inside it, exists already, or cannot be written.
     """
     target = target.expanduser().resolve()
     if not home.root.is_dir() or not any(_files(home.root)):
         raise BackupError(f"{home.root} holds nothing to back up; ADVCLUSTER_HOME names another folder")
     if target.is_relative_to(home.root):
         raise BackupError(f"{target} lies inside the home itself; name a file outside {home.root}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}.staged")
-    entries: dict[str, dict[str, object]] = {}
+    if target.exists() and not replace:
+        raise BackupError(f"{target} exists already; name another file, or overwrite it with --force")
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        with tarfile.open(staged, "w:gz", compresslevel=1) as archive, tempfile.TemporaryDirectory() as folder:
-            for path in _files(home.root):
-                name = path.relative_to(home.root).as_posix()
-                if (copy := _readable_copy(path, Path(folder) / "copy")) is not None:
-                    archive.add(copy, arcname=name, recursive=False)
-                    entries[name] = {"sha256": _sha256(copy), "size": copy.stat().st_size}
-            manifest = Path(folder) / _MANIFEST
-            manifest.write_text(json.dumps({"version": _VERSION, "made_at": made_at, "files": entries}))
-            archive.add(manifest, arcname=_MANIFEST)
-        staged.replace(target)
-    finally:
-        staged.unlink(missing_ok=True)
-    return BackupSummary(len(entries), target.stat().st_size, made_at)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=f"{_staging_prefix(target)}{os.getpid()}-"
+        ) as folder:
+            staged = Path(folder) / "archive"
+            n_files = _pack(home, staged, made_at)
+            staged.replace(target)
+    except OSError as error:
+        raise BackupError(
+            f"{target}: the backup cannot be written: {error.strerror or error} ({error.filename or target})"
+        ) from None
+    return BackupSummary(n_files, target.stat().st_size, made_at)
+
+
+def _pack(home: Home, archive_path: Path, made_at: str) -> int:
+    """Write the archive, its manifest last; how many files it holds."""
+    entries: dict[str, dict[str, object]] = {}
+    with tarfile.open(archive_path, "w:gz", compresslevel=1) as archive:
+        for path in _files(home.root):
+            name = path.relative_to(home.root).as_posix()
+            if (copy := _readable_copy(path, archive_path.with_name("copy"))) is not None:
+                archive.add(copy, arcname=name, recursive=False)
+                entries[name] = {"sha256": _sha256(copy), "size": copy.stat().st_size}
+        manifest = archive_path.with_name(_MANIFEST)
+        manifest.write_text(json.dumps({"version": _VERSION, "made_at": made_at, "files": entries}))
+        archive.add(manifest, arcname=_MANIFEST)
+    return len(entries)
+
+
+def _staging_prefix(target: Path) -> str:
+    return f".{target.name}.staged-"
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed backups of the same target left: folders that name a process that is gone."""
+    for folder in target.parent.glob(f"{glob.escape(_staging_prefix(target))}*"):
+        pid = folder.name.removeprefix(_staging_prefix(target)).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def restore(source: Path, home: Home) -> BackupSummary:
-    """Put a backup's files in their places; every one is held against its hash before any is moved.
+    """Put a backup's files in their places; every hash is verified before any file is moved.
+
+    Only regular files that the manifest names are unpacked, each below the home: no links, no paths that lead out.
 
     Raises:
-        BackupError: the home holds results already, or the file is no whole backup.
+        BackupError: the home holds results already, the file is no whole backup, or it cannot be unpacked.
     """
     held = [name for name in _HOLDS_RESULTS if (home.root / name).is_dir() and any((home.root / name).iterdir())]
     if held:
@@ -85,10 +123,9 @@ def restore(source: Path, home: Home) -> BackupSummary:
     with tempfile.TemporaryDirectory(dir=home.root, prefix=".restoring-") as folder:
         unpacked = Path(folder)
         try:
-            with tarfile.open(source, "r:gz") as archive:
-                archive.extractall(unpacked, filter="data")
+            _unpack(source, unpacked)
             manifest = json.loads((unpacked / _MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+        except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
             raise BackupError(f"{source}: is no backup that can be read: {error}") from None
         _check(source, unpacked, manifest)
         for name in manifest["files"]:
@@ -99,14 +136,44 @@ def restore(source: Path, home: Home) -> BackupSummary:
 
 
 def _check(source: Path, unpacked: Path, manifest: dict[str, object]) -> None:
-    """Hold the unpacked files against the manifest."""
+    """Compare the unpacked files with the manifest."""
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or manifest.get("version") != _VERSION:
         raise BackupError(f"{source}: is no backup of version {_VERSION}")
     for name, entry in files.items():
         path = unpacked / name
-        if not path.is_file() or _sha256(path) != entry["sha256"]:
+        is_whole = (
+            _is_safe(name) and path.is_file() and isinstance(entry, dict) and _sha256(path) == entry.get("sha256")
+        )
+        if not is_whole:
             raise BackupError(f"{source}: {name} is missing or damaged; nothing was restored")
+
+
+def _unpack(source: Path, folder: Path) -> None:
+    """Write the regular files of an archive below a folder.
+
+    The filters of tarfile are newer than the oldest Python this runs on.
+
+    Raises:
+        BackupError: a member is a link or a device, or its path leads out of the folder.
+    """
+    with tarfile.open(source, "r:gz") as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            if member.isdir():
+                continue
+            if content is None or not _is_safe(member.name):
+                raise BackupError(f"{source}: holds {member.name!r}, which no backup has; nothing was restored")
+            path = folder / member.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with content, path.open("xb") as file:
+                shutil.copyfileobj(content, file, _CHUNK)
+
+
+def _is_safe(name: str) -> bool:
+    """Whether a name is a plain relative path."""
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name and "\\" not in name
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -3,6 +3,8 @@
 Here: one connection for people's queries. Not here: SQL models (sql_models), which bind a partition's files.
 """
 
+import re
+
 import duckdb
 import polars as pl
 from upath import UPath
@@ -15,6 +17,8 @@ from advcluster_dagster.storage.sql_models import bind, held_open
 from advcluster_dagster.storage.table_files import table_path
 from advcluster_dagster.study import Study
 
+_ANALYZE = re.compile(r"\A\s*(?:analy[sz]e\b|\([^)]*\))\s*", re.IGNORECASE)
+
 
 class QueryError(ValueError):
     """A query that DuckDB refuses; one line."""
@@ -23,23 +27,47 @@ class QueryError(ValueError):
 def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
     """Rows of a query over all partitions of a study; a table not yet materialised has no rows.
 
+    The query can read the study's tables and nothing else: no other file, no extension, no setting, no writing.
+
     Raises:
-        QueryError: the SQL is wrong, or it returns no rows to show (a statement).
+        QueryError: the SQL is wrong, or one of its statements does anything but select rows.
     """
     with duckdb.connect() as connection:
         files = {name: _files(home, study, name) for name in TABLES}
         with held_open({name: paths for name, paths in files.items() if name in sql.lower()}) as held:
             # DuckDB cannot look into a bucket by itself, so a table that the query does not name stays without rows.
             unnamed = {name: [str(path) for path in paths if is_local(path)] for name, paths in files.items()}
-            bind(connection, {**unnamed, **held})
+            readable = {**unnamed, **held}
+            bind(connection, readable)
+            _confine(connection, [path for paths in readable.values() for path in paths])
             try:
-                found = connection.sql(sql)
-                rows: pl.DataFrame | None = None if found is None else found.pl()
+                _check_statements(connection, sql)
+                rows: pl.DataFrame = connection.sql(sql).pl()
             except duckdb.Error as error:
                 raise QueryError(f"query: {' '.join(str(error).split())}") from None
-    if rows is None:
-        raise QueryError("query: this statement returns no rows; ask with select")
     return rows
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, readable: list[str]) -> None:
+    """Close everything but the given files to a connection, for good."""
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET allowed_paths = $paths", {"paths": readable})
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _check_statements(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse statements that write: the files that a query may read could be written as well.
+
+    Raises:
+        QueryError: there is no statement, or one that is no select.
+    """
+    statements = connection.extract_statements(sql)
+    explained = [s.query.split(maxsplit=1)[-1] for s in statements if s.type == duckdb.StatementType.EXPLAIN]
+    inner = [s for text in explained for s in connection.extract_statements(_ANALYZE.sub("", text))]
+    others = [s for s in statements if s.type != duckdb.StatementType.EXPLAIN]
+    if not statements or any(s.type != duckdb.StatementType.SELECT for s in (*others, *inner)):
+        raise QueryError("query: it may only select rows; the tables are written by runs alone")
 
 
 def _files(home: Home, study: Study, table: str) -> list[UPath]:

@@ -1,7 +1,11 @@
 import gzip
+import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -72,7 +76,13 @@ def packed(target: Path, members: dict[str, bytes]) -> Path:
         ({"manifest.json": b"{"}, "is no backup that can be read"),
         ({"manifest.json": b'{"version": 9, "files": {}}'}, "is no backup of version 1"),
         ({"manifest.json": b"[]"}, "is no backup of version 1"),
-        ({"../outside": b"x"}, "is no backup that can be read"),
+        ({"../outside": b"x"}, r"holds '../outside', which no backup has; nothing was restored"),
+        ({"/tmp/outside": b"x"}, r"holds '/tmp/outside', which no backup has"),
+        (
+            {"manifest.json": b'{"version": 1, "files": {"../a": {"sha256": "0"}}}'},
+            r"\.\./a is missing or damaged; nothing was restored",
+        ),
+        ({"manifest.json": b'{"version": 1, "files": {"a": "b"}}', "a": b"x"}, "a is missing or damaged"),
         (
             {"manifest.json": json.dumps({"version": 1, "files": {"a": {"sha256": "0" * 64}}}).encode(), "a": b"x"},
             "a is missing or damaged; nothing was restored",
@@ -101,3 +111,51 @@ def test_what_can_be_fetched_again_is_left_out(tmp_path: Path) -> None:
         path.write_text("x")
     assert back_up(home, tmp_path / "b.tar.gz").n_files == 1
     assert b"s.yaml" in gzip.decompress((tmp_path / "b.tar.gz").read_bytes())
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
+    """A link ``lake`` to another folder, then a file ``lake/x``: the file would be written there."""
+    outside, source, home = tmp_path / "outside", tmp_path / "bad.tar.gz", Home(tmp_path / "new")
+    outside.mkdir()
+    manifest = json.dumps({"version": 1, "files": {"lake/x": {"sha256": hashlib.sha256(b"x").hexdigest()}}}).encode()
+    with tarfile.open(source, "w:gz") as archive:
+        link = tarfile.TarInfo("lake")
+        link.type, link.linkname = kind, str(outside)
+        archive.addfile(link)
+        for name, content in (("lake/x", b"x"), ("manifest.json", manifest)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(BackupError, match="holds 'lake', which no backup has; nothing was restored"):
+        restore(source, home)
+    assert list(outside.iterdir()) == []
+    assert list(home.root.iterdir()) == []
+
+
+def test_a_file_that_exists_is_overwritten_only_when_told(small: Path, tmp_path: Path) -> None:
+    before = small.read_bytes()
+    with pytest.raises(
+        BackupError, match=r"small\.tar\.gz exists already; name another file, or overwrite it with --force"
+    ):
+        back_up(Home(tmp_path / "home"), small)
+    assert small.read_bytes() == before
+    assert back_up(Home(tmp_path / "home"), small, replace=True).n_files == 1
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next(small: Path, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = small.with_name(f".small.tar.gz.staged-{ended.pid}-x")
+    left.mkdir()
+    (left / "copy").write_bytes(b"x")
+    others = small.with_name(f".small.tar.gz.staged-{os.getpid()}-x")
+    others.mkdir()
+    back_up(Home(tmp_path / "home"), small, replace=True)
+    assert not left.exists()
+    assert others.exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"home.tar.gz: the backup cannot be written: File exists \(.*small.tar.gz\)"):
+        back_up(Home(tmp_path / "home"), small / "home.tar.gz")

@@ -50,7 +50,8 @@ def test_folders_with_odd_names(tmp_path, study, pairs):
         ("select nothing from trace_pairs", '"nothing" not found'),
         ("select cast(pair_id as integer) from trace_pairs", "Could not convert string 'q:0'"),
         ("select error('stop')", "stop"),
-        ("", "returns no rows"),
+        ("", "may only select rows"),
+        ("-- nothing", "may only select rows"),
     ],
 )
 def test_what_duckdb_refuses_is_one_line(home, study, publish, pairs, sql, words):
@@ -59,3 +60,58 @@ def test_what_duckdb_refuses_is_one_line(home, study, publish, pairs, sql, words
         query_study(home, study, sql)
     assert "\n" not in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "copy (select 1) to '{table}' (format parquet)",
+        "copy (select 1) to '{outside}'",
+        "explain analyze copy (select 1) to '{table}'",
+        "explain copy (select 1) to '{table}'",
+        "select 1; copy (select 1) to '{table}'",
+        "export database '{outside}'",
+        "attach '{outside}' as other",
+        "create table t as select 1",
+        "drop view trace_pairs",
+        "create or replace view trace_pairs as select 1",
+        "install httpfs",
+        "load httpfs",
+        "set enable_external_access = true",
+        "pragma enable_profiling",
+        "call pragma_version()",
+        "select * from read_text('{secret}')",
+        "select * from '{secret}'",
+        "select * from read_csv('{secret}')",
+        "select * from glob('{folder}/*')",
+        "select * from home",
+        "select * from sniff_csv('{secret}')",
+    ],
+)
+def test_a_query_reads_the_tables_and_nothing_else(home, study, publish, pairs, tmp_path, sql):
+    publish("trace_pairs", pairs(0), Partition("f", "math"))
+    table = table_path(home.lake, study.study, "trace_pairs", Partition("f", "math"))
+    before = table.read_bytes()
+    (tmp_path / "secret.csv").write_text("secret\nword\n")
+    places = {"table": table, "outside": tmp_path / "new", "secret": tmp_path / "secret.csv", "folder": tmp_path}
+    with pytest.raises(QueryError, match=r"^query: "):
+        query_study(home, study, sql.format(**places))
+    assert table.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "explain select * from trace_pairs",
+        "explain analyze select * from trace_pairs",
+        "describe trace_pairs",
+        "summarize trace_pairs",
+        "from trace_pairs",
+        "with a as (select 1 as x) select x from a",
+        "show tables",
+    ],
+)
+def test_a_query_may_look_at_its_own_working(home, study, publish, pairs, sql):
+    publish("trace_pairs", pairs(0), Partition("f", "math"))
+    assert query_study(home, study, sql).height

@@ -98,7 +98,8 @@ def test_help_of_every_command(run, command):
         (("import", "questions", "f", "-s", "x", "-d", "d", "-b", "b"), "study 'x' not found in "),
     ],
 )
-def test_errors_in_an_empty_home(fails, arguments, message):
+def test_errors_in_an_empty_home(fails, tmp_path, arguments, message):
+    (tmp_path / "own-home").mkdir()
     assert fails(*arguments).startswith(f"error {message}")
 
 
@@ -381,3 +382,28 @@ def test_the_paper_preset_is_priced_without_key_or_network(run, at, tmp_path, mo
         assert "Prices as of " in out
         assert "5% of the questions kept, 7 pairs each" in out
     assert sums["--batch",] == pytest.approx(sums[()] / 2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "given"),
+        ("query", "select 1"),
+        ("report", "given"),
+        ("audit", "given"),
+        ("lineage", "given", "--to", "x"),
+        ("export", "inspect", "given", "--family", "f"),
+        ("ledger", "costs", "given"),
+        ("ledger", "batches"),
+        ("backup", "x.tar.gz"),
+        ("housekeeping", "given"),
+        ("taxonomy", "freeze", "given"),
+    ],
+)
+def test_commands_that_only_read_make_no_home(run, monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "misspelt"))
+    status, _, err = run(*arguments)
+    assert status == 1
+    assert f"ADVCLUSTER_HOME names {tmp_path / 'misspelt'}, which is no folder" in " ".join(err.split())
+    assert list(tmp_path.iterdir()) == []

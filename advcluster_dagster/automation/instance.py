@@ -13,6 +13,7 @@ import dagster as dg
 import psutil
 import yaml
 from dagster._core.launcher import DefaultRunLauncher
+from filelock import FileLock
 
 from advcluster_dagster.assets.claims import PROCESS_TAG
 from advcluster_dagster.assets.placement import GPU_POOL
@@ -60,12 +61,16 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     Raises:
         SettingsError: ``platform.yaml`` is wrong, or asks for what an edited ``dagster.yaml`` does not have; one line.
     """
-    if home.settings.executor != "kubernetes":
-        _write_settings(home, home.dagster / "dagster.yaml")
+    home.dagster.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.from_config(str(home.dagster))
-    _limit_pool(instance, home.settings.gpu_pool_slots)
-    mark_dead_runs(instance)
+    # Dagster makes its databases without a lock of its own: two first commands at once would spoil them.
+    with FileLock(home.dagster / "opening.lock"):
+        if home.settings.executor != "kubernetes":
+            _write_settings(home, home.dagster / "dagster.yaml")
+        instance = dg.DagsterInstance.from_config(str(home.dagster))
+        _limit_pool(instance, home.settings.gpu_pool_slots)
+        mark_dead_runs(instance)
+        assert instance.schedule_storage is not None
     remove_abandoned_files(home.lake)
     return instance
 

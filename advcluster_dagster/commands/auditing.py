@@ -35,7 +35,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object, texts whole.")] = False,
 ) -> None:
     """Follow results back to traces, prompts and runs, and verify every link; all results without a starting point."""
-    home = Home.from_environment()
+    home = Home.existing()
     declared = home.register_study(study)
     given = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
     named = [name for name, value in given.items() if value is not None]
@@ -74,7 +74,7 @@ def lineage(
         raise CommandError(
             f"module {error.name} is missing; install the extra: pip install 'advcluster-dagster[openlineage]'"
         ) from None
-    home = Home.from_environment()
+    home = Home.existing()
     declared = home.register_study(study)
     with open_instance(home) as instance:
         n_events = emit(lineage_events(home, declared, instance), to)

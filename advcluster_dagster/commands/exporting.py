@@ -21,7 +21,7 @@ def export_inspect(
     """Write traces and verdicts as Inspect logs, one a domain, benchmark and role; open them with `inspect view`."""
     from advcluster_dagster.exports.inspect_logs import export_inspect_logs
 
-    home = Home.from_environment()
+    home = Home.existing()
     declared = home.register_study(study)
     folder = to or home.root / "exports" / declared.study / "inspect"
     for log in export_inspect_logs(home.lake, declared, family, folder, domain):

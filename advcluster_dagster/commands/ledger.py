@@ -18,7 +18,7 @@ def export_command(
     """Write every reply that a study used to one file."""
     from advcluster_dagster.models.ledger_files import export_replies
 
-    platform, declared = open_study(Home.from_environment(), study)
+    platform, declared = open_study(Home.existing(), study)
     written = export_replies(platform.ledger, declared.study, file)
     screen.print(f"Wrote {written.n_calls} calls to {escape(str(file))}.", soft_wrap=True)
 
@@ -38,7 +38,7 @@ def costs_command(study: StudyArgument) -> None:
     from advcluster_dagster.models.prices import dollars, load_prices
     from advcluster_dagster.tables_for_people import costs_table
 
-    platform, declared = open_study(Home.from_environment(), study)
+    platform, declared = open_study(Home.existing(), study)
     totals = platform.ledger.totals_by_asset_and_model(declared.study)
     if not totals:
         screen.print(f"Study {declared.study} has asked no model yet.")
@@ -55,7 +55,7 @@ def batches_command() -> None:
     from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.models.batch_store import open_batches
 
-    batches = open_batches(Platform(Home.from_environment()).ledger)
+    batches = open_batches(Platform(Home.existing()).ledger)
     for server, batch_id, state, n_calls in batches:
         print(f"{server}  {batch_id or '(no id yet)'}  {state}  {n_calls} calls")
     if not batches:

@@ -22,7 +22,7 @@ def query(
     from advcluster_dagster.storage.views import query_study
     from advcluster_dagster.tables_for_people import print_rows
 
-    home = Home.from_environment()
+    home = Home.existing()
     print_rows(query_study(home, only_study(home, study), sql), format)
 
 

@@ -17,7 +17,7 @@ def backup(
     """Write everything a home holds into one file; runs may go on meanwhile."""
     from advcluster_dagster.storage.backup import back_up
 
-    home = Home.from_environment()
+    home = Home.existing()
     made = back_up(home, file, replace=force)
     screen.print(
         f"Wrote {made.n_files} files of {escape(str(home.root))} to {escape(str(file))}, {made.n_bytes / 1e6:.1f} MB.",
@@ -47,7 +47,7 @@ def housekeeping(
     from advcluster_dagster.automation.housekeeping import keep_house
     from advcluster_dagster.automation.instance import open_instance
 
-    platform, declared = open_study(Home.from_environment(), study)
+    platform, declared = open_study(Home.existing(), study)
     with open_instance(platform.home) as instance:
         age = platform.home.settings.keep_history_days if keep_days is None else keep_days
         done = keep_house(platform, declared, instance, age)

@@ -102,7 +102,7 @@ def status(
     from advcluster_dagster.automation.status import study_status
     from advcluster_dagster.tables_for_people import status_json, status_table
 
-    platform, declared = open_study(Home.from_environment(), study)
+    platform, declared = open_study(Home.existing(), study)
     tell_drop_faults(platform.home, declared.study)
     with open_instance(platform.home) as instance:
         found = list(study_status(platform, declared, instance).values())
@@ -117,7 +117,7 @@ def report(study: StudyArgument) -> None:
     from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.run_study import Selection
 
-    home = Home.from_environment()
+    home = Home.existing()
     assets = ("study_report", "evidence_explorer")
     _run_and_tell(Platform(home), home.register_study(study), Selection(assets=assets))
 

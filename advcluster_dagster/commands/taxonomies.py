@@ -26,7 +26,7 @@ def freeze_command(
     called = name or f"{datetime.now(UTC):%Y-%m-%d}"
     if not is_name(called):
         raise CommandError(f"--name is {called!r}; names consist of a-z, 0-9, '_', '.', '-', as those of a study do")
-    platform, declared = open_study(Home.from_environment(), study)
+    platform, declared = open_study(Home.existing(), study)
     families = tuple(family or declared.families)
     Selection(families).check(declared)
     with open_instance(platform.home) as instance:

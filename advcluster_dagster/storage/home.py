@@ -43,6 +43,22 @@ class Home:
             return cls(Path(given).expanduser().resolve())
         return cls(_PROJECT / "data" if (_PROJECT / "pyproject.toml").is_file() else Path.cwd() / "advcluster")
 
+    @classmethod
+    def existing(cls) -> "Home":
+        """The home of the environment, for commands that only read it and so must not make it.
+
+        Raises:
+            SettingsError: its folder does not exist; one line.
+        """
+        home = cls.from_environment()
+        if not home.root.is_dir():
+            named = "ADVCLUSTER_HOME names" if os.environ.get("ADVCLUSTER_HOME") else "the home is"
+            raise SettingsError(
+                f"{named} {home.root}, which is no folder; correct ADVCLUSTER_HOME, or begin a study with"
+                " `advcluster init NAME`"
+            )
+        return home
+
     @cached_property
     def settings(self) -> PlatformSettings:
         """How this home is run; read once a process.

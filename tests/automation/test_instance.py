@@ -133,3 +133,27 @@ def test_unclaimed_runs_of_a_cluster_are_left_to_it(home, monkeypatch):
         monkeypatch.setattr("advcluster_dagster.automation.instance.DefaultRunLauncher", type("Another", (), {}))
         assert mark_dead_runs(instance, is_only_server=True) == 0
         assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.STARTING
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from advcluster_dagster.automation.instance import open_instance
+from advcluster_dagster.storage.home import Home
+print("ready", flush=True)
+sys.stdin.readline()
+with open_instance(Home(Path(sys.argv[1]))) as instance:
+    print(instance.get_runs_count(), flush=True)
+"""
+
+
+def test_commands_that_open_a_new_home_at_once_leave_it_whole(home):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    openers = [subprocess.Popen([sys.executable, "-c", OPENER, str(home.root)], **pipes) for _ in range(3)]
+    assert [opener.stdout.readline() for opener in openers] == ["ready\n"] * 3
+    for opener in openers:
+        opener.stdin.write("\n")
+        opener.stdin.flush()
+    assert [opener.communicate()[0] for opener in openers] == ["0\n"] * 3
+    with open_instance(home) as instance:
+        assert instance.get_runs_count() == 0

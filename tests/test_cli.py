@@ -233,7 +233,7 @@ def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, 
 def test_export_says_what_is_missing(fails, ready, monkeypatch):
     monkeypatch.setitem(sys.modules, "inspect_ai", None)
     monkeypatch.delitem(sys.modules, "inspect_ai.log", raising=False)
-    assert "install it with: pip install 'advcluster-dagster[inspect]'" in fails(
+    assert "install it with: pip install -c constraints.txt -e '.[inspect]' in " in fails(
         "export", "inspect", "given", "-f", "f"
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from advcluster_dagster.assets.claims import STUDY_TAG
+from advcluster_dagster.extras import install_command
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.settings.platform import Executor
 from advcluster_dagster.storage.home import Home
@@ -71,4 +72,4 @@ def launcher_settings(home: Home) -> dict[str, Any]:
 
 def _check_installed(name: Executor) -> None:
     if name in _PACKAGES and find_spec(_PACKAGES[name]) is None:
-        raise SettingsError(f"platform.yaml: executor {name} needs a package: pip install 'advcluster-dagster[{name}]'")
+        raise SettingsError(f"platform.yaml: executor {name} needs a package: {install_command(name)}")

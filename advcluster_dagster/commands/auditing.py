@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from advcluster_dagster.commands.common import CommandError, StudyArgument, screen
+from advcluster_dagster.extras import install_command
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -72,7 +73,7 @@ def lineage(
         from advcluster_dagster.audit.openlineage_out import emit
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"module {error.name} is missing; install the extra: pip install 'advcluster-dagster[openlineage]'"
+            f"module {error.name} is missing; install the extra: {install_command('openlineage')}"
         ) from None
     home = Home.existing()
     declared = home.register_study(study)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from advcluster_dagster.extras import install_command
 from advcluster_dagster.imports.errors import ImportFileError
 from advcluster_dagster.imports.json_lines import Progress, file_size
 from advcluster_dagster.imports.logged_trials import LoggedTrial, LogHeader
@@ -50,7 +51,7 @@ def inspect_module(name: str) -> Any:
             raise
         raise MissingInspectError(
             "Inspect logs need the package inspect-ai, which is not installed; "
-            "install it with: pip install 'advcluster-dagster[inspect]'"
+            f"install it with: {install_command('inspect')}"
         ) from None
 
 

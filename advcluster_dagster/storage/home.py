@@ -13,6 +13,7 @@ from pathlib import Path
 import fsspec
 from upath import UPath
 
+from advcluster_dagster.extras import install_command
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.settings.platform import PlatformSettings, load_platform_settings
 from advcluster_dagster.storage.dropped import drop_faults, with_dropped_benchmarks
@@ -225,7 +226,7 @@ def _bucket(url: str) -> UPath:
     try:
         fsspec.get_filesystem_class(protocol)
     except ImportError:
-        raise SettingsError(f"lake {url}: install the package for it: pip install 'advcluster-dagster[s3]'") from None
+        raise SettingsError(f"lake {url}: install the package for it: {install_command('s3')}") from None
     except ValueError:
         raise SettingsError(f"lake {url}: there is no storage {protocol!r}") from None
     return UPath(url, use_listings_cache=False)

@@ -172,4 +172,4 @@ def test_without_the_extra_the_command_says_what_to_install(made_intact, monkeyp
     monkeypatch.setenv("ADVCLUSTER_HOME", str(made_intact.home.root))
     status, _, said = run_cli(monkeypatch, capfd, "lineage", "made", "--to", "e.jsonl")
     assert status == 1
-    assert "install the extra: pip install 'advcluster-dagster[openlineage]'" in said
+    assert "install the extra: pip install -c constraints.txt -e '.[openlineage]' in " in said

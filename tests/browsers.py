@@ -82,7 +82,7 @@ def served_ui(home: Home, timeout_s: float = 120.0) -> Iterator[str]:
     too_late = threading.Timer(timeout_s, process.kill)
     too_late.start()
     try:
-        _wait_for_line(process, "Serving dagster-webserver")
+        _wait_for_line(process, "Serving the UI on")
         too_late.cancel()
         yield f"http://127.0.0.1:{port}"
     finally:

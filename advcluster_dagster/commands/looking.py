@@ -1,13 +1,13 @@
 """Commands to look at results: query, ui."""
 
-import subprocess
-import sys
+import signal
+import threading
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.commands.common import CommandError, only_study, screen
+from advcluster_dagster.commands.common import only_study, screen
 from advcluster_dagster.storage.home import Home
 
 
@@ -31,12 +31,19 @@ def ui(
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than loopback are open to everyone there.")
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", help="A further name by which browsers may ask, such as one of a proxy; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Start the Dagster UI and daemon for all studies of this home, until interrupted."""
-    from advcluster_dagster.automation.instance import instance_environment, mark_dead_runs, open_instance
+    from advcluster_dagster.automation.instance import mark_dead_runs, open_instance
+    from advcluster_dagster.automation.ui_processes import run_ui
     from advcluster_dagster.partitions import sync_partitions
 
-    home = Home.from_environment()
+    home, stop = Home.from_environment(), threading.Event()
     with open_instance(home) as instance:
         mark_dead_runs(instance, is_only_server=True)
         studies, faults = home.readable_studies()
@@ -44,19 +51,7 @@ def ui(
             screen.print(f"left out: {escape(fault)}", soft_wrap=True)
         for study in studies:
             sync_partitions(instance, study)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     screen.print(f"Dagster UI at http://{host}:{port} (stop with Ctrl-C)")
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "advcluster_dagster.code_location",
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    ended = subprocess.run(command, env=instance_environment(home), check=False)
-    if ended.returncode not in (0, -2, 130):
-        raise CommandError(f"the UI ended with status {ended.returncode}; its own lines above say why")
+    run_ui(home, host, port, allow_host or (), stop)

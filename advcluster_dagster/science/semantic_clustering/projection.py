@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def project(embeddings: npt.NDArray[np.float32], pca_dim: int) -> Projection:
 
     Bit for bit the numbers of scikit-learn's `PCA(pca_dim, svd_solver="full")`, its sign rule
     included (the entry of a component that is largest in size is positive), so that a seeded
-    K-means sees the same points; without its copies and second checks of the input. The last bits
-    of a float32 SVD depend on the BLAS library and its number of threads.
+    K-means sees the same points; without its copies and second checks of the input. The decomposition
+    runs on one thread, since its last bits depend on their number, and labels of weak structure depend on
+    its last bits. They still depend on the BLAS library and on the kind of processor.
 
     Args:
         embeddings: float32 array of shape (n, d), finite, C-contiguous, n >= 2.
@@ -65,7 +67,8 @@ def project(embeddings: npt.NDArray[np.float32], pca_dim: int) -> Projection:
     centred = np.subtract(embeddings, mean, order="F")
     from scipy.linalg import svd  # where it is needed: every process that starts would wait for it
 
-    left, singular_values, components = svd(centred, full_matrices=False, overwrite_a=True, check_finite=False)
+    with threadpool_limits(limits=1, user_api="blas"):
+        left, singular_values, components = svd(centred, full_matrices=False, overwrite_a=True, check_finite=False)
     leading = components[:pca_dim]
     signs = np.sign(leading[np.arange(pca_dim), np.abs(leading).argmax(axis=1)])
     points = left[:, :pca_dim] * signs * singular_values[:pca_dim]

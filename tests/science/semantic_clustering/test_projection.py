@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from advcluster_dagster.science.semantic_clustering.projection import clamp_dimensions, project
 
@@ -27,3 +28,14 @@ def test_equals_scikit_learn_for_every_smaller_dimension(shape):
         np.testing.assert_array_equal(largest.points[:, :pca_dim], pca.fit_transform(embeddings))
         explained = pca.explained_variance_ratio_.sum()
         assert largest.explained_variance[pca_dim - 1] == pytest.approx(explained, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(300, 700), (700, 300)])
+def test_the_number_of_threads_changes_no_bit(shape):
+    noise = np.random.default_rng(5).normal(size=shape).astype(np.float32)  # no structure: every bit counts
+    projected = []
+    for n_threads in (1, 2, 4):
+        with threadpool_limits(limits=n_threads, user_api="blas"):
+            projected.append(project(noise, 64).points)
+    assert np.array_equal(projected[0], projected[1])
+    assert np.array_equal(projected[0], projected[2])

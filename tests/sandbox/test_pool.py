@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from advcluster_dagster.sandbox import launch, pool
-from advcluster_dagster.sandbox.jobs import plain
+from advcluster_dagster.sandbox.calls import build_plain_copier
 from advcluster_dagster.sandbox.pool import LOST, SandboxError, WorkerPool
 
 
@@ -85,4 +85,4 @@ def test_a_value_comes_back_as_the_literal_it_equals(code, value):
 @pytest.mark.parametrize("value", [range(3), object(), lambda: 1, [object()], iter([])])
 def test_a_value_without_a_literal_is_refused(value):
     with pytest.raises(TypeError, match="has no literal"):
-        plain(value)
+        build_plain_copier()(value)

@@ -1,7 +1,7 @@
 """Running one call of a program's function, and writing down what it returned.
 
-Here: the names that a call is evaluated with, the check of its method calls, the copy of the value in built-in types.
-Not here: which calls are allowed (science/grading/inputs.py), limits and refused events (confinement.py).
+Here: the names that a call is evaluated with, the check of its attributes, the copy of the value in built-in types. Not
+here: which calls are allowed (science/grading/inputs.py), limits and refused events (confinement.py).
 
 A program may replace whatever modules and built-in names it reaches. What is needed after it has run is therefore kept
 in local variables, which it cannot reach, and no method of a returned value is ever called.
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from advcluster_dagster.science.grading.inputs import BUILTINS, CONSTRUCTORS, DATA_TYPES, FUNCTION
+from advcluster_dagster.science.grading.inputs import BUILTINS, DATA_TYPES, FUNCTION, TYPE_NAMES
 
 _MAX_DEPTH = 200
-_METHOD = "__method__"
+_CHECK = "__data__"
 
 
 def build_runner() -> Callable[[str, str], tuple[str, str]]:
@@ -29,7 +29,7 @@ def build_runner() -> Callable[[str, str], tuple[str, str]]:
     copy_plain, compile_call, memory_error, any_error = build_plain_copier(), _compile_call, MemoryError, BaseException
     copy_data_in = _build_data_copier(copy_plain)
     known: dict[str, Any] = {"__builtins__": {name: getattr(builtins, name) for name in BUILTINS}}
-    known[_METHOD] = _build_method_getter()
+    known[_CHECK] = _build_check()
 
     def run(code: str, call: str) -> tuple[str, str]:
         try:
@@ -47,35 +47,26 @@ def build_runner() -> Callable[[str, str], tuple[str, str]]:
 
 
 def _compile_call(call: str) -> CodeType:
-    """The compiled call, its methods looked up by the method getter."""
+    """The compiled call, in which whatever an attribute is taken from is checked to be data."""
     if "." not in call:
         return compile(call, "<call>", "eval")
     expression = ast.parse(call, mode="eval")
     for node in ast.walk(expression):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not _is_constructor(node.func):
-            node.func = _method_look_up(node.func)
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in TYPE_NAMES):
+            check = ast.copy_location(ast.Name(_CHECK, ast.Load()), node)
+            node.value = ast.copy_location(ast.Call(check, [node.value], []), node)
     return compile(expression, "<call>", "eval")
 
 
-def _is_constructor(function: ast.Attribute) -> bool:
-    return isinstance(function.value, ast.Name) and (function.value.id, function.attr) in CONSTRUCTORS
+def _build_check() -> Callable[[Any], Any]:
+    is_subclass, type_of, data_types, error = issubclass, type, DATA_TYPES, TypeError
 
-
-def _method_look_up(function: ast.Attribute) -> ast.Call:
-    getter = ast.copy_location(ast.Name(_METHOD, ast.Load()), function)
-    method = ast.copy_location(ast.Constant(function.attr), function)
-    return ast.copy_location(ast.Call(getter, [function.value, method], []), function)
-
-
-def _build_method_getter() -> Callable[[Any, str], Any]:
-    get, is_subclass, type_of, data_types, error = getattr, issubclass, type, DATA_TYPES, TypeError
-
-    def get_method(receiver: Any, name: str) -> Any:
+    def check_data(receiver: Any) -> Any:
         if not is_subclass(type_of(receiver), data_types):
-            raise error("only methods of data may be called")
-        return get(receiver, name)
+            raise error("only attributes of data may be used")
+        return receiver
 
-    return get_method
+    return check_data
 
 
 def _build_data_copier(copy_plain: Callable[[Any], Any]) -> Callable[[str, dict[str, Any]], dict[str, Any]]:

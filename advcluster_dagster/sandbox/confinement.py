@@ -52,26 +52,34 @@ def _limit(name: str, bound: int) -> None:
             resource.setrlimit(kind, (bound, bound))
 
 
-def refuse_events() -> None:
-    """Refuse, for the rest of this process, what the interpreter reports beyond plain computing.
+def build_refusal() -> Callable[[], None]:
+    """What a process calls to refuse, for the rest of its life, what the interpreter reports beyond plain computing.
 
     The list of what is let through is in no module, where a program could change it. Stack frames are refused on every
     way to them: they would lead from a program to the variables of its worker.
     """
     harmless = frozenset({"compile", "exec", "import", "builtins.id", "array.__new__"})
+    # Attributes that named tuples, dataclasses and decorators read and set; not the code of a function, nor a frame.
     attributes = {
-        "object.__getattr__": ("__code__",),
-        "object.__setattr__": ("__defaults__", "__kwdefaults__"),
-    }
+        "object.__getattr__": ("__code__", "__defaults__", "__kwdefaults__"),
+        "object.__setattr__": (
+            "__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__", "__bases__",
+            "__abstractmethods__", "__type_params__", "__class__",
+        ),
+    }  # fmt: skip
     error = PermissionError
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in harmless and not (event in attributes and arguments[1] in attributes[event]):
             raise error(event + " is refused")
 
-    # collections.namedtuple and others ask for their caller's frame, and do without where there is none to ask for.
-    del sys._getframe
-    sys.addaudithook(refuse)
+    def refuse_from_now_on() -> None:
+        # collections.namedtuple and others ask for their caller by these, and do without where they are missing.
+        for name in ("_getframe", "_getframemodulename"):
+            vars(sys).pop(name, None)
+        sys.addaudithook(refuse)
+
+    return refuse_from_now_on
 
 
 def confine(kept: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from advcluster_dagster.sandbox.calls import build_runner
-from advcluster_dagster.sandbox.confinement import Limits, refuse_events
+from advcluster_dagster.sandbox.confinement import Limits, build_refusal
 
 #: Does one task: the status of the reply, and its value or nothing.
 Work = Callable[[dict[str, Any]], tuple[str, str]]
@@ -34,9 +34,6 @@ class Job(Protocol):
 
     def prepare(self) -> Work:
         """Import and warm up, once, before workers are forked; gives what does tasks in them."""
-
-    def settle(self) -> None:
-        """Begin the life of a worker, after it has been confined."""
 
 
 J = TypeVar("J", bound=Job)
@@ -76,12 +73,13 @@ class ProgramJob:
                 codecs.lookup(name)
         warnings.simplefilter("ignore")
         sys.set_int_max_str_digits(0)
-        run = build_runner()
-        return lambda task: run(task["code"], task["call"])
+        run, refuse_from_now_on = build_runner(), build_refusal()
 
-    def settle(self) -> None:
-        """Refuse what is no plain computing."""
-        refuse_events()
+        def work(task: dict[str, Any]) -> tuple[str, str]:
+            refuse_from_now_on()
+            return run(task["code"], task["call"])
+
+        return work
 
 
 class MathJob:
@@ -111,9 +109,6 @@ class MathJob:
         for gold, prediction in self._WARM_UP:
             self._compare({"gold": gold, "prediction": prediction})
         return lambda task: (self._compare(task) or "grader_error", "")
-
-    def settle(self) -> None:
-        """Nothing more: no task is code."""
 
     @staticmethod
     def _compare(task: dict[str, Any]) -> str | None:

@@ -86,8 +86,10 @@ class _Worker:
         deadline = time.monotonic() + self._limits.wall_s
         received = self._read(deadline)
         reply = received if isinstance(received, dict) else self._parse(received)
-        self.is_spent = self._n_left <= 0 or reply is None or bool(reply.pop("is_spent", True))
-        return reply if reply is not None else {"status": self._end_status(deadline)}
+        if reply is None:
+            reply = {"status": self._end_status(deadline)}
+        self.is_spent = reply.pop("is_spent", True) or self._n_left == 0
+        return reply
 
     def _read(self, deadline: float) -> bytes | dict[str, Any]:
         """What the worker writes until a line ends, of its last task until it ends itself; or the limit it met."""
@@ -157,7 +159,6 @@ def _live(
     set_timer, processor_time, limits, n_left = signal.setitimer, signal.ITIMER_PROF, job.limits, job.n_tasks
     try:
         confine(files, put_filter_on)
-        job.settle()
         source = os.fdopen(tasks, "rb", closefd=False) if n_left > 1 else None
         while True:
             set_timer(processor_time, limits.cpu_s)

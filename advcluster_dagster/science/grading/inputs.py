@@ -3,8 +3,8 @@
 Here: the call that a prediction writes down, and the check of its arguments. Not here: running the call (sandbox), what
 its value means (programs.py).
 
-Allowed are literals, containers, operators, comprehensions, method calls on data, pure built-in functions, lambdas, and
-data that the benchmark's code defines at its top level. A name is known inside the lambda or comprehension that binds
+Allowed are literals, containers, operators, comprehensions, methods of data, pure built-in functions, lambdas, and data
+that the benchmark's code defines at its top level. A name is known inside the lambda or comprehension that binds
 it and nowhere else, and none may be bound that already means something: a built-in, the function, the code's own names.
 """
 
@@ -27,15 +27,12 @@ BUILTINS = frozenset({
         "min", "oct", "ord", "pow", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum",
         "tuple", "zip",
     })  # fmt: skip
-#: Types of data, whose methods an input may call.
+#: Types of data, whose methods and other public attributes an input may use.
 DATA_TYPES = (str, bytes, bytearray, int, float, complex, list, tuple, dict, set, frozenset, range)
-#: Functions of a type rather than of its values.
-CONSTRUCTORS = frozenset({
-        ("str", "maketrans"), ("dict", "fromkeys"), ("bytes", "fromhex"), ("bytearray", "fromhex"),
-        ("float", "fromhex"), ("int", "from_bytes"),
-    })  # fmt: skip
+#: Names of these types: ``list.reverse`` and ``dict.fromkeys`` may be used too.
+TYPE_NAMES = frozenset(kind.__name__ for kind in DATA_TYPES)
 # Formatting reads attributes that it finds named in a text.
-_METHODS = frozenset(name for kind in DATA_TYPES for name in dir(kind) if not name.startswith("_")) - {
+_ATTRIBUTES = frozenset(name for kind in DATA_TYPES for name in dir(kind) if not name.startswith("_")) - {
     "format",
     "format_map",
 }
@@ -140,8 +137,10 @@ def _parts(node: ast.AST, bound: frozenset[str], names: ProgramNames) -> Iterabl
             return [] if name in bound or name in BUILTINS or name in names.assigned else None
         case ast.keyword(arg=name, value=value):
             return None if (name or "").startswith("__") else [(value, bound)]
-        case ast.Call():
-            return _parts_of_call(node, bound)
+        case ast.Attribute(attr=attribute, ctx=ast.Load()):
+            return _parts_of_attribute(node, bound) if attribute in _ATTRIBUTES else None
+        case ast.Call(func=ast.Name() | ast.Lambda() | ast.Attribute()):
+            return [(part, bound) for part in (node.func, *node.args, *node.keywords)]
         case ast.Lambda():
             return _parts_of_lambda(node, bound, names)
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
@@ -149,17 +148,11 @@ def _parts(node: ast.AST, bound: frozenset[str], names: ProgramNames) -> Iterabl
     return [(part, bound) for part in ast.iter_child_nodes(node)] if isinstance(node, _COMPOSED) else None
 
 
-def _parts_of_call(node: ast.Call, bound: frozenset[str]) -> list[_Part] | None:
-    """Arguments and receiver of a call of a name, a lambda or a method of data."""
-    parts: list[_Part] = [(part, bound) for part in (*node.args, *node.keywords)]
-    match node.func:
-        case ast.Attribute(value=ast.Name(id=name), attr=method) if name not in bound and name in BUILTINS:
-            return parts if (name, method) in CONSTRUCTORS else None
-        case ast.Attribute(value=receiver, attr=method):
-            return [*parts, (receiver, bound)] if method in _METHODS else None
-        case ast.Name() | ast.Lambda():
-            return [*parts, (node.func, bound)]
-    return None
+def _parts_of_attribute(node: ast.Attribute, bound: frozenset[str]) -> list[_Part] | None:
+    """What has the attribute: a type of data, or an expression, which has to be data when it is run."""
+    if isinstance(node.value, ast.Name) and node.value.id in BUILTINS - bound:
+        return [] if node.value.id in TYPE_NAMES else None
+    return [(node.value, bound)]
 
 
 def _parts_of_lambda(node: ast.Lambda, bound: frozenset[str], names: ProgramNames) -> list[_Part] | None:

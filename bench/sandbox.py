@@ -38,7 +38,7 @@ def made_comparisons(n_functions: int, n_inputs: int) -> tuple[list[Comparison],
         for i in range(n_inputs):
             shift = 0 if i == 0 else rng.randint(0, 1) * i
             given = call.format(a=number + shift, b=number + 1)
-            # Empty tuples keep the runs apart: other spacing alone would be the same run.
+            # Empty tuples keep the runs apart: equal calls would be run once.
             comparisons.append(Comparison("python_input", gold, f"*({given},) + (){' + ()' * i}", context))
             verdicts.append("correct" if eval(f"f({given})", names) == output else "wrong")
     return comparisons, verdicts

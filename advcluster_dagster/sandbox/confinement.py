@@ -7,7 +7,6 @@ the whole server (launch.py), which hold if one of these should not.
 import contextlib
 import os
 import resource
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,15 +27,6 @@ class Limits:
     resident_kib: int = 600 << 10
 
 
-#: Events of the interpreter that running a plain function gives rise to; all others are refused.
-_HARMLESS_EVENTS = frozenset(
-    {
-        "compile", "exec", "import", "builtins.id", "marshal.loads", "array.__new__", "sys._getframe",
-        "object.__getattr__", "object.__setattr__",
-    }
-)  # fmt: skip
-
-
 def close_files(*kept: int) -> None:
     """Leave open only the files given; standard input, output and error lead nowhere."""
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -50,39 +40,55 @@ def close_files(*kept: int) -> None:
 
 
 def limit_resources(limits: Limits) -> None:
-    """Bound memory, files, processes (where the user is not root) and core dumps of this process."""
-    for name, bound in (
-        ("RLIMIT_CORE", 0),
-        ("RLIMIT_FSIZE", 0),
-        ("RLIMIT_NPROC", 0),
-        ("RLIMIT_NOFILE", 64),
-        ("RLIMIT_AS", limits.memory_bytes),
-    ):
-        if (kind := getattr(resource, name, None)) is not None:
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(kind, (bound, bound))
+    """Bound memory, open files and core dumps of this process and of those it will fork."""
+    _limit("RLIMIT_CORE", 0)
+    _limit("RLIMIT_NOFILE", 64)
+    _limit("RLIMIT_AS", limits.memory_bytes)
 
 
-def start_timer(seconds: float) -> None:
-    """Have the kernel end this process after that much processor time; 0 stops the timer."""
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+def _limit(name: str, bound: int) -> None:
+    if (kind := getattr(resource, name, None)) is not None:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (bound, bound))
 
 
-def refuse_events() -> None:
-    """Refuse, for the rest of this process, what the interpreter reports beyond plain computing."""
-    sys.addaudithook(_refuse)
+def build_refusal() -> Callable[[], None]:
+    """What a process calls to refuse, for the rest of its life, what the interpreter reports beyond plain computing.
+
+    The list of what is let through is in no module, where a program could change it. Stack frames are refused on every
+    way to them: they would lead from a program to the variables of its worker.
+    """
+    harmless = frozenset({"compile", "exec", "import", "builtins.id", "array.__new__"})
+    # Attributes that named tuples, dataclasses and decorators read and set; not the code of a function, nor a frame.
+    attributes = {
+        "object.__getattr__": ("__code__", "__defaults__", "__kwdefaults__"),
+        "object.__setattr__": (
+            "__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__", "__bases__",
+            "__abstractmethods__", "__type_params__", "__class__",
+        ),
+    }  # fmt: skip
+    error = PermissionError
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in harmless and not (event in attributes and arguments[1] in attributes[event]):
+            raise error(event + " is refused")
+
+    def refuse_from_now_on() -> None:
+        # collections.namedtuple and others ask for their caller by these, and do without where they are missing.
+        for name in ("_getframe", "_getframemodulename"):
+            vars(sys).pop(name, None)
+        sys.addaudithook(refuse)
+
+    return refuse_from_now_on
 
 
-def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
-    if event not in _HARMLESS_EVENTS:
-        raise PermissionError(f"{event} is refused")
+def confine(kept: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:
+    """Close files, write none, start no process (where the user is not root).
 
-
-def confine(limits: Limits, kept: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:
-    """All of the above that holds for a process's whole life; the filter comes last, as it would refuse the rest."""
+    The filter comes last, as it would refuse the rest.
+    """
     close_files(*kept)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPROF):
-        signal.signal(number, signal.SIG_DFL)
-    limit_resources(limits)
+    _limit("RLIMIT_FSIZE", 0)
+    _limit("RLIMIT_NPROC", 0)
     if put_filter_on is not None:
         put_filter_on()

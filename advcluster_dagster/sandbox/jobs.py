@@ -11,14 +11,19 @@ import encodings.aliases
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from advcluster_dagster.sandbox.confinement import Limits, refuse_events
+from advcluster_dagster.sandbox.calls import build_runner
+from advcluster_dagster.sandbox.confinement import Limits, build_refusal
+
+#: Does one task: the status of the reply, and its value or nothing.
+Work = Callable[[dict[str, Any]], tuple[str, str]]
 
 
 class Job(Protocol):
-    """One kind of work. A worker does at most ``n_tasks``, all of one group, and ends.
+    """One kind of work. A worker does at most ``n_tasks`` and ends.
 
     ``may_read_files``: workers may open files for reading, to import while they work.
     """
@@ -27,17 +32,8 @@ class Job(Protocol):
     n_tasks: int
     may_read_files: bool
 
-    def prepare(self) -> None:
-        """Import and warm up, once, before workers are forked."""
-
-    def settle(self) -> None:
-        """Begin the life of a worker, after it has been confined."""
-
-    def group_of(self, task: dict[str, Any]) -> str:
-        """What tasks have in common that may share a worker."""
-
-    def work(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Do one task in a worker; the reply is JSON and has a status."""
+    def prepare(self) -> Work:
+        """Import and warm up, once, before workers are forked; gives what does tasks in them."""
 
 
 J = TypeVar("J", bound=Job)
@@ -53,14 +49,14 @@ def timed(job: J, cpu_s: float | None) -> J:
 
 
 class ProgramJob:
-    """Runs calls of a program's function; no two programs share a worker.
+    """Runs calls of a program's function, each in a worker of its own.
 
-    A task is ``{"code", "call"}``; the reply's status is ``value`` with the returned value as a literal, ``raised`` or
-    ``memory``. Each call finds the program freshly executed.
+    A task is ``{"code", "call"}``; a reply's status is ``value``, with the returned value as a literal, ``raised`` or
+    ``memory``. No call sees what another did.
     """
 
-    limits = Limits(cpu_s=1.0, wall_s=10.0, memory_bytes=512 << 20, resident_kib=200 << 10)
-    n_tasks = 1_000
+    limits = Limits(cpu_s=1.0, wall_s=10.0, memory_bytes=512 << 20)
+    n_tasks = 1
     may_read_files = False
     # What programs of a benchmark may import: a worker cannot open files any more.
     _MODULES = (
@@ -68,7 +64,7 @@ class ProgramJob:
         "math", "operator", "random", "re", "statistics", "string", "textwrap", "typing", "unicodedata",
     )  # fmt: skip
 
-    def prepare(self) -> None:
+    def prepare(self) -> Work:
         """Import what programs import, all text encodings included."""
         for name in self._MODULES:
             importlib.import_module(name)
@@ -77,53 +73,13 @@ class ProgramJob:
                 codecs.lookup(name)
         warnings.simplefilter("ignore")
         sys.set_int_max_str_digits(0)
+        run, refuse_from_now_on = build_runner(), build_refusal()
 
-    def settle(self) -> None:
-        """Refuse what is no plain computing."""
-        refuse_events()
+        def work(task: dict[str, Any]) -> tuple[str, str]:
+            refuse_from_now_on()
+            return run(task["code"], task["call"])
 
-    def group_of(self, task: dict[str, Any]) -> str:
-        """The program."""
-        return str(task["code"])
-
-    def work(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Run the call and give back what it returned."""
-        try:
-            names: dict[str, Any] = {"__name__": "program"}
-            exec(compile(task["code"], "<program>", "exec"), names)
-            return {"status": "value", "value": repr(plain(eval(compile(task["call"], "<call>", "eval"), names)))}
-        except MemoryError:
-            return {"status": "memory"}
-        except BaseException as error:
-            return {"status": "raised", "error": type(error).__name__}
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """The value in built-in types that have literals and compare with ``==`` as it does.
-
-    Raises:
-        TypeError: there is none such.
-    """
-    kind = type(value)
-    if value is None or value is Ellipsis or kind in (bool, int, float, complex, str, bytes):
-        return value
-    if depth > 200:
-        raise TypeError("nested too deeply")
-    if isinstance(value, dict):
-        return {plain(key, depth + 1): plain(item, depth + 1) for key, item in dict.items(value)}
-    if isinstance(value, list):
-        return [plain(item, depth + 1) for item in list.__iter__(value)]
-    if isinstance(value, tuple):
-        return tuple([plain(item, depth + 1) for item in tuple.__iter__(value)])
-    if isinstance(value, set | frozenset):
-        return {plain(item, depth + 1) for item in list(value)}
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytearray):
-        return bytes(value)
-    raise TypeError(f"{kind.__name__} has no literal")
+        return work
 
 
 class MathJob:
@@ -143,7 +99,7 @@ class MathJob:
         (r"\binom{5}{2}", r"5\pm\sqrt{2}"), (r"3\cdot 10^{-6}", r"\frac{\pi}{6}"), ("f(x)=x", r"\text{yes}"),
     )  # fmt: skip
 
-    def prepare(self) -> None:
+    def prepare(self) -> Work:
         """Import Math-Verify and let its parser build its tables."""
         import logging
 
@@ -152,17 +108,7 @@ class MathJob:
         sys.setrecursionlimit(3_000)
         for gold, prediction in self._WARM_UP:
             self._compare({"gold": gold, "prediction": prediction})
-
-    def settle(self) -> None:
-        """Nothing more: no task is code."""
-
-    def group_of(self, task: dict[str, Any]) -> str:
-        """All tasks are of one group."""
-        return ""
-
-    def work(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Compare one pair."""
-        return {"status": self._compare(task)}
+        return lambda task: (self._compare(task) or "grader_error", "")
 
     @staticmethod
     def _compare(task: dict[str, Any]) -> str | None:

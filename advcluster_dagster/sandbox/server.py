@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from advcluster_dagster.sandbox.confinement import confine, start_timer
-from advcluster_dagster.sandbox.jobs import JOBS, Job, timed
+from advcluster_dagster.sandbox.confinement import confine, limit_resources
+from advcluster_dagster.sandbox.jobs import JOBS, Job, Work, timed
 from advcluster_dagster.sandbox.system_calls import build_filter
 
 _CHUNK = 1 << 16
@@ -27,18 +27,21 @@ _CHUNK = 1 << 16
 def serve(job: Job, tasks: BinaryIO, replies: BinaryIO) -> None:
     """Answer each task with one reply until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGPROF):
+        signal.signal(number, signal.SIG_DFL)
     put_filter_on = build_filter(job.may_read_files)
-    job.prepare()
+    work = job.prepare()
+    limit_resources(job.limits)
     gc.freeze()  # so that a worker's collector leaves shared pages shared
     _say(replies, {"is_filtered": put_filter_on is not None})
     worker = None
     for line in tasks:
-        group = job.group_of(json.loads(line))
-        if worker is not None and worker.group != group:
-            worker.end()
-            worker = None
-        worker = worker or _Worker(job, put_filter_on, group)
-        reply = worker.ask(line)
+        task = json.loads(line)
+        if worker is None:
+            worker = _Worker(job, work, put_filter_on, task)
+        else:
+            worker.hand_over(task)
+        reply = worker.reply()
         if worker.is_spent:
             worker.end()
             worker = None
@@ -53,63 +56,75 @@ def _say(replies: BinaryIO, reply: dict[str, Any]) -> None:
 
 
 class _Worker:
-    """A forked process that does the tasks of a group one after the other."""
+    """A forked process that does tasks one after the other.
 
-    def __init__(self, job: Job, put_filter_on: Callable[[], None] | None, group: str) -> None:
-        self.group = group
+    Each line it replies with must begin with a token that the worker's own code alone has in hand: whatever else a
+    program manages to write is no reply.
+    """
+
+    def __init__(self, job: Job, work: Work, put_filter_on: Callable[[], None] | None, task: dict[str, Any]) -> None:
         self._limits = job.limits
-        self._n_left = job.n_tasks
+        self._n_left = job.n_tasks - 1
+        self._token = os.urandom(16).hex().encode()
         tasks_out, self._tasks = os.pipe()
         self._replies, replies_in = os.pipe()
         self._process = os.fork()
         if self._process == 0:
-            _live(job, put_filter_on, tasks_out, replies_in)
+            _live(job, work, put_filter_on, task, (tasks_out, replies_in), self._token)
         os.close(tasks_out)
         os.close(replies_in)
         self.is_spent = False
 
-    def ask(self, line: bytes) -> dict[str, Any]:
-        """Hand over a task and wait for its reply, or for its end, at most the limit long."""
+    def hand_over(self, task: dict[str, Any]) -> None:
+        """Give it its next task."""
         self._n_left -= 1
-        try:
-            _write(self._tasks, line)
-            reply = self._read()
-        except OSError:
-            reply = None
-        if reply is None or reply.pop("is_spent", True) is not False or self._n_left <= 0:
-            self.is_spent = True
-        return reply if reply is not None else {"status": self._end_status()}
+        with contextlib.suppress(OSError):  # it has ended: so will its reply say
+            _write(self._tasks, json.dumps(task).encode() + b"\n")
 
-    def _read(self) -> dict[str, Any] | None:
-        """One reply; None when the worker ended without."""
-        received = bytearray()
+    def reply(self) -> dict[str, Any]:
+        """Wait for its reply, or for its end, at most the limit long."""
         deadline = time.monotonic() + self._limits.wall_s
-        while not received.endswith(b"\n"):
+        received = self._read(deadline)
+        reply = received if isinstance(received, dict) else self._parse(received)
+        if reply is None:
+            reply = {"status": self._end_status(deadline)}
+        self.is_spent = reply.pop("is_spent", True) or self._n_left == 0
+        return reply
+
+    def _read(self, deadline: float) -> bytes | dict[str, Any]:
+        """What the worker writes until a line ends, of its last task until it ends itself; or the limit it met."""
+        received = bytearray()
+        while not (self._n_left and received.endswith(b"\n")):
             if not select.select([self._replies], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                return {"status": "timeout", "is_spent": True}
+                return {"status": "timeout"}
             if not (chunk := os.read(self._replies, _CHUNK)):
-                return None
+                break
             received += chunk
             if len(received) > self._limits.answer_bytes:
-                return {"status": "output", "is_spent": True}
-        try:
-            reply = json.loads(received)
-        except (ValueError, RecursionError):
-            return None
-        return reply if isinstance(reply, dict) else None
+                return {"status": "output"}
+        return bytes(received)
 
-    def _end_status(self) -> str:
-        """How a worker that gave no reply ended."""
+    def _parse(self, received: bytes) -> dict[str, Any] | None:
+        """The reply in what was written; None unless that is one line of the worker's own."""
+        token, _, rest = received.removesuffix(b"\n").partition(b" ")
+        fields = rest.split(b" ", 2)
+        if token != self._token or b"\n" in rest or len(fields) != 3 or not received.endswith(b"\n"):
+            return None
+        is_spent, status, value = (field.decode("ascii", "replace") for field in fields)
+        return {"status": status, "is_spent": is_spent == "1"} | ({"value": value} if status == "value" else {})
+
+    def _end_status(self, deadline: float) -> str:
+        """How a worker that gave no reply ended: ``timeout``, or ``ended`` by itself."""
         with contextlib.suppress(OSError):
             os.kill(self._process, signal.SIGCONT)
-        for _ in range(200):
+        while time.monotonic() < deadline:
             process, status = os.waitpid(self._process, os.WNOHANG)
             if process:
                 self._process = 0
                 was_timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
                 return "timeout" if was_timed_out else "ended"
-            time.sleep(0.005)
-        return "ended"  # it closed its files and lives on; end() sees to that
+            time.sleep(0.001)
+        return "timeout"  # it closed its files and lives on; end() sees to that
 
     def end(self) -> None:
         """Kill the worker and whatever it left behind."""
@@ -127,21 +142,38 @@ class _Worker:
         os.close(self._replies)
 
 
-def _live(job: Job, put_filter_on: Callable[[], None] | None, tasks: int, replies: int) -> None:
-    """The life of a worker: never returns."""
+def _live(
+    job: Job,
+    work: Work,
+    put_filter_on: Callable[[], None] | None,
+    task: dict[str, Any],
+    files: tuple[int, int],
+    token: bytes,
+) -> None:
+    """The life of a worker, from its first task on: never returns.
+
+    What it needs after a task is in local variables, which no program can replace.
+    """
+    tasks, replies = files
+    end, write, read, usage, itself = os._exit, os.write, json.loads, resource.getrusage, resource.RUSAGE_SELF
+    set_timer, processor_time, limits, n_left = signal.setitimer, signal.ITIMER_PROF, job.limits, job.n_tasks
     try:
-        source = os.fdopen(tasks, "rb", closefd=False)
-        confine(job.limits, (tasks, replies), put_filter_on)
-        job.settle()
-        for _ in range(job.n_tasks):
-            task = json.loads(source.readline())
-            start_timer(job.limits.cpu_s)
-            reply = job.work(task)
-            start_timer(0)
-            reply["is_spent"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > job.limits.resident_kib
-            _write(replies, json.dumps(reply).encode() + b"\n")
+        confine(files, put_filter_on)
+        source = os.fdopen(tasks, "rb", closefd=False) if n_left > 1 else None
+        while True:
+            set_timer(processor_time, limits.cpu_s)
+            status, value = work(task)
+            set_timer(processor_time, 0)
+            is_spent = b"1" if usage(itself).ru_maxrss > limits.resident_kib else b"0"
+            reply = b"%b %b %b %b\n" % (token, is_spent, status.encode(), value.encode())
+            while reply:
+                reply = reply[write(replies, reply) :]
+            n_left -= 1
+            if source is None or n_left == 0:
+                break
+            task = read(source.readline())
     finally:
-        os._exit(0)
+        end(0)
 
 
 def _write(number: int, data: bytes) -> None:

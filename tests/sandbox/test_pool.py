@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from advcluster_dagster.sandbox import launch, pool
-from advcluster_dagster.sandbox.jobs import plain
+from advcluster_dagster.sandbox.calls import build_plain_copier
 from advcluster_dagster.sandbox.pool import LOST, SandboxError, WorkerPool
 
 
@@ -72,6 +72,10 @@ def test_a_server_that_never_starts_is_named(monkeypatch):
         ("from collections import Counter\ndef f(x):\n    return Counter(x)", "{1: 2}"),
         ("from collections import OrderedDict\ndef f(x):\n    return OrderedDict(a=x)", "{'a': [1, 1]}"),
         ("from collections import namedtuple\ndef f(x):\n    return namedtuple('P', 'x')(2)", "(2,)"),
+        ("import typing\nclass P(typing.NamedTuple):\n    x: int = 1\ndef f(x):\n    return P()", "(1,)"),
+        ("import enum\nE = enum.IntEnum('E', 'A B')\ndef f(x):\n    return E.B", "2"),
+        ("from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int = 1\ndef f(x):\n    return P().x", "1"),
+        ("import functools\ndef f(x):\n    return functools.wraps(f)(lambda: 0).__code__.co_argcount", "0"),
         ("def f(x):\n    return frozenset(x)", "{1}"),
         ("def f(x):\n    return bytearray(b'ab')", "b'ab'"),
         ("def f(x):\n    return 'a'.encode('shift_jis')", "b'a'"),
@@ -85,4 +89,4 @@ def test_a_value_comes_back_as_the_literal_it_equals(code, value):
 @pytest.mark.parametrize("value", [range(3), object(), lambda: 1, [object()], iter([])])
 def test_a_value_without_a_literal_is_refused(value):
     with pytest.raises(TypeError, match="has no literal"):
-        plain(value)
+        build_plain_copier()(value)

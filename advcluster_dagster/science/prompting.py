@@ -1,7 +1,8 @@
-"""Messages for judge models: prompt templates, and fences around text that is data.
+"""Messages for judge models and their replies: prompt templates, fences around text that is data, records of JSON.
 
-Here: what extraction, naming and review share when they turn a template and untrusted text into messages, and reading
-such messages back. Not here: the prompts' wording (``prompts/``), the content of one stage's messages (its folder).
+Here: what extraction, naming, review and the grading panel share when they turn a template and untrusted text into
+messages, read such messages back, and make records of replies. Not here: the prompts' wording (``prompts/``), the
+content of one stage's messages and records (its folder), finding JSON in a text (``json_values.py``).
 """
 
 import hashlib
@@ -15,14 +16,14 @@ from pydantic import BaseModel, ValidationError
 
 from advcluster_dagster.science.json_values import find_values
 from advcluster_dagster.science.lenient_json import BrokenJson, read_value
-from advcluster_dagster.science.thinking import find_behind_thinking
+from advcluster_dagster.science.thinking import MARK, find_behind_thinking
 
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
 
 _FENCED = re.compile(r"<<<(?P<name>[a-z_]+) (?P<token>[0-9a-f]{12})\n(?P<text>.*?)\n(?P=name) (?P=token)>>>", re.DOTALL)
-# No character, or one that no reader sees: control characters but tab and line break, halves of surrogate pairs.
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# Control characters but tab and line break, and halves of surrogate pairs.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NO_JSON = "the reply holds no complete JSON object"
 UNENDED_THINKING = "the reply ends inside its thinking, with no answer behind it"
 _MOST_FAULTS = 3
@@ -103,7 +104,7 @@ def answer_text(reply: str) -> str | None:
 
     A mark of thinking that stands in a JSON value is data.
     """
-    span = find_behind_thinking(reply, find_values(reply).spans)
+    span = find_behind_thinking(reply, find_values(reply).spans if MARK.search(reply) else ())
     return None if span is None else reply[slice(*span)].strip()
 
 
@@ -140,7 +141,7 @@ def read_reply(text: str, read: Callable[[Any], T]) -> T:
         except ReplyFault as error:
             fault = fault or error
     broken, last = values.broken, max((found.end for found in values.complete), default=0)
-    if broken and (fault is None or (broken.has_string and broken.position >= last)):
+    if broken and (broken.position >= last if broken.has_string else not values.complete and answer[0] in "{["):
         raise ReplyFault(f"{_NO_JSON}: {_with_place(broken, answer)}")
     raise fault or ReplyFault(_NO_JSON)
 
@@ -155,7 +156,7 @@ def validate_record(model: type[R], value: Any) -> R:
     if isinstance(value, dict):
         value = _with_line_breaks(name_fields(model, value))
         for place, text in _texts({key: value[key] for key in model.model_fields if key in value}, ()):
-            if bad := _NO_TEXT.search(text):
+            if bad := _CONTROL.search(text):
                 raise ReplyFault(
                     f"{'.'.join(place)}: holds the control character U+{ord(bad[0]):04X}; write each backslash of"
                     " LaTeX as two in JSON"

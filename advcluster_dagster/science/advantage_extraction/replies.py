@@ -34,7 +34,8 @@ FORM_TEXTS = (
 _FIELDS = ("advantage", "evidence", "failure description", "failure stage")
 _FORBIDDEN = ("model_a", "model_b", "the model", "correctly")
 _THIRD_PERSON_VERB = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)*s$")
-_STAGE_NUMBER = re.compile(r"^(?:(?:stage|step|level)\W{0,3})?([1-5])(?:\W+|$)")
+_STAGE_NUMBER = re.compile(r"([1-5])(?:\W+|$)")
+_BEFORE_STAGE = re.compile(r"(?:\W+|(?:the|newman(?:['’]?s)?|error|failure|stage|step|level)(?![a-z]))*")
 _SUBJECT = ("model", "a")
 _MOST_FAULTS = 3
 
@@ -129,7 +130,7 @@ def _stage_name(text: str) -> str:
     Case and separators are free, its number may stand before it or alone, an explanation behind it. A text that names
     no stage, several, or one that is not its number's, comes back unchanged.
     """
-    plain = text.strip().lower()
+    plain = _BEFORE_STAGE.sub("", text.strip().lower(), count=1)
     number = _STAGE_NUMBER.match(plain)
     rest = plain[number.end() :] if number else plain
     named = [name for name in STAGE_DEPTHS if re.search(_stage_pattern(name), rest)]

@@ -35,7 +35,7 @@ _FIELDS = ("advantage", "evidence", "failure description", "failure stage")
 _FORBIDDEN = ("model_a", "model_b", "the model", "correctly")
 _THIRD_PERSON_VERB = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)*s$")
 _STAGE_NUMBER = re.compile(r"([1-5])(?:\W+|$)")
-_BEFORE_STAGE = re.compile(r"(?:\W+|(?:the|newman(?:['’]?s)?|error|failure|stage|step|level)(?![a-z]))*")
+_BEFORE_STAGE = re.compile(r"(?:\W+|(?:the|newman(?:\W?s)?|error|failure|stage|step|level)(?![a-z]))*")
 _SUBJECT = ("model", "a")
 _MOST_FAULTS = 3
 

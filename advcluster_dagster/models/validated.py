@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
-from advcluster_dagster.science.prompting import Message, ReplyFault
+from advcluster_dagster.science.prompting import UNENDED_THINKING, Message, ReplyFault, answer_text
 
 T = TypeVar("T")
 _MOST_SHOWN = 2000
@@ -62,7 +62,7 @@ def ask_validated(
     """Ask, parse, and ask again for what could not be parsed; one result per request, in their order.
 
     A repeat is a call of its own: the conversation so far, the broken reply, and a message that names its fault. What
-    stands before a ``</think>`` mark is neither parsed nor sent back.
+    stands in thinking is neither parsed nor sent back.
 
     Args:
         calls: through which the requests are asked.
@@ -97,19 +97,19 @@ def _judge(
     call_ids = (*chain.call_ids, chain.request.call_id)
     if isinstance(outcome, CallFailure):
         return InvalidReply(outcome.reason, outcome.detail, chain.raw_reply, call_ids)
-    answer = outcome.text.rpartition("</think>")[2].strip()
+    answer = answer_text(outcome.text)
     try:
         if not answer:
-            raise ReplyFault("the reply is empty")
+            raise ReplyFault(UNENDED_THINKING if answer is None else "the reply is empty")
         return Validated(parse(answer), chain.request.call_id, n_repeats)
     except ReplyFault as error:
         fault = " ".join(str(error).split())[:_MOST_FAULT]
     if is_last:
-        reason = _REASONS.get(outcome.finish_reason or "", "invalid_reply" if answer else "empty_reply")
+        reason = _REASONS.get(outcome.finish_reason or "", "empty_reply" if answer == "" else "invalid_reply")
         return InvalidReply(reason, fault, outcome.text, call_ids)
     if outcome.finish_reason == "length":
         fault = f"{fault} (it was cut off at the token limit, be briefer)"
-    return _Chain(_repeat(chain.request, answer, fault), call_ids, outcome.text)
+    return _Chain(_repeat(chain.request, answer or "", fault), call_ids, outcome.text)
 
 
 def _repeat(request: ChatRequest, broken_reply: str, fault: str) -> ChatRequest:

@@ -12,24 +12,22 @@ _LETTERS = re.compile(r"[A-Za-z]*")
 _SIMPLE = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-#: Commands whose letters behind the first are no text that could begin a line or follow a tab.
-_COMMANDS = frozenset(
-    (
-        "nabla natural nearrow neq newcommand newline nobreak noindent nolimits nonumber normalsize not notin nleq ngeq "
-        "nsubseteq nsupseteq nwarrow nvdash "
-        "rangle rbrace rbrack rceil ref rfloor rgroup rho right rightarrow rightharpoondown rightharpoonup "
-        "rightleftharpoons rightsquigarrow rm root rtimes rule rvert rVert raisebox restriction "
-        "tag tanh tau tbinom text textbf textcolor textdegree textit textnormal textrm textsc textsf textstyle textsubscript "
-        "textsuperscript texttt textup tfrac therefore theta thetasym thickapprox thicksim thinspace tilde times tiny to top "
-        "triangle triangledown triangleleft triangleq triangleright twoheadrightarrow "
-    ).split()
+# Commands whose letters behind the first are no text that could begin a line or follow a tab.
+_COMMAND = re.compile(
+    r"""
+    n(?:abla|atural|earrow|eq|ewcommand|ewline|obreak|oindent|olimits|onumber|ormalsize|ot|otin|leq|geq|subseteq|supseteq
+      |warrow|vdash)
+    |r(?:angle|brace|brack|ceil|ef|floor|group|ho|ight|ightarrow|ightharpoondown|ightharpoonup|ightleftharpoons
+      |ightsquigarrow|m|oot|times|ule|vert|Vert|aisebox|estriction)
+    |t(?:ag|anh|au|binom|frac|herefore|heta|hetasym|hickapprox|hicksim|hinspace|ilde|imes|iny|o|op|woheadrightarrow
+      |riangle(?:down|left|q|right)?|ext(?:bf|color|degree|it|normal|rm|sc|sf|style|subscript|superscript|tt|up)?)
+    """,
+    re.VERBOSE,
 )
-#: Commands unless the rest of the string speaks against LaTeX: a line may begin with ``u``, ``e`` or ``eg``.
-_LIKELY_COMMANDS = frozenset(("ne", "neg", "nu", "tan"))
-#: Commands only where the rest of the string is LaTeX: a line may well begin with ``i``, ``mid`` or ``less``.
-_UNLIKELY_COMMANDS = frozenset(
-    "ncong nexists ngtr ni nleftarrow nless nmid nparallel nprec nrightarrow nsim nsucc".split()
-)
+# Commands unless the rest of the string speaks against LaTeX: a line may begin with "u", "e" or "eg".
+_LIKELY_COMMAND = re.compile("ne|neg|nu|tan")
+# Commands only where the rest of the string is LaTeX: a line may well begin with "i", "mid" or "less".
+_UNLIKELY_COMMAND = re.compile("n(?:cong|exists|gtr|i|leftarrow|less|mid|parallel|prec|rightarrow|sim|succ)")
 _DOUBLED = re.compile(r"(?<!\\)(?:\\\\)+[A-Za-z]")
 
 
@@ -70,8 +68,8 @@ class _Context:
             name = escape[1]
             if name in "nrt":
                 word = _word(raw, escape)
-                has_latex |= word in _COMMANDS
-                has_breaks |= word not in _COMMANDS | _LIKELY_COMMANDS | _UNLIKELY_COMMANDS
+                has_latex |= _COMMAND.fullmatch(word) is not None
+                has_breaks |= not any(kind.fullmatch(word) for kind in (_COMMAND, _LIKELY_COMMAND, _UNLIKELY_COMMAND))
             elif len(name) == 1:
                 has_latex |= name not in _SIMPLE or _is_letter_command(raw, escape)
         dollars = tuple(match.start() for match in re.finditer(r"\$", raw))
@@ -79,16 +77,17 @@ class _Context:
 
     def is_command(self, word: str, position: int) -> bool:
         """Whether an escape at a position, with the letters behind it, is a LaTeX command."""
-        if word in _COMMANDS:
+        if _COMMAND.fullmatch(word):
             return True
-        if word not in _LIKELY_COMMANDS | _UNLIKELY_COMMANDS:
+        is_likely = _LIKELY_COMMAND.fullmatch(word) is not None
+        if not is_likely and not _UNLIKELY_COMMAND.fullmatch(word):
             return False
         n_before = bisect_left(self.dollars, position)
         if n_before % 2 == 1 and n_before < len(self.dollars):
             return True
         if self.has_doubled:
             return False
-        return self.has_latex or (word in _LIKELY_COMMANDS and not self.has_breaks)
+        return self.has_latex or (is_likely and not self.has_breaks)
 
 
 def _decode(raw: str, escape: re.Match[str], context: _Context | None) -> str:

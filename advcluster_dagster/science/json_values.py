@@ -12,19 +12,15 @@ from typing import Any
 from advcluster_dagster.science.lenient_json import BrokenJson, read_value
 from advcluster_dagster.science.thinking import MARK
 
-# Nobody needs more; each costs at most a scan of the text.
-_MOST_ATTEMPTS = 1000
+# Brackets that begin no value may cost as much as reading the text so often; each costs at least some characters.
+_MOST_READINGS, _FREE_CHARACTERS, _LEAST_COST = 5, 20_000, 20
 _BRACKET = re.compile(r"[{}\[\]]")
-_START = re.compile(r"[{\[}]")
-_OPENINGS = re.compile(r"[\[{\s]*+")
-_DOUBLE_BRACE = re.compile(r"\{\s*+[{\[]")
-_CLOSINGS = re.compile(r"\s*[}\]]+")
+_PARTNERS = {"}": "{", "]": "["}
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[{}\[\]]', re.DOTALL)
 # What follows a piece of JSON inside a greater one.
 _CONTINUED = re.compile(r'\s*(?:[}\]"]|,\s*["{\[}\]])')
-# What stands before an item of a greater value; the second is told from prose only behind a bracket that stays open.
-_INSIDE, _MAYBE_INSIDE = re.compile(r"[\"'”]\s*[:,]\s*\Z"), re.compile(r"[,\[]\s*\Z")
 _FENCE = re.compile(r"^[ \t]*```(?P<rest>.*)$", re.MULTILINE)
+_REPLY_START = re.compile(r"[\s\ufeff]*(?:```\w*\s*)?")
 _LONGEST_SPACE = 200
 
 
@@ -39,18 +35,23 @@ class JsonValue:
 
 @dataclass
 class JsonValues:
-    """The complete values of a text in order, and the fault of the last one that is not complete."""
+    """The complete values of a text in order, and the fault of the last one that is not complete.
+
+    ``spans`` are all places that are JSON, complete or broken: marks of thinking in them are data.
+    """
 
     complete: list[JsonValue] = field(default_factory=list)
     broken: BrokenJson | None = None
+    spans: list[tuple[int, int]] = field(default_factory=list)
 
 
 def find_values(text: str) -> JsonValues:
     """Find the objects and arrays of a text that are complete and not part of another one, be that one broken.
 
     A broken value that holds strings ends where its brackets are balanced; where they never are, it ends with its code
-    fence, at a mark of thinking, or not at all. What stands in it is a piece of it, and so are values followed by a
-    closing brace that nothing opened.
+    fence, at a mark of thinking (if it may be a draft, with other text before it), or not at all. What stands in it is
+    a piece of it, and so are values followed by a closing brace that nothing opened. Brackets without strings are
+    prose, a formula or a program: values may stand in them.
     """
     return _Scan(text).run()
 
@@ -61,25 +62,39 @@ class _Scan:
     def __init__(self, text: str) -> None:
         self.text = text
         self.found = JsonValues()
-        self.is_open = False  # behind a bracket that is never closed
-        self.partners = _partners(text)
-        self.marks = [mark.start() for mark in MARK.finditer(text)]
+        self.n_open = {"{": 0, "[": 0}  # brackets of prose that are not closed yet
+        self.is_cut = False  # behind the beginning of a value that is never closed
+        self.behind = 0  # the end of the last span that is JSON
+        self.behind_value: int | None = None  # the end of the last complete value and of brackets closed behind it
+        self.n_wasted = 0  # characters read in vain
+        self.marks = list(MARK.finditer(text))
+        self.mark_starts = [mark.start() for mark in self.marks]
         self.fences = _fences(text)
 
     def run(self) -> JsonValues:
-        position = n_attempts = 0
-        while (start := _START.search(self.text, position)) and n_attempts < _MOST_ATTEMPTS:
-            n_attempts += 1
-            position = start.end()
-            if start[0] == "}":
-                self.is_open = True
-                self.found.complete.clear()
-                self._keep_fault(BrokenJson("Extra data", start.start(), has_string=True))
-            elif self._is_inside(start.start()):
-                continue
+        position = 0
+        while bracket := _BRACKET.search(self.text, position):
+            position = bracket.end()
+            if bracket[0] in _PARTNERS:
+                self._close(bracket[0], bracket.start())
+            elif self._is_inside(bracket.start()):
+                self.n_open[bracket[0]] += 1
             else:
-                position = self._read(start.start())
+                position = self._read(bracket.start())
+            if self.n_wasted > _MOST_READINGS * len(self.text) + _FREE_CHARACTERS:
+                break
         return self.found
+
+    def _close(self, bracket: str, position: int) -> None:
+        """Close a bracket of prose; a brace that nothing opened ends a greater value, except right behind a value."""
+        if self.n_open[_PARTNERS[bracket]]:
+            self.n_open[_PARTNERS[bracket]] -= 1
+        elif self.behind_value is not None and not self.text[self.behind_value : position].strip():
+            self.behind_value = position + 1
+        elif bracket == "}":
+            self.is_cut, self.behind_value = True, None
+            self.found.complete.clear()
+            self._keep_fault(BrokenJson("Extra data", position, has_string=True))
 
     def _read(self, start: int) -> int:
         """Read what begins at a bracket; the position to go on from."""
@@ -89,8 +104,9 @@ class _Scan:
             self._keep_fault(error)
             return self._behind_broken(start, error)
         self.found.complete.append(JsonValue(start, end, value))
-        surplus = _CLOSINGS.match(self.text, end)
-        return surplus.end() if surplus else end
+        self._keep_span(start, end)
+        self.behind_value = end
+        return end
 
     def _keep_fault(self, error: BrokenJson) -> None:
         """Keep the last fault, but none of prose over one of JSON."""
@@ -98,20 +114,18 @@ class _Scan:
             self.found.broken = error
 
     def _behind_broken(self, start: int, error: BrokenJson) -> int:
-        if error.has_string:
-            region_end = self._region_end(start)
-            end = self._balanced_end(start, region_end)
-            if end and not _CONTINUED.match(self.text, end):
-                return end
-            self.is_open = True
-            return region_end
-        if _DOUBLE_BRACE.match(self.text, start):
-            return start + 1  # the braces of a template or of LaTeX around a value
-        if partner := self.partners.get(start):
-            return partner + 1
-        self.is_open = True
-        openings = _OPENINGS.match(self.text, start)
-        return openings.end() if openings else start + 1
+        self.n_wasted += error.position - start + _LEAST_COST
+        if not error.has_string:
+            self.n_open[self.text[start]] += 1
+            return start + 1
+        is_reply = self._begins_reply(start)
+        region_end = self._region_end(start, is_reply)
+        end = self._balanced_end(start, region_end)
+        if not end or _CONTINUED.match(self.text, end):
+            self.is_cut, end = True, region_end
+        if is_reply:
+            self._keep_span(start, end)
+        return end
 
     def _balanced_end(self, start: int, region_end: int) -> int | None:
         depth = 0
@@ -121,10 +135,23 @@ class _Scan:
                 return token.end()
         return None
 
-    def _region_end(self, start: int) -> int:
+    def _keep_span(self, start: int, end: int) -> None:
+        self.found.spans.append((start, end))
+        self.behind = end
+
+    def _begins_reply(self, start: int) -> bool:
+        """Whether nothing but a closing mark of thinking and a code fence stands before a place."""
+        n_marks = bisect_right(self.mark_starts, start)
+        mark = self.marks[n_marks - 1] if n_marks else None
+        if mark and (mark.end() <= self.behind or not mark["end"]):
+            return False
+        before = mark.end() if mark else 0
+        return start - before <= _LONGEST_SPACE and _REPLY_START.fullmatch(self.text, before, start) is not None
+
+    def _region_end(self, start: int, is_reply: bool) -> int:
         """The next mark of thinking or the end of the code fence, whichever comes first, else the end of the text."""
-        next_mark = bisect_right(self.marks, start)
-        ends = [self.marks[next_mark]] if next_mark < len(self.marks) else []
+        next_mark = bisect_right(self.mark_starts, start)
+        ends = [self.mark_starts[next_mark]] if next_mark < len(self.marks) and not is_reply else []
         fence = bisect_right(self.fences, (start, len(self.text))) - 1
         if fence >= 0 and start < self.fences[fence][1]:
             ends.append(self.fences[fence][1])
@@ -132,24 +159,10 @@ class _Scan:
 
     def _is_inside(self, start: int) -> bool:
         """Whether what stands before a bracket makes it an item of a greater value."""
-        before = self.text[max(start - _LONGEST_SPACE, 0) : start]
-        return bool(_INSIDE.search(before) or (self.is_open and _MAYBE_INSIDE.search(before)))
-
-
-def _partners(text: str) -> dict[int, int]:
-    """The closing bracket of each opening one that has one, strings not minded."""
-    partners: dict[int, int] = {}
-    opened: dict[str, list[int]] = {"}": [], "]": []}
-    for bracket in _BRACKET.finditer(text):
-        if bracket[0] in "{[":
-            opened["}" if bracket[0] == "{" else "]"].append(bracket.start())
-        elif opened[bracket[0]]:
-            partner = opened[bracket[0]].pop()
-            partners[partner] = bracket.start()
-            other = opened["]" if bracket[0] == "}" else "}"]
-            while other and other[-1] > partner:
-                other.pop()
-    return partners
+        before = self.text[max(start - _LONGEST_SPACE, 0) : start].rstrip()
+        if before.endswith((",", "[")) and (self.is_cut or any(self.n_open.values())):
+            return True
+        return before.endswith((":", ",")) and before[:-1].rstrip().endswith(('"', "'", "”"))
 
 
 def _fences(text: str) -> list[tuple[int, int]]:

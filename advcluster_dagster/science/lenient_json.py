@@ -13,7 +13,7 @@ _MOST_LEVELS = 32
 # Python converts no longer integer without being told to.
 _MOST_DIGITS = 4000
 # \s and what looks like nothing: byte order mark, zero-width space. Comments stand between tokens only.
-_SPACE = re.compile(r"(?:[\s\ufeff\u200b]++|//[^\n]*+|/\*.*?\*/)*+", re.DOTALL)
+_SPACE = re.compile(r"(?:[\s\ufeff\u200b]++|//[^\n]*+|/\*.{0,1000}?\*/)*+", re.DOTALL)
 _STRINGS = {
     '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
     "'": re.compile(r"'((?:[^'\\\n]++|\\.)*+)'", re.DOTALL),
@@ -121,7 +121,7 @@ class _Reader:
         self.has_string = True
         match = _STRINGS[self.text[position]].match(self.text, position)
         if not match:
-            raise BrokenJson("Unterminated string starting", position)
+            raise BrokenJson("Unterminated string starting at", position)
         return decode_string(match[1]), match.end()
 
     def _plain(self, position: int) -> tuple[Any, int]:

@@ -1,22 +1,33 @@
-"""Messages for judge models: prompt templates, and fences around text that is data.
+"""Messages for judge models and their replies: prompt templates, fences around text that is data, records of JSON.
 
-Here: what extraction, naming and review share when they turn a template and untrusted text into messages, and reading
-such messages back. Not here: the prompts' wording (``prompts/``), the content of one stage's messages (its folder).
+Here: what extraction, naming, review and the grading panel share when they turn a template and untrusted text into
+messages, read such messages back, and make records of replies. Not here: the prompts' wording (``prompts/``), the
+content of one stage's messages and records (its folder), finding JSON in a text (``json_values.py``).
 """
 
 import hashlib
-import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+from advcluster_dagster.science.json_values import find_values
+from advcluster_dagster.science.lenient_json import BrokenJson, read_value
+from advcluster_dagster.science.thinking import MARK, find_behind_thinking
+
+T = TypeVar("T")
+R = TypeVar("R", bound=BaseModel)
 
 _FENCED = re.compile(r"<<<(?P<name>[a-z_]+) (?P<token>[0-9a-f]{12})\n(?P<text>.*?)\n(?P=name) (?P=token)>>>", re.DOTALL)
-# A reply made of opening brackets alone would cost a scan of its rest for each of them.
-_MOST_STARTS = 1000
+# Control characters but tab and line break, and halves of surrogate pairs.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NO_JSON = "the reply holds no complete JSON object"
+UNENDED_THINKING = "the reply ends inside its thinking, with no answer behind it"
+_MOST_FAULTS = 3
+_SHOWN = 25
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -88,38 +99,133 @@ def read_fenced(content: str) -> dict[str, str]:
     return {match["name"]: match["text"] for match in _FENCED.finditer(content)}
 
 
+def answer_text(reply: str) -> str | None:
+    """The text of a reply behind its thinking, stripped; None where thinking was opened and never closed.
+
+    A mark of thinking that stands in a JSON value is data.
+    """
+    span = find_behind_thinking(reply, find_values(reply).spans if MARK.search(reply) else ())
+    return None if span is None else reply[slice(*span)].strip()
+
+
 def parse_json_reply(text: str) -> Any:
-    """The JSON value of a reply: the whole text, the content of a code fence, or the first value inside prose.
+    """The last complete JSON object or array of a reply, read leniently: bare, in a code fence or in prose.
 
     Raises:
-        ReplyFault: there is no complete JSON object or array in the text.
+        ReplyFault: there is none, or thinking was never ended.
     """
-    for candidate in _json_candidates(text):
+    return read_reply(text, lambda value: value)
+
+
+def read_reply(text: str, read: Callable[[Any], T]) -> T:
+    """What the last value of a reply that can be read becomes; earlier ones are drafts, templates or quotations.
+
+    Args:
+        text: the reply.
+        read: makes a record of a JSON object or array, or raises :class:`ReplyFault`.
+
+    Raises:
+        ReplyFault: thinking was never ended; no value is complete, with JSON's own error and its place; or what is
+            wrong with the last value.
+    """
+    answer = answer_text(text)
+    if answer is None:
+        raise ReplyFault(UNENDED_THINKING)
+    answer = _decoded_once(answer)
+    values = find_values(answer)
+    fault: ReplyFault | None = None
+    # Empty objects, lists of numbers and the like are no replies, unless there is nothing else.
+    for found in sorted(values.complete, key=lambda found: (_holds_object(found.value), found.start), reverse=True):
         try:
-            value = json.loads(candidate)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict | list):
-            return value
-    decoder = json.JSONDecoder()
-    for match in itertools.islice(re.finditer(r"[{\[]", text), _MOST_STARTS):
-        try:
-            return decoder.raw_decode(text, match.start())[0]
-        except ValueError:
-            continue
-        except RecursionError:
-            break  # nested without end; every further bracket would cost as much again
-    raise ReplyFault("the reply holds no complete JSON object")
+            return read(found.value)
+        except ReplyFault as error:
+            fault = fault or error
+    broken, last = values.broken, max((found.end for found in values.complete), default=0)
+    if broken and (broken.position >= last if broken.has_string else not values.complete and answer[0] in "{["):
+        raise ReplyFault(f"{_NO_JSON}: {_with_place(broken, answer)}")
+    raise fault or ReplyFault(_NO_JSON)
+
+
+def validate_record(model: type[R], value: Any) -> R:
+    """A record of a JSON value: keys in any case, further keys ignored, carriage returns as line breaks.
+
+    Raises:
+        ReplyFault: the value does not fit the record, or a text of it holds a control character other than a line
+            break or a tab, or half of a character that takes two.
+    """
+    if isinstance(value, dict):
+        value = _with_line_breaks(name_fields(model, value))
+        for place, text in _texts({key: value[key] for key in model.model_fields if key in value}, ()):
+            if bad := _CONTROL.search(text):
+                raise ReplyFault(
+                    f"{'.'.join(place)}: holds the control character U+{ord(bad[0]):04X}; write each backslash of"
+                    " LaTeX as two in JSON"
+                )
+    try:
+        return model.model_validate(value, extra="ignore")
+    except ValidationError as error:
+        raise ReplyFault(describe_fault(error)) from None
+
+
+def unwrap_record(value: Any, model: type[BaseModel], read: Callable[[Any], T]) -> T:
+    """Read a value, or what stands alone under a key that is no field of the record, as in ``{"result": {...}}``."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, inner),) = value.items()
+        if isinstance(inner, dict | list) and _plain_key(key) not in model.model_fields:
+            return read(inner)
+    return read(value)
+
+
+def name_fields(model: type[BaseModel], value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object whose keys are spelt as the record's fields: ``Failure Stage`` is ``failure_stage``."""
+    renamed = {key: _plain_key(key) for key in value if key not in model.model_fields}
+    return {**{new: value[old] for old, new in renamed.items()}, **{k: v for k, v in value.items() if k not in renamed}}
 
 
 def describe_fault(error: ValidationError) -> str:
-    """The first fault of a validation in one line: where it stands and what is wrong."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the reply"
-    return f"{place}: {first['msg']}"
+    """The first faults of a validation in one line, at most three: where each stands and what is wrong."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the reply'}: {fault['msg']}"
+        for fault in error.errors()[:_MOST_FAULTS]
+    )
 
 
-def _json_candidates(text: str) -> Iterator[str]:
-    yield text
-    for match in re.finditer(r"```(?:json)?[^\S\n]*\n(.*?)```", text, re.DOTALL):
-        yield match[1]
+def _decoded_once(answer: str) -> str:
+    """What a reply says that is one JSON string as a whole; any other reply as it is."""
+    try:
+        value, end = read_value(answer, 0) if answer.startswith('"') else (None, 0)
+    except BrokenJson:
+        return answer
+    return value if isinstance(value, str) and end == len(answer) else answer
+
+
+def _holds_object(value: Any) -> bool:
+    return bool(value) if isinstance(value, dict) else any(isinstance(item, dict) for item in value)
+
+
+def _with_place(broken: BrokenJson, text: str) -> str:
+    """JSON's own words, line and column, and the text around."""
+    place = json.JSONDecodeError(broken.problem, text, broken.position)
+    near = " ".join(text[max(broken.position - _SHOWN, 0) : broken.position + _SHOWN].split())
+    return f"{place}, near {near!r}"
+
+
+def _plain_key(key: str) -> str:
+    return re.sub(r"[\s-]+", "_", key.strip().casefold())
+
+
+def _with_line_breaks(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\r\n", "\n").replace("\r", "\n")
+    if isinstance(value, dict):
+        return {key: _with_line_breaks(item) for key, item in value.items()}
+    return [_with_line_breaks(item) for item in value] if isinstance(value, list) else value
+
+
+def _texts(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The texts of a record, each with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(item, (*place, str(key)))

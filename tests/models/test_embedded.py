@@ -7,7 +7,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from advcluster_dagster.models.embedded import STAND_IN, EmbeddedAnalyst, EmbeddedEmbedder, embed_texts
@@ -81,6 +81,7 @@ ANY = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(ANY, ANY, ANY)
+@example("", "", "\x08a\x00")  # no reply may hold control characters
 def test_any_texts_give_a_valid_extraction(problem: str, right: str, wrong: str) -> None:
     reply = extract(problem, right, wrong)
     assert all(style_violations(item.advantage) == [] for item in reply.advantages)

@@ -135,6 +135,28 @@ def test_thoughts_are_neither_parsed_nor_sent_back(tmp_path: Path) -> None:
     assert provider.asked[1].messages[1].content == "x"
 
 
+def test_thinking_that_never_ends_is_no_reply_and_not_sent_back(tmp_path: Path) -> None:
+    provider = Script({"a": ["<think>7", "7"], "b": ["<think>7"]})
+    good, bad = ask(tmp_path, provider, ["a", "b"])
+    repeat = provider.asked[2]
+    assert isinstance(good, Validated)
+    assert repeat.messages[1].content == "(no reply)"
+    assert "ends inside its thinking" in repeat.messages[2].content
+    assert isinstance(bad, InvalidReply)
+    assert (bad.reason, bad.raw_reply) == ("invalid_reply", "<think>7")
+
+
+def test_a_mark_of_thinking_in_a_json_text_is_kept(tmp_path: Path) -> None:
+    def parse_text(text: str) -> str:
+        return text
+
+    reply = '{"evidence": "It writes </think> early."}'
+    ledger = Ledger(f"sqlite:///{tmp_path}/calls.sqlite")
+    with ledger, ModelCalls(ledger, "p", lambda: Script({"a": [f"<think>x</think>{reply}"]}), USE) as calls:
+        [result] = ask_validated(calls, [chat("a")], parse_text, 0)
+    assert result == Validated(reply, chat("a").call_id, 0)
+
+
 def test_a_second_run_replays_the_whole_chain(tmp_path: Path) -> None:
     first = ask(tmp_path, Script({"a": ["x", "7"], "b": ["x"]}), ["a", "b"])
     silent = Script({})

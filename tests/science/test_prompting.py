@@ -10,11 +10,13 @@ from advcluster_dagster.science.prompting import (
     Message,
     PromptTemplate,
     ReplyFault,
+    answer_text,
     fence,
     fill_template,
     parse_json_reply,
     parse_template,
     read_fenced,
+    read_reply,
 )
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
@@ -133,7 +135,7 @@ def test_a_message_without_fences_holds_no_texts():
         ('The result is {"a": 1}, as asked.', {"a": 1}),
         ('I weigh {both} sides: {"a": 1}', {"a": 1}),
         ('```json\n{broken\n```\nAgain: {"a": 1}', {"a": 1}),
-        ('{"a": 1} {"b": 2}', {"a": 1}),
+        ('{"a": 1} {"b": 2}', {"b": 2}),
         ('{"a": "brace } in text"}', {"a": "brace } in text"}),
         ('"quoted" [1]', [1]),
         ("{}", {}),
@@ -177,19 +179,78 @@ def test_many_line_breaks_after_a_fence_are_read_once():
         parse_json_reply("```" + "\n" * 200_000)
 
 
+# A control character before letters is LaTeX without its backslash: test_json_strings.py.
+PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=80)
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY_TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | PLAIN_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN_TEXT, inner, max_size=3),
     max_leaves=6,
 )
 
 
 @settings(deadline=None)
-@given(st.lists(JSON_VALUES, max_size=3) | st.dictionaries(ANY_TEXT, JSON_VALUES, max_size=3))
+@given(st.lists(JSON_VALUES, max_size=3) | st.dictionaries(PLAIN_TEXT, JSON_VALUES, max_size=3))
 def test_any_object_or_array_is_read_bare_and_fenced(value):
     text = json.dumps(value)
     assert parse_json_reply(text) == value
     assert parse_json_reply(f"Here:\n```json\n{json.dumps(value, indent=2)}\n```") == value
+
+
+def read_tag(value):
+    if not (isinstance(value, dict) and set(value) == {"tag"}):
+        raise ReplyFault(f"no tag in {value}")
+    return value["tag"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ('{"tag": 1} {"tag": 2}', 2),
+        ('{"tag": 1} {"other": 2}', 1),
+        ('{"tag": 1} and {"tag": 2', 1),
+        ('{"tag": } {"tag": 2}', 2),
+        ('{"tag": 1} {} [1]', 1),
+        ('<think>{"tag": 1}</think> {"tag": 2}', 2),
+        ('"{\\"tag\\": 1}"', 1),
+    ],
+)
+def test_the_last_value_that_can_be_read_is_the_reply(text, tag):
+    assert read_reply(text, read_tag) == tag
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1} {"b": 2}', "no tag in {'b': 2}"),
+        ('{"a": 1} [3] {}', "no tag in {'a': 1}"),
+        ("[3]", "no tag in [3]"),
+        ('{"a": 1} {"tag": 2', "Expecting ',' delimiter: line 1 column 19 (char 18), near '{\"a\": 1} {\"tag\": 2'"),
+        ('{"tag": 2, {"a": 1}', "Expecting property name enclosed in double quotes: line 1 column 12 (char 11)"),
+        ('{"x": {"tag": 1}, "y": {"tag": 2}', "Expecting ',' delimiter: line 1 column 34 (char 33)"),
+        ('[{"tag": 1}, {"tag": 2}', "Expecting ',' delimiter: line 1 column 24 (char 23)"),
+        ('<think>{"tag": 1}', "ends inside its thinking"),
+        ("prose", "the reply holds no complete JSON object"),
+    ],
+)
+def test_the_fault_is_that_of_the_last_value(text, fault):
+    with pytest.raises(ReplyFault) as caught:
+        read_reply(text, read_tag)
+    assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("", ""),
+        (" a \n", "a"),
+        ("<think>a</think> b", "b"),
+        ('{"a": "</think>"}', '{"a": "</think>"}'),
+        ('<think>x</think> {"a": "<think>"} ', '{"a": "<think>"}'),
+        ("<think>a", None),
+    ],
+)
+def test_the_answer_stands_behind_the_thinking(reply, answer):
+    assert answer_text(reply) == answer
 
 
 @settings(deadline=None)

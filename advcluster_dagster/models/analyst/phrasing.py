@@ -6,12 +6,14 @@ A.2.1 gives the style rules.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from itertools import product
 from random import Random
 
 from advcluster_dagster.models.analyst.findings import Difference, Finding
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # no reply may hold them
 _LONGEST_QUOTE = 160
 
 #: (verbs, objects, endings): every combination is one advantage text of at most ten words.
@@ -175,5 +177,5 @@ def _evidence(finding: Finding) -> str:
 
 
 def _quote(text: str) -> str:
-    plain = " ".join(text.split())
+    plain = _CONTROL.sub("", " ".join(text.split()))
     return plain if len(plain) <= _LONGEST_QUOTE else plain[: _LONGEST_QUOTE - 1] + "…"

@@ -4,11 +4,13 @@ Here: the typed record of a reply, its parsing, the style rules of an advantage.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from advcluster_dagster.science.prompting import ReplyFault, describe_fault, parse_json_reply
+from advcluster_dagster.science.copied_texts import is_form_text, is_same_text, words_of
+from advcluster_dagster.science.prompting import ReplyFault, name_fields, read_reply, unwrap_record, validate_record
 
 ErrorStage = Literal["Reading", "Comprehension", "Transformation", "Process Skills", "Encoding"]
 
@@ -17,8 +19,25 @@ STAGE_DEPTHS: dict[str, int] = {
     "Reading": 1, "Comprehension": 2, "Transformation": 3, "Process Skills": 4, "Encoding": 5,
 }  # fmt: skip
 MAX_ADVANTAGE_WORDS = 10
+#: Texts of the prompt (``prompts/extraction.md``) that are no content when they come back.
+FORM_TEXTS = (
+    "Reading | Comprehension | Transformation | Process Skills | Encoding",
+    "what goes wrong first",
+    "General: a skill that could be named for any subject. No number, quantity, name or object of this problem.",
+    'The first word is an action verb in the third person, such as "Tracks" or "Verifies".',
+    "At most 10 words.",
+    'None of these: "Model_A", "Model_B", "The model", "Correctly".',
+    "quotes or describes the exact contrast between the two solutions that shows the skill",
+    "give 2 to 5 reasoning skills that let Model_A succeed, each with its evidence",
+    "Say in one or two sentences what fails there",
+)
+_FIELDS = ("advantage", "evidence", "failure description", "failure stage")
 _FORBIDDEN = ("model_a", "model_b", "the model", "correctly")
 _THIRD_PERSON_VERB = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)*s$")
+_STAGE_NUMBER = re.compile(r"([1-5])(?:\W+|$)")
+_BEFORE_STAGE = re.compile(r"(?:\W+|(?:the|newman(?:\W?s)?|error|failure|stage|step|level)(?![a-z]))*")
+_SUBJECT = ("model", "a")
+_MOST_FAULTS = 3
 
 
 class ExtractedAdvantage(BaseModel):
@@ -41,20 +60,15 @@ class ExtractionReply(BaseModel):
 
 
 def parse_extraction_reply(text: str) -> ExtractionReply:
-    """Read a reply: our object, or the paper's list of ``failure`` and ``advantage`` objects, bare or in a code fence.
+    """Read a reply: our object, or the paper's list of ``failure`` and ``advantage`` objects.
+
+    Of several the last one that is valid counts. Stages may bear their number, evidence may be a list of texts.
 
     Raises:
-        ReplyFault: no JSON, not exactly one failure, an unknown stage, fewer than 2 or more than 5 advantages.
+        ReplyFault: no complete JSON, not exactly one failure, an unknown stage, fewer than 2 or more than 5 advantages;
+            a text copied from the reply form, an advantage given twice, evidence that only repeats its advantage.
     """
-    value = parse_json_reply(text)
-    if isinstance(value, list):
-        value = _from_typed_list(value)
-    if isinstance(value, dict) and isinstance(value.get("failure_stage"), str):
-        value = {**value, "failure_stage": _stage_name(value["failure_stage"])}
-    try:
-        return ExtractionReply.model_validate(value)
-    except ValidationError as error:
-        raise ReplyFault(describe_fault(error)) from None
+    return read_reply(text, lambda value: unwrap_record(value, ExtractionReply, _read_record))
 
 
 def style_violations(advantage: str) -> list[str]:
@@ -78,19 +92,97 @@ def style_violations(advantage: str) -> list[str]:
     return found
 
 
+def _read_record(value: Any) -> ExtractionReply:
+    if isinstance(value, list):
+        value = _from_typed_list(value)
+    if isinstance(value, dict):
+        value = _spelt_out(name_fields(ExtractionReply, value))
+    reply = validate_record(ExtractionReply, value)
+    if faults := list(_copies(reply)):
+        raise ReplyFault("; ".join(faults[:_MOST_FAULTS]))
+    return reply
+
+
+def _spelt_out(value: dict[str, Any]) -> dict[str, Any]:
+    """The object with its stage as we spell it, and texts given as lists joined."""
+    if isinstance(stage := value.get("failure_stage"), str):
+        value["failure_stage"] = _stage_name(stage)
+    value["failure_description"] = _joined(value.get("failure_description"))
+    if isinstance(items := value.get("advantages"), list):
+        value["advantages"] = [
+            {**named, "evidence": _joined(named.get("evidence"))}
+            if isinstance(item, dict) and "evidence" in (named := name_fields(ExtractedAdvantage, item))
+            else item
+            for item in items
+        ]
+    return value
+
+
+def _joined(value: Any) -> Any:
+    """The lines of a text given as a list of texts; anything else as it is."""
+    is_list = isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)
+    return "\n".join(part.strip() for part in value) if is_list else value
+
+
 def _stage_name(text: str) -> str:
-    """The stage as we spell it, whatever case or separator the reply uses; unknown names come back unchanged."""
-    plain = re.sub(r"[^a-z]", "", text.lower())
-    return next((name for name in STAGE_DEPTHS if re.sub(r"[^a-z]", "", name.lower()) == plain), text)
+    """The stage as we spell it.
+
+    Case and separators are free, its number may stand before it or alone, an explanation behind it. A text that names
+    no stage, several, or one that is not its number's, comes back unchanged.
+    """
+    plain = _BEFORE_STAGE.sub("", text.strip().lower(), count=1)
+    number = _STAGE_NUMBER.match(plain)
+    rest = plain[number.end() :] if number else plain
+    named = [name for name in STAGE_DEPTHS if re.search(_stage_pattern(name), rest)]
+    if number and not rest:
+        return next(name for name, depth in STAGE_DEPTHS.items() if depth == int(number[1]))
+    if len(named) != 1 or not re.match(rf"\W*{_stage_pattern(named[0])}", rest):
+        return text
+    return named[0] if number is None or STAGE_DEPTHS[named[0]] == int(number[1]) else text
+
+
+def _stage_pattern(name: str) -> str:
+    """The stage's name as a word, whatever stands between its parts, singular or plural."""
+    return rf"(?<![a-z]){'[^a-z0-9]*'.join(name.lower().removesuffix('s').split())}s?(?![a-z])"
 
 
 def _from_typed_list(items: list[Any]) -> dict[str, Any]:
     """Our object from the paper's list of typed objects."""
-    failures = [item for item in items if isinstance(item, dict) and item.get("type") == "failure"]
+    typed = [(str(item.get("type")).strip().lower(), item) if isinstance(item, dict) else ("", item) for item in items]
+    failures = [item for kind, item in typed if kind == "failure"]
     if len(failures) != 1:
         raise ReplyFault(f"expected exactly one failure object, found {len(failures)}")
-    others = [item for item in items if item not in failures]
-    if not all(isinstance(item, dict) and item.get("type") == "advantage" for item in others):
+    advantages = [item for kind, item in typed if kind == "advantage"]
+    if len(advantages) != len(items) - 1:
         raise ReplyFault("every object of the list must have the type failure or advantage")
-    advantages = [{key: value for key, value in item.items() if key != "type"} for item in others]
-    return {**{key: value for key, value in failures[0].items() if key != "type"}, "advantages": advantages}
+    return {**failures[0], "advantages": advantages}
+
+
+def _copies(reply: ExtractionReply) -> Iterator[str]:
+    """Faults of texts that are the form's, or another text of the same reply."""
+    form = (*FORM_TEXTS, *_FIELDS)
+    if is_form_text(reply.failure_description, form):
+        yield _form_fault("failure_description", reply.failure_description)
+    texts = [item.advantage for item in reply.advantages]
+    for index, item in enumerate(reply.advantages):
+        place = f"advantages.{index}"
+        if is_form_text(item.advantage, form):
+            yield _form_fault(f"{place}.advantage", item.advantage)
+        elif earlier := [i for i, text in enumerate(texts[:index]) if is_same_text(text, item.advantage)]:
+            yield f"{place}.advantage: is the same as advantages.{earlier[0]}.advantage"
+        if is_form_text(item.evidence, form):
+            yield _form_fault(f"{place}.evidence", item.evidence)
+        elif _adds_nothing(item):
+            yield f"{place}.evidence: only repeats the advantage; quote or describe the contrast that shows it"
+
+
+def _form_fault(place: str, text: str) -> str:
+    return f"{place}: {text[:60]!r} is a text of the reply form, not content"
+
+
+def _adds_nothing(item: ExtractedAdvantage) -> bool:
+    """Whether the evidence is the advantage, a part of it, or the advantage with Model_A as its subject."""
+    evidence, advantage = words_of(item.evidence), words_of(item.advantage)
+    if evidence[:2] == _SUBJECT:
+        evidence = evidence[2:]
+    return is_same_text(item.evidence, item.advantage) or f" {' '.join(evidence)} " in f" {' '.join(advantage)} "

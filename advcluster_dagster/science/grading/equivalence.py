@@ -4,19 +4,26 @@ Here: the messages for one pair of final answers, the typed record of a reply. N
 what the votes come to (panel.py), the wording (``prompts/equivalence.md``).
 """
 
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from typing import Any
 
+from pydantic import BaseModel, ConfigDict, StrictBool
+
+from advcluster_dagster.science.copied_texts import is_form_text
 from advcluster_dagster.science.prompting import (
     Message,
     PromptTemplate,
     ReplyFault,
-    describe_fault,
     fill_template,
-    parse_json_reply,
+    read_reply,
+    unwrap_record,
+    validate_record,
 )
 
 #: Of a longer answer only the end is shown: there the answer stands, and a flood must not fill the prompt.
 MAX_SHOWN_CHARACTERS = 1_000
+#: Texts of the prompt (``prompts/equivalence.md``) that are no content when they come back.
+FORM_TEXTS = ("one sentence",)
+_TRUTH = {"true": True, "false": False}
 _LEFT_OUT = "[...] "
 
 
@@ -46,9 +53,16 @@ def parse_equivalence_reply(text: str) -> EquivalenceReply:
     """Read a reply.
 
     Raises:
-        ReplyFault: no JSON object, another field, or `same` is neither true nor false.
+        ReplyFault: no complete JSON object, `same` is neither true nor false, or the reason is copied from the reply
+            form.
     """
-    try:
-        return EquivalenceReply.model_validate(parse_json_reply(text))
-    except ValidationError as error:
-        raise ReplyFault(describe_fault(error)) from None
+    return read_reply(text, lambda value: unwrap_record(value, EquivalenceReply, _read_record))
+
+
+def _read_record(value: Any) -> EquivalenceReply:
+    if isinstance(value, dict) and isinstance(value.get("same"), str):
+        value = {**value, "same": _TRUTH.get(value["same"].strip().lower(), value["same"])}
+    reply = validate_record(EquivalenceReply, value)
+    if reply.reason and is_form_text(reply.reason, (*FORM_TEXTS, "reason")):
+        raise ReplyFault(f"reason: {reply.reason[:60]!r} is a text of the reply form, not a reason")
+    return reply

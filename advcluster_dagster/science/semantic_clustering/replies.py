@@ -3,15 +3,25 @@
 Here: the typed records and their parsing. Not here: asking again, storing, choosing.
 """
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import re
+from typing import Any
 
-from advcluster_dagster.science.prompting import ReplyFault, describe_fault, parse_json_reply
+from pydantic import BaseModel, ConfigDict, Field
+
+from advcluster_dagster.science.copied_texts import is_form_text, is_same_text
+from advcluster_dagster.science.prompting import ReplyFault, name_fields, read_reply, unwrap_record, validate_record
 
 _PAPER_KEYS = {
-    "Distinctness_score": "distinctness", "Granularity_score": "granularity",
-    "Interpretability_score": "interpretability", "Balance_score": "balance",
-    "Taxonomy_resolution_score": "resolution",
+    "distinctness_score": "distinctness", "granularity_score": "granularity",
+    "interpretability_score": "interpretability", "balance_score": "balance",
+    "taxonomy_resolution_score": "resolution",
 }  # fmt: skip
+#: Texts of the prompt (``prompts/naming.md``) that are no content when they come back.
+FORM_TEXTS = (
+    '2 to 4 words, the first a strong action verb in the -ing form ("Verifying", "Mapping").',
+    "2 to 4 sentences on how information is handled on the way to a conclusion.",
+)
+_SCORE = re.compile(r"(\d{1,2})(?:\.0+)?(?:\s*(?:/|out of)\s*10)?")
 
 
 class ClusterName(BaseModel):
@@ -44,24 +54,46 @@ def parse_cluster_name(text: str) -> ClusterName:
     """Read the summariser's reply.
 
     Raises:
-        ReplyFault: no JSON object with a tag and a definition.
+        ReplyFault: no complete JSON object with a tag and a definition, a text copied from the reply form, or a
+            definition that only repeats the tag.
     """
-    try:
-        return ClusterName.model_validate(parse_json_reply(text))
-    except ValidationError as error:
-        raise ReplyFault(describe_fault(error)) from None
+    return read_reply(text, lambda value: unwrap_record(value, ClusterName, _read_name))
 
 
 def parse_candidate_review(text: str) -> CandidateReview:
-    """Read the reviewer's reply, with our keys or the paper's.
+    """Read the reviewer's reply, with our keys or the paper's; ``"8"``, ``8.0`` and ``"8/10"`` are 8.
 
     Raises:
-        ReplyFault: no JSON object with the five integer scores from 1 to 10.
+        ReplyFault: no complete JSON object with the five integer scores from 1 to 10.
     """
-    value = parse_json_reply(text)
+    return read_reply(text, lambda value: unwrap_record(value, CandidateReview, _read_review))
+
+
+def _read_name(value: Any) -> ClusterName:
+    name = validate_record(ClusterName, value)
+    for field, text in (("tag", name.tag), ("definition", name.definition)):
+        if is_form_text(text, (*FORM_TEXTS, "tag", "definition")):
+            raise ReplyFault(f"{field}: {text[:60]!r} is a text of the reply form, not content")
+    if is_same_text(name.tag, name.definition):
+        raise ReplyFault("definition: only repeats the tag")
+    return name
+
+
+def _read_review(value: Any) -> CandidateReview:
     if isinstance(value, dict):
-        value = {_PAPER_KEYS.get(key, key): score for key, score in value.items()}
-    try:
-        return CandidateReview.model_validate(value)
-    except ValidationError as error:
-        raise ReplyFault(describe_fault(error)) from None
+        ours: dict[str, Any] = {_PAPER_KEYS.get(key.strip().lower(), str(key)): score for key, score in value.items()}
+        named = name_fields(CandidateReview, ours)
+        value = {key: _score(score) if key in CandidateReview.model_fields else score for key, score in named.items()}
+    return validate_record(CandidateReview, value)
+
+
+def _score(value: Any) -> Any:
+    """The integer that a score is written as; what is none, true and false included, as a text that is refused."""
+    if isinstance(value, dict) and "score" in value:
+        value = value["score"]
+    written = _SCORE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if written:
+        return int(written[1])
+    if isinstance(value, bool | str):
+        return f"not a score: {value}"
+    return value

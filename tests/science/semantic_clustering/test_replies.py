@@ -35,8 +35,6 @@ def test_the_bounds_of_the_total(score, total):
         ({**SCORES, "balance": "high"}, "balance"),
         ({**SCORES, "balance": None}, "balance"),
         ({name: score for name, score in SCORES.items() if name != "resolution"}, "resolution"),
-        ({**SCORES, "comment": "fine"}, "comment"),
-        ({"scores": SCORES}, "distinctness"),
         ([SCORES], "the reply"),
         ([7, 6, 10, 1, 8], "the reply"),
         ({}, "distinctness"),
@@ -64,7 +62,6 @@ def test_names():
         ({**NAME, "definition": "x" * 2001}, "definition"),
         ({"tag": "Tracking"}, "definition"),
         ({**NAME, "tag": ["Tracking"]}, "tag"),
-        ({**NAME, "size": 3}, "size"),
         ([NAME], "the reply"),
     ],
 )

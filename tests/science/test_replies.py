@@ -1,0 +1,138 @@
+"""Replies of judges as data: each ends in the right record or in the right fault."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advcluster_dagster.models.protocol import sha256_of_json
+from advcluster_dagster.science.advantage_extraction.replies import (
+    STAGE_DEPTHS,
+    ExtractionReply,
+    parse_extraction_reply,
+)
+from advcluster_dagster.science.grading.equivalence import EquivalenceReply, parse_equivalence_reply
+from advcluster_dagster.science.prompting import ReplyFault
+from advcluster_dagster.science.semantic_clustering.replies import (
+    CandidateReview,
+    ClusterName,
+    parse_candidate_review,
+    parse_cluster_name,
+)
+
+CASES = Path(__file__).resolve().parent.parent / "cases" / "replies"
+PARSERS = {
+    "extraction": parse_extraction_reply,
+    "naming": parse_cluster_name,
+    "review": parse_candidate_review,
+    "equivalence": parse_equivalence_reply,
+}
+
+
+def cases():
+    for judge, parse in PARSERS.items():
+        for line in (CASES / f"{judge}.jsonl").read_text(encoding="utf-8").splitlines():
+            case = json.loads(line)
+            yield pytest.param(parse, case, id=f"{judge}: {case['name']}")
+
+
+@pytest.mark.parametrize(("parse", "case"), cases())
+def test_a_reply_is_its_record_or_its_fault(parse, case):
+    if "record" in case:
+        assert parse(case["reply"]).model_dump() == case["record"]
+    else:
+        with pytest.raises(ReplyFault) as caught:
+            parse(case["reply"])
+        assert case["fault"] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "schema"),
+    [
+        (ExtractionReply, "36e1a81ec05102c8491b28f3a572d879fa088ce51271e3869d1caaecdc61eddf"),
+        (ClusterName, "c794cf9be99f494a81df296ffd22cc80bc81d20d92d6ae7db91a0d3da71fde97"),
+        (CandidateReview, "7cd176f7e96534ae6649da90644dba011743bd767f4ff074adf9d613a2de3f35"),
+        (EquivalenceReply, "29f55c2e77129860c35320911c510170c2ba72104386f9466c837f5816cc8d39"),
+    ],
+)
+def test_the_schemas_sent_with_a_call_are_as_ever(record, schema):
+    """They are part of a call's identity: another docstring or field setting would ask everything again."""
+    assert sha256_of_json(record.model_json_schema()) == schema
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30) | st.lists(
+    st.sampled_from(
+        ['"', "\\", "{", "}", "[", ",", "</think>", "<think>", "```", "\\frac", "\n2", "\t-", "x", "{'same': 1}"]
+    )
+).map("".join)
+
+
+def texts(*words):
+    """Texts that are not copied from anywhere, whatever stands between their words."""
+    return TEXTS.map(lambda text: f"{words[0]} {text} {words[1]}")
+
+
+RECORDS = {
+    "extraction": st.fixed_dictionaries(
+        {
+            "failure_stage": st.sampled_from(list(STAGE_DEPTHS)),
+            "failure_description": texts("Multiplies", "twice"),
+            "advantages": st.lists(texts("Sees", "again"), min_size=2, max_size=5).map(
+                lambda found: [
+                    {"advantage": f"{'Also ' * i}{text}", "evidence": f"{text} stands there"}
+                    for i, text in enumerate(found)
+                ]
+            ),
+        }
+    ),
+    "naming": st.fixed_dictionaries({"tag": st.just("Tracking Limits"), "definition": texts("Keeps", "in view.")}),
+    "review": st.fixed_dictionaries(dict.fromkeys(CandidateReview.model_fields, st.integers(1, 10))),
+    "equivalence": st.fixed_dictionaries({"reason": texts("Equal", "values"), "same": st.booleans()}),
+}
+LAYOUTS = st.sampled_from([{}, {"indent": 0}, {"indent": 2}, {"ensure_ascii": False}, {"separators": (",", ":")}])
+PROSE = st.sampled_from(
+    [
+        "",
+        "Here:\n",
+        '<think>Say {x} or {"a": 1}.</think>',
+        "On [0, 1) or {1, 2}: ",
+        'As in {"a": x}:\n',
+        "```json\n",
+        "a\n```\n",
+    ]
+)
+
+
+@pytest.mark.parametrize("judge", RECORDS)
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_record_is_read_whatever_its_layout_and_surroundings(judge, data):
+    record = data.draw(RECORDS[judge])
+    text = json.dumps(record, **data.draw(LAYOUTS))
+    assert PARSERS[judge](text).model_dump() == record
+    before, after = data.draw(PROSE), data.draw(st.sampled_from(["", "\n```\n", "\nDone [1].", "<|eot_id|>", "}"]))
+    assert PARSERS[judge](f"{before}{text}{after}").model_dump() == record
+
+
+@pytest.mark.parametrize("judge", RECORDS)
+@settings(deadline=None)
+@given(data=st.data())
+def test_no_beginning_of_a_record_is_one(judge, data):
+    record = data.draw(RECORDS[judge])
+    wrapped = data.draw(st.sampled_from([record, {"result": record}, {"draft": record, "final": record}]))
+    text = json.dumps(wrapped, **data.draw(LAYOUTS))
+    beginning = text[: data.draw(st.integers(0, len(text) - 1))]
+    for cut in (beginning, f"```json\n{beginning}", f"Here it is: {beginning}", f"<think>x</think>{beginning}"):
+        with pytest.raises(ReplyFault):
+            PARSERS[judge](cut)
+
+
+@given(st.text(max_size=80) | st.text("{}[]\"',:\\nutfrab<>/think` 1", max_size=80))
+@settings(deadline=None)
+def test_any_text_is_a_record_or_a_fault_of_one_line(text):
+    for parse in PARSERS.values():
+        with pytest.raises(ReplyFault) as caught:
+            parse(text)
+        assert "\n" not in str(caught.value)

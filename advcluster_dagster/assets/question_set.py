@@ -19,7 +19,6 @@ sql_step("accuracy_summary", _GROUP)
 @table_step(
     _GROUP,
     settings=lambda study, _: {"min_gap": study.question_set.min_gap, "trials": study.trials},
-    code=("science/question_set",),
 )
 def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataFrame:
     """Questions on which the larger model's advantage is stable."""

@@ -43,9 +43,9 @@ def _frozen(step: Step, embeddings: pl.DataFrame, corpus: ClusteringCorpus) -> F
     return frozen
 
 
-def _covers(step: Step, coverage: pl.LazyFrame) -> Outcome:
+def _covers(_step: Step, coverage: pl.LazyFrame, bound: float) -> Outcome:
     n_new, n_outside = coverage.select(pl.sum("n_new"), pl.sum("n_outside")).collect().row(0)
-    share, bound = (n_outside / n_new if n_new else 0.0), step.study.checks.max_outside_share
+    share = n_outside / n_new if n_new else 0.0
     return Outcome(share <= bound, {"n_new": n_new, "outside_share": share, "bound": bound})
 
 
@@ -53,9 +53,15 @@ def _covers(step: Step, coverage: pl.LazyFrame) -> Outcome:
     _GROUP,
     tables=("coverage_assignments", "taxonomy_coverage"),
     sources=_frozen_source,
-    code=tuple(f"science/semantic_clustering/{name}" for name in ("corpus", "coverage", "projection")),
     checks={
-        "taxonomy_coverage": (Check("covers_what_is_new", "Few new advantages fit no frozen cluster.", _covers),),
+        "taxonomy_coverage": (
+            Check(
+                "covers_what_is_new",
+                description="Few new advantages fit no frozen cluster.",
+                judge=_covers,
+                bound="max_outside_share",
+            ),
+        ),
     },
 )
 def covered_advantages(
@@ -112,7 +118,6 @@ def _by_cluster(frozen: FrozenTaxonomy, assignments: pl.DataFrame) -> pl.DataFra
 @table_step(
     _GROUP,
     sources=_frozen_source,
-    code=tuple(f"science/semantic_clustering/{name}" for name in ("corpus", "coverage", "matching")),
 )
 def taxonomy_changes(
     step: Step,

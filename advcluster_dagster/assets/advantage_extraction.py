@@ -22,11 +22,11 @@ _GROUP = "advantage_extraction"
 
 @table_step(
     _GROUP,
-    settings=lambda study, _: {"trials": study.trials, "seed": study.seed},
+    settings=lambda study, _: {"seed": study.seed},
 )
 def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: pl.DataFrame) -> pl.DataFrame:
     """A correct trace of the larger model beside a wrong one of the smaller model."""
-    return draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.trials, step.study.seed)
+    return draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed)
 
 
 def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outcome:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from advcluster_dagster.assets.source_code import contract_digest, package_source, sql_digest
+from advcluster_dagster.assets.code_text import contract_digest, sql_digest
+from advcluster_dagster.assets.source_code import package_source
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.partitions import Partition
@@ -55,7 +56,9 @@ class Check:
 
     def __post_init__(self) -> None:
         if self.bound is not None and self.bound not in CheckBounds.model_fields:
-            raise ValueError(f"check {self.name}: bound is {self.bound!r}; allowed: {', '.join(CheckBounds.model_fields)}")
+            raise ValueError(
+                f"check {self.name}: bound is {self.bound!r}; allowed: {', '.join(CheckBounds.model_fields)}"
+            )
 
     def evaluate(self, step: "Step", rows: pl.LazyFrame) -> Outcome:
         """What the check says of the rows of one partition."""

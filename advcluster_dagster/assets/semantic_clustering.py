@@ -39,9 +39,7 @@ def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
     },
     checks={
         "advantage_embeddings": (
-            Check(
-                "all_embedded", description="Every description has a vector.", judge=_all_embedded, is_blocking=True
-            ),
+            Check("all_embedded", description="Every description has a vector.", judge=_all_embedded, is_blocking=True),
         )
     },
     estimate=lambda step: _estimate_embeddings(step),
@@ -136,12 +134,15 @@ def sweep_settings(study: Study) -> SweepSettings:
 def clustered_advantages(
     step: Step,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
     """All candidates of one family, all domains together, and the clusters of the retained ones."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     sweep = sweep_candidates(corpus.embeddings, sweep_settings(step.study))
     step.facts |= {"n_descriptions": corpus.rows.height, "n_skipped": sweep.n_skipped}
     if sweep.reason:

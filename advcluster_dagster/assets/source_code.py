@@ -10,16 +10,13 @@ descriptions of checks and the estimates of a dry run do not count: they change 
 """
 
 import ast
-import hashlib
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from advcluster_dagster.contracts.table import Table
+from advcluster_dagster.assets.code_text import PACKAGE, Code, digest
 
-_PACKAGE = "advcluster_dagster"
 #: Folders (with a slash) and modules whose code makes rows.
 _COUNTED = (
     "science/",
@@ -37,21 +34,15 @@ _DATA = (".j2", ".css", ".js", ".json")
 _FRAMEWORK = frozenset(
     f"assets/{name}"
     for name in (
-        "__init__", "build", "claims", "estimates", "follow", "health", "placement", "recipe", "resources",
+        "__init__", "build", "claims", "code_text", "estimates", "follow", "health", "placement", "recipe", "resources",
         "source_code", "stages", "step", "ui_metadata", "upstream",
     )
 )  # fmt: skip
 #: Methods of a running step behind which code that counts stands.
 _STEP_METHODS = {"ask": "models/validated"}
-_MODULE_NAME = re.compile(rf"{_PACKAGE}(\.\w+)+")
 #: What declares a step: decorators of its function, or a call of its own.
 _DECLARING = ("table_step", "sql_step", "page_step")
-_SQL_TOKEN = re.compile(
-    r"(?P<comment>--[^\n]*|/\*.*?\*/|\{#.*?#\})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+|[^\w\s]", re.DOTALL
-)
-#: Fields of syntax trees that say nothing of what the code does, or that differ between versions of Python.
-_SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_params", "returns", "annotation"})
-
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Read = Callable[[str], str | None]
 
 
@@ -65,124 +56,15 @@ def read_source(path: str) -> str | None:
     Raises:
         SourceError: the module was installed without its source.
     """
-    file = resources.files(_PACKAGE).joinpath(path)
+    file = resources.files(PACKAGE).joinpath(path)
     if file.is_file():
         return file.read_text(encoding="utf-8")
-    if path.endswith(".py") and resources.files(_PACKAGE).joinpath(f"{path}c").is_file():
+    if path.endswith(".py") and resources.files(PACKAGE).joinpath(f"{path}c").is_file():
         raise SourceError(
-            f"{path} of {_PACKAGE} is installed without its source, from which status tells what is up to date;"
+            f"{path} of {PACKAGE} is installed without its source, from which status tells what is up to date;"
             " install the package with its .py files"
         )
     return None
-
-
-@dataclass
-class _Code:
-    """What a walk over syntax trees collects.
-
-    Attributes:
-        text: what counts of them; equal for code that does the same but for comments, formatting and the like.
-        names: names that are used.
-        attributes: attributes that are looked up.
-        imports: what a name is bound to by imports: (module, name in it).
-        modules: modules named in a text, such as those that are started as a process of their own.
-    """
-
-    text: list[str] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
-    imports: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    modules: set[str] = field(default_factory=set)
-
-    def add(self, node: ast.AST) -> None:
-        """Walk over a node and all below it."""
-        special = _SPECIAL.get(type(node))
-        if special is None:
-            self._add_fields(node)
-        else:
-            special(self, node)
-
-    def _add_fields(self, node: ast.AST) -> None:
-        self.text.append(type(node).__name__)
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if value is None or value == [] or name in _SKIPPED_FIELDS:
-                continue
-            self.text.append(f".{name}")
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, ast.AST):
-                    self.add(item)
-                else:
-                    self.text.append(repr(item))
-        self.text.append(";")
-
-    def _add_name(self, node: ast.Name) -> None:
-        self.names.add(node.id)
-        self.text.append(f"name {node.id}")
-
-    def _add_attribute(self, node: ast.Attribute) -> None:
-        self.attributes.add(node.attr)
-        self._add_fields(node)
-
-    def _add_constant(self, node: ast.Constant) -> None:
-        self.text.append(repr(node.value))
-        if isinstance(node.value, str) and _MODULE_NAME.fullmatch(node.value):
-            self.modules.add(node.value)
-
-    def _add_expression(self, node: ast.Expr) -> None:
-        if not _is_text(node):
-            self._add_fields(node)
-
-    def _add_import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._bind(alias.asname or alias.name.partition(".")[0], alias.name, "")
-
-    def _add_import_from(self, node: ast.ImportFrom) -> None:
-        for alias in node.names:
-            self._bind(alias.asname or alias.name, node.module or "", alias.name)
-
-    def _bind(self, name: str, module: str, attribute: str) -> None:
-        self.imports.setdefault(name, set()).add((module, attribute))
-        if name == "*":
-            self.names.add(name)
-
-    def _add_annotated(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:
-            self.add(ast.Assign([node.target], node.value))
-
-    def _add_class(self, node: ast.ClassDef) -> None:
-        self._add_fields(ast.ClassDef(node.name, node.bases, node.keywords, [], node.decorator_list))
-        # The schema of a pydantic model, which a judge is sent, holds the docstring.
-        if any("BaseModel" in ast.dump(base) for base in node.bases):
-            self.text.append(repr(ast.get_docstring(node)))
-        for statement in node.body:
-            if isinstance(statement, ast.AnnAssign):  # the type of a field decides what it holds
-                self.text.append("annotation")
-                self.add(statement.annotation)
-                self.add(statement.target)
-            self.add(statement)
-
-    def _add_condition(self, node: ast.If) -> None:
-        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            self._add_fields(node)
-
-
-_SPECIAL: dict[type, Callable[[_Code, ast.AST], None]] = {
-    ast.Name: _Code._add_name,
-    ast.Attribute: _Code._add_attribute,
-    ast.Constant: _Code._add_constant,
-    ast.Expr: _Code._add_expression,
-    ast.Import: _Code._add_import,
-    ast.ImportFrom: _Code._add_import_from,
-    ast.AnnAssign: _Code._add_annotated,
-    ast.ClassDef: _Code._add_class,
-    ast.If: _Code._add_condition,
-}
-
-
-def _is_text(node: ast.stmt) -> bool:
-    """Whether a statement is nothing but a text, such as a docstring."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @dataclass(frozen=True)
@@ -202,9 +84,9 @@ class SourceCode:
 
     def __init__(self, read: Read = read_source) -> None:
         self._read = read
-        self._trees: dict[str, ast.Module | None] = {}
+        self._texts: dict[str, str | None] = {}
         self._whole: dict[str, _Reached] = {}
-        self._units: dict[str, tuple[list[tuple[set[str], _Code]], _Code]] = {}
+        self._units: dict[str, tuple[list[tuple[set[str], Code]], Code]] = {}
 
     def parts(self, module: str, step: str, is_page: bool = False) -> dict[str, str]:
         """Hashes, 16 hex digits, of all code that the rows of a step depend on, by module (``science/prompting``).
@@ -242,19 +124,19 @@ class SourceCode:
 
     def _whole_module(self, path: str) -> _Reached:
         if path not in self._whole:
-            code = _Code()
+            code = Code()
             for statement in self._statements(path):
-                code.add(statement)
-            self._whole[path] = self._reached([code], _Code())
+                code.visit(statement)
+            self._whole[path] = self._reached([code], Code())
         return self._whole[path]
 
     def _definitions(self, path: str, names: frozenset[str]) -> _Reached:
         """What these names reach of a module's own definitions; all of it where one of them is not defined there."""
         if path not in self._units:
-            statements, imports = [*self._statements(path)], _Code()
+            statements, imports = self._statements(path), Code()
             for statement in statements:
-                if isinstance(statement, ast.Import | ast.ImportFrom):
-                    imports.add(statement)
+                if not isinstance(statement, _Definition):
+                    imports.visit(statement)
             codes = [_code_of(statement) for statement in statements]
             units = [(_names_of(*pair), pair[1]) for pair in zip(statements, codes, strict=True)]
             self._units[path] = units, imports
@@ -267,7 +149,7 @@ class SourceCode:
             wanted |= {name for number in more for name in units[number][1].names}
         return self._reached([units[number][1] for number in sorted(chosen)], imports)
 
-    def _reached(self, codes: list[_Code], imports: _Code) -> _Reached:
+    def _reached(self, codes: list[Code], imports: Code) -> _Reached:
         """Codes of one module with what they use of the module's imports and of their own."""
         lines, uses = [], set[tuple[str, str]]()
         for code in codes:
@@ -282,74 +164,73 @@ class SourceCode:
             uses |= {(module, "") for method, module in _STEP_METHODS.items() if method in code.attributes}
             # An import counts by what a used name stands for.
             lines += [*code.text, *map(repr, dict.fromkeys(used))]
-        return _Reached(_digest("\n".join(lines)), frozenset(uses))
+        return _Reached(digest("\n".join(lines)), frozenset(uses))
 
     def _resolve(self, module: str, name: str) -> tuple[str, str] | None:
         """The package's module that an import leads to, and the name in it; None where it leads elsewhere."""
         package, _, rest = module.partition(".")
-        if package != _PACKAGE:
+        if package != PACKAGE:
             return None
         path = rest.replace(".", "/")
         inner = f"{path}/{name}" if path else name
-        if name and self._tree(inner) is not None:
+        if name and self._text(inner) is not None:
             return inner, ""
-        return (path, name) if path and self._tree(path) is not None else None
+        return (path, name) if path and self._text(path) is not None else None
 
-    def _statements(self, path: str) -> Iterator[ast.stmt]:
-        tree = self._tree(path)
-        if tree is None:
-            raise SourceError(f"{path}.py of {_PACKAGE} is not installed, from which status tells what is up to date")
-        return iter(tree.body)
+    def _statements(self, path: str) -> list[ast.stmt]:
+        text = self._text(path)
+        if text is None:
+            raise SourceError(f"{path}.py of {PACKAGE} is not installed, from which status tells what is up to date")
+        return ast.parse(text).body
 
-    def _tree(self, path: str) -> ast.Module | None:
-        if path not in self._trees:
-            text = self._read(f"{path}.py")
-            self._trees[path] = None if text is None else ast.parse(text)
-        return self._trees[path]
+    def _text(self, path: str) -> str | None:
+        if path not in self._texts:
+            self._texts[path] = self._read(f"{path}.py")
+        return self._texts[path]
 
     def _data(self, folders: set[str]) -> dict[str, str]:
         texts = {path: self._read(path) for folder in folders for path in _data_files(folder)}
-        return {path: _digest(text) for path, text in texts.items() if text is not None}
+        return {path: digest(text) for path, text in texts.items() if text is not None}
 
 
-def _code_of(statement: ast.stmt) -> _Code:
+def _code_of(statement: ast.stmt) -> Code:
     """The code of a statement of a stage's module.
 
     Of a step's declaration only the checks count: its other arguments are settings, prompts and sources, which count by
     their values, or change no row.
     """
-    code, declaration = _Code(), _declaration(statement)
+    code, declaration = Code(), _declaration(statement)
     if isinstance(statement, ast.FunctionDef):
         outside = [decorator for decorator in statement.decorator_list if decorator is not declaration]
-        code.add(ast.FunctionDef(statement.name, statement.args, statement.body, []))
+        code.visit(ast.FunctionDef(statement.name, statement.args, statement.body, []))
         # A parameter named after a table is not the step of that name.
         code.names -= _parameters(statement)
         for expression in (*outside, *statement.args.defaults, *filter(None, statement.args.kw_defaults)):
-            code.add(expression)
+            code.visit(expression)
     elif declaration is None:
-        code.add(statement)
+        code.visit(statement)
     for argument in declaration.keywords if declaration is not None else ():
         if argument.arg == "checks":
-            code.add(_Undescribed().visit(argument.value))
+            code.visit(_Undescribed().visit(argument.value))
     return code
 
 
 class _Undescribed(ast.NodeTransformer):
     """Takes away the descriptions of checks."""
 
-    def visit_Call(self, node: ast.Call) -> ast.Call:  # noqa: N802 (the name is ast's)
+    def visit_Call(self, node: ast.Call) -> ast.Call:
         keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
         return ast.Call(self.visit(node.func), [self.visit(value) for value in node.args],
                         [self.visit(keyword) for keyword in keywords])  # fmt: skip
 
 
-def _names_of(statement: ast.stmt, code: _Code) -> set[str]:
+def _names_of(statement: ast.stmt, code: Code) -> set[str]:
     """Names that a statement defines, a step of SQL by its own; what defines none belongs to all names it mentions."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(statement, _Definition):
         return {statement.name}
     declaration = _declaration(statement)
     if declaration is not None:
-        return {name.value for name in declaration.args[:1] if isinstance(name, ast.Constant)}
+        return {str(name.value) for name in declaration.args[:1] if isinstance(name, ast.Constant)}
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if all(isinstance(target, ast.Name | ast.Tuple) for target in targets):
@@ -388,32 +269,7 @@ def _data_files(folder: str) -> tuple[str, ...]:
             elif file.name.endswith(_DATA):
                 yield f"{path}/{file.name}"
 
-    return tuple(sorted(inside(resources.files(_PACKAGE).joinpath(folder), folder)))
-
-
-def sql_digest(sources: Sequence[str]) -> str:
-    """Hash of SQL in dbt's notation, comments and white space left out; 16 hex digits."""
-    return _digest("\n".join(" ".join(_code_of_sql(source)) for source in sources))
-
-
-def _code_of_sql(source: str) -> Iterator[str]:
-    """Words, signs and quoted texts, in order."""
-    for token in _SQL_TOKEN.finditer(source):
-        if token.lastgroup != "comment":
-            yield token.group()
-
-
-def contract_digest(table: Table) -> str:
-    """Hash of what a contract demands of rows, its descriptions left out; 16 hex digits."""
-    columns = [
-        (column.name, str(column.dtype), column.is_nullable, column.minimum, column.maximum, column.allowed)
-        for column in table.columns
-    ]
-    return _digest(repr((table.name, table.level, table.key, columns)))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tuple(sorted(inside(resources.files(PACKAGE).joinpath(folder), folder)))
 
 
 @cache

@@ -34,7 +34,13 @@ _CANDIDATES, _CLUSTERS = 10, 80
 #: Tokens of a reply while none of the model is known; those of the embedded analyst's are longer than most.
 _USUAL_NAME, _EMBEDDED_NAME, _USUAL_REVIEW = 65, 90, 25
 _CANDIDATE = ["pca_dim", "n_clusters"]
-_CORPUS_TABLES = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
+_CORPUS_TABLES = (
+    "advantage_corpus",
+    "trace_pairs",
+    "analysis_question_set",
+    "deduplicated_advantages",
+    "advantage_embeddings",
+)
 #: The check by which the UI shows whether a family's taxonomy is up to date.
 FOLLOWS_INPUTS = "follows_inputs"
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
@@ -56,12 +62,15 @@ def cluster_summaries(
     step: Step,
     cluster_assignments: pl.DataFrame,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> pl.DataFrame:
     """Tag and definition of each cluster of the retained candidates."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     clusters = _shown_clusters(step, corpus, cluster_assignments)
     ids = corpus.rows["advantage_id"].to_list()
     requests = _naming_requests(step, corpus, clusters)

@@ -67,12 +67,15 @@ def _covers(_step: Step, coverage: pl.LazyFrame, bound: float) -> Outcome:
 def covered_advantages(
     step: Step,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
     """New advantages of a family placed in its frozen taxonomy; known ones are those with the same id and text."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     frozen = _frozen(step, advantage_embeddings, corpus)
     if frozen is None:
         return {name: _empty(name) for name in ("coverage_assignments", "taxonomy_coverage")}
@@ -124,12 +127,15 @@ def taxonomy_changes(
     final_taxonomy: pl.DataFrame,
     taxonomy_assignments: pl.DataFrame,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> pl.DataFrame:
     """Clusters of the frozen taxonomy matched to those of the present one."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     frozen = _frozen(step, advantage_embeddings, corpus)
     if frozen is None or final_taxonomy.is_empty():
         return _empty("taxonomy_changes")

@@ -49,7 +49,7 @@ def recipe_of(table: str) -> Recipe:
 
 
 def op_name(study: Study, step: str) -> str:
-    """Name of the op that Dagster runs for a step."""
+    """Name of the op that makes the tables of a step."""
     return f"{study.identifier}__{step}"
 
 

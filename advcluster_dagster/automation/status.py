@@ -70,9 +70,9 @@ class StepStatus:
         return self.state in ("stale", "missing", "failed")
 
     @property
-    def texts(self) -> list[str]:
+    def texts(self) -> tuple[str, ...]:
         """The reasons in words."""
-        return [reason.text for reason in self.reasons]
+        return tuple(reason.text for reason in self.reasons)
 
 
 class _Reader:
@@ -136,7 +136,7 @@ def _status(
         return StepStatus(
             recipe.name, partition, "failed" if is_failed else "missing", tuple(faults if is_failed else waiting)
         )
-    reasons = [*_differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
+    reasons = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
     for table, stamp in zip(recipe.tables, present, strict=True):
         if reader.health(table).versions.get(partition) != stamp.content_hash:
             reasons.append(Reason(ReasonKind.UNRECORDED, f"{table} is not recorded as materialised"))
@@ -150,7 +150,7 @@ def _status(
     return StepStatus(recipe.name, partition, "fresh", (), n_failures)
 
 
-def _differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
+def differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
     """What of a stamp would be different now."""
     if not kept.code_parts and kept.code != expected.code:
         # Its settings, too, were hashed in another way, and inputs have been added since.

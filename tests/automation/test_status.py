@@ -1,6 +1,7 @@
 """Staleness: what `status` names after a change, and that a run makes exactly that good."""
 
 import json
+import re
 from dataclasses import asdict, replace
 
 import polars as pl
@@ -17,7 +18,7 @@ from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.settings.analysis import CheckBounds
 from advcluster_dagster.storage.table_files import Stamp, read_stamp
 from advcluster_dagster.tables_for_people import status_table
-from tests.studies import bring_questions, bring_traces, changed_tables, given_study, ledger_rows
+from tests.studies import ROOT, bring_questions, bring_traces, changed_tables, given_study, ledger_rows
 
 SUMS = Partition("f", "sums")
 FRESH = {"fresh", "no sources"}
@@ -92,6 +93,16 @@ def test_every_bound_is_read_by_a_check():
     assert {
         bound: {name for name, declared in RECIPES.items() if bound in declared.bounds} for bound in BOUNDS
     } == BOUNDS
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "advcluster_dagster" / "assets").glob("*.py")), ids=lambda path: path.stem
+)
+def test_no_step_reads_a_bound_that_its_checks_do_not_name(path):
+    text = path.read_text(encoding="utf-8")
+    read = set(re.findall(r"\bchecks\.(max_\w+)", text))
+    # The report's settings, by value, hold the one bound that it shows.
+    assert read <= set(re.findall(r'bound="(max_\w+)"', text)) | ({"max_mean_edi"} if path.stem == "report" else set())
 
 
 @pytest.mark.parametrize("bound", BOUNDS)

@@ -4,6 +4,7 @@ Here: the study as a whole, the reading of its file. Not here: its sections and 
 where data lie (storage), partition keys (partitions).
 """
 
+import keyword
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,12 @@ from advcluster_dagster.settings.grading import Grading
 from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
 from advcluster_dagster.settings.operation import Automation
 from advcluster_dagster.settings.spending import Spending
+
+#: Words that Dagster keeps for itself, besides those of Python.
+_RESERVED = (
+    "context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str", "float",
+    "bool", "input", "output", "type",
+)  # fmt: skip
 
 
 class StudyError(ValueError):
@@ -90,8 +97,14 @@ class Study(Settings):
 
     @property
     def identifier(self) -> str:
-        """The name where neither dots nor dashes may stand: Dagster's ops, sensors and repositories."""
-        return self.study.replace("-", "_").replace(".", "_")
+        """The name as Dagster's ops, jobs, sensors and repositories can bear it; different studies have different ones.
+
+        Those allow neither dashes nor dots, nor a few words. They are spelled out with capital letters, which no
+        study's name has.
+        """
+        if keyword.iskeyword(self.study) or self.study in _RESERVED:
+            return f"{self.study}_Study"
+        return self.study.replace("-", "_Dash_").replace(".", "_Dot_")
 
     def benchmark(self, name: str) -> Benchmark:
         """Settings of a benchmark, the defaults where the study lists none."""

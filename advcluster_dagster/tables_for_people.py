@@ -18,7 +18,7 @@ from rich.text import Text
 
 from advcluster_dagster.assets.recipe import Estimate
 from advcluster_dagster.automation.dry_run import PlannedStep
-from advcluster_dagster.automation.status import StepStatus
+from advcluster_dagster.automation.status import ReasonKind, StepStatus
 from advcluster_dagster.models.ledger import LedgerTotals
 from advcluster_dagster.models.prices import dollars
 from advcluster_dagster.study import Study
@@ -26,6 +26,9 @@ from advcluster_dagster.study import Study
 _STATES = ("fresh", "stale", "missing", "failed", "blocked", "no sources")
 _MOST_REASONS = 12
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: Reasons that are counted instead of being named step by step.
+_TOLD_TOGETHER = (ReasonKind.FOLLOWS, ReasonKind.EARLIER_VERSION)
+_REMADE = "a run makes them again and takes the replies of models from the ledger"
 
 
 class FormatError(ValueError):
@@ -67,16 +70,23 @@ def status_table(study: Study, found: Sequence[StepStatus]) -> Group:
 
 
 def _causes(found: Sequence[StepStatus]) -> list[str]:
-    """Why steps are not fresh, a line a cause; what only follows another step is counted at the end."""
+    """Why steps are not fresh, a line a cause.
+
+    What an earlier version of the program made is one line, and what only follows another step is counted at the end.
+    """
     partitions: dict[tuple[str, str, str], list[str]] = {}
-    n_following = 0
+    n_following = n_earlier = 0
     for status in found:
-        direct = [reason for reason in status.reasons if not reason.startswith("follows ")]
-        n_following += bool(status.reasons) and not direct
+        kinds = {reason.kind for reason in status.reasons}
+        direct = [reason.text for reason in status.reasons if reason.kind not in _TOLD_TOGETHER]
+        n_earlier += ReasonKind.EARLIER_VERSION in kinds
+        n_following += kinds == {ReasonKind.FOLLOWS}
         if direct:
             key = (status.step, status.state, "; ".join(direct))
             partitions.setdefault(key, []).append(status.partition.label)
     lines = [f"{step} of {', '.join(labels)} is {state}: {why}" for (step, state, why), labels in partitions.items()]
+    if n_earlier:
+        lines.insert(0, f"code changed: {n_earlier} steps were made by an earlier version of this program; {_REMADE}")
     return lines + ([f"{n_following} steps follow from these"] if n_following and lines else [])
 
 
@@ -88,7 +98,8 @@ def status_json(found: Sequence[StepStatus]) -> str:
                 "step": status.step,
                 **status.partition.columns,
                 "state": status.state,
-                "reasons": status.reasons,
+                "reasons": status.texts,
+                "kinds": [reason.kind for reason in status.reasons],
                 "n_failures": status.n_failures,
             }
             for status in found
@@ -128,7 +139,7 @@ def _estimate_lines(total: Estimate, prices_as_of: date | None) -> Iterator[str]
 def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
     """The commonest first reason of a step's partitions."""
     reasons = Counter(
-        step.status.state if step.status.state == "missing" else (*step.status.reasons, step.status.state)[0]
+        step.status.state if step.status.state == "missing" else (*step.status.texts, step.status.state)[0]
         for step in steps
     )
     (reason, n_times), *others = reasons.most_common()

@@ -302,7 +302,9 @@ def changed_recipe(table: str, change: Callable[[Step, Any], Any]) -> dict[str, 
 
     made.__name__ = recipe.name
     made.__signature__ = inspect.signature(recipe.function)  # type: ignore[attr-defined]
-    return {recipe.name: replace(recipe, function=made)}
+    changed = replace(recipe, function=made)
+    vars(changed)["code_parts"] = {**recipe.code_parts, "tests/studies": change.__qualname__}
+    return {recipe.name: changed}
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

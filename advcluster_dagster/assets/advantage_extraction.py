@@ -22,27 +22,24 @@ _GROUP = "advantage_extraction"
 
 @table_step(
     _GROUP,
-    settings=lambda study, _: {"trials": study.trials, "seed": study.seed},
-    code=("science/advantage_extraction/pairs",),
+    settings=lambda study, _: {"seed": study.seed},
 )
 def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: pl.DataFrame) -> pl.DataFrame:
     """A correct trace of the larger model beside a wrong one of the smaller model."""
-    return draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.trials, step.study.seed)
+    return draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed)
 
 
-def _failures_bounded(step: Step, failures: pl.LazyFrame) -> Outcome:
+def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outcome:
     n_failures = failures.select(pl.len()).collect().item()
     n_pairs = step.read_partition("trace_pairs", must_exist=True).height
     share = n_failures / n_pairs if n_pairs else 0.0
-    bound = step.study.checks.max_extraction_failure_share
     return Outcome(share <= bound, {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound})
 
 
-def _style_kept(step: Step, corpus: pl.LazyFrame) -> Outcome:
+def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
     rows = corpus.select("rule_violations").collect()
     rules = rows.explode("rule_violations").drop_nulls()["rule_violations"].value_counts(sort=True)
     share = (rows["rule_violations"].list.len() > 0).mean() or 0.0
-    bound = step.study.checks.max_style_violation_share
     return Outcome(float(str(share)) <= bound, {"share": share, "bound": bound, **dict(rules.iter_rows())})
 
 
@@ -55,15 +52,22 @@ def _style_kept(step: Step, corpus: pl.LazyFrame) -> Outcome:
         "extraction": study.extraction.model_dump(mode="json"),
     },
     prompts=("extraction",),
-    code=("science/prompting", "science/advantage_extraction", "models/validated"),
     checks={
-        "advantage_corpus": (Check("style_rules", "Few advantages break a style rule of the prompt.", _style_kept),),
+        "advantage_corpus": (
+            Check(
+                "style_rules",
+                description="Few advantages break a style rule of the prompt.",
+                judge=_style_kept,
+                bound="max_style_violation_share",
+            ),
+        ),
         "extraction_failures": (
             Check(
                 "failures_bounded",
-                "Few pairs lack a usable extraction; more would bias the corpus.",
-                _failures_bounded,
+                description="Few pairs lack a usable extraction; more would bias the corpus.",
+                judge=_failures_bounded,
                 is_blocking=True,
+                bound="max_extraction_failure_share",
             ),
         ),
     },

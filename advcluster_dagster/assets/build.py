@@ -18,7 +18,7 @@ from advcluster_dagster.assets.follow import automation_condition
 from advcluster_dagster.assets.health import CONTRACT_CHECK, asset_key, table_health
 from advcluster_dagster.assets.placement import placement
 from advcluster_dagster.assets.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
-from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.assets.stages import RECIPES, op_name
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.assets.ui_metadata import column_schema, provenance, shown_facts, table_metadata
 from advcluster_dagster.assets.upstream import expected_stamp, has_sources, upstream_partitions
@@ -133,7 +133,7 @@ def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[
     compute.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     compute.__annotations__ = annotations
     return dg.multi_asset(
-        name=f"{study.identifier}__{recipe.name}",
+        name=op_name(study, recipe.name),
         outs={table: _out(home, study, recipe, table) for table in recipe.tables},
         ins={
             name: dg.AssetIn(
@@ -248,7 +248,9 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
         faults = table_health(instance, step.study.study, name).faults
         for partition in upstream_partitions(step.study, step.partition, level):
             if partition in faults and partition != step.partition and has_sources(step.home, step.study, partition):
-                raise StepError(f"{partition.label}: {faults[partition]}; mend it or leave the domain out of the study")
+                raise StepError(
+                    f"{partition.label}: {faults[partition].text}; mend it or leave the domain out of the study"
+                )
     if step.recipe.level == "family":
         unused = [domain for domain in step.study.domains if domain not in step.domains_used]
         step.facts |= {"domains_used": step.domains_used, "domains_left_out": unused}

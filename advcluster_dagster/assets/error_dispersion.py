@@ -15,7 +15,6 @@ _GROUP = "error_dispersion"
 @table_step(
     _GROUP,
     settings=lambda study, _: {"max_edi_shown": study.error_dispersion.max_edi_shown},
-    code=("science/error_dispersion",),
 )
 def error_dispersion(step: Step, analysis_question_set: pl.DataFrame, first_errors: pl.DataFrame) -> pl.DataFrame:
     """First errors of each kept question by depth, and how dispersed they are."""
@@ -28,8 +27,7 @@ def error_dispersion(step: Step, analysis_question_set: pl.DataFrame, first_erro
     return measured
 
 
-def _mean_bounded(step: Step, summary: pl.LazyFrame) -> Outcome:
-    bound = step.study.checks.max_mean_edi
+def _mean_bounded(_step: Step, summary: pl.LazyFrame, bound: float) -> Outcome:
     means = summary.select("model", "mean_edi").collect()
     return Outcome(not (means["mean_edi"] > bound).any(), {"bound": bound, **dict(means.iter_rows())})
 
@@ -38,6 +36,11 @@ sql_step(
     "edi_summary",
     _GROUP,
     checks=(
-        Check("mean_edi_bounded", "First errors concentrate at few depths: the mean index is low.", _mean_bounded),
+        Check(
+            "mean_edi_bounded",
+            description="First errors concentrate at few depths: the mean index is low.",
+            judge=_mean_bounded,
+            bound="max_mean_edi",
+        ),
     ),
 )

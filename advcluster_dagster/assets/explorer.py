@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from advcluster_dagster.assets.recipe import DECLARED, Recipe, fingerprint
+from advcluster_dagster.assets.recipe import fingerprint, page_step
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.assets.upstream import expected_stamp
 from advcluster_dagster.contracts.registry import TABLES
@@ -19,6 +19,16 @@ from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.report_io import PageFiles
 
 
+@page_step(
+    "report",
+    kinds=("html",),
+    reads=tuple(name for name in TABLES if name in (*TABLES_READ, "final_taxonomy")),
+    settings=lambda study, _: {
+        "study": study.study,
+        "families": [(name, family.model_dump(mode="json")) for name, family in study.families.items()],
+        "domains": list(study.domains),
+    },
+)
 def evidence_explorer(step: Step) -> PageFiles:
     """A page that leads from each cluster to its advantages and the traces they rest on; it opens from disk.
 
@@ -44,22 +54,3 @@ def _domains(step: Step, family: str) -> Iterator[DomainEvidence]:
     for domain in step.study.domains:
         here = replace(step, partition=Partition(family, domain))
         yield join_evidence(domain, {table: here.scan_partition(table) for table in TABLES_READ})
-
-
-DECLARED.append(
-    Recipe(
-        evidence_explorer,
-        ("evidence_explorer",),
-        "study",
-        "report",
-        frozenset({"html"}),
-        inputs=(),
-        reads=tuple(name for name in TABLES if name in (*TABLES_READ, "final_taxonomy")),
-        code=("explorer",),
-        settings=lambda study, _: {
-            "study": study.study,
-            "families": [(name, family.model_dump(mode="json")) for name, family in study.families.items()],
-            "domains": list(study.domains),
-        },
-    )
-)

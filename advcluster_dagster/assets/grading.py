@@ -3,7 +3,6 @@
 Here: the assets of group `grading` and their checks. Not here: how an answer is found and compared (science/grading).
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -42,22 +41,19 @@ _MAX_REPEATS = 2
 _ASSUMED_UNDECIDED_SHARE = 0.01
 
 
-def _share_check(
-    name: str, description: str, verdict: pl.Expr, bound: Callable[[Step], float], is_blocking: bool
-) -> Check:
-    def evaluate(step: Step, graded: pl.LazyFrame) -> Outcome:
+def _share_check(name: str, verdict: pl.Expr, *, description: str, bound: str, is_blocking: bool) -> Check:
+    def judge(_step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
         shares = graded.group_by("role").agg(verdict.mean().alias("share")).sort("role").collect()
         largest = max(shares["share"], default=0.0)
-        return Outcome(largest <= bound(step), {**dict(shares.iter_rows()), "bound": bound(step)})
+        return Outcome(largest <= bound, {**dict(shares.iter_rows()), "bound": bound})
 
-    return Check(name, description, evaluate, is_blocking)
+    return Check(name, description, judge, is_blocking, bound)
 
 
-def _complete_trials(step: Step, graded: pl.LazyFrame) -> Outcome:
+def _complete_trials(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
     n_wanted = step.read_partition("benchmark_questions", must_exist=True).height * step.study.trials * len(ROLES)
     n_missing = n_wanted - graded.select(pl.len()).collect().item()
     share = n_missing / n_wanted if n_wanted else 0.0
-    bound = step.study.checks.max_missing_trial_share
     return Outcome(share <= bound, {"n_missing": n_missing, "n_wanted": n_wanted, "share": share, "bound": bound})
 
 
@@ -87,29 +83,33 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
     tables=("graded_trials", "grading_panel"),
     settings=_settings,
     prompts=("equivalence",),
-    code=("science/grading", "science/prompting", "sandbox", "models/validated"),
     checks={
         "graded_trials": (
-            Check("trials_complete", "Every question has T trials of both models.", _complete_trials),
+            Check(
+                "trials_complete",
+                description="Every question has T trials of both models.",
+                judge=_complete_trials,
+                bound="max_missing_trial_share",
+            ),
             _share_check(
                 "ungraded_share",
-                "Few trials could not be graded; more would bias the pass rates.",
                 pl.col("is_correct").is_null(),
-                lambda step: step.study.checks.max_ungraded_share,
+                description="Few trials could not be graded; more would bias the pass rates.",
+                bound="max_ungraded_share",
                 is_blocking=True,
             ),
             _share_check(
                 "no_answer_share",
-                "Few responses lack an answer.",
                 pl.col("verdict") == "no_answer",
-                lambda step: step.study.checks.max_no_answer_share,
+                description="Few responses lack an answer.",
+                bound="max_no_answer_share",
                 is_blocking=False,
             ),
             _share_check(
                 "truncated_share",
-                "Few responses were cut off at the token limit.",
                 pl.col("verdict") == "truncated",
-                lambda step: step.study.checks.max_truncated_share,
+                description="Few responses were cut off at the token limit.",
+                bound="max_truncated_share",
                 is_blocking=False,
             ),
         )

@@ -5,6 +5,7 @@ Here: what the instance's history says of partitions, a few queries a table. Not
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import dagster as dg
 
@@ -17,12 +18,28 @@ _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 CONTRACT_CHECK = "contract"
 
 
+class FaultKind(StrEnum):
+    """Why a partition must not be used: its run failed, its rows broke their contract, a blocking check failed."""
+
+    RUN = "run failed"
+    CONTRACT = "contract broken"
+    CHECK = "blocking check failed"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a partition must not be used; ``text`` is one line for people."""
+
+    kind: FaultKind
+    text: str
+
+
 @dataclass(frozen=True)
 class TableHealth:
-    """Of one table: data version of each materialised partition, and why others must not be used (one line each)."""
+    """Of one table: data version of each materialised partition, and why others must not be used."""
 
     versions: dict[Partition, str]
-    faults: dict[Partition, str]
+    faults: dict[Partition, Fault]
 
 
 def asset_key(study: str, asset: str) -> dg.AssetKey:
@@ -53,13 +70,13 @@ def table_health(instance: dg.DagsterInstance, study: str, table: str) -> TableH
     statuses = _run_statuses(instance, {run_id for run_id, _ in attempts.values()})
     for name, (run_id, _) in attempts.items():
         if name and statuses.get(run_id) in _FAILED:
-            faults[partition_from_key(level, name)] = f"{table} failed in run {run_id[:8]}"
+            faults[partition_from_key(level, name)] = Fault(FaultKind.RUN, f"{table} failed in run {run_id[:8]}")
     for check, key_of_check in _failed_checks(instance, key, blocking_checks(table)):
         if key_of_check:
             faults[partition_from_key(level, key_of_check)] = (
-                f"{table} broke its contract when last made"  # so nothing was published: a failed run, to be run again
+                Fault(FaultKind.CONTRACT, f"{table} broke its contract when last made")
                 if check == CONTRACT_CHECK
-                else f"blocking check {check} of {table} failed"
+                else Fault(FaultKind.CHECK, f"blocking check {check} of {table} failed")
             )
     return TableHealth(versions, faults)
 

@@ -30,7 +30,6 @@ _USUAL_TRACE, _SIMULATED_TRACE = 4000, 94
     _GROUP,
     settings=lambda study, partition: {name: study.benchmark(name).source for name in study.domains[partition.domain]},
     sources=lambda home, study, partition: benchmark_provenance(home, study, partition.domain),
-    code=("benchmarks",),
 )
 def benchmark_questions(step: Step) -> pl.DataFrame:
     """Questions of the domain's benchmarks."""

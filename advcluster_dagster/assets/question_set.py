@@ -19,7 +19,6 @@ sql_step("accuracy_summary", _GROUP)
 @table_step(
     _GROUP,
     settings=lambda study, _: {"min_gap": study.question_set.min_gap, "trials": study.trials},
-    code=("science/question_set",),
 )
 def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataFrame:
     """Questions on which the larger model's advantage is stable."""
@@ -28,5 +27,5 @@ def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataF
     step.facts["n_incomplete"] = count_incomplete_questions(pass_rate_table, trials)
     from advcluster_dagster.report.accuracy_figures import pass_rate_scatter  # not before a figure is drawn
 
-    step.figures["pass_rates"] = pass_rate_scatter(pass_rate_table, min_gap)
+    step.figures["pass_rates"] = pass_rate_scatter(pass_rate_table, min_gap, trials)
     return select_analysis_questions(pass_rate_table, min_gap, trials)

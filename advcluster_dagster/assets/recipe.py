@@ -1,7 +1,7 @@
 """How an asset is declared: one decorated function per step, independent of any study.
 
-Here: the recipe of a step, its checks, the registry, the fingerprints of code, settings and prompts. Not here: Dagster
-definitions (build), running (step), any particular asset (its stage's file).
+Here: the recipe of a step, its checks, the registry, the fingerprints of code, settings and prompts. Not here: which
+code counts (source_code), Dagster definitions (build), running (step), any particular asset (its stage's file).
 """
 
 import hashlib
@@ -9,16 +9,18 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from advcluster_dagster.assets.code_text import contract_digest, sql_digest
+from advcluster_dagster.assets.source_code import package_source
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.prompts.files import load_prompt
+from advcluster_dagster.settings.analysis import CheckBounds
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import sql_models, sql_tests
 from advcluster_dagster.study import Study
@@ -26,8 +28,6 @@ from advcluster_dagster.study import Study
 if TYPE_CHECKING:
     from advcluster_dagster.assets.step import Step
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-_SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js")
 Frames = Mapping[str, pl.LazyFrame]
 SettingsReader = Callable[[Study, Partition], Any]
 
@@ -42,12 +42,28 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """A check of one table's content; a blocking one stops what depends on the table, the others warn."""
+    """A check of one table's content; a blocking one stops what depends on the table, the others warn.
+
+    ``judge`` is given the step, the rows and, where ``bound`` names one of the study's bounds of checks, its value. A
+    step depends on the bounds that its checks name, so no check reads another one.
+    """
 
     name: str
     description: str
-    evaluate: Callable[["Step", pl.LazyFrame], Outcome]
+    judge: Callable[..., Outcome]
     is_blocking: bool = False
+    bound: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.bound is not None and self.bound not in CheckBounds.model_fields:
+            raise ValueError(
+                f"check {self.name}: bound is {self.bound!r}; allowed: {', '.join(CheckBounds.model_fields)}"
+            )
+
+    def evaluate(self, step: "Step", rows: pl.LazyFrame) -> Outcome:
+        """What the check says of the rows of one partition."""
+        bounds = () if self.bound is None else (getattr(step.study.checks, self.bound),)
+        return self.judge(step, rows, *bounds)
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,7 @@ class Recipe:
     """One step: the tables it makes, what it reads, and what its result depends on.
 
     ``inputs`` are loaded by the IO manager and given to ``function`` by name; ``reads`` are read by the function
-    itself.
+    itself. ``module`` is the module of the package that declares it, empty for a step of SQL alone.
     ``settings`` gives the part of the study that the result depends on, ``sources`` facts about files outside the lake.
     """
 
@@ -95,7 +111,7 @@ class Recipe:
     kinds: frozenset[str]
     inputs: tuple[str, ...]
     reads: tuple[str, ...] = ()
-    code: tuple[str, ...] = ()
+    module: str = ""
     prompts: tuple[str, ...] = ()
     settings: SettingsReader = lambda _study, _partition: None
     sources: Callable[[Home, Study, Partition], Any] = lambda _home, _study, _partition: None
@@ -121,19 +137,34 @@ class Recipe:
         """Checks declared in Python, in order; the contract's and the SQL tests come on top."""
         return self.checks.get(table, ())
 
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """Names of the bounds that its checks read."""
+        named = (check.bound for checks in self.checks.values() for check in checks)
+        return tuple(sorted({bound for bound in named if bound is not None}))
+
     @cached_property
     def code_parts(self) -> dict[str, str]:
-        """Text of everything whose change makes the step's result doubtful, by a name for people. Taken once, since a
-        process runs the code that it began with.
+        """Hashes of everything written by hand whose change may change the rows or the checks, by a name for people:
+        modules, SQL, contracts. Taken once, since a process runs the code that it began with.
+
+        Raises:
+            SourceError: a source file of the program is missing.
         """
-        parts = {self.name: inspect.getsource(self.function), **{name: _source_of(name) for name in self.code}}
-        parts |= {f"SQL of {table}": sql_models()[table].source for table in self.tables if table in sql_models()}
-        return parts | {f"contract of {table}": repr(TABLES[table]) for table in self.tables if table in TABLES}
+        is_page = self.tables[0] not in TABLES
+        parts = package_source().parts(self.module, self.name, is_page) if self.module else {}
+        for table in () if is_page else self.tables:
+            if table in sql_models():
+                parts[f"SQL of {table}"] = sql_digest([sql_models()[table].source])
+            if sql_tests(table):
+                parts[f"SQL tests of {table}"] = sql_digest([test.source for test in sql_tests(table)])
+            parts[f"contract of {table}"] = contract_digest(TABLES[table])
+        return parts
 
     @cached_property
     def code_fingerprint(self) -> str:
-        """Hash of the function, the modules in ``code``, the SQL model and the contracts; 16 hex digits."""
-        return fingerprint([*self.code_parts.values()])
+        """Hash of ``code_parts``, 16 hex digits."""
+        return fingerprint([self.code_parts])
 
     @property
     def prompts_fingerprint(self) -> str:
@@ -149,7 +180,7 @@ class Recipe:
         of the prompts, the settings themselves.
         """
         return {
-            "code": {name: fingerprint([text]) for name, text in self.code_parts.items()},
+            "code": self.code_parts,
             "prompts": {name: load_prompt(name).sha256 for name in self.prompts},
             **self._settings(home, study, partition),
         }
@@ -158,7 +189,7 @@ class Recipe:
         return {
             "settings": self.settings(study, partition),
             "sources": self.sources(home, study, partition),
-            "bounds": study.checks.model_dump(mode="json") if self.checks else None,
+            "bounds": study.checks.model_dump(mode="json", include={*self.bounds}) or None,
         }
 
 
@@ -180,9 +211,32 @@ def table_step(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         made = tuple(tables) or (function.__name__,)
-        level = TABLES[made[0]].level if made[0] in TABLES else "study"
+        level = TABLES[made[0]].level
         inputs = tuple(inspect.signature(function).parameters)[1:]
-        DECLARED.append(Recipe(function, made, level, group, frozenset(kinds) | {"parquet"}, inputs, **options))
+        module = _path_of(function.__module__)
+        recipe = Recipe(function, made, level, group, frozenset(kinds) | {"parquet"}, inputs, module=module, **options)
+        DECLARED.append(recipe)
+        return function
+
+    return declare
+
+
+def page_step(
+    group: str, *, kinds: Sequence[str], reads: Sequence[str], **options: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a step of the whole study that makes a page instead of a table, named as its function.
+
+    Args:
+        group: stage, as the UI groups it.
+        kinds: what the UI shows it is made with.
+        reads: tables that it reads.
+        options: further fields of :class:`Recipe`.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        name, module = function.__name__, _path_of(function.__module__)
+        recipe = Recipe(function, (name,), "study", group, frozenset(kinds), (), tuple(reads), module, **options)
+        DECLARED.append(recipe)
         return function
 
     return declare
@@ -217,6 +271,7 @@ def sql_step(
             frozenset({"sql", "duckdb", "parquet"}),
             (),
             reads,
+            module=next((_path_of(check.judge.__module__) for check in checks), ""),
             checks={name: tuple(checks)},
         )
     )
@@ -235,15 +290,9 @@ def sql_checks(table: str) -> tuple[Check, ...]:
     return tuple(check_of(test.name, test.is_blocking, test.description) for test in sql_tests(table))
 
 
-@cache
-def _source_of(name: str) -> str:
-    """Source text of a module or of a whole package, its templates included; named from the package's root
-    (``science/grading``).
-    """
-    path = _PACKAGE / name
-    inside = sorted(file for file in path.rglob("*") if file.suffix in _SOURCE_SUFFIXES)
-    files = inside if path.is_dir() else [path.with_suffix(".py")]
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+def _path_of(module: str) -> str:
+    """A module of the package by its path from the package's root."""
+    return module.partition(".")[2].replace(".", "/")
 
 
 def fingerprint(parts: Sequence[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import DECLARED, Recipe
+from advcluster_dagster.assets.recipe import page_step
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.assets.upstream import expected_stamp
 from advcluster_dagster.contracts.registry import TABLES
@@ -28,6 +28,19 @@ _PROMPTS = ("extraction", "naming", "review", "equivalence")
 _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn", "numpy")
 
 
+def _settings(study: Study, _partition: Partition) -> Any:
+    """The whole study but for what no page shows; of the bounds of checks, the summary names one."""
+    shown = study.model_dump(mode="json", exclude={"providers", "spending", "checks"})
+    return {**shown, "max_mean_edi": study.checks.max_mean_edi}
+
+
+@page_step(
+    "report",
+    kinds=("html", "matplotlib"),
+    reads=tuple(name for name in TABLES if name not in _NOT_SHOWN),
+    prompts=_PROMPTS,
+    settings=_settings,
+)
 def study_report(step: Step) -> PageFiles:
     """The self-contained HTML report of a study, its figures also as PNG files."""
     data = report_data(step)
@@ -106,19 +119,3 @@ def _stand_ins(study: Study) -> list[str]:
             "Both model families are simulated: their traces come from a generator that plants slips on purpose."
         )
     return said
-
-
-DECLARED.append(
-    Recipe(
-        study_report,
-        ("study_report",),
-        "study",
-        "report",
-        frozenset({"html", "matplotlib"}),
-        inputs=(),
-        reads=tuple(name for name in TABLES if name not in _NOT_SHOWN),
-        code=("report", "simulation/recovery"),
-        prompts=_PROMPTS,
-        settings=lambda study, _: study.model_dump(mode="json", exclude={"providers", "spending"}),
-    )
-)

@@ -39,7 +39,7 @@ def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
     },
     checks={
         "advantage_embeddings": (
-            Check("all_embedded", "Every description has a vector.", _all_embedded, is_blocking=True),
+            Check("all_embedded", description="Every description has a vector.", judge=_all_embedded, is_blocking=True),
         )
     },
     estimate=lambda step: _estimate_embeddings(step),
@@ -79,19 +79,22 @@ def _estimate_embeddings(step: Step) -> Estimate:
     return estimate_embeddings(step, embedder, corpus["advantage"].to_list())
 
 
-def _few_duplicates(step: Step, deduplicated: pl.LazyFrame) -> Outcome:
+def _few_duplicates(_step: Step, deduplicated: pl.LazyFrame, bound: float) -> Outcome:
     share = 1 - deduplicated.select(pl.col("is_kept").mean().fill_null(1.0)).collect().item()
-    bound = step.study.checks.max_duplicate_share
     return Outcome(share <= bound, {"share": share, "bound": bound})
 
 
 @table_step(
     _GROUP,
     settings=lambda study, _: study.deduplication.model_dump(mode="json"),
-    code=("science/semantic_clustering/deduplication",),
     checks={
         "deduplicated_advantages": (
-            Check("duplicate_share", "Few descriptions repeat another one of their question.", _few_duplicates),
+            Check(
+                "duplicate_share",
+                description="Few descriptions repeat another one of their question.",
+                judge=_few_duplicates,
+                bound="max_duplicate_share",
+            ),
         )
     },
 )
@@ -127,19 +130,19 @@ def sweep_settings(study: Study) -> SweepSettings:
     tables=("candidate_clusterings", "cluster_assignments"),
     kinds=("polars", "scikitlearn"),
     settings=lambda study, _: study.clustering.model_dump(mode="json", include=set(_SWEEP_SETTINGS)),
-    code=tuple(
-        f"science/semantic_clustering/{name}" for name in ("candidates", "corpus", "projection", "retention", "scores")
-    ),
 )
 def clustered_advantages(
     step: Step,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
     """All candidates of one family, all domains together, and the clusters of the retained ones."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     sweep = sweep_candidates(corpus.embeddings, sweep_settings(step.study))
     step.facts |= {"n_descriptions": corpus.rows.height, "n_skipped": sweep.n_skipped}
     if sweep.reason:

@@ -1,6 +1,6 @@
 """Every step by name, in the order of the data flow.
 
-Here: the imports that declare the steps, their order, finding the step of a table. Not here: any step.
+Here: the imports that declare the steps, their order, finding the step of a table or of an op. Not here: any step.
 """
 
 from advcluster_dagster.assets import (
@@ -17,6 +17,7 @@ from advcluster_dagster.assets import (
 )
 from advcluster_dagster.assets.recipe import DECLARED, Recipe
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.study import Study
 
 __all__ = [
     "RECIPES",
@@ -25,10 +26,12 @@ __all__ = [
     "explorer",
     "grading",
     "inference",
+    "op_name",
     "question_set",
     "recipe_of",
     "report",
     "semantic_clustering",
+    "step_of_op",
     "taxonomy",
     "taxonomy_coverage",
 ]
@@ -43,3 +46,13 @@ RECIPES: dict[str, Recipe] = {
 def recipe_of(table: str) -> Recipe:
     """The step that makes a table, or the report."""
     return next(recipe for recipe in RECIPES.values() if table in recipe.tables)
+
+
+def op_name(study: Study, step: str) -> str:
+    """Name of the op that makes the tables of a step."""
+    return f"{study.identifier}__{step}"
+
+
+def step_of_op(op: str | None) -> str | None:
+    """The step that an op of any study runs; None for an op that runs none, such as that of a whole study."""
+    return next((step for step in RECIPES if op is not None and op.endswith(f"__{step}")), None)

@@ -34,7 +34,13 @@ _CANDIDATES, _CLUSTERS = 10, 80
 #: Tokens of a reply while none of the model is known; those of the embedded analyst's are longer than most.
 _USUAL_NAME, _EMBEDDED_NAME, _USUAL_REVIEW = 65, 90, 25
 _CANDIDATE = ["pca_dim", "n_clusters"]
-_CORPUS_TABLES = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
+_CORPUS_TABLES = (
+    "advantage_corpus",
+    "trace_pairs",
+    "analysis_question_set",
+    "deduplicated_advantages",
+    "advantage_embeddings",
+)
 #: The check by which the UI shows whether a family's taxonomy is up to date.
 FOLLOWS_INPUTS = "follows_inputs"
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
@@ -50,29 +56,21 @@ _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolu
         "seed": study.seed,
     },
     prompts=("naming",),
-    code=tuple(
-        f"science/{name}"
-        for name in (
-            "prompting",
-            "semantic_clustering/cluster_samples",
-            "semantic_clustering/corpus",
-            "semantic_clustering/messages",
-            "semantic_clustering/projection",
-            "semantic_clustering/replies",
-        )
-    ),
     estimate=lambda step: _estimate_naming(step),
 )
 def cluster_summaries(
     step: Step,
     cluster_assignments: pl.DataFrame,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> pl.DataFrame:
     """Tag and definition of each cluster of the retained candidates."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     clusters = _shown_clusters(step, corpus, cluster_assignments)
     ids = corpus.rows["advantage_id"].to_list()
     requests = _naming_requests(step, corpus, clusters)
@@ -151,7 +149,6 @@ def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
         "max_repeats": study.clustering.max_repeats,
     },
     prompts=("review",),
-    code=("science/prompting", "science/semantic_clustering/messages", "science/semantic_clustering/replies"),
     estimate=lambda step: _estimate_reviews(step),
 )
 def candidate_reviews(step: Step, cluster_summaries: pl.DataFrame) -> pl.DataFrame:
@@ -180,10 +177,9 @@ def _scores(reply: object) -> Iterator[int | None]:
     return (getattr(record, name, None) for name in _SCORES)
 
 
-def _no_dominant_cluster(step: Step, taxonomy: pl.LazyFrame) -> Outcome:
+def _no_dominant_cluster(_step: Step, taxonomy: pl.LazyFrame, bound: float) -> Outcome:
     sizes = taxonomy.select("size").collect()["size"]
     share = int(str(sizes.max())) / sizes.sum() if sizes.len() else 0.0
-    bound = step.study.checks.max_cluster_share
     return Outcome(share <= bound, {"largest_share": share, "bound": bound})
 
 
@@ -202,12 +198,20 @@ def _just_made(_step: Step, _taxonomy: pl.LazyFrame) -> Outcome:
         "pin": pin.model_dump(mode="json") if (pin := study.clustering.pins.get(partition.family or "")) else None,
         "taxonomy": study.taxonomy.model_dump(mode="json"),
     },
-    code=("science/semantic_clustering/choice", "science/semantic_clustering/domain_kinds"),
     checks={
         "final_taxonomy": (
-            Check("no_dominant_cluster", "No cluster holds nearly the whole corpus.", _no_dominant_cluster),
-            Check("all_named", "Every cluster has a tag and a definition.", _all_named),
-            Check(FOLLOWS_INPUTS, "Is up to date: true when just made, then watched by the daemon.", _just_made),
+            Check(
+                "no_dominant_cluster",
+                description="No cluster holds nearly the whole corpus.",
+                judge=_no_dominant_cluster,
+                bound="max_cluster_share",
+            ),
+            Check("all_named", description="Every cluster has a tag and a definition.", judge=_all_named),
+            Check(
+                FOLLOWS_INPUTS,
+                description="Is up to date: true when just made, then watched by the daemon.",
+                judge=_just_made,
+            ),
         )
     },
 )

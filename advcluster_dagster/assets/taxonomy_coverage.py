@@ -43,9 +43,9 @@ def _frozen(step: Step, embeddings: pl.DataFrame, corpus: ClusteringCorpus) -> F
     return frozen
 
 
-def _covers(step: Step, coverage: pl.LazyFrame) -> Outcome:
+def _covers(_step: Step, coverage: pl.LazyFrame, bound: float) -> Outcome:
     n_new, n_outside = coverage.select(pl.sum("n_new"), pl.sum("n_outside")).collect().row(0)
-    share, bound = (n_outside / n_new if n_new else 0.0), step.study.checks.max_outside_share
+    share = n_outside / n_new if n_new else 0.0
     return Outcome(share <= bound, {"n_new": n_new, "outside_share": share, "bound": bound})
 
 
@@ -53,20 +53,29 @@ def _covers(step: Step, coverage: pl.LazyFrame) -> Outcome:
     _GROUP,
     tables=("coverage_assignments", "taxonomy_coverage"),
     sources=_frozen_source,
-    code=tuple(f"science/semantic_clustering/{name}" for name in ("corpus", "coverage", "projection")),
     checks={
-        "taxonomy_coverage": (Check("covers_what_is_new", "Few new advantages fit no frozen cluster.", _covers),),
+        "taxonomy_coverage": (
+            Check(
+                "covers_what_is_new",
+                description="Few new advantages fit no frozen cluster.",
+                judge=_covers,
+                bound="max_outside_share",
+            ),
+        ),
     },
 )
 def covered_advantages(
     step: Step,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
     """New advantages of a family placed in its frozen taxonomy; known ones are those with the same id and text."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     frozen = _frozen(step, advantage_embeddings, corpus)
     if frozen is None:
         return {name: _empty(name) for name in ("coverage_assignments", "taxonomy_coverage")}
@@ -112,19 +121,21 @@ def _by_cluster(frozen: FrozenTaxonomy, assignments: pl.DataFrame) -> pl.DataFra
 @table_step(
     _GROUP,
     sources=_frozen_source,
-    code=tuple(f"science/semantic_clustering/{name}" for name in ("corpus", "coverage", "matching")),
 )
 def taxonomy_changes(
     step: Step,
     final_taxonomy: pl.DataFrame,
     taxonomy_assignments: pl.DataFrame,
     advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
     analysis_question_set: pl.DataFrame,
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> pl.DataFrame:
     """Clusters of the frozen taxonomy matched to those of the present one."""
-    corpus = gather_corpus(advantage_corpus, analysis_question_set, deduplicated_advantages, advantage_embeddings)
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
     frozen = _frozen(step, advantage_embeddings, corpus)
     if frozen is None or final_taxonomy.is_empty():
         return _empty("taxonomy_changes")

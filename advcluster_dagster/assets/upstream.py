@@ -68,6 +68,7 @@ def expected_stamp(step: "Step", read: Callable[[str, Partition], Stamp | None] 
         settings=step.recipe.settings_fingerprint(step.home, step.study, step.partition),
         prompts=step.recipe.prompts_fingerprint,
         upstream=upstream_hashes(step, read_hash),
+        code_parts=step.recipe.code_parts,
     )
 
 

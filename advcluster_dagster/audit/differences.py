@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from advcluster_dagster.assets.stages import recipe_of
 from advcluster_dagster.audit.history import Materialisation, materialisations
 from advcluster_dagster.audit.records import AuditError, partition_named
 from advcluster_dagster.contracts.registry import TABLES
@@ -91,7 +92,11 @@ def differences(old: Materialisation, new: Materialisation) -> Iterator[str]:
         yield "what it was made from is not in the event log: an older version of this program made it"
         return
     changed = [name for name in ("code", "settings", "prompts") if old.fingerprint[name] != new.fingerprint[name]]
-    for name in changed:
+    comparable = changed
+    if _names_function(old) and not _names_function(new) and new.made_from:
+        yield "code changed: an earlier version of this program made the older one"
+        comparable = [name for name in changed if name == "prompts"]
+    for name in comparable:
         yield f"{name} changed{_details(name, old.made_from, new.made_from)}"
     for name in dict.fromkeys([*old.upstream, *new.upstream]):
         before, after = old.upstream.get(name), new.upstream.get(name)
@@ -99,6 +104,13 @@ def differences(old: Materialisation, new: Materialisation) -> Iterator[str]:
             yield f"{name} changed ({_hash(before)} to {_hash(after)})"
     if not changed and dict(old.upstream) == dict(new.upstream):
         yield "nothing it is made from changed: it was not stale, only run again"
+
+
+def _names_function(made: Materialisation) -> bool:
+    """Whether parts of the code have the step's own name: earlier versions of the program hashed its function, and its
+    settings in another way.
+    """
+    return recipe_of(made.table).name in made.made_from.get("code", {})
 
 
 def _details(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

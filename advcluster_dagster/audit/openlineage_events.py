@@ -30,6 +30,7 @@ from openlineage.client.facet_v2 import (
     tags_run,
 )
 
+from advcluster_dagster.assets.stages import recipe_of
 from advcluster_dagster.audit.history import Materialisation, every_materialisation
 from advcluster_dagster.audit.records import partition_named
 from advcluster_dagster.contracts.registry import TABLES
@@ -91,7 +92,7 @@ def _step_events(
         run=parent_run.Run(runId=first.run_id), job=parent_run.Job(namespace=NAMESPACE, name=study.study)
     )
     facets: dict[str, RunFacet] = {"parent": parent, "tags": _tags(first), "processing_engine": _engine()}
-    name = step.partition("__")[2] or first.table
+    name = recipe_of(first.table).name
     model = sql_models().get(name)
     job_facets = _job_type("STEP")
     if model is not None:

@@ -117,13 +117,15 @@ def _call(found: Verification, table: str, partition: Partition, *key: Any) -> s
 def _indices(found: Verification) -> Iterator[Group]:
     """Each mean index with its questions: errors by depth and pairs."""
     rows = found.rows
-    pairs = rows.all("first_errors").group_by("family", "domain", "question_id").agg(pl.col("pair_id").sort())
+    drawn = rows.all("trace_pairs").select("family", "domain", "pair_id", "pair_index")
+    errors = rows.all("first_errors").join(drawn, on=["family", "domain", "pair_id"], how="left")
+    pairs = errors.group_by("family", "domain", "question_id").agg(pl.col("pair_index").sort())
     questions = rows.all("error_dispersion").join(pairs, on=["family", "domain", "question_id"], how="left")
     depths = [f"n_depth_{depth}" for depth in range(1, 6)]
     behind: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     for row in questions.sort("question_id").iter_rows(named=True):
-        ids = ", ".join(pair_id.rpartition(":")[2] for pair_id in row["pair_id"] or ())
-        cells = (row["question_id"], row["n_errors"], *(row[name] for name in depths), row["edi"], ids)
+        numbers = ", ".join("lost" if number is None else str(number) for number in row["pair_index"] or ())
+        cells = (row["question_id"], row["n_errors"], *(row[name] for name in depths), row["edi"], numbers)
         behind.setdefault((row["family"], row["domain"]), []).append(cells)
     for row in rows.all("edi_summary").sort("family", "domain").iter_rows(named=True):
         facts = f"{row['model']}, mean {_cell(row['mean_edi'])}, deviation {_cell(row['std_edi'])},"

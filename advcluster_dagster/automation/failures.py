@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster._core.execution.plan.objects import StepFailureData
 
+from advcluster_dagster.assets.stages import step_of_op
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -38,7 +39,7 @@ def describe_failure(study: Study, context: dg.RunFailureSensorContext) -> str:
     """When, which study, job and partition, which step and why, which run; control characters are blanked."""
     run = context.dagster_run
     steps = [
-        f"{(event.step_key or '').split('__')[-1]}: {failure_line(event.step_failure_data)}"
+        f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"
         for event in context.get_step_failure_events()
         if event.step_failure_data is not None
     ]

@@ -17,7 +17,13 @@ from advcluster_dagster.science.semantic_clustering.coverage import cluster_mean
 from advcluster_dagster.storage.frozen_taxonomies import FIRST, FrozenTaxonomy, has_frozen, write_frozen
 from advcluster_dagster.study import Study
 
-_CORPUS = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
+_CORPUS = (
+    "advantage_corpus",
+    "trace_pairs",
+    "analysis_question_set",
+    "deduplicated_advantages",
+    "advantage_embeddings",
+)
 
 
 class FreezeError(ValueError):
@@ -39,7 +45,7 @@ def freeze_taxonomy(
     """
     status = statuses["taxonomy_assignments", Partition(family)]
     if status.state != "fresh":
-        why = f" ({status.reasons[0]})" if status.reasons else ""
+        why = f" ({status.reasons[0].text})" if status.reasons else ""
         raise FreezeError(f"the taxonomy of family {family} is {status.state}{why}; run the study first")
     step = platform.open_step(study.study, RECIPES["covered_advantages"], Partition(family), study=study)
     taxonomy = step.read_partition("final_taxonomy", must_exist=True)

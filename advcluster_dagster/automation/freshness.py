@@ -75,7 +75,7 @@ def _report(instance: dg.DagsterInstance, key: dg.AssetCheckKey, family: str, st
         key.asset_key,
         key.name,
         passed=status.state == "fresh",
-        metadata={"state": status.state, "why": "; ".join(status.reasons)},
+        metadata={"state": status.state, "why": "; ".join(status.texts)},
         severity=dg.AssetCheckSeverity.WARN,
         partition=family,
     )

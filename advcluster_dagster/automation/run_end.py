@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+from advcluster_dagster.assets.health import CONTRACT_CHECK
+from advcluster_dagster.assets.stages import step_of_op
 from advcluster_dagster.automation.failures import failure_line
 
 RunResult = dg.ExecuteInProcessResult | dg.JobExecutionResult
@@ -43,12 +45,13 @@ def _first_failure(result: RunResult) -> str | None:
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             found = event.asset_check_evaluation_data
-            if not found.passed and found.blocking and not found.description:
+            # A broken contract is told by the failure of its step, which says what is broken.
+            if not found.passed and found.blocking and found.check_name != CONTRACT_CHECK:
                 return (
                     f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({_facts(found.metadata)})"
                 )
         if event.is_step_failure and event.step_failure_data is not None:
-            return f"{(event.step_key or '').split('__')[-1]}: {failure_line(event.step_failure_data)}"
+            return f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"
     return None
 
 

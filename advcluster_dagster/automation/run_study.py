@@ -145,7 +145,7 @@ def _work(
         if found.must_run or (selection.is_forced and found.state != "no sources"):
             work.setdefault(found.partition, []).append(found.step)
         elif found.state == "blocked":
-            outcome.failures[found.partition] = f"{'; '.join(found.reasons)}; nothing after it was run"
+            outcome.failures[found.partition] = f"{'; '.join(found.texts)}; nothing after it was run"
     for partition in work:
         stopped = [other for other in (*outcome.failures, *outcome.waiting) if partition.overlaps(other)]
         if stopped and partition not in outcome.failures:

@@ -3,12 +3,14 @@
 Here: comparing fingerprints kept with the data to those of now, and following staleness downstream. Not here: running.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 import dagster as dg
 
-from advcluster_dagster.assets.health import TableHealth, table_health
+from advcluster_dagster.assets.health import Fault, FaultKind, TableHealth, table_health
 from advcluster_dagster.assets.recipe import Recipe
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES, recipe_of
@@ -21,22 +23,56 @@ from advcluster_dagster.study import Study
 
 State = Literal["fresh", "stale", "missing", "failed", "blocked", "no sources"]
 StepKey = tuple[str, Partition]
+#: Parts of changed code that a reason names; more are counted.
+_N_NAMED = 3
+
+
+class ReasonKind(StrEnum):
+    """Why a step is to be run.
+
+    ``EARLIER_VERSION``: the program that made it kept no record that could be compared. ``CODE``, ``SETTINGS``,
+    ``PROMPT``: what it is made with is not what it was. ``INPUT``: the rows it reads are not what they were.
+    ``FOLLOWS``: a step that it reads from is to be run. ``UNRECORDED``: the history knows no such file.
+    ``FAILED_CALLS``: it holds failed model calls that are to be asked again.
+    """
+
+    EARLIER_VERSION = "earlier version"
+    CODE = "code"
+    SETTINGS = "settings"
+    PROMPT = "prompt"
+    INPUT = "input"
+    FOLLOWS = "follows"
+    UNRECORDED = "unrecorded"
+    FAILED_CALLS = "failed calls"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a step is to be run; ``text`` is one line for people."""
+
+    kind: ReasonKind
+    text: str
 
 
 @dataclass(frozen=True)
 class StepStatus:
-    """One step on one partition; ``reasons`` say why it is not fresh."""
+    """One step on one partition; ``reasons`` say why it is not fresh, faults where it failed or is blocked."""
 
     step: str
     partition: Partition
     state: State
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason | Fault, ...] = ()
     n_failures: int = 0
 
     @property
     def must_run(self) -> bool:
         """Whether a run of the study would run it."""
         return self.state in ("stale", "missing", "failed")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The reasons in words."""
+        return tuple(reason.text for reason in self.reasons)
 
 
 class _Reader:
@@ -97,39 +133,51 @@ def _status(
     if len(present) < len(stamps):
         # A step after a failed one was never tried, whatever its run came to.
         is_failed = bool(faults) and not waiting
-        reasons = faults if is_failed else waiting[:1]
-        return StepStatus(recipe.name, partition, "failed" if is_failed else "missing", tuple(reasons))
-    reasons = [*_differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
+        return StepStatus(
+            recipe.name, partition, "failed" if is_failed else "missing", tuple(faults if is_failed else waiting)
+        )
+    reasons = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
     for table, stamp in zip(recipe.tables, present, strict=True):
         if reader.health(table).versions.get(partition) != stamp.content_hash:
-            reasons.append(f"{table} is not recorded as materialised")
+            reasons.append(Reason(ReasonKind.UNRECORDED, f"{table} is not recorded as materialised"))
     if retry_failed and n_failures:
-        reasons.append(f"{n_failures} failed model calls to ask again")
+        reasons.append(Reason(ReasonKind.FAILED_CALLS, f"{n_failures} failed model calls to ask again"))
     if reasons:
         return StepStatus(recipe.name, partition, "stale", tuple(reasons), n_failures)
     if faults:
-        state: State = "blocked" if any("blocking check" in fault for fault in faults) else "failed"
+        state: State = "blocked" if any(fault.kind == FaultKind.CHECK for fault in faults) else "failed"
         return StepStatus(recipe.name, partition, state, tuple(faults), n_failures)
     return StepStatus(recipe.name, partition, "fresh", (), n_failures)
 
 
-def _differences(kept: Stamp, expected: Stamp) -> list[str]:
-    """What of a stamp would be different now, in words."""
-    reasons = [
-        f"{what} changed"
-        for what, before, now in (
-            ("code", kept.code, expected.code),
-            ("settings", kept.settings, expected.settings),
-            ("prompt", kept.prompts, expected.prompts),
-        )
-        if before != now
-    ]
-    names = dict.fromkeys([*kept.upstream, *expected.upstream])
-    changed = [name for name in names if kept.upstream.get(name) != expected.upstream.get(name)]
-    return reasons + [f"{name} changed" for name in changed]
+def differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
+    """What of a stamp would be different now."""
+    if not kept.code_parts and kept.code != expected.code:
+        # Its settings, too, were hashed in another way, and inputs have been added since.
+        yield Reason(ReasonKind.EARLIER_VERSION, "code changed: made by an earlier version of this program")
+        return
+    if kept.code != expected.code:
+        yield Reason(ReasonKind.CODE, f"code changed: {_changed_parts(kept, expected)}")
+    if kept.settings != expected.settings:
+        yield Reason(ReasonKind.SETTINGS, "settings changed")
+    if kept.prompts != expected.prompts:
+        yield Reason(ReasonKind.PROMPT, "prompt changed")
+    for name in dict.fromkeys([*kept.upstream, *expected.upstream]):
+        if kept.upstream.get(name) != expected.upstream.get(name):
+            yield Reason(ReasonKind.INPUT, f"{name} changed")
 
 
-def _upstream_to_run(study: Study, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus]) -> list[str]:
+def _changed_parts(kept: Stamp, expected: Stamp) -> str:
+    """Modules, contracts and SQL that differ, the first few by name."""
+    names = sorted(kept.code_parts.keys() | expected.code_parts.keys())
+    changed = [name for name in names if kept.code_parts.get(name) != expected.code_parts.get(name)]
+    more = f" and {len(changed) - _N_NAMED} more" if len(changed) > _N_NAMED else ""
+    return ", ".join(changed[:_N_NAMED]) + more
+
+
+def _upstream_to_run(
+    study: Study, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus]
+) -> list[Reason]:
     """Which upstream steps are not fresh, so that this one would follow them; one line, or none."""
     pairs = {
         (recipe_of(table).name, candidate)
@@ -141,4 +189,4 @@ def _upstream_to_run(study: Study, recipe: Recipe, partition: Partition, found: 
         return []
     name, candidate = waiting[0]
     more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    return [f"follows {name} of {candidate.label}{more}"]
+    return [Reason(ReasonKind.FOLLOWS, f"follows {name} of {candidate.label}{more}")]

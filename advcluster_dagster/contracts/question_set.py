@@ -71,6 +71,12 @@ ANALYSIS_QUESTION_SET = Table(
         Column("larger_pass_rate", pl.Float64(), "Pass rate of the larger model.", minimum=0, maximum=1),
         Column("smaller_pass_rate", pl.Float64(), "Pass rate of the smaller model.", minimum=0, maximum=1),
         Column("pass_rate_gap", pl.Float64(), "Their difference, at least the study's min_gap.", minimum=0, maximum=1),
+        Column(
+            "n_more_correct",
+            pl.Int64(),
+            "Correct trials of the larger model beyond those of the smaller one: the gap times the trials, exactly.",
+            minimum=1,
+        ),
     ),
 )
 

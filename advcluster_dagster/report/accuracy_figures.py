@@ -21,28 +21,35 @@ from advcluster_dagster.report.style import (
     notice_figure,
     styled,
 )
+from advcluster_dagster.science.question_set.selection import is_kept
 
 
 @styled
-def pass_rate_scatter(pass_rate_table: pl.DataFrame, min_gap: float) -> Figure:
+def pass_rate_scatter(pass_rate_table: pl.DataFrame, min_gap: float, trials: int) -> Figure:
     """Pass rate of the larger over that of the smaller model, one dot a pair of rates, its area the number of them.
 
-    Questions without both pass rates cannot be placed; their number is stated.
+    Dots of kept questions stand out: the rule is that of the analysis question set, so that a question with a trial
+    missing or ungraded is not kept whatever its gap. Questions without both pass rates cannot be placed; their number
+    is stated.
+
+    Args:
+        pass_rate_table: its rows.
+        min_gap: smallest gap of a kept question, in (0, 1].
+        trials: T.
     """
     placed = pass_rate_table.drop_nulls(["larger_pass_rate", "smaller_pass_rate"])
     if placed.is_empty():
         return notice_figure("No question has a pass rate for both models.")
     rates = ("smaller_pass_rate", "larger_pass_rate")
-    counts = placed.group_by(rates).len().sort(rates)
-    gap = counts["larger_pass_rate"] - counts["smaller_pass_rate"]
-    reaches = (gap >= min_gap - 1e-9).to_numpy()
+    counts = placed.group_by(*rates, is_kept=is_kept(min_gap, trials)).len().sort("is_kept", *rates)
+    kept = counts["is_kept"].to_numpy()
     n, scale = counts["len"].to_numpy(), 260 / max(int(counts["len"].cast(pl.Int64).to_numpy().max()), 12)
     figure, axes = new_axes(4.3, 5.6)
     axes.fill_between([0, 1 - min_gap], [min_gap, 1], [1.06, 1.06], color=ROLE_COLOURS["larger"], alpha=0.07, lw=0)
     axes.plot([0, 1 - min_gap], [min_gap, 1], color=ROLE_COLOURS["larger"], lw=1, ls="--")
     axes.plot([0, 1], [0, 1], color=LIGHT_GREY, lw=0.9, zorder=0)
     x, y = counts["smaller_pass_rate"].to_numpy(), counts["larger_pass_rate"].to_numpy()
-    for mask, colour in ((~reaches, GREY), (reaches, ROLE_COLOURS["larger"])):
+    for mask, colour in ((~kept, GREY), (kept, ROLE_COLOURS["larger"])):
         axes.scatter(x[mask], y[mask], s=n[mask] * scale + 6, color=colour, alpha=0.75, linewidths=0, clip_on=False)
     axes.set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06), aspect="equal")
     axes.set(xlabel="Pass rate of the smaller model", ylabel="Pass rate of the larger model")
@@ -51,17 +58,17 @@ def pass_rate_scatter(pass_rate_table: pl.DataFrame, min_gap: float) -> Figure:
     unplaced = pass_rate_table.height - placed.height
     title = counted(placed.height, "question") + (f"; {unplaced} without both pass rates not shown" if unplaced else "")
     axes.set_title(title, loc="left")
-    _scatter_legend(figure, n, scale, min_gap, int(placed.height and n[reaches].sum()), int(n[~reaches].sum()))
+    _scatter_legend(figure, n, scale, min_gap, int(n[kept].sum()), int(n[~kept].sum()))
     return figure
 
 
 def _scatter_legend(
-    figure: Figure, n: np.ndarray[Any, Any], scale: float, min_gap: float, n_reaching: int, n_below: int
+    figure: Figure, n: np.ndarray[Any, Any], scale: float, min_gap: float, n_kept: int, n_others: int
 ) -> None:
     dot: dict[str, Any] = {"ls": "", "marker": "o", "mew": 0}
     kinds = [
-        Line2D([], [], **dot, ms=7, color=ROLE_COLOURS["larger"], label=f"gap ≥ {min_gap:g} ({n_reaching:,})"),
-        Line2D([], [], **dot, ms=7, color=GREY, label=f"smaller gap ({n_below:,})"),
+        Line2D([], [], **dot, ms=7, color=ROLE_COLOURS["larger"], label=f"kept: gap ≥ {min_gap:g} ({n_kept:,})"),
+        Line2D([], [], **dot, ms=7, color=GREY, label=f"not kept ({n_others:,})"),
         Line2D([], [], color=ROLE_COLOURS["larger"], lw=1, ls="--", label=f"gap = {min_gap:g}"),
         Line2D([], [], color=LIGHT_GREY, lw=0.9, label="equal pass rates"),
     ]

@@ -223,7 +223,9 @@ def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
     errors = data.table("error_dispersion", family)
     return {
         "accuracy": accuracy_bars(data.table("accuracy_summary", family)),
-        "pass_rates": pass_rate_scatter(data.table("pass_rate_table", family), data.study.question_set.min_gap),
+        "pass_rates": pass_rate_scatter(
+            data.table("pass_rate_table", family), data.study.question_set.min_gap, data.study.trials
+        ),
         "sweep": sweep_curves(data.table("candidate_clusterings", family)),
         "heatmap": domain_heatmap(data.table("domain_distribution", family), taxonomy),
         "depths": depth_violin(errors, data.study.error_dispersion.max_edi_shown),

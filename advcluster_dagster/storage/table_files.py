@@ -32,7 +32,8 @@ class Stamp:
     ``code``, ``settings`` and ``prompts`` are the fingerprints of what made it; ``upstream`` maps ASSET or
     ASSET@PARTITION to
     the content hash that was read. ``content_hash`` is the data version. ``notes`` holds what a reader should know
-    and no column says: why there are no rows, how many calls failed.
+    and no column says: why there are no rows, how many calls failed. ``code_parts`` are the hashes that ``code`` is of,
+    by module, contract and SQL; earlier versions of the program kept none.
     """
 
     code: str = ""
@@ -42,6 +43,7 @@ class Stamp:
     content_hash: str = ""
     n_rows: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    code_parts: Mapping[str, str] = field(default_factory=dict)
 
     def with_notes(self, notes: Mapping[str, Any]) -> "Stamp":
         """The stamp with these notes."""

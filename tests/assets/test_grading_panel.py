@@ -124,7 +124,7 @@ def test_what_makes_verdicts_stale(judged):
     ):
         judged.change(grading={**panel, **change})
         status = judged.status()["graded_trials", "f/sums"]
-        assert (status.state, status.reasons) == (("stale", ("settings changed",)) if is_stale else ("fresh", ()))
+        assert (status.state, status.texts) == (("stale", ("settings changed",)) if is_stale else ("fresh", ()))
 
 
 def test_a_further_member_is_all_that_is_asked(judged, provider):

@@ -9,7 +9,13 @@ from advcluster_dagster.assets.taxonomy_coverage import coverage_line, covered_a
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.frozen_taxonomies import read_frozen
 
-CORPUS = ("advantage_corpus", "analysis_question_set", "deduplicated_advantages", "advantage_embeddings")
+CORPUS = (
+    "advantage_corpus",
+    "trace_pairs",
+    "analysis_question_set",
+    "deduplicated_advantages",
+    "advantage_embeddings",
+)
 F = Partition("f")
 
 

@@ -58,6 +58,10 @@ def _with(made_from=None, **fingerprint):
         (_with(upstream={}), ["graded_trials@f/math changed (111111111111 to none)"]),
         (replace(_with(code="d"), made_from={}), ["code changed"]),
         (
+            _with({"code": {"assets/pairs": "1"}, "bounds": None}, code="d", settings="t"),
+            ["code changed: an earlier version of this program made the older one"],
+        ),
+        (
             OLD,
             ["nothing it is made from changed: it was not stale, only run again"],
         ),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from advcluster_dagster.assets.health import Fault, FaultKind
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.assets.step import StepError
 from advcluster_dagster.partitions import Partition
@@ -22,7 +23,8 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
 
     found = given.status()
     blocked = found["graded_trials", "f/sums"]
-    assert (blocked.state, blocked.reasons) == ("blocked", ("blocking check ungraded_share of graded_trials failed",))
+    fault = Fault(FaultKind.CHECK, "blocking check ungraded_share of graded_trials failed")
+    assert (blocked.state, blocked.reasons) == ("blocked", (fault,))
     assert found["edi_summary", "f/products"].state == "fresh"
     after = given.hashes()
     assert after["pass_rate_table@f/sums"] == before["pass_rate_table@f/sums"]

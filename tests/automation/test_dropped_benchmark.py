@@ -105,7 +105,7 @@ def test_a_taxonomy_can_be_kept(made):
     assert made.status()["covered_advantages", "orion"].state == "fresh"
     assert made.table("taxonomy_coverage")["n_new"].sum() > 0
     found = made.status()["final_taxonomy", "orion"]
-    assert (found.state, found.reasons) == (
+    assert (found.state, found.texts) == (
         "stale",
         ("advantage_corpus@orion/math changed", "follows candidate_reviews of orion and 2 more"),
     )

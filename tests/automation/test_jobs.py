@@ -2,11 +2,15 @@
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.utils import DISALLOWED_NAMES, is_valid_name
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.automation.schedules import build_schedules
 from advcluster_dagster.code_location import build_repositories
 from advcluster_dagster.definitions import build_defs
+from advcluster_dagster.settings.base import NAME_PATTERN, is_name
 from advcluster_dagster.study import Study, StudyError
 from tests.studies import GIVEN, write_study
 
@@ -60,6 +64,37 @@ def test_a_schedule_runs_the_whole(tmp_path):
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * 1", "Europe/Berlin")
     assert schedule.job_name == "given__whole_study"
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+SAME_BUT_FOR_SIGNS = ("a-b", "a.b", "a_b", "a--b", "a.-b", "a_-b", "a_.b", "a__b", "a_dash_b", "a_dot_b", "a-b.")
+
+
+def test_studies_whose_names_differ_in_signs_alone_stand_side_by_side(tmp_path, capsys):
+    for name in SAME_BUT_FOR_SIGNS:
+        small = write_study(tmp_path, {**GIVEN, "study": name})
+    found = build_repositories(small.home)
+    jobs = {job.name for repository in found.values() for job in repository.get_all_jobs()}
+    assert len(found) == len({repository.name for repository in found.values()}) == len(SAME_BUT_FOR_SIGNS)
+    assert {f"{name}__whole_study" for name in found} <= jobs
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", sorted(name for name in DISALLOWED_NAMES if is_name(name)))
+def test_a_study_may_have_a_name_that_dagster_keeps_for_itself(tmp_path, name):
+    small = write_study(tmp_path, {**GIVEN, "study": name})
+    assert list(build_repositories(small.home)) == [f"{name}_Study"]
+
+
+@pytest.mark.parametrize("name", ["demo", "gsm8k", "a_b", "0", "study"])
+def test_plain_names_are_kept(name):
+    assert Study.model_validate({**GIVEN, "study": name}).identifier == name
+
+
+@given(*[st.from_regex(NAME_PATTERN.replace("$", r"\Z"))] * 2)
+def test_different_studies_have_different_identifiers(one, other):
+    identifiers = [Study.model_construct(study=name).identifier for name in (one, other)]
+    assert (identifiers[0] == identifiers[1]) == (one == other)
+    assert all(is_valid_name(identifier) for identifier in identifiers)
 
 
 def test_a_schedule_that_never_comes_is_one_line_and_leaves_other_studies_alone(tmp_path, capsys):

@@ -47,7 +47,7 @@ PUBLISHED_NAMES = {
     "analysis_question_set": (
         "family_domain",
         "question_id",
-        "question_id benchmark larger_pass_rate smaller_pass_rate pass_rate_gap",
+        "question_id benchmark larger_pass_rate smaller_pass_rate pass_rate_gap n_more_correct",
     ),
     "trace_pairs": ("family_domain", "pair_id", "pair_id question_id pair_index larger_trial smaller_trial"),
     "advantage_corpus": (

@@ -203,6 +203,7 @@ class FamilyRows:
             larger_pass_rate=rates["larger"],
             smaller_pass_rate=rates["smaller"],
             pass_rate_gap=gap,
+            n_more_correct=right["larger"] - right["smaller"],
         )
         self._pairs(place, domain, question, round(gap * 10))
         return True

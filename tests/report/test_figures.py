@@ -17,6 +17,7 @@ from advcluster_dagster.report.figures import (
     sweep_curves,
 )
 from advcluster_dagster.report.style import figure_png, figure_svg
+from advcluster_dagster.science.question_set.selection import select_analysis_questions
 
 HOSTILE_TAG = "$\\frac{1$ <script> \u202e " + "Unbreakable" * 30
 
@@ -61,7 +62,7 @@ EMPTY = {name: table.empty() for name, table in TABLES.items()}
         (lambda: sweep_curves(EMPTY["candidate_clusterings"]), "No candidate clusterings"),
         (lambda: domain_heatmap(EMPTY["domain_distribution"], EMPTY["final_taxonomy"]), "No taxonomy"),
         (lambda: depth_violin(EMPTY["error_dispersion"], 0.4), "No question has a defined EDI of at most 0.4"),
-        (lambda: pass_rate_scatter(EMPTY["pass_rate_table"], 0.6), "No question has a pass rate"),
+        (lambda: pass_rate_scatter(EMPTY["pass_rate_table"], 0.6, 10), "No question has a pass rate"),
         (lambda: accuracy_bars(EMPTY["accuracy_summary"]), "No accuracy"),
     ],
 )
@@ -114,14 +115,54 @@ def test_violin_of_equal_depths(n_domains: int) -> None:
     assert figure_png(depth_violin(frame("error_dispersion", *rows), 0.4), 50)
 
 
-def test_scatter_counts_questions_on_either_side_of_the_threshold() -> None:
-    # 0.7 - 0.1 is 0.6 only up to rounding, and counts
-    pairs = [(0.7, 0.1), (1.0, 0.0), (0.5, 0.5), (None, 0.2)]
-    rows = [{"larger_pass_rate": larger, "smaller_pass_rate": smaller} for larger, smaller in pairs]
-    shown = texts(pass_rate_scatter(frame("pass_rate_table", *rows), 0.6))
-    assert "gap ≥ 0.6 (2)" in shown
-    assert "smaller gap (1)" in shown
-    assert "3 questions; 1 without both pass rates not shown" in shown
+def pass_rates(*counts: tuple[int, int, int, int]) -> pl.DataFrame:
+    """Rows of ``pass_rate_table`` from larger scored, larger correct, smaller scored, smaller correct."""
+    rows = [
+        {
+            "question_id": f"q{number}",
+            "benchmark": "b",
+            "larger_n_scored": larger_n,
+            "larger_n_correct": larger,
+            "larger_pass_rate": larger / larger_n if larger_n else None,
+            "smaller_n_scored": smaller_n,
+            "smaller_n_correct": smaller,
+            "smaller_pass_rate": smaller / smaller_n if smaller_n else None,
+        }
+        for number, (larger_n, larger, smaller_n, smaller) in enumerate(counts)
+    ]
+    return frame("pass_rate_table", *rows)
+
+
+def test_scatter_counts_what_the_analysis_keeps() -> None:
+    # 7/10 - 1/10 is 0.6 only up to rounding, and is kept; 9/9 - 0/10 is a gap of 1, but a trial was not graded;
+    # 5/10 - 5/10 is too small a gap; the last question has no pass rate of the larger model.
+    table = pass_rates((10, 7, 10, 1), (10, 10, 10, 0), (9, 9, 10, 0), (10, 5, 10, 5), (0, 0, 10, 2))
+    kept = select_analysis_questions(table, 0.6, 10).height
+    assert kept == 2
+    shown = texts(pass_rate_scatter(table, 0.6, 10))
+    assert f"kept: gap ≥ 0.6 ({kept})" in shown
+    assert "not kept (2)" in shown
+    assert "4 questions; 1 without both pass rates not shown" in shown
+
+
+@pytest.mark.parametrize("trials", [5, 8, 9, 11])
+def test_scatter_of_equal_rates_tells_complete_questions_from_others(trials: int) -> None:
+    # Both lie at (0, 1): one with all T trials of both models graded, one with T - 1 of the larger model.
+    table = pass_rates((trials, trials, trials, 0), (trials - 1, trials - 1, trials, 0))
+    shown = texts(pass_rate_scatter(table, 0.6, trials))
+    assert "kept: gap ≥ 0.6 (1)" in shown
+    assert "not kept (1)" in shown
+
+
+def test_scatter_of_a_study_with_incomplete_questions_counts_its_kept_ones(data: ReportData) -> None:
+    drawn = report_figures(data)
+    for family in ("qwen3", "orion"):
+        table = data.table("pass_rate_table", family)
+        kept, placed = data.table("analysis_question_set", family).height, table.drop_nulls("pass_rate_gap").height
+        assert table.filter(pl.col("larger_n_scored") < data.study.trials).height > 0 or family == "orion"
+        shown = texts(drawn[f"{family}_pass_rates"])
+        assert f"kept: gap ≥ 0.6 ({kept})" in shown
+        assert f"not kept ({placed - kept})" in shown
 
 
 def test_sweep_of_one_candidate() -> None:

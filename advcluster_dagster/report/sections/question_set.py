@@ -6,6 +6,7 @@ from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import MISSING, integer, ratio
 from advcluster_dagster.report.published_results import PublishedFamily
 from advcluster_dagster.report.views import Row, TableView
+from advcluster_dagster.science.question_set.selection import count_incomplete_questions
 
 
 def kept_questions_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
@@ -30,11 +31,10 @@ def kept_questions_table(data: ReportData, family: str, published: PublishedFami
 
 def _counts(data: ReportData, family: str, domain: str) -> tuple[int, int, int]:
     """Questions in the pool, incomplete ones, kept ones."""
-    in_domain, trials = pl.col("domain") == domain, data.study.trials
+    in_domain = pl.col("domain") == domain
     pool = data.table("pass_rate_table", family).filter(in_domain)
-    is_incomplete = (pl.col("larger_n_scored") < trials) | (pl.col("smaller_n_scored") < trials)
     kept = data.table("analysis_question_set", family).filter(in_domain)
-    return pool.height, pool.filter(is_incomplete).height, kept.height
+    return pool.height, count_incomplete_questions(pool, data.study.trials), kept.height
 
 
 def _cells(

@@ -6,7 +6,6 @@ Here: how many pairs a question gets and which trials they join. Not here: what 
 import hashlib
 import random
 from collections.abc import Iterator
-from fractions import Fraction
 
 import polars as pl
 
@@ -21,20 +20,17 @@ PAIR_SCHEMA = pl.Schema(
 )
 
 
-def draw_trace_pairs(
-    questions: pl.DataFrame, graded: pl.DataFrame, family: str, trials: int, seed: int
-) -> pl.DataFrame:
-    """Draw G = min(round(gap T), correct trials of L, wrong trials of S) pairs for each question.
+def draw_trace_pairs(questions: pl.DataFrame, graded: pl.DataFrame, family: str, seed: int) -> pl.DataFrame:
+    """Draw G = min(n_L - n_S, correct trials of L, wrong trials of S) pairs for each question.
 
     G correct trials of the larger and G wrong trials of the smaller model are drawn without replacement and matched in
     drawn order. A question's generator is seeded by (study seed, family, question_id) alone, so its pairs do not
-    depend on what else the study holds. gap T is the difference of the correct counts, hence whole.
+    depend on what else the study holds. n_L - n_S, the difference of the correct counts, is the gap times T.
 
     Args:
         questions: rows of ``analysis_question_set``.
         graded: rows of ``graded_trials`` of at least these questions.
         family: name of the family.
-        trials: T.
         seed: the study's seed.
 
     Returns:
@@ -46,12 +42,12 @@ def draw_trace_pairs(
     }
     rows = [
         (f"{question_id}:{index}", question_id, index, larger, smaller)
-        for question_id, gap in questions.select("question_id", "pass_rate_gap").iter_rows()
+        for question_id, n_more_correct in questions.select("question_id", "n_more_correct").iter_rows()
         for index, (larger, smaller) in enumerate(
             _match(
                 drawn["larger"].get(question_id, []),
                 drawn["smaller"].get(question_id, []),
-                round(Fraction(gap).limit_denominator(trials) * trials),
+                n_more_correct,
                 pair_generator(seed, family, question_id),
             )
         )

@@ -12,9 +12,8 @@ import polars as pl
 def select_analysis_questions(pass_rates: pl.DataFrame, min_gap: float, trials: int) -> pl.DataFrame:
     """Questions whose pass-rate gap is at least ``min_gap`` with all T trials of both models scored.
 
-    The comparison is exact, on counts: with every trial scored the gap is (n_L - n_S) / T, and ``min_gap`` stands for
-    the decimal fraction it is written as (0.6 is 3/5). A question with a trial missing or ungraded is incomplete and
-    not selected, whatever its gap; :func:`count_incomplete_questions` counts those.
+    A question with a trial missing or ungraded is incomplete and not selected, whatever its gap;
+    :func:`count_incomplete_questions` counts those.
 
     Args:
         pass_rates: rows of ``pass_rate_table``.
@@ -27,11 +26,32 @@ def select_analysis_questions(pass_rates: pl.DataFrame, min_gap: float, trials: 
     References:
         Paper section 3.2.1, gap-based filtering.
     """
-    smallest_difference = ceil(Fraction(str(min_gap)) * trials)
-    is_stable = pl.col("larger_n_correct") - pl.col("smaller_n_correct") >= smallest_difference
-    return pass_rates.filter(is_complete(trials) & is_stable).select(
-        "question_id", "benchmark", "larger_pass_rate", "smaller_pass_rate", "pass_rate_gap"
+    return pass_rates.filter(is_kept(min_gap, trials)).select(
+        "question_id",
+        "benchmark",
+        "larger_pass_rate",
+        "smaller_pass_rate",
+        "pass_rate_gap",
+        _n_more_correct().alias("n_more_correct"),
     )
+
+
+def is_kept(min_gap: float, trials: int) -> pl.Expr:
+    """The gap rule on rows of ``pass_rate_table``: all T trials of both models are scored, the gap is large enough.
+
+    The comparison is exact, on counts: with every trial scored the gap is (n_L - n_S) / T, and ``min_gap`` stands for
+    the decimal fraction it is written as (0.6 is 3/5).
+
+    Args:
+        min_gap: smallest gap, in (0, 1].
+        trials: T.
+    """
+    return is_complete(trials) & (_n_more_correct() >= ceil(Fraction(str(min_gap)) * trials))
+
+
+def _n_more_correct() -> pl.Expr:
+    """n_L - n_S: correct trials of the larger model beyond those of the smaller one."""
+    return pl.col("larger_n_correct") - pl.col("smaller_n_correct")
 
 
 def count_incomplete_questions(pass_rates: pl.DataFrame, trials: int) -> int:

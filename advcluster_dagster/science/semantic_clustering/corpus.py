@@ -28,7 +28,11 @@ class ClusteringCorpus:
 
 
 def gather_corpus(
-    advantages: pl.DataFrame, questions: pl.DataFrame, deduplicated: pl.DataFrame, embeddings: pl.DataFrame
+    advantages: pl.DataFrame,
+    pairs: pl.DataFrame,
+    questions: pl.DataFrame,
+    deduplicated: pl.DataFrame,
+    embeddings: pl.DataFrame,
 ) -> ClusteringCorpus:
     """Kept descriptions of all domains in canonical order: domain, benchmark, question_id, pair_index, position.
 
@@ -36,22 +40,25 @@ def gather_corpus(
 
     Args:
         advantages: rows of ``advantage_corpus`` of one family.
+        pairs: rows of ``trace_pairs`` (for the place of a pair in its question).
         questions: rows of ``analysis_question_set`` (for the benchmark of a question).
         deduplicated: rows of ``deduplicated_advantages``.
         embeddings: rows of ``advantage_embeddings``.
 
     Raises:
-        CorpusError: a kept description without a vector, or vectors of different lengths.
+        CorpusError: a kept description without a pair or a vector, or vectors of different lengths.
     """
     kept = deduplicated.filter("is_kept").select("advantage_id")
     keys = ["domain", "question_id"]
     rows = (
         advantages.join(kept, on="advantage_id", how="semi")
         .join(questions.select(*keys, "benchmark"), on=keys, how="left")
-        .with_columns(pl.col("pair_id").str.split(":").list.last().cast(pl.Int64).alias("pair_index"))
+        .join(pairs.select("domain", "pair_id", "pair_index"), on=["domain", "pair_id"], how="left")
         .sort("domain", "benchmark", "question_id", "pair_index", "position")
         .join(embeddings.select("advantage_id", "embedding"), on="advantage_id", how="left", maintain_order="left")
     )
+    if n_missing := rows["pair_index"].null_count():
+        raise CorpusError(f"{n_missing} kept descriptions belong to no pair; extract the advantages again")
     if n_missing := rows["embedding"].null_count():
         raise CorpusError(f"{n_missing} kept descriptions have no vector; embed them again")
     described = rows.select("domain", "benchmark", "question_id", "advantage_id", "advantage")

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.science.advantage_extraction.pairs import PAIR_SCHEMA, draw_trace_pairs, pair_generator
 
-T = 10
 MARKS = {"1": True, "0": False, "-": None}
 
 
@@ -23,16 +22,15 @@ def graded(outcomes):
 
 
 def questions(outcomes):
-    """Rows of ``analysis_question_set``, the gap as SQL computes it: a difference of two quotients."""
+    """Rows of ``analysis_question_set``: how many more trials the larger model answers correctly."""
     rows = [
-        (question, larger.count("1") / len(larger) - smaller.count("1") / len(smaller))
-        for question, (larger, smaller) in outcomes.items()
+        (question, max(0, larger.count("1") - smaller.count("1"))) for question, (larger, smaller) in outcomes.items()
     ]
-    return pl.DataFrame(rows, schema={"question_id": pl.String, "pass_rate_gap": pl.Float64}, orient="row")
+    return pl.DataFrame(rows, schema={"question_id": pl.String, "n_more_correct": pl.Int64}, orient="row")
 
 
-def drawn(outcomes, family="f", trials=T, seed=0):
-    return draw_trace_pairs(questions(outcomes), graded(outcomes), family, trials, seed)
+def drawn(outcomes, family="f", seed=0):
+    return draw_trace_pairs(questions(outcomes), graded(outcomes), family, seed)
 
 
 def test_rows_are_those_of_the_table():
@@ -46,20 +44,17 @@ def test_rows_are_those_of_the_table():
 @pytest.mark.parametrize(
     ("larger", "smaller", "n_pairs"),
     [
-        ("1111111111", "0000000000", 10),  # min(1.0 * 10, 10, 10)
-        ("1111111111", "1111000000", 6),  # min(0.6 * 10, 10, 6)
-        ("1111111000", "1000000000", 6),  # min(0.6 * 10, 7, 9)
-        ("1111110000", "0000000000", 6),  # min(0.6 * 10, 6, 10)
+        ("1111111111", "0000000000", 10),  # min(10 - 0, 10, 10)
+        ("1111111111", "1111000000", 6),  # min(10 - 4, 10, 6)
+        ("1111111000", "1000000000", 6),  # min(7 - 1, 7, 9)
+        ("1111110000", "0000000000", 6),  # min(6 - 0, 6, 10)
         ("1110000000", "0000000000", 3),
         ("1000000000", "1000000000", 0),  # no gap, no pairs
         ("1000000000", "1110000000", 0),  # a negative gap is refused earlier and gives none here
     ],
 )
 def test_the_number_of_pairs(larger, smaller, n_pairs):
-    gap = max(0.0, larger.count("1") / 10 - smaller.count("1") / 10)
-    outcomes = {"q": (larger, smaller)}
-    asked = questions(outcomes).with_columns(pass_rate_gap=pl.lit(gap))
-    assert draw_trace_pairs(asked, graded(outcomes), "f", T, 0).height == n_pairs
+    assert drawn({"q": (larger, smaller)}).height == n_pairs
 
 
 @given(st.integers(1, 60), st.data())
@@ -69,8 +64,8 @@ def test_pairs_join_different_right_and_wrong_trials(trials, data):
     larger_correct = data.draw(st.integers(smaller_correct, trials))
     marks = [data.draw(st.permutations("1" * n + "0" * (trials - n))) for n in (larger_correct, smaller_correct)]
     larger, smaller = ("".join(order) for order in marks)
-    found = drawn({"q": (larger, smaller)}, trials=trials)
-    # gap T = correct of L - correct of S, never more than either supply, since wrong of S = T - correct of S.
+    found = drawn({"q": (larger, smaller)})
+    # n_L - n_S is never more than either supply, since wrong of S = T - correct of S.
     assert found.height == larger_correct - smaller_correct
     assert all(larger[trial] == "1" for trial in found["larger_trial"])
     assert all(smaller[trial] == "0" for trial in found["smaller_trial"])
@@ -78,10 +73,8 @@ def test_pairs_join_different_right_and_wrong_trials(trials, data):
 
 
 def test_trials_that_could_not_be_graded_are_in_no_pair():
-    # The gap says 6, but only 4 of the smaller model's trials are known to be wrong.
-    outcomes = {"q": ("1111110000", "0000------")}
-    asked = questions(outcomes).with_columns(pass_rate_gap=pl.lit(0.6))
-    found = draw_trace_pairs(asked, graded(outcomes), "f", T, 0)
+    # n_L - n_S = 6, but only 4 of the smaller model's trials are known to be wrong.
+    found = drawn({"q": ("1111110000", "0000------")})
     assert found.height == 4
     assert sorted(found["smaller_trial"]) == [0, 1, 2, 3]
 
@@ -109,7 +102,7 @@ def test_the_order_of_rows_does_not_matter():
     rows = graded(OUTCOMES)
     shuffled = rows.sample(fraction=1, shuffle=True, seed=3)
     assert not shuffled.equals(rows)
-    assert draw_trace_pairs(questions(OUTCOMES), shuffled, "f", T, 0).equals(drawn(OUTCOMES))
+    assert draw_trace_pairs(questions(OUTCOMES), shuffled, "f", 0).equals(drawn(OUTCOMES))
 
 
 def test_questions_come_in_the_order_given():
@@ -142,10 +135,10 @@ def test_matched_in_drawn_order_and_not_by_number():
 
 
 def test_no_questions():
-    found = draw_trace_pairs(questions({}), graded(OUTCOMES), "f", T, 0)
+    found = draw_trace_pairs(questions({}), graded(OUTCOMES), "f", 0)
     assert found.is_empty()
     assert found.schema == PAIR_SCHEMA
 
 
 def test_questions_without_graded_trials_have_no_pairs():
-    assert draw_trace_pairs(questions(OUTCOMES), graded({}), "f", T, 0).is_empty()
+    assert draw_trace_pairs(questions(OUTCOMES), graded({}), "f", 0).is_empty()

@@ -36,7 +36,14 @@ def test_the_gap_counts_from_the_threshold_on():
 def test_what_is_kept_of_a_row():
     found = select_analysis_questions(pass_rates((4, 4, 4, 1)), 0.6, 4)
     assert found.to_dicts() == [
-        {"question_id": "q0", "benchmark": "b", "larger_pass_rate": 1, "smaller_pass_rate": 0.25, "pass_rate_gap": 0.75}
+        {
+            "question_id": "q0",
+            "benchmark": "b",
+            "larger_pass_rate": 1,
+            "smaller_pass_rate": 0.25,
+            "pass_rate_gap": 0.75,
+            "n_more_correct": 3,
+        }
     ]
 
 

@@ -18,12 +18,13 @@ BENCHMARKS = {"z-1": "alpha", "a-1": "beta", "a:1": "sums", "b:1": "sums"}
 
 
 def parts(order=None, dropped=()):
-    """The four inputs of one family, rows in the given order, each description's vector its canonical place."""
+    """The five inputs of one family, rows in the given order, each description's vector its canonical place."""
     rows = [
         {
             "domain": domain,
             "question_id": question,
             "pair_id": f"{question}:{pair}",
+            "pair_index": pair,
             "position": position,
             "advantage_id": f"{question}:{pair}:{position}",
             "advantage": f"text {i}",
@@ -38,7 +39,8 @@ def parts(order=None, dropped=()):
     questions = frame.select("domain", "question_id").unique(maintain_order=True)
     questions = questions.with_columns(benchmark=pl.col("question_id").replace_strict(BENCHMARKS))
     return (
-        frame.drop("embedding", "is_kept"),
+        frame.drop("embedding", "is_kept", "pair_index"),
+        frame.select("domain", "pair_id", "pair_index").unique().sample(fraction=1, shuffle=True, seed=2),
         questions,
         frame.select("advantage_id", "is_kept"),
         frame.select("advantage_id", "embedding"),
@@ -48,9 +50,9 @@ def parts(order=None, dropped=()):
 @pytest.mark.parametrize("order", [range(7), range(6, -1, -1), [3, 1, 6, 0, 2, 5, 4]])
 def test_rows_stand_in_canonical_order_whatever_order_they_come_in(order):
     # Pair 10 follows pair 2: pairs are ordered as numbers. Benchmark alpha precedes beta, whatever the question ids.
-    advantages, questions, deduplicated, embeddings = parts(list(order))
+    advantages, pairs, questions, deduplicated, embeddings = parts(list(order))
     corpus = gather_corpus(
-        advantages, questions, deduplicated[::-1], embeddings.sample(fraction=1, shuffle=True, seed=1)
+        advantages, pairs, questions, deduplicated[::-1], embeddings.sample(fraction=1, shuffle=True, seed=1)
     )
     assert corpus.rows["advantage_id"].to_list() == [f"{q}:{pair}:{position}" for _, q, pair, position in CANONICAL]
     assert corpus.rows["advantage"].to_list() == [f"text {i}" for i in range(7)]
@@ -69,11 +71,27 @@ def test_equal_question_ids_of_two_domains_keep_their_benchmarks():
         {"domain": ["math", "law"], "question_id": ["q", "q"], "pair_id": ["q:0", "q:0"], "position": [0, 0],
          "advantage_id": ["m", "l"], "advantage": ["x", "y"]}
     )  # fmt: skip
+    pairs = pl.DataFrame({"domain": ["math", "law"], "pair_id": ["q:0", "q:0"], "pair_index": [0, 0]})
     questions = pl.DataFrame({"domain": ["math", "law"], "question_id": ["q", "q"], "benchmark": ["sums", "cases"]})
     kept = pl.DataFrame({"advantage_id": ["m", "l"], "is_kept": [True, True]})
     vectors = pl.DataFrame({"advantage_id": ["m", "l"], "embedding": [[1.0], [2.0]]})
-    corpus = gather_corpus(advantages, questions, kept, vectors.cast({"embedding": pl.List(pl.Float32)}))
+    corpus = gather_corpus(advantages, pairs, questions, kept, vectors.cast({"embedding": pl.List(pl.Float32)}))
     assert corpus.rows.select("domain", "benchmark").rows() == [("law", "cases"), ("math", "sums")]
+
+
+def test_the_place_of_a_pair_is_its_column_and_not_its_id():
+    ids = {f"{question}:{pair}": f"pair {7 - i}" for i, (_, question, pair, _) in enumerate(CANONICAL)}
+    inputs = [
+        part.with_columns(pl.col("pair_id").replace_strict(ids)) if "pair_id" in part.columns else part
+        for part in parts()
+    ]
+    assert gather_corpus(*inputs).embeddings[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_description_without_its_pair_is_refused():
+    advantages, pairs, *others = parts()
+    with pytest.raises(ValueError, match=r"^1 kept descriptions belong to no pair; extract the advantages again$"):
+        gather_corpus(advantages, pairs.filter(pl.col("pair_index") != 10), *others)
 
 
 @pytest.mark.parametrize("dropped", [range(7), None])

@@ -1,0 +1,143 @@
+"""What counts of a source text: of Python its syntax trees, of SQL its words and signs, of a contract its demands.
+
+Here: the walk over syntax trees and the three hashes. Not here: which source texts a step depends on (source_code).
+
+Comments, formatting, docstrings and type annotations do not count: they change no row. Imports count by what the names
+that are used stand for (source_code).
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+
+from advcluster_dagster.contracts.table import Table
+
+PACKAGE = "advcluster_dagster"
+_MODULE_NAME = re.compile(rf"{PACKAGE}(\.\w+)+")
+#: Fields of syntax trees that say nothing of what the code does, or that differ between versions of Python.
+_SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_params", "returns", "annotation"})
+_SQL_TOKEN = re.compile(
+    r"(?P<comment>--[^\n]*|/\*.*?\*/|\{#.*?#\})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+|[^\w\s]", re.DOTALL
+)
+
+
+class Code(ast.NodeVisitor):
+    """What the visited syntax trees hold.
+
+    Attributes:
+        text: what counts of them; equal for code that does the same but for comments, formatting and the like.
+        names: names that are used.
+        attributes: attributes that are looked up.
+        imports: what a name is bound to by imports: (module, name in it).
+        modules: modules of the package named in a text, such as those that run in a process of their own.
+    """
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.imports: dict[str, set[tuple[str, str]]] = {}
+        self.modules: set[str] = set()
+
+    def generic_visit(self, node: ast.AST) -> None:
+        """Add a node and all below it, field by field; Python's own dump of trees differs between its versions."""
+        self.text.append(type(node).__name__)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is None or value == [] or name in _SKIPPED_FIELDS:
+                continue
+            self.text.append(f".{name}")
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, ast.AST):
+                    self.visit(item)
+                else:
+                    self.text.append(repr(item))
+        self.text.append(";")
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Add a name that is used or bound."""
+        self.names.add(node.id)
+        self.text.append(f"name {node.id}")
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Add an attribute."""
+        self.attributes.add(node.attr)
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """Add a constant."""
+        self.text.append(repr(node.value))
+        if isinstance(node.value, str) and _MODULE_NAME.fullmatch(node.value):
+            self.modules.add(node.value)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Add an expression that is a statement; a text that stands alone, such as a docstring, does nothing."""
+        if not (isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)):
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Note the modules that names are bound to."""
+        for alias in node.names:
+            self._bind(alias.asname or alias.name.partition(".")[0], alias.name, "")
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Note what names are bound to."""
+        for alias in node.names:
+            self._bind(alias.asname or alias.name, node.module or "", alias.name)
+
+    def _bind(self, name: str, module: str, attribute: str) -> None:
+        self.imports.setdefault(name, set()).add((module, attribute))
+        if name == "*":
+            self.names.add(name)
+
+    def visit_If(self, node: ast.If) -> None:
+        """Add a condition; what only a type checker sees does not run."""
+        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        """Add an annotated assignment as a plain one."""
+        if node.value is not None:
+            self.visit(ast.Assign([node.target], node.value))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        """Add a class with the types of its fields, which decide what a field of a pydantic model holds.
+
+        The docstring of a pydantic model counts, too: it stands in the schema that judges are sent.
+        """
+        self.generic_visit(ast.ClassDef(node.name, node.bases, node.keywords, [], node.decorator_list))
+        if any("BaseModel" in ast.dump(base) for base in node.bases):
+            self.text.append(repr(ast.get_docstring(node)))
+        for statement in node.body:
+            if isinstance(statement, ast.AnnAssign):
+                self.text.append("type")
+                self.visit(statement.annotation)
+                self.visit(statement.target)
+            self.visit(statement)
+
+
+def sql_digest(sources: Sequence[str]) -> str:
+    """Hash of SQL in dbt's notation, comments and white space left out; 16 hex digits."""
+    return digest("\n".join(" ".join(_code_of_sql(source)) for source in sources))
+
+
+def _code_of_sql(source: str) -> Iterator[str]:
+    """Words, signs and quoted texts, in order."""
+    for token in _SQL_TOKEN.finditer(source):
+        if token.lastgroup != "comment":
+            yield token.group()
+
+
+def contract_digest(table: Table) -> str:
+    """Hash of what a contract demands of rows, its descriptions left out; 16 hex digits."""
+    columns = [
+        (column.name, str(column.dtype), column.is_nullable, column.minimum, column.maximum, column.allowed)
+        for column in table.columns
+    ]
+    return digest(repr((table.name, table.level, table.key, columns)))
+
+
+def digest(text: str) -> str:
+    """Hash of a text, 16 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -22,6 +22,7 @@ from advcluster_dagster.assets.stages import RECIPES, op_name
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.assets.ui_metadata import column_schema, provenance, shown_facts, table_metadata
 from advcluster_dagster.assets.upstream import expected_stamp, has_sources, upstream_partitions
+from advcluster_dagster.assets.warnings import failed_warnings
 from advcluster_dagster.benchmarks.registry import BenchmarkError
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import ContractError, PartitionLevel
@@ -82,6 +83,7 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
     def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
         with one_line_failures():
             step = _open_step(context, study.study, recipe)
+            step.failed_warnings = [warning.text for warning in failed_warnings(context.instance, step.study)]
             files: PageFiles = recipe.function(step)
         yield dg.Output(
             files,

@@ -29,9 +29,8 @@ _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn"
 
 
 def _settings(study: Study, _partition: Partition) -> Any:
-    """The whole study but for what no page shows; of the bounds of checks, the summary names one."""
-    shown = study.model_dump(mode="json", exclude={"providers", "spending", "checks"})
-    return {**shown, "max_mean_edi": study.checks.max_mean_edi}
+    """The whole study but for what no page shows; the bounds of checks decide which warnings it lists."""
+    return study.model_dump(mode="json", exclude={"providers", "spending"})
 
 
 @page_step(
@@ -71,6 +70,7 @@ def report_data(step: Step) -> ReportData:
         call_totals=_call_totals(step),
         recovery=_recovery(study, tables),
         stand_ins=_stand_ins(study),
+        failed_warnings=step.failed_warnings,
         versions={name: version(name) for name in _PACKAGES},
     )
 

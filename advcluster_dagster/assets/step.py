@@ -64,7 +64,7 @@ class Step:
     ``facts`` and ``figures`` collect what the UI shows beside the result, ``notes`` what is kept in the files'
     stamps too. ``on_progress`` is told (step, model calls done, in all). ``caps`` bound what models may cost;
     ``is_batched`` hands chat calls over in batches; ``planned`` holds the ids of calls that other steps of a dry run
-    make first.
+    make first. ``failed_warnings`` are lines about the study's failed warnings, for pages.
     """
 
     home: Home
@@ -83,6 +83,7 @@ class Step:
     figures: dict[str, "Figure"] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     call_stats: list[CallStats] = field(default_factory=list)
+    failed_warnings: Sequence[str] = ()
 
     @property
     def asset(self) -> str:

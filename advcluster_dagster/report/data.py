@@ -45,6 +45,7 @@ class ReportData:
         call_totals: columns of ``CALL_TOTALS_SCHEMA``; token columns may be null.
         recovery: columns of ``RECOVERY_SCHEMA`` for simulated families, else None.
         stand_ins: sentences naming what a stand-in did in place of a model.
+        failed_warnings: a line for each check that failed without blocking.
         versions: version by package.
     """
 
@@ -56,6 +57,7 @@ class ReportData:
     call_totals: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CALL_TOTALS_SCHEMA))
     recovery: pl.DataFrame | None = None
     stand_ins: Sequence[str] = ()
+    failed_warnings: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, name: str, family: str) -> pl.DataFrame:

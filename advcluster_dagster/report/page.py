@@ -80,6 +80,7 @@ def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None)
         families=[_family_view(data, name, drawn, published.get(name)) for name in data.study.families],
         has_published=bool(published),
         stand_ins=data.stand_ins,
+        failed_warnings=data.failed_warnings,
         recovery=summary.recovery_table(data),
         methods={
             "settings": methods.settings_table(data),

@@ -1,0 +1,90 @@
+"""Checks that failed without blocking: what people should know before they trust a result.
+
+Here: the warnings of a study's present tables, from the instance's history, as lines. Not here: blocking checks, which
+make a partition unfit (health.py), where the lines are shown (command line, report).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
+
+from advcluster_dagster.assets.health import asset_key
+from advcluster_dagster.assets.recipe import Check, sql_checks
+from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.partitions import Partition, all_partitions, partition_from_key
+from advcluster_dagster.study import Study
+
+
+@dataclass(frozen=True)
+class FailedWarning:
+    """A check that failed on some partitions of a table; ``facts`` are those of the first of them."""
+
+    table: str
+    check: str
+    description: str
+    partitions: tuple[Partition, ...]
+    facts: str
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        more = f" and {len(self.partitions) - 1} more" if len(self.partitions) > 1 else ""
+        facts = f" ({self.facts})" if self.facts else ""
+        return f"{self.table} of {self.partitions[0].label}{more}: {self.check}{facts}. Expected: {self.description}"
+
+
+def failed_warnings(instance: dg.DagsterInstance, study: Study) -> list[FailedWarning]:
+    """Every non-blocking check whose last evaluation failed, in the order of the data flow; partitions that the study
+    no longer has are left out.
+    """
+    found = []
+    for recipe in RECIPES.values():
+        for table in recipe.tables:
+            checks = {c.name: c for c in (*recipe.checks_of(table), *sql_checks(table)) if not c.is_blocking}
+            for name, keys in _failed_partitions(instance, study.study, table, checks).items():
+                partitions = {partition_from_key(recipe.level, key): key for key in keys}
+                kept = [partition for partition in all_partitions(study, recipe.level) if partition in partitions]
+                if kept:
+                    facts = _facts_of(instance, study.study, table, name, partitions[kept[0]])
+                    found.append(FailedWarning(table, name, checks[name].description, tuple(kept), facts))
+    return found
+
+
+def words_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
+    """What a check found, in words: numbers as they are, shares with three digits."""
+    values = {name: value.value for name, value in metadata.items()}
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+    )
+
+
+def _failed_partitions(
+    instance: dg.DagsterInstance, study: str, table: str, checks: Mapping[str, Check]
+) -> dict[str, list[str | None]]:
+    """Partition keys on which each check's last evaluation failed; no check is named that failed nowhere."""
+    keys = [dg.AssetCheckKey(asset_key(study, table), name) for name in checks]
+    failed: dict[str, list[str | None]] = {}
+    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
+        if info.latest_execution_status.value == "FAILED":
+            failed.setdefault(info.check_key.name, []).append(info.partition_key)
+    return failed
+
+
+def _facts_of(instance: dg.DagsterInstance, study: str, table: str, check: str, partition_key: str | None) -> str:
+    key = dg.AssetCheckKey(asset_key(study, table), check)
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=1, partition_filter=PartitionKeyFilter(key=partition_key)
+    )
+    for evaluation in _evaluations(records):
+        return words_of(evaluation.metadata)
+    return ""
+
+
+def _evaluations(records: Any) -> Iterator[dg.AssetCheckEvaluation]:
+    for record in records:
+        event = record.event.dagster_event if record.event is not None else None
+        if event is not None and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            yield event.asset_check_evaluation_data

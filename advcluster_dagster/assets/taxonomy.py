@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
+from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.contracts.registry import TABLES
@@ -61,6 +62,7 @@ _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolu
             "semantic_clustering/replies",
         )
     ),
+    checks={"cluster_summaries": (CALLS_ANSWERED,)},
     estimate=lambda step: _estimate_naming(step),
 )
 def cluster_summaries(
@@ -152,6 +154,7 @@ def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
     },
     prompts=("review",),
     code=("science/prompting", "science/semantic_clustering/messages", "science/semantic_clustering/replies"),
+    checks={"candidate_reviews": (CALLS_ANSWERED,)},
     estimate=lambda step: _estimate_reviews(step),
 )
 def candidate_reviews(step: Step, cluster_summaries: pl.DataFrame) -> pl.DataFrame:

@@ -87,8 +87,8 @@ class RunOutcome:
     """What a run of a study did.
 
     ``failures`` holds a line for each partition that failed or is blocked, ``waiting`` one for each that was not run
-    because it is made from one of those, ``call_failures`` one for each step with failed model calls. ``n_asked`` counts
-    the model calls of the steps that succeeded.
+    because it is made from one of those, ``call_failures`` one for each step that ended with failed model calls.
+    ``n_asked`` counts the model calls of the steps that succeeded.
     """
 
     n_runs: int = 0

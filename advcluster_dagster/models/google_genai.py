@@ -137,7 +137,7 @@ def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFa
     parts = (candidate.content.parts if candidate.content else None) or []
     text = "".join(part.text or "" for part in parts if not part.thought)
     finish = candidate.finish_reason.value if candidate.finish_reason else None
-    if not text and (failure := _failure(finish, candidate.finish_message, parts)):
+    if not text and (failure := _failure(finish, candidate.safety_ratings or [], parts)):
         return failure
     usage = response.usage_metadata
     n_said, n_thought = whole_number(usage, "candidates_token_count"), whole_number(usage, "thoughts_token_count")
@@ -151,14 +151,17 @@ def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFa
     )
 
 
-def _failure(finish: str | None, message: str | None, parts: Sequence[types.Part]) -> CallFailure | None:
+def _failure(
+    finish: str | None, ratings: Sequence[types.SafetyRating], parts: Sequence[types.Part]
+) -> CallFailure | None:
     """Why a reply without text has none; None where the provider gives no reason of its own."""
     if finish in _FILTERS:
-        words = _with_message(finish or "", message)
+        blocked = [rating.category.value for rating in ratings if rating.blocked and rating.category]
+        words = _with_message(finish or "", ", ".join(blocked))
         return CallFailure("content_filter", f"the provider's content filter held the reply back: {words}")
     called = [part.function_call.name or "?" for part in parts if part.function_call is not None]
     if called or finish in _TOOL_FAULTS:
-        words = _with_message(", ".join(called) or finish or "", message)
+        words = ", ".join(called)[:200] or finish or ""
         return CallFailure("tool_call", f"the model called a tool instead of replying in text: {words}")
     return None
 

@@ -11,7 +11,7 @@ import httpx2
 import openai
 
 from advcluster_dagster.models.connection import COMMON_FAULTS, Connection
-from advcluster_dagster.models.faults import StatusFault, is_filter_code
+from advcluster_dagster.models.faults import ErrorReplyError, StatusFault, is_filter_code
 from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
 from advcluster_dagster.settings.models import Provider
 
@@ -36,7 +36,9 @@ class OpenAIConnection(Connection):
             base_url=base_url,
             max_retries=0,
             timeout=self.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(limits=self.pool, timeout=self.timeout),
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=self.pool, timeout=self.timeout, event_hooks={"response": [_keep_status]}
+            ),
         )
         self.address = str(self.client.base_url.copy_with(username=None, password=None))
 
@@ -46,6 +48,8 @@ class OpenAIConnection(Connection):
 
     def sdk_fault(self, error: Exception) -> StatusFault | None:
         """The status of an error of the SDK; see the base class."""
+        if isinstance(error.__cause__, ErrorReplyError):
+            return error.__cause__.fault
         if not isinstance(error, openai.APIStatusError):
             return None
         response = error.response
@@ -56,6 +60,16 @@ class OpenAIConnection(Connection):
         if not isinstance(error, openai.APIConnectionError) or isinstance(error.__cause__, httpx2.TransportError):
             return error.__cause__ if isinstance(error, openai.APIConnectionError) else error
         return httpx2.TransportError(str(error))
+
+
+async def _keep_status(response: httpx2.Response) -> None:
+    """Raise for an error body that cannot be decompressed, with which the SDK would lose the status."""
+    if response.is_error:
+        try:
+            await response.aread()
+        except httpx2.DecodingError:
+            fault = status_fault(response.status_code, "", retry_after(response.headers))
+            raise ErrorReplyError(fault) from None
 
 
 def status_fault(status: int, body: Any, retry_after_s: float | None = None) -> StatusFault:

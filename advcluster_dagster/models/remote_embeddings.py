@@ -84,7 +84,7 @@ class RemoteEmbedder(ABC, Generic[C]):
 
     A server that answers nothing is not asked much more for it. While no call of the step was answered yet, and after
     16 failed calls in a row, a batch is halved only if one of up to 8 of its texts is answered when asked alone; after
-    four such rounds without an answer nothing is halved until a call is answered again. An outage so costs at most 48
+    four such rounds without an answer nothing is halved until a call is answered again. An outage so costs at most 64
     calls beyond one a batch and those in flight when it begins.
 
     The vectors of one model all have the length asked for, else the one most frequent in the first batch that came.

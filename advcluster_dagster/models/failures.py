@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from advcluster_dagster.models.server_messages import one_line
 
 _MOST_REASONS = 4
+_MOST_DETAILS = 3
 _MOST_DETAIL = 300
 
 
 def failure_reasons(failures: Iterable[tuple[str, str]]) -> str:
     """Reasons by how often they occur, each with the most frequent of its details: ``bad_request (12): no such field``.
+
+    At most four reasons with three details each are named, the rest is counted.
 
     Args:
         failures: (reason, detail) of each failure; the detail may be "".
@@ -32,8 +35,9 @@ def failure_reasons(failures: Iterable[tuple[str, str]]) -> str:
 
 
 def _reason_line(reason: str, details: Counter[str]) -> str:
-    detail, n_calls = details.most_common(1)[0]
     count = f"{reason} ({details.total()})"
-    if not detail:
-        return count
-    return f"{count}: {detail}" if n_calls == details.total() else f"{count}, {n_calls} of them: {detail}"
+    if len(details) == 1:
+        return f"{count}: {detail}" if (detail := next(iter(details))) else count
+    shown = [f"{detail or 'no detail'} ({n_calls})" for detail, n_calls in details.most_common(_MOST_DETAILS)]
+    n_more = details.total() - sum(n_calls for _, n_calls in details.most_common(_MOST_DETAILS))
+    return f"{count}: {', '.join([*shown, *([f'others ({n_more})'] if n_more else [])])}"

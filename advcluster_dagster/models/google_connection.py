@@ -26,6 +26,10 @@ from advcluster_dagster.settings.models import Provider
 
 #: Ends of the paths whose answers are replies.
 _CALLS = (":generateContent", ":batchEmbedContents", ":embedContent")
+#: One of these stands in every reply.
+_REPLY_NAMES = {"candidates", "promptFeedback", "embeddings", "embedding"}
+#: Bytes from which on a JSON object is taken for a reply unread: errors are short, vectors are long.
+_LONG_REPLY = 20_000
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -86,13 +90,15 @@ async def _raise_for_body(response: httpx2.Response) -> None:
     except httpx2.DecodingError:
         if is_call:
             raise
+    if is_call and len(response.content) > _LONG_REPLY and response.content.startswith(b"{"):
+        return
     body = read_body(response)
     if response.is_error:
         errors.APIError.raise_error(response.status_code, body, response)
-    if not isinstance(body, dict):
-        raise UnreadableReplyError(f"not a reply: {server_message(body, response.status_code)}")
-    if body.get("error"):
+    if isinstance(body, dict) and body.get("error"):
         raise _error_reply(body)
+    if not isinstance(body, dict) or not body.keys() & _REPLY_NAMES:
+        raise UnreadableReplyError(f"not a reply: {server_message(body, response.status_code)}")
 
 
 def _error_reply(body: dict[str, Any]) -> UnreadableReplyError:

@@ -371,6 +371,7 @@ STREAM = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n'
 NO_REPLIES: dict[str, tuple[Any, dict[str, str], str, str, int]] = {
     "error_text": ({"error": WORDS}, {}, "unreadable_reply", WORDS, 2),
     "error_object": ({"error": {"message": WORDS}}, {}, "unreadable_reply", WORDS, 2),
+    "detail": ({"detail": WORDS}, {}, "unreadable_reply", WORDS, 2),
     "error_429": ({"error": {"message": WORDS, "code": 429}}, {}, "rate_limited", WORDS, 2),
     "error_502": ({"error": {"message": WORDS, "code": 502}}, {}, "server_error", WORDS, 2),
     "error_400": ({"error": {"message": WORDS, "code": "400"}}, {}, "bad_request", WORDS, 1),

@@ -246,6 +246,8 @@ def test_reasons_are_counted_and_quoted() -> None:
     assert failure_reasons([]) == ""
     failures = [("bad_request", "no\nfield")] * 12 + [("timeout", "")] * 2
     assert failure_reasons(failures) == "bad_request (12): no field; timeout (2)"
-    assert failure_reasons([("a", "x"), ("a", "y"), ("a", "x")]) == "a (3), 2 of them: x"
+    assert failure_reasons([("a", "x"), ("a", ""), ("a", "x")]) == "a (3): x (2), no detail (1)"
+    # Five details: the three most frequent are named, two failures have others.
+    assert failure_reasons([("a", name) for name in "vvwwxxyz"]) == "a (8): v (2), w (2), x (2), others (2)"
     # Five reasons: the four most frequent are named.
     assert failure_reasons([(name, "") for name in "aabbccdde"]) == "a (2); b (2); c (2); d (2); for other reasons (1)"

@@ -10,7 +10,10 @@ import polars as pl
 from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step
+from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.protocol import ChatRequest
+from advcluster_dagster.models.server_messages import one_line
+from advcluster_dagster.models.validated import Validated
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.pairs import draw_trace_pairs
@@ -30,10 +33,12 @@ def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: 
 
 
 def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outcome:
-    n_failures = failures.select(pl.len()).collect().item()
+    reasons = failures.select("reason", "detail").collect()
+    n_failures = reasons.height
     n_pairs = step.read_partition("trace_pairs", must_exist=True).height
     share = n_failures / n_pairs if n_pairs else 0.0
-    return Outcome(share <= bound, {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound})
+    facts = {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound}
+    return Outcome(share <= bound, facts | ({"reasons": failure_reasons(reasons.iter_rows())} if n_failures else {}))
 
 
 def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
@@ -85,7 +90,9 @@ def extracted_advantages(
     requests = _requests(step, trace_pairs, benchmark_questions, larger_traces, smaller_traces)
     results = step.ask(judge, requests, parse_extraction_reply, step.study.extraction.max_repeats)
     outcomes = [
-        (result.record, "", "") if hasattr(result, "record") else (None, result.reason, result.raw_reply)
+        (result.record, "", "", "")
+        if isinstance(result, Validated)
+        else (None, result.reason, one_line(result.detail), result.raw_reply)
         for result in results
     ]
     tables = extraction_tables(trace_pairs, outcomes, judge.model, prompt.sha256)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from advcluster_dagster.assets.estimates import estimate_assumed
+from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.validated import Validated
@@ -112,7 +113,8 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
                 bound="max_truncated_share",
                 is_blocking=False,
             ),
-        )
+        ),
+        "grading_panel": (CALLS_ANSWERED, JUDGE_USABLE),
     },
     estimate=lambda step: _estimate(step),
 )

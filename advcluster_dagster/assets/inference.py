@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
+from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED
 from advcluster_dagster.assets.recipe import Estimate, table_step
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.benchmarks.registry import benchmark_provenance, load_questions
@@ -62,6 +63,7 @@ def _trace_sources(role: Role) -> Any:
     _GROUP,
     settings=_inference_settings("larger"),
     sources=_trace_sources("larger"),
+    checks={"larger_traces": (CALLS_ANSWERED,)},
     estimate=lambda step: _estimate(step, "larger"),
 )
 def larger_traces(step: Step, benchmark_questions: pl.DataFrame) -> pl.LazyFrame:
@@ -73,6 +75,7 @@ def larger_traces(step: Step, benchmark_questions: pl.DataFrame) -> pl.LazyFrame
     _GROUP,
     settings=_inference_settings("smaller"),
     sources=_trace_sources("smaller"),
+    checks={"smaller_traces": (CALLS_ANSWERED,)},
     estimate=lambda step: _estimate(step, "smaller"),
 )
 def smaller_traces(step: Step, benchmark_questions: pl.DataFrame) -> pl.LazyFrame:

@@ -8,6 +8,7 @@ import polars as pl
 
 from advcluster_dagster.assets.advantage_extraction import assumed_pairs
 from advcluster_dagster.assets.estimates import estimate_assumed, estimate_embeddings
+from advcluster_dagster.assets.failed_calls import failed_calls
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.protocol import CallFailure
@@ -27,7 +28,7 @@ _SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims
 def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
     n_texts = step.read_partition("advantage_corpus", must_exist=True).height
     n_vectors = embedded.select(pl.len()).collect().item()
-    return Outcome(n_texts == n_vectors, {"n_texts": n_texts, "n_vectors": n_vectors})
+    return Outcome(n_texts == n_vectors, {"n_texts": n_texts, "n_vectors": n_vectors, **failed_calls(step)})
 
 
 @table_step(

@@ -19,6 +19,7 @@ from advcluster_dagster.benchmarks.registry import expected_questions, questions
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.calls import CallStats, ModelCalls, OpenProvider
 from advcluster_dagster.models.caps import held_to_caps, open_spending
+from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.prices import Price, PriceTable, load_prices
 from advcluster_dagster.models.protocol import (
@@ -84,6 +85,8 @@ class Step:
     notes: dict[str, Any] = field(default_factory=dict)
     call_stats: list[CallStats] = field(default_factory=list)
     failed_warnings: Sequence[str] = ()
+    _n_results: int = field(default=0, init=False)
+    _failures: list[CallFailure | InvalidReply] = field(default_factory=list, init=False)
 
     @property
     def asset(self) -> str:
@@ -227,9 +230,18 @@ class Step:
             self.ledger.retire(call_id for call_id, outcome in known.items() if isinstance(outcome, CallFailure))
 
     def _count_failures(self, results: Sequence[object]) -> None:
-        """Note how many results are named failures, so that status can tell and a retry finds them."""
-        n_failures = sum(isinstance(result, CallFailure | InvalidReply) for result in results)
-        self.notes["n_failures"] = self.notes.get("n_failures", 0) + n_failures
+        """Note how many results are named failures and why, so that people see it and a retry finds them."""
+        self._n_results += len(results)
+        self._failures += [result for result in results if isinstance(result, CallFailure | InvalidReply)]
+        self.notes["n_failures"] = len(self._failures)
+        if self._failures:
+            line = failure_reasons((failure.reason, failure.detail) for failure in self._failures)
+            self.notes["call_failures"] = f"{len(self._failures)} of {self._n_results} calls failed: {line}"
+
+    @property
+    def failed_share(self) -> float:
+        """Share of the results of model calls so far that are named failures; 0 without any."""
+        return len(self._failures) / self._n_results if self._n_results else 0.0
 
     def embedding_requests(self, model: Model, texts: Sequence[str]) -> list[EmbeddingRequest]:
         """Requests to the embedder, one a text."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
+from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.contracts.registry import TABLES
@@ -56,6 +57,7 @@ _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolu
         "seed": study.seed,
     },
     prompts=("naming",),
+    checks={"cluster_summaries": (CALLS_ANSWERED, JUDGE_USABLE)},
     estimate=lambda step: _estimate_naming(step),
 )
 def cluster_summaries(
@@ -149,6 +151,7 @@ def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
         "max_repeats": study.clustering.max_repeats,
     },
     prompts=("review",),
+    checks={"candidate_reviews": (CALLS_ANSWERED, JUDGE_USABLE)},
     estimate=lambda step: _estimate_reviews(step),
 )
 def candidate_reviews(step: Step, cluster_summaries: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ Here: reading a run's events. Not here: starting runs (launching), what a study'
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -18,27 +18,33 @@ RunResult = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 @dataclass(frozen=True)
 class RunEnd:
-    """The end of a run: model calls of the steps that succeeded, and the line that says why it failed, if it did."""
+    """The end of a run: model calls of the steps that succeeded, the line that says why it failed, if it did, and by
+    step the line that says which calls failed.
+    """
 
     n_asked: int
     fault: str | None = None
+    call_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def end_of(result: RunResult) -> RunEnd:
     """What a run came to."""
+    n_asked = sum(int(str(asked)) for asked in _by_step(result, "calls_n_asked").values())
+    call_failures = {step: str(line) for step, line in _by_step(result, "call_failures").items()}
     if result.success:
-        return RunEnd(_n_asked(result))
-    return RunEnd(_n_asked(result), _first_failure(result) or "failed; see the run in the UI")
+        return RunEnd(n_asked, None, call_failures)
+    return RunEnd(n_asked, _first_failure(result) or "failed; see the run in the UI", call_failures)
 
 
-def _n_asked(result: RunResult) -> int:
-    """Model calls, once a step: each of its tables names those of the whole step."""
-    by_step: dict[str | None, int] = {}
+def _by_step(result: RunResult, name: str) -> dict[str, Any]:
+    """A fact of each step that has it, once a step: each of its tables names that of the whole step."""
+    found = {}
     for event in result.all_events:
         if event.is_step_materialization:
-            asked = event.step_materialization_data.materialization.metadata.get("calls_n_asked")
-            by_step[event.step_key] = int(str(asked.value)) if asked is not None else 0
-    return sum(by_step.values())
+            fact = event.step_materialization_data.materialization.metadata.get(name)
+            if fact is not None:
+                found[step_of_op(event.step_key) or "run"] = fact.value
+    return found
 
 
 def _first_failure(result: RunResult) -> str | None:

@@ -87,7 +87,8 @@ class RunOutcome:
     """What a run of a study did.
 
     ``failures`` holds a line for each partition that failed or is blocked, ``waiting`` one for each that was not run
-    because it is made from one of those. ``n_asked`` counts the model calls of the steps that succeeded.
+    because it is made from one of those, ``call_failures`` one for each step that ended with failed model calls.
+    ``n_asked`` counts the model calls of the steps that succeeded.
     """
 
     n_runs: int = 0
@@ -95,6 +96,7 @@ class RunOutcome:
     n_asked: int = 0
     failures: dict[Partition, str] = field(default_factory=dict)
     waiting: dict[Partition, str] = field(default_factory=dict)
+    call_failures: list[str] = field(default_factory=list)
 
 
 def run_study(
@@ -130,6 +132,7 @@ def run_study(
             outcome.n_runs += 1
             outcome.n_steps += len(work[partition])
             outcome.n_asked += end.n_asked
+            outcome.call_failures += [f"{step} {partition.label}: {line}" for step, line in end.call_failures.items()]
             if end.fault is not None:
                 outcome.failures[partition] = end.fault
     return outcome

@@ -147,6 +147,8 @@ def _tell(outcome: "RunOutcome", n_asked: int) -> None:
         screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
     for partition, reason in outcome.waiting.items():
         screen.print(f"{escape(f'{partition.label}: {reason}')}", soft_wrap=True)
+    for line in outcome.call_failures:
+        screen.print(f"[yellow]{escape(line)}[/yellow]", soft_wrap=True)
     done = (
         f"{outcome.n_steps} steps in {outcome.n_runs} runs, {n_asked} model calls"
         if outcome.n_runs

@@ -57,6 +57,7 @@ EXTRACTION_FAILURES = Table(
     (
         PAIR_ID,
         Column("reason", pl.String(), "Name of the failure."),
+        Column("detail", pl.String(), "What was wrong, in the server's words where it answered; one line, or empty."),
         Column("raw_reply", pl.String(), "The last reply as it came; empty when none did."),
     ),
 )

@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import Generic, TypeVar
 
 from advcluster_dagster.models.batch_store import Batch, BatchStore
-from advcluster_dagster.models.connection import Connection, StatusFault
+from advcluster_dagster.models.connection import Connection
+from advcluster_dagster.models.faults import StatusFault
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm
@@ -245,15 +246,17 @@ class BatchChat(Generic[C]):
 
     def _sort_fault(self, one: _Waiting, fault: StatusFault, request: ChatRequest, found: _Sorted) -> None:
         """A row's fault: asked again, in another form where the server named what it does not take, or final."""
+        is_learned = self._wire.chat.learn(fault, request, one.form)
+        may_go_again = one.batch.round + 1 < _MOST_ROUNDS
+        if is_learned and may_go_again:
+            found.again.append(request)
+            return
         try:
             judged = self.connection.judge_status(fault, request.model)
         except FatalModelError as error:
             found.fatal = error
             return
-        chat = self._wire.chat
-        learned = chat.learn(fault.message.lower(), request, one.form) if judged.reason == "bad_request" else None
-        chat.form = learned or chat.form
-        if (judged.is_transient or learned) and one.batch.round + 1 < _MOST_ROUNDS:
+        if judged.is_transient and may_go_again:
             found.again.append(request)
         else:
             found.ended[request.call_id] = CallFailure(judged.reason, judged.detail)

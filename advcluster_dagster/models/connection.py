@@ -1,34 +1,33 @@
 """One connection to a model provider over HTTP: concurrency, limits, retries, and what faults mean.
 
 Here: the event loop of its own, which faults are tried again, which end one call, which end the step; the same for
-every SDK. Not here: a client and the errors it raises (``openai_connection``, ``google_connection``), how fast to ask
-(``limits``), the ledger.
+every SDK. Not here: a client and the errors it raises (``openai_connection``, ``google_connection``), the vocabulary of
+faults (``faults``), how fast to ask (``limits``), the ledger.
 """
 
 import asyncio
-import math
 import os
 import random
 import threading
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from itertools import count
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx2
 from pydantic import SecretStr
 
+from advcluster_dagster.models.faults import TRANSIENT_STATUSES, ErrorReplyError, Fault, StatusFault
 from advcluster_dagster.models.limits import Gate
 from advcluster_dagster.models.protocol import CallFailure, FatalModelError
+from advcluster_dagster.models.server_messages import one_line
 from advcluster_dagster.models.spending import Purse
 from advcluster_dagster.settings.models import Provider
 
 J = TypeVar("J")
+J_co = TypeVar("J_co", covariant=True)
 R = TypeVar("R")
 
 _FIRST_PAUSE_S = 0.5
@@ -42,12 +41,6 @@ _MOST_DETAIL = 300
 _JOBS_PER_PLACE = 4
 #: Shorter keys, as of servers that ask for none, could be part of any text.
 _SHORTEST_SECRET = 8
-_TRANSIENT_STATUSES = {408: "timeout", 409: "conflict", 425: "too_early", 429: "rate_limited"}
-
-
-class UnreadableReplyError(ValueError):
-    """The server answered with something that is no reply; worth another try."""
-
 
 #: What a call can raise beside an SDK's own errors: lost connections, and the lenient parsing of garbage.
 COMMON_FAULTS = (
@@ -55,27 +48,12 @@ COMMON_FAULTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What a fault means for one call; ``retry_after_s`` is what the server asked for."""
+class Jobs(Protocol[J_co]):
+    """What is to be done; may grow while it is."""
 
-    reason: str
-    detail: str
-    is_transient: bool
-    is_unreachable: bool = False
-    retry_after_s: float | None = None
+    def __len__(self) -> int: ...
 
-
-@dataclass(frozen=True)
-class StatusFault:
-    """An error status in terms that all vendors share; the flags are what the vendor's own codes tell beyond it."""
-
-    status: int
-    message: str
-    is_wrong_key: bool = False
-    is_unknown_model: bool = False
-    is_quota_used_up: bool = False
-    retry_after_s: float | None = None
+    def __iter__(self) -> Iterator[J_co]: ...
 
 
 class Connection(ABC):
@@ -120,12 +98,25 @@ class Connection(ABC):
         self._thread.start()
 
     @abstractmethod
+    def sdk_fault(self, error: Exception) -> StatusFault | None:
+        """The error status that an error of the SDK bears; None where it bears none."""
+
+    def cause_of(self, error: Exception) -> BaseException | None:
+        """The HTTP client's own error behind an error without a status."""
+        return error
+
+    def status_fault(self, error: Exception) -> StatusFault | None:
+        """The error status behind an error of :attr:`faults`; None for a lost connection, a timeout or garbage."""
+        return error.fault if isinstance(error, ErrorReplyError) else self.sdk_fault(error)
+
     def judge(self, error: Exception, model: str) -> Fault:
         """What an error of :attr:`faults` means.
 
         Raises:
             FatalModelError: no further call can succeed.
         """
+        fault = self.status_fault(error)
+        return self.judge_rest(error, self.cause_of(error)) if fault is None else self.judge_status(fault, model)
 
     @abstractmethod
     async def close_client(self) -> None:
@@ -140,7 +131,7 @@ class Connection(ABC):
             self._loop.close()
         self.purse.release()
 
-    def run(self, jobs: Sequence[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
+    def run(self, jobs: Jobs[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
         """Results of ``ask`` as they finish, as many at once as the limits allow.
 
         Raises:
@@ -158,13 +149,17 @@ class Connection(ABC):
         finally:
             future.cancel()
 
-    async def attempt(self, model: str, call: Callable[[], Awaitable[R]], n_tokens: int = 0) -> R | CallFailure:
+    async def attempt(
+        self, model: str, call: Callable[[], Awaitable[R]], n_tokens: int = 0, known_reason: str | None = None
+    ) -> R | CallFailure:
         """Do one call, again after transient faults; what still fails becomes a named failure.
 
         Args:
             model: for messages.
             call: makes the call.
             n_tokens: about how many tokens it takes, for the limit on them.
+            known_reason: of a failure that a call with the same content ended in after all retries; a fault of this
+                reason is retried once only.
 
         Raises:
             FatalModelError: no further call can succeed.
@@ -185,7 +180,7 @@ class Connection(ABC):
                 self.gate.note("rate_limited" if fault.reason == "rate_limited" else "failed", pause_s)
             finally:
                 self.gate.leave()
-            if not fault.is_transient or n_retries >= self.settings.max_retries:
+            if not fault.is_transient or n_retries >= self._most_retries(fault.reason == known_reason):
                 break
             await self._pause(pause_s)
         if fault.is_unreachable:
@@ -195,6 +190,9 @@ class Connection(ABC):
             )
         return CallFailure(fault.reason, fault.detail)
 
+    def _most_retries(self, is_known: bool) -> int:
+        return min(1, self.settings.max_retries) if is_known else self.settings.max_retries
+
     def without_key(self, text: str) -> str:
         """Text without the key that a server may echo in it."""
         key = self.key.get_secret_value()
@@ -202,8 +200,7 @@ class Connection(ABC):
 
     def one_line(self, text: str) -> str:
         """Server text fit for messages: one short line without the key."""
-        line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-        return self.without_key(line)[:_MOST_DETAIL]
+        return self.without_key(one_line(text))[:_MOST_DETAIL]
 
     def judge_status(self, fault: StatusFault, model: str) -> Fault:
         """What an error status means for a call.
@@ -211,23 +208,30 @@ class Connection(ABC):
         Raises:
             FatalModelError: the key, the model or the quota is at fault.
         """
-        status, said, variable = fault.status, self.one_line(fault.message), self._key_variable
+        status, words, variable = fault.status, self.one_line(fault.message), self._key_variable
+        about = f"provider {self.name}:"
         if status == 401 or fault.is_wrong_key:
-            raise FatalModelError(f"provider {self.name}: the key for model {model} was refused; check {variable}")
+            raise FatalModelError(f"{about} the key for model {model} was refused; check {variable}: {words}")
         if status == 403:
-            raise FatalModelError(f"provider {self.name}: access to model {model} denied; check {variable}: {said}")
-        if status == 404 or fault.is_unknown_model:
-            raise FatalModelError(
-                f"provider {self.name}: no model {model} at {self.address}; correct the study: {said}"
-            )
+            raise FatalModelError(f"{about} access to model {model} denied; check {variable}: {words}")
+        if status in (404, 405) or fault.is_unknown_model:
+            raise FatalModelError(f"{about} {self._missing(fault, model)}: {words}")
         if status == 402 or fault.is_quota_used_up:
-            raise FatalModelError(
-                f"provider {self.name}: the quota for model {model} is used up (key in {variable}): {said}"
-            )
-        if status >= 500 or status in _TRANSIENT_STATUSES:
-            reason = _TRANSIENT_STATUSES.get(status, "server_error")
-            return Fault(reason, said, True, retry_after_s=fault.retry_after_s)
-        return Fault("bad_request", said, False)
+            raise FatalModelError(f"{about} the quota for model {model} is used up (key in {variable}): {words}")
+        if fault.is_filtered:
+            return Fault("content_filter", words, False)
+        if status >= 500 or status in TRANSIENT_STATUSES:
+            reason = TRANSIENT_STATUSES.get(status, "server_error")
+            return Fault(reason, words, fault.is_transient, retry_after_s=fault.retry_after_s)
+        return Fault("bad_request", words, False)
+
+    def _missing(self, fault: StatusFault, model: str) -> str:
+        """What a server does not have, and what to do about it."""
+        missing = fault.missing(model)
+        if missing == "model":
+            return f"no model {model} at {self.address}; correct the study"
+        no_path = f"the server at {self.address} does not have the path that was called; correct base_url"
+        return no_path if missing == "path" else f"no model {model} at {self.address}, or {no_path}"
 
     def judge_rest(self, error: Exception, cause: BaseException | None) -> Fault:
         """What a lost connection, a timeout or an unreadable reply means; ``cause`` is the HTTP client's own error."""
@@ -238,7 +242,7 @@ class Connection(ABC):
             return Fault("timeout" if is_timeout else "connection_lost", detail, True, is_unreachable)
         return Fault("unreadable_reply", self.one_line(str(error)) or type(error).__name__, True)
 
-    async def _work(self, jobs: Sequence[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
+    async def _work(self, jobs: Jobs[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
         self._stop.clear()
         pending = iter(jobs)
 
@@ -279,21 +283,9 @@ class Connection(ABC):
 
 
 def _pause_s(n_retries: int, retry_after_s: float | None) -> float:
-    """Seconds before the next try: what the server asks, else growing; never the same for two calls."""
-    if retry_after_s is not None:
-        return min(max(retry_after_s, 0.0), _LONGEST_RETRY_AFTER_S) * random.uniform(1.0, 1.1)
-    return min(_FIRST_PAUSE_S * 2.0**n_retries, _LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks to wait, from a number or a date; None where it asks nothing readable."""
-    value = headers.get("retry-after", "")
-    try:
-        seconds = float(value)
-        return seconds if math.isfinite(seconds) else None
-    except ValueError:
-        pass
-    try:
-        return parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
+    """Seconds before the next try: growing from try to try, and longer where the server asks for longer; never the same
+    for two calls.
+    """
+    own = min(_FIRST_PAUSE_S * 2.0 ** min(n_retries, 30), _LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)
+    asked = min(retry_after_s or 0.0, _LONGEST_RETRY_AFTER_S) * random.uniform(1.0, 1.1)
+    return max(own, asked)

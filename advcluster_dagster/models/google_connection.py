@@ -6,15 +6,30 @@ what is sent and what becomes of a reply (``google_genai``).
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 from google import genai
 from google.genai import errors, types
 
-from advcluster_dagster.models.connection import COMMON_FAULTS, Connection, Fault, StatusFault, retry_after
+from advcluster_dagster.models.connection import COMMON_FAULTS, Connection
+from advcluster_dagster.models.faults import (
+    ErrorReplyError,
+    StatusFault,
+    UnreadableReplyError,
+    is_filter_code,
+    status_of_code,
+)
+from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
 from advcluster_dagster.settings.models import Provider
 
+#: Ends of the paths whose answers are replies.
+_CALLS = (":generateContent", ":batchEmbedContents", ":embedContent")
+#: One of these stands in every reply.
+_REPLY_NAMES = {"candidates", "promptFeedback", "embeddings", "embedding"}
+#: Bytes from which on a JSON object is taken for a reply unread: errors are short, vectors are long.
+_LONG_REPLY = 20_000
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -38,7 +53,8 @@ class GoogleConnection(Connection):
         async def limit_time(request: httpx2.Request) -> None:
             request.extensions["timeout"] = self.timeout.as_dict()  # the SDK sends one that sets no limit
 
-        self._http = httpx2.AsyncClient(limits=self.pool, event_hooks={"request": [limit_time]}, follow_redirects=True)
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [limit_time], "response": [_raise_for_body]}
+        self._http = httpx2.AsyncClient(limits=self.pool, event_hooks=hooks, follow_redirects=True)
         self._client = genai.Client(
             vertexai=False,
             api_key=self.key.get_secret_value() or "no-key",
@@ -51,32 +67,69 @@ class GoogleConnection(Connection):
         self._client.close()
         await self._http.aclose()
 
-    def judge(self, error: Exception, model: str) -> Fault:
-        """What an error of the SDK means; see the base class."""
-        if isinstance(error, errors.APIError):
-            return self.judge_status(status_fault(error), model)
-        return self.judge_rest(error, error)
+    def sdk_fault(self, error: Exception) -> StatusFault | None:
+        """The status of an error of the SDK; see the base class."""
+        if not isinstance(error, errors.APIError):
+            return None
+        headers = getattr(error.response, "headers", None) or {}
+        return status_fault(int(error.code), error.details, retry_after(headers))
 
 
-def status_fault(error: errors.APIError) -> StatusFault:
-    """An error status with what Google's details say about it.
+async def _raise_for_body(response: httpx2.Response) -> None:
+    """Raise for what the SDK cannot read: an error body that is not JSON in UTF-8, and an answer that is no reply.
+
+    Raises:
+        APIError: an error status, as the SDK would raise it, with the body as it can be read.
+        UnreadableReplyError: status 200 and no JSON object, or an error within.
+    """
+    is_call = response.is_success and response.request.url.path.endswith(_CALLS)
+    if not is_call and not response.is_error:
+        return
+    try:
+        await response.aread()
+    except httpx2.DecodingError:
+        if is_call:
+            raise
+    if is_call and len(response.content) > _LONG_REPLY and response.content.startswith(b"{"):
+        return
+    body = read_body(response)
+    if response.is_error:
+        errors.APIError.raise_error(response.status_code, body, response)
+    if isinstance(body, dict) and body.get("error"):
+        raise _error_reply(body)
+    if not isinstance(body, dict) or not body.keys() & _REPLY_NAMES:
+        raise UnreadableReplyError(f"not a reply: {server_message(body, response.status_code)}")
+
+
+def _error_reply(body: dict[str, Any]) -> UnreadableReplyError:
+    """What an answer of status 200 with an error within means: that error's status where it bears one."""
+    error = body["error"]
+    status = status_of_code(error.get("code")) if isinstance(error, dict) else None
+    words = server_message({"error": error})
+    return (
+        UnreadableReplyError(f"not a reply: {words}") if status is None else ErrorReplyError(status_fault(status, body))
+    )
+
+
+def status_fault(status: int, body: Any, retry_after_s: float | None = None) -> StatusFault:
+    """An error status and its body, with what Google's details say about it.
 
     A quota per day, or one of 0, is used up; one per minute comes back, after the delay that is given.
     """
-    details = _details(error.details)
+    details = _details(body)
     quota_ids = [str(item.get("quotaId", "")) for detail in details for item in _dicts(detail.get("violations"))]
-    message = str(error.message or error)
+    message = server_message(body, status)
     delays = [_DELAY.fullmatch(str(detail.get("retryDelay"))) for detail in details]
-    asked = [float(found[1]) for found in delays if found]
-    headers = getattr(error.response, "headers", None) or {}
+    asked = [*(float(delay[1]) for delay in delays if delay), *([] if retry_after_s is None else [retry_after_s])]
+    codes = error_codes(body)
     return StatusFault(
-        int(error.code),
+        status,
         message,
-        is_wrong_key=any(detail.get("reason") == "API_KEY_INVALID" for detail in details)
-        or "api key not valid" in message.lower(),
-        is_quota_used_up=error.code == 429
+        is_wrong_key="API_KEY_INVALID" in codes or "api key not valid" in message.lower(),
+        is_quota_used_up=status == 429
         and (any("PerDay" in quota_id for quota_id in quota_ids) or re.search(r"\blimit: 0\b", message) is not None),
-        retry_after_s=asked[0] if asked else retry_after(headers),
+        is_filtered=status == 400 and is_filter_code(codes),
+        retry_after_s=max(asked, default=None),
     )
 
 

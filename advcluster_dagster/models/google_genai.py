@@ -7,19 +7,16 @@ what all vendors share (``remote_chat``, ``remote_embeddings``), batches (``goog
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.genai import errors, types
+from google.genai import types
 
-from advcluster_dagster.models.connection import UnreadableReplyError
+from advcluster_dagster.models.faults import UnreadableReplyError
 from advcluster_dagster.models.google_connection import GoogleConnection
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
-from advcluster_dagster.models.remote_chat import RemoteChat, WireForm, without_schema
+from advcluster_dagster.models.remote_chat import RemoteChat, WireForm
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
+from advcluster_dagster.models.server_messages import one_line
 from advcluster_dagster.settings.models import Provider
 
-_STRUCTURED_OUTPUT_WORDS = (
-    "responsejsonschema", "response_json_schema", "responseschema", "response_schema", "responsemimetype",
-    "response_mime_type", "json mode", "structured output",
-)  # fmt: skip
 #: Sampling settings by the names studies use, with Gemini's.
 _SAMPLING_NAMES = {
     "temperature": "temperature",
@@ -41,7 +38,11 @@ _THINKING_NAMES = {
     "include_thoughts": "include_thoughts",
 }
 _FINISH_REASONS = {"STOP": "stop", "MAX_TOKENS": "length"}
-_FILTERS = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "ESCALATION"}
+_FILTERS = {
+    "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "ESCALATION", "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION",
+}  # fmt: skip
+_TOOL_FAULTS = {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"}
 
 
 class GoogleGenaiChat(RemoteChat[GoogleConnection]):
@@ -55,8 +56,6 @@ class GoogleGenaiChat(RemoteChat[GoogleConnection]):
         FatalModelError: the key is missing.
     """
 
-    refusals = (errors.ClientError,)
-
     def __init__(self, name: str, settings: Provider) -> None:
         super().__init__(GoogleConnection(name, settings))
 
@@ -69,10 +68,6 @@ class GoogleGenaiChat(RemoteChat[GoogleConnection]):
         )
         return read_response(response)
 
-    def learn(self, said: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-        """The form to try next; see the base class."""
-        return without_schema(said, _STRUCTURED_OUTPUT_WORDS, request, form)
-
 
 class GoogleGenaiEmbedder(RemoteEmbedder[GoogleConnection]):
     """``batchEmbedContents`` of the Gemini API, which tells no tokens; arguments as :class:`GoogleGenaiChat`."""
@@ -84,7 +79,7 @@ class GoogleGenaiEmbedder(RemoteEmbedder[GoogleConnection]):
 
     async def send(
         self, model: str, texts: Sequence[str], dimensions: int | None
-    ) -> tuple[list[Sequence[float]], int | None]:
+    ) -> tuple[list[Sequence[float] | None], int | None]:
         """Ask for the vectors of some texts."""
         # One content a text: plain strings would be joined into one content for the newer models.
         contents = [types.Content(parts=[types.Part(text=text)]) for text in texts]
@@ -93,7 +88,7 @@ class GoogleGenaiEmbedder(RemoteEmbedder[GoogleConnection]):
             contents=list(contents),
             config=types.EmbedContentConfig(output_dimensionality=dimensions),
         )
-        return [embedding.values or [] for embedding in response.embeddings or []], None
+        return [embedding.values for embedding in response.embeddings or []], None
 
 
 def contents_of(request: ChatRequest) -> list[types.Content]:
@@ -127,20 +122,23 @@ def config_of(request: ChatRequest, form: WireForm, provider: str) -> types.Gene
 def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFailure:
     """The reply in a response; thoughts are its reasoning and count among the completion's tokens.
 
+    A blocked prompt, a filtered reply and a call of a tool are named failures, in the provider's words.
+
     Raises:
         UnreadableReplyError: it holds no reply.
     """
     feedback = response.prompt_feedback
     if feedback is not None and feedback.block_reason is not None:
-        return CallFailure("content_filter", f"the provider blocked the prompt: {feedback.block_reason.value}")
+        words = _with_message(feedback.block_reason.value, feedback.block_reason_message)
+        return CallFailure("content_filter", f"the provider blocked the prompt: {words}")
     if not response.candidates:
         raise UnreadableReplyError("not a reply: no candidates")
     candidate = response.candidates[0]
     parts = (candidate.content.parts if candidate.content else None) or []
     text = "".join(part.text or "" for part in parts if not part.thought)
     finish = candidate.finish_reason.value if candidate.finish_reason else None
-    if not text and finish in _FILTERS:
-        return CallFailure("content_filter", f"the provider's content filter held the reply back: {finish}")
+    if not text and (failure := _failure(finish, candidate.safety_ratings or [], parts)):
+        return failure
     usage = response.usage_metadata
     n_said, n_thought = whole_number(usage, "candidates_token_count"), whole_number(usage, "thoughts_token_count")
     return ChatReply(
@@ -151,6 +149,25 @@ def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFa
         completion_tokens=None if n_said is None and n_thought is None else (n_said or 0) + (n_thought or 0),
         served_model=response.model_version,
     )
+
+
+def _failure(
+    finish: str | None, ratings: Sequence[types.SafetyRating], parts: Sequence[types.Part]
+) -> CallFailure | None:
+    """Why a reply without text has none; None where the provider gives no reason of its own."""
+    if finish in _FILTERS:
+        blocked = [rating.category.value for rating in ratings if rating.blocked and rating.category]
+        words = _with_message(finish or "", ", ".join(blocked))
+        return CallFailure("content_filter", f"the provider's content filter held the reply back: {words}")
+    called = [part.function_call.name or "?" for part in parts if part.function_call is not None]
+    if called or finish in _TOOL_FAULTS:
+        words = ", ".join(called)[:200] or finish or ""
+        return CallFailure("tool_call", f"the model called a tool instead of replying in text: {words}")
+    return None
+
+
+def _with_message(name: str, message: str | None) -> str:
+    return f"{name} ({one_line(message)[:200]})" if message else name
 
 
 def _sampling_of(sampling: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Here: these calls and formats. Not here: when they are made (``batch_chat``), bo
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import openai
@@ -14,9 +15,9 @@ from openai.types.chat import ChatCompletion
 
 from advcluster_dagster.models.batch_chat import BatchLostError, BatchWire, RowOutcome
 from advcluster_dagster.models.batch_store import Batch
-from advcluster_dagster.models.connection import StatusFault, UnreadableReplyError
+from advcluster_dagster.models.faults import ErrorReplyError, StatusFault, UnreadableReplyError
 from advcluster_dagster.models.openai_compatible import chat_body, read_completion
-from advcluster_dagster.models.openai_connection import QUOTA_CODES, OpenAIConnection
+from advcluster_dagster.models.openai_connection import OpenAIConnection, status_fault
 from advcluster_dagster.models.protocol import ChatRequest
 
 _ENDPOINT: Final = "/v1/chat/completions"
@@ -100,27 +101,25 @@ class OpenAIBatches(BatchWire[OpenAIConnection]):
 def _read_row(row: Mapping[str, Any]) -> RowOutcome:
     response = row.get("response") or {}
     status, body = response.get("status_code"), response.get("body") or {}
-    if status == 200:
+    if status != 200:
+        return _fault(status if isinstance(status, int) else 500, row.get("error") or body)
+    try:
         return read_completion(ChatCompletion.construct(**body))
-    error = row.get("error") or (body.get("error") if isinstance(body, dict) else None) or {}
-    return _fault(status if isinstance(status, int) else 500, error)
+    except ErrorReplyError as error:
+        return error.fault
+    except UnreadableReplyError as error:
+        return StatusFault(500, str(error))
 
 
 def _batch_fault(seen: VendorBatch) -> StatusFault:
     """Why a batch failed as a whole, by its first error."""
     errors = seen.errors.data if seen.errors is not None else None
-    first = errors[0] if errors else None
-    return _fault(500, {"code": first and first.code, "message": first and first.message})
+    return _fault(500, errors[0].to_dict(warnings=False) if errors else None)
 
 
-def _fault(status: int, error: Mapping[str, Any]) -> StatusFault:
-    code, kind = error.get("code"), error.get("type")
-    return StatusFault(
-        status,
-        str(error.get("message") or code or "no reason given"),
-        is_unknown_model=code == "model_not_found",
-        is_quota_used_up=bool(QUOTA_CODES & {str(code), str(kind)}),
-    )
+def _fault(status: int, body: object) -> StatusFault:
+    fault = status_fault(status, body)
+    return fault if body else replace(fault, message="no reason given")
 
 
 def _id_of(made: object) -> str:

@@ -4,24 +4,39 @@ Here: what is sent on the wire and what becomes of a reply. Not here: concurrenc
 what all vendors share (``remote_chat``, ``remote_embeddings``), batches (``openai_batches``), the ledger, prompts.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import openai
-from openai.types import CreateEmbeddingResponse
+from openai import BaseModel
+from openai.types import CreateEmbeddingResponse, Embedding
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat.chat_completion import Choice
 
-from advcluster_dagster.models.connection import UnreadableReplyError
-from advcluster_dagster.models.openai_connection import OpenAIConnection
+from advcluster_dagster.models.faults import ErrorReplyError, UnreadableReplyError, status_of_code
+from advcluster_dagster.models.openai_connection import OpenAIConnection, status_fault
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm, without_schema
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
+from advcluster_dagster.models.server_messages import one_line, read_body, server_message
 from advcluster_dagster.settings.models import Provider
 
-_STRUCTURED_OUTPUT_WORDS = ("response_format", "json_schema", "structured output")
 #: Older and newer name of the same setting; servers know one or both.
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+_VALUE_WORDS = re.compile(
+    r"too (?:large|long|big|small|high|low|many)|at (?:most|least)|exceed|(?:greater|less|larger|smaller|more) than"
+    r"|must be|should be|out of range|context length|maximum|minimum|integer"
+)
+_UNKNOWN_WORDS = re.compile(
+    r"unsupported|not (?:be )?supported|unknown|unrecogni[sz]ed|not (?:be )?(?:recogni[sz]ed|permitted|allowed)"
+    r"|unexpected|extra|instead|deprecated"
+)
+_TEXT_PARTS = (None, "text", "output_text")
+_REASONING_NAMES = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_DEEPEST_PART = 6
+_MOST_DETAIL = 300
 
 
 class OpenAICompatibleChat(RemoteChat[OpenAIConnection]):
@@ -35,24 +50,27 @@ class OpenAICompatibleChat(RemoteChat[OpenAIConnection]):
         FatalModelError: the key is missing.
     """
 
-    refusals = (openai.BadRequestError, openai.UnprocessableEntityError)
-
     def __init__(self, name: str, settings: Provider) -> None:
         super().__init__(OpenAIConnection(name, settings))
 
     async def send(self, request: ChatRequest, form: WireForm) -> ChatReply | CallFailure:
         """Ask for one completion."""
         body = chat_body(request, form)
-        completion = await self.connection.client.chat.completions.create(
+        answer = await self.connection.client.chat.completions.with_raw_response.create(
             model=body.pop("model"),
             messages=cast(list[ChatCompletionMessageParam], body.pop("messages")),
             extra_body=body,
         )
-        return read_completion(completion)
+        return read_completion(_parsed(answer))
 
-    def learn(self, said: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-        """The form to try next; see the base class."""
-        return learn_form(said, request, form)
+    def next_form(self, words: str, request: ChatRequest, form: WireForm) -> WireForm | None:
+        """Without schema, or with the other name of the limit; see the base class."""
+        learned = without_schema(words, request, form)
+        if learned is None and form.limit_name is None and not _is_about_value(words):
+            for sent, other in (_LIMIT_NAMES, _LIMIT_NAMES[::-1]):
+                if sent in request.sampling and sent in words:
+                    return replace(form, limit_name=other)
+        return learned
 
 
 class OpenAICompatibleEmbedder(RemoteEmbedder[OpenAIConnection]):
@@ -65,19 +83,44 @@ class OpenAICompatibleEmbedder(RemoteEmbedder[OpenAIConnection]):
 
     async def send(
         self, model: str, texts: Sequence[str], dimensions: int | None
-    ) -> tuple[list[Sequence[float]], int | None]:
+    ) -> tuple[list[Sequence[float] | None], int | None]:
         """Ask for the vectors of some texts."""
-        response = await self.connection.client.embeddings.create(
+        answer = await self.connection.client.embeddings.with_raw_response.create(
             model=model, input=list(texts), dimensions=openai.omit if dimensions is None else dimensions
         )
-        if not isinstance(response, CreateEmbeddingResponse) or len(response.data) != len(texts):
-            raise UnreadableReplyError(
-                f"not {len(texts)} embeddings: {getattr(response, 'error', None) or 'another count'}"
-            )
-        items = sorted(response.data, key=lambda item: item.index)
-        if [item.index for item in items] != list(range(len(texts))):
-            raise UnreadableReplyError(f"the embeddings' indices are not 0 to {len(texts) - 1}")
-        return [item.embedding for item in items], whole_number(response.usage, "prompt_tokens")
+        response = _parsed(answer)
+        if not isinstance(response, CreateEmbeddingResponse) or not isinstance(response.data, list):
+            raise no_reply(response, "no embeddings")
+        if len(response.data) != len(texts):
+            raise UnreadableReplyError(f"{len(response.data)} embeddings for {len(texts)} texts")
+        return [item.embedding for item in _in_order(response.data)], whole_number(response.usage, "prompt_tokens")
+
+
+def _parsed(answer: Any) -> Any:
+    """What the SDK makes of its raw answer of status 200.
+
+    Raises:
+        UnreadableReplyError: nothing; in the server's words.
+    """
+    try:
+        return answer.parse()
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise no_reply(read_body(answer.http_response), "the body cannot be read") from None
+
+
+def _in_order(items: Sequence[Embedding]) -> Sequence[Embedding]:
+    """Embeddings in the order of the texts: by their indices, else as they came where none has any.
+
+    Raises:
+        UnreadableReplyError: the indices are not those of the texts.
+    """
+    indices = [getattr(item, "index", None) for item in items]
+    if all(index is None for index in indices):
+        return items
+    places = {index: place for place, index in enumerate(indices)}
+    if places.keys() != set(range(len(items))):
+        raise UnreadableReplyError(f"the embeddings' indices are not 0 to {len(items) - 1}")
+    return [items[places[index]] for index in range(len(items))]
 
 
 def chat_body(request: ChatRequest, form: WireForm) -> dict[str, Any]:
@@ -97,36 +140,31 @@ def chat_body(request: ChatRequest, form: WireForm) -> dict[str, Any]:
     return body
 
 
-def learn_form(said: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-    """The form to try after a refusal: without schema, or with the other name of the limit; None where neither."""
-    learned = without_schema(said, _STRUCTURED_OUTPUT_WORDS, request, form)
-    if learned is None and form.limit_name is None:
-        for sent, other in (_LIMIT_NAMES, _LIMIT_NAMES[::-1]):
-            if sent in request.sampling and sent in said:
-                return replace(form, limit_name=other)
-    return learned
+def _is_about_value(words: str) -> bool:
+    """Whether a refusal that names a setting is about the value it has, not about the setting."""
+    return bool(_VALUE_WORDS.search(words)) and not _UNKNOWN_WORDS.search(words)
 
 
 def read_completion(completion: ChatCompletion) -> ChatReply | CallFailure:
     """The reply in a completion; the SDK builds these from any JSON unchecked, so nothing about them is sure.
 
+    A refusal, a filtered reply and a call of a tool are named failures, in the provider's words.
+
     Raises:
-        UnreadableReplyError: it holds no reply.
+        UnreadableReplyError: it holds no reply; an :class:`ErrorReplyError` where it holds an error with a status.
     """
     if not isinstance(completion, ChatCompletion) or not completion.choices:
-        raise UnreadableReplyError(f"not a chat completion: {getattr(completion, 'error', None) or 'no choices'}")
+        raise no_reply(completion, "no choices")
     choice = completion.choices[0]
-    text = choice.message.content
-    if not isinstance(text, str | None):
-        raise UnreadableReplyError(f"content is {type(text).__name__}, not text")
-    refusal = choice.message.refusal
-    if not text and isinstance(refusal, str) and refusal:
-        return CallFailure("refused", " ".join(refusal.split())[:300])
-    if not text and choice.finish_reason == "content_filter":
-        return CallFailure("content_filter", "the provider's content filter held the reply back")
+    message = getattr(choice, "message", None)
+    text, thinking = _content(message)
+    if not text and getattr(choice, "error", None):
+        raise no_reply(choice, "an error in the choice")
+    if not text and (failure := _failure(choice)):
+        return failure
     return ChatReply(
-        text=text or "",
-        reasoning=_text(choice.message, "reasoning_content") or _text(choice.message, "reasoning"),
+        text=text,
+        reasoning=_reasoning(message) or thinking,
         finish_reason=_text(choice, "finish_reason"),
         prompt_tokens=whole_number(completion.usage, "prompt_tokens"),
         completion_tokens=whole_number(completion.usage, "completion_tokens"),
@@ -134,6 +172,77 @@ def read_completion(completion: ChatCompletion) -> ChatReply | CallFailure:
         system_fingerprint=_text(completion, "system_fingerprint"),
         upstream_provider=_text(completion, "provider"),
     )
+
+
+def no_reply(answer: object, what: str) -> UnreadableReplyError:
+    """Why an answer of status 200 is no reply, in the server's words; an error within keeps the status it bears."""
+    body = answer.to_dict(warnings=False) if isinstance(answer, BaseModel) else answer
+    error = body.get("error") if isinstance(body, dict) else None
+    status = status_of_code(error.get("code")) if isinstance(error, dict) else None
+    if status is not None:
+        return ErrorReplyError(status_fault(status, body))
+    if isinstance(body, str) and body.lstrip().startswith(("data:", "event:")):
+        what = "a stream, which was not asked for"
+    words = server_message({"error": error} if error else body)
+    return UnreadableReplyError(f"not a reply, {what}: {words}" if words else f"not a reply, {what}")
+
+
+def _content(message: object) -> tuple[str, str | None]:
+    """Text and thinking of a message, whose content is text, a list of parts, or null.
+
+    Raises:
+        UnreadableReplyError: the content is none of these.
+    """
+    content = getattr(message, "content", None)
+    if content is None or isinstance(content, str):
+        if not isinstance(message, BaseModel):
+            raise UnreadableReplyError("not a reply: the choice has no message")
+        return content or "", None
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    texts = [part["text"] for part in parts if part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str)]
+    thinking = _flat([part for part in parts if part.get("type") not in _TEXT_PARTS])
+    if not texts and not thinking and content:
+        raise UnreadableReplyError(f"content is {type(content).__name__}, not text")
+    return "".join(texts), thinking
+
+
+def _reasoning(message: object) -> str | None:
+    """Reasoning beside the text, under the first of its names that holds any."""
+    return next(filter(None, (_flat(getattr(message, name, None)) for name in _REASONING_NAMES)), None)
+
+
+def _flat(value: Any, depth: int = 0) -> str | None:
+    """Text in reasoning of any form: text, parts with text, lists of them."""
+    if isinstance(value, str):
+        return value or None
+    if depth > _DEEPEST_PART:
+        return None
+    if isinstance(value, dict):
+        value = [value[name] for name in ("text", "thinking", "summary", "reasoning", "content") if name in value]
+    if not isinstance(value, list):
+        return None
+    return "".join(filter(None, (_flat(item, depth + 1) for item in value))) or None
+
+
+def _failure(choice: Choice) -> CallFailure | None:
+    """Why a reply without text has none; None where the provider gives no reason of its own."""
+    message, finish = choice.message, getattr(choice, "finish_reason", None)
+    if refusal := one_line(server_message(getattr(message, "refusal", None))):
+        return CallFailure("refused", refusal[:_MOST_DETAIL])
+    if finish == "content_filter":
+        filtered = server_message(getattr(choice, "content_filter_results", None))
+        words = f": {one_line(filtered)[:200]}" if filtered else ""
+        return CallFailure("content_filter", f"the provider's content filter held the reply back{words}")
+    calls = getattr(message, "tool_calls", None) or getattr(message, "function_call", None)
+    if calls:
+        names = [
+            _text(getattr(call, "function", call), "name") or "?"
+            for call in (calls if isinstance(calls, list) else [calls])
+        ]
+        return CallFailure(
+            "tool_call", f"the model called a tool instead of replying in text: {', '.join(names)[:200]}"
+        )
+    return None
 
 
 def _text(value: object, name: str) -> str | None:

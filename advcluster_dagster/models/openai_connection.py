@@ -5,15 +5,18 @@ what is sent and what becomes of a reply (``openai_compatible``).
 """
 
 import os
+from typing import Any
 
 import httpx2
 import openai
 
-from advcluster_dagster.models.connection import COMMON_FAULTS, Connection, Fault, StatusFault, retry_after
+from advcluster_dagster.models.connection import COMMON_FAULTS, Connection
+from advcluster_dagster.models.faults import ErrorReplyError, StatusFault, is_filter_code
+from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
 from advcluster_dagster.settings.models import Provider
 
 #: Codes of a quota that no waiting brings back.
-QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
+_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 
 
 class OpenAIConnection(Connection):
@@ -33,7 +36,9 @@ class OpenAIConnection(Connection):
             base_url=base_url,
             max_retries=0,
             timeout=self.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(limits=self.pool, timeout=self.timeout),
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=self.pool, timeout=self.timeout, event_hooks={"response": [_keep_status]}
+            ),
         )
         self.address = str(self.client.base_url.copy_with(username=None, password=None))
 
@@ -41,22 +46,40 @@ class OpenAIConnection(Connection):
         """Close the SDK's client."""
         await self.client.close()
 
-    def judge(self, error: Exception, model: str) -> Fault:
-        """What an error of the SDK means; see the base class."""
-        if isinstance(error, openai.APIStatusError):
-            return self.judge_status(status_fault(error), model)
-        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
-        if isinstance(error, openai.APIConnectionError) and not isinstance(cause, httpx2.TransportError):
-            cause = httpx2.TransportError(str(error))
-        return self.judge_rest(error, cause)
+    def sdk_fault(self, error: Exception) -> StatusFault | None:
+        """The status of an error of the SDK; see the base class."""
+        if isinstance(error.__cause__, ErrorReplyError):
+            return error.__cause__.fault
+        if not isinstance(error, openai.APIStatusError):
+            return None
+        response = error.response
+        return status_fault(error.status_code, read_body(response), retry_after(response.headers))
+
+    def cause_of(self, error: Exception) -> BaseException | None:
+        """The HTTP client's error behind the SDK's; see the base class."""
+        if not isinstance(error, openai.APIConnectionError) or isinstance(error.__cause__, httpx2.TransportError):
+            return error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        return httpx2.TransportError(str(error))
 
 
-def status_fault(error: openai.APIStatusError) -> StatusFault:
-    """An error status with what OpenAI's codes say about it."""
+async def _keep_status(response: httpx2.Response) -> None:
+    """Raise for an error body that cannot be decompressed, with which the SDK would lose the status."""
+    if response.is_error:
+        try:
+            await response.aread()
+        except httpx2.DecodingError:
+            fault = status_fault(response.status_code, "", retry_after(response.headers))
+            raise ErrorReplyError(fault) from None
+
+
+def status_fault(status: int, body: Any, retry_after_s: float | None = None) -> StatusFault:
+    """An error status and its body, with what OpenAI's codes say about it."""
+    codes = error_codes(body)
     return StatusFault(
-        error.status_code,
-        error.message,
-        is_unknown_model=error.code == "model_not_found",
-        is_quota_used_up=bool(QUOTA_CODES & {error.code, error.type}),
-        retry_after_s=retry_after(error.response.headers),
+        status,
+        server_message(body, status),
+        is_unknown_model="model_not_found" in codes,
+        is_quota_used_up=bool(_QUOTA_CODES & codes),
+        is_filtered=status == 400 and is_filter_code(codes),
+        retry_after_s=retry_after_s,
     )

@@ -4,15 +4,24 @@ Here: the calls of a step, limits on tokens, and what a server turns out not to 
 (``openai_compatible``, ``google_genai``), retries (``connection``).
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from advcluster_dagster.models.connection import Connection
+from advcluster_dagster.models.faults import StatusFault
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
 
 C = TypeVar("C", bound=Connection)
+
+#: How servers and vendors call structured output.
+_STRUCTURED_OUTPUT = re.compile(
+    r"json[\s_-]?(?:schema|object|mode)|response[\s_-]?(?:format|mime[\s_-]?type|(?:json[\s_-]?)?schema)"
+    r"|(?:guided|constrained)[\s_-]?(?:json|decoding|grammar|generation)|structured[\s_-]?(?:output|generation)"
+    r"|\bgrammars?\b"
+)
 
 
 @dataclass(frozen=True)
@@ -26,15 +35,16 @@ class WireForm:
     has_schema: bool = True
     limit_name: str | None = None
 
+    def merged(self, other: "WireForm") -> "WireForm":
+        """What both forms leave out or rename: calls that are sent side by side learn different things."""
+        return WireForm(self.has_schema and other.has_schema, self.limit_name or other.limit_name)
+
 
 class RemoteChat(ABC, Generic[C]):
     """A :class:`~advcluster_dagster.models.protocol.ChatProvider` over a connection.
 
     A server that refuses a schema, or the name of a setting, gets none, or the other name, for the rest of the step.
     """
-
-    #: The SDK's errors for a request that the server does not take as it is.
-    refusals: tuple[type[Exception], ...]
 
     def __init__(self, connection: C) -> None:
         self.connection = connection
@@ -46,9 +56,25 @@ class RemoteChat(ABC, Generic[C]):
     async def send(self, request: ChatRequest, form: WireForm) -> ChatReply | CallFailure:
         """Send one call."""
 
-    @abstractmethod
-    def learn(self, said: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-        """The form to try next after a refusal in these words; None where another form would not help."""
+    def learn(self, fault: StatusFault, request: ChatRequest, form: WireForm) -> bool:
+        """Take from a server's words what it does not take, for the rest of the step.
+
+        Args:
+            fault: the answer to the request.
+            request: what was asked.
+            form: how it was sent.
+
+        Returns:
+            Whether the request is worth another try, in a form that differs from the one it was sent in.
+        """
+        learned = self.next_form(fault.message.lower(), request, form) if fault.may_be_about_form else None
+        if learned is not None:
+            self.form = self.form.merged(learned)
+        return learned is not None
+
+    def next_form(self, words: str, request: ChatRequest, form: WireForm) -> WireForm | None:
+        """The form to try after a refusal in these words, in lower case; None where another form would not help."""
+        return without_schema(words, request, form)
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index, outcome) as calls finish; see the protocol."""
@@ -79,11 +105,10 @@ class RemoteChat(ABC, Generic[C]):
             form = self.form
             try:
                 return await self.send(request, form)
-            except self.refusals as error:
-                learned = self.learn(str(error).lower(), request, form)
-                if learned is None:
+            except self.connection.faults as error:
+                fault = self.connection.status_fault(error)
+                if fault is None or not self.learn(fault, request, form):
                     raise
-                self.form = learned
 
     def without_key(self, reply: ChatReply) -> ChatReply:
         """The reply without the key that a server may echo."""
@@ -102,9 +127,7 @@ class RemoteChat(ABC, Generic[C]):
             self.connection.gate.correct_tokens(expected, reply.prompt_tokens + reply.completion_tokens)
 
 
-def without_schema(said: str, words: Sequence[str], request: ChatRequest, form: WireForm) -> WireForm | None:
+def without_schema(words: str, request: ChatRequest, form: WireForm) -> WireForm | None:
     """The form without a schema, where one was sent and the refusal speaks of it."""
-    is_about = any(word in said for word in words)
-    return (
-        replace(form, has_schema=False) if form.has_schema and request.reply_schema is not None and is_about else None
-    )
+    is_sent = form.has_schema and request.reply_schema is not None
+    return replace(form, has_schema=False) if is_sent and _STRUCTURED_OUTPUT.search(words) else None

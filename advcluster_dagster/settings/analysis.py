@@ -89,6 +89,13 @@ class CheckBounds(Settings):
     max_extraction_failure_share: float = Field(
         0.1, ge=0, le=1, description="Pairs without a usable extraction; above it the result is blocked."
     )
+    max_judge_failure_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Replies of the summariser, the reviewer or the panel that cannot be used; above it the result is"
+        " blocked.",
+    )
     max_style_violation_share: float = Field(0.2, ge=0, le=1, description="Advantages that break a style rule.")
     max_duplicate_share: float = Field(0.5, ge=0, le=1, description="Advantages dropped as duplicates.")
     max_cluster_share: float = Field(

@@ -16,7 +16,12 @@ DECLARED = {
 
 def _failures_of_every_pair(step, rows):
     pairs = step.read_partition("trace_pairs")
-    return pl.DataFrame({"pair_id": pairs["pair_id"], "reason": "invalid_reply", "raw_reply": ""})
+    return pl.DataFrame({"pair_id": pairs["pair_id"], "reason": "invalid_reply", "detail": "no list", "raw_reply": ""})
+
+
+def _with_failed_calls(step, rows):
+    step.notes["call_failures"] = "1 of 2 calls failed: bad_request (1): no such field"
+    return rows
 
 
 #: Per check, rows of its table on which it must fail, made from rows on which it passes.
@@ -25,6 +30,7 @@ BROKEN = {
     "ungraded_share": lambda _, rows: rows.with_columns(is_correct=pl.lit(None, dtype=pl.Boolean)),
     "no_answer_share": lambda _, rows: rows.with_columns(verdict=pl.lit("no_answer")),
     "truncated_share": lambda _, rows: rows.with_columns(verdict=pl.lit("truncated")),
+    "calls_answered": _with_failed_calls,
     "style_rules": lambda _, rows: rows.with_columns(rule_violations=pl.lit(["quantity", "too_long"])),
     "failures_bounded": _failures_of_every_pair,
     "all_embedded": lambda _, rows: rows.head(-1),

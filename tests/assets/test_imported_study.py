@@ -171,14 +171,19 @@ def test_failed_extractions_are_named_kept_and_asked_again_only_when_told(tmp_pa
     with SmallProvider(respond) as provider:
         small = _judged_by(provider, tmp_path / "home", monkeypatch)
         line = "extraction_failures: blocking check failures_bounded failed"
+        outcome = small.run(UP_TO_CORPUS, domains=("sums",))
         facts = "n_failures 2, n_pairs 8, share 0.25, bound 0.1"
-        assert small.run(UP_TO_CORPUS, domains=("sums",)).failures == {SUMS: f"{line} ({facts})"}
+        reasons = outcome.call_failures[0].partition("2 of 8 calls failed: ")[2]
+        assert outcome.failures == {SUMS: f"{line} ({facts}, reasons {reasons})"}
+        assert outcome.call_failures == [f"extracted_advantages f/sums: 2 of 8 calls failed: {reasons}"]
+        assert reasons.startswith("invalid_reply (2): ")
         small.change(checks={"max_extraction_failure_share": 0.5})
         assert small.run(UP_TO_CORPUS, domains=("sums",)).failures == {}
 
         failures = small.table("extraction_failures")
         assert failures["pair_id"].to_list() == ["sums-0:0", "sums-0:1"]
         assert failures["reason"].to_list() == ["invalid_reply"] * 2
+        assert failures["detail"].to_list() == [reasons.removeprefix("invalid_reply (2): ")] * 2
         assert failures["raw_reply"].to_list() == ["I would rather not ["] * 2
         assert set(failures["pair_id"]).isdisjoint(small.table("first_errors")["pair_id"])
         assert small.status()["extracted_advantages", "f/sums"].n_failures == 2

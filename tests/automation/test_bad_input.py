@@ -126,8 +126,12 @@ def test_each_is_named_and_counted_and_the_rest_is_analysed(odd, server):
 
 def test_bad_vectors_are_named_and_block_until_they_are_mended(odd, server):
     # Two pairs of one question with three descriptions each: of each pair, one vector is good.
-    line = "advantage_embeddings: blocking check all_embedded failed (n_texts 6, n_vectors 2)"
-    assert odd.run().failures == {SUMS: line}
+    line = "advantage_embeddings: blocking check all_embedded failed (n_texts 6, n_vectors 2, call_failures {why})"
+    why = (
+        "4 of 6 calls failed:"
+        " bad_vector (4): the vector has 2 numbers, not 3 (2), the vector holds NaN or infinite numbers (2)"
+    )
+    assert odd.run().failures == {SUMS: line.format(why=why)}
     assert odd.table("advantage_embeddings")["advantage_id"].to_list() == ["good:0:2", "good:1:2"]
     facts = odd.metadata("advantage_embeddings", SUMS)
     assert facts["n_failures"] == 4

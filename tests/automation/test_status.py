@@ -80,6 +80,7 @@ BOUNDS = {
     "max_no_answer_share": {"graded_trials"},
     "max_truncated_share": {"graded_trials"},
     "max_extraction_failure_share": {"extracted_advantages"},
+    "max_judge_failure_share": {"graded_trials", "cluster_summaries", "candidate_reviews"},
     "max_style_violation_share": {"extracted_advantages"},
     "max_duplicate_share": {"deduplicated_advantages"},
     "max_cluster_share": {"final_taxonomy"},

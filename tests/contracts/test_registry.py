@@ -56,7 +56,7 @@ PUBLISHED_NAMES = {
         "advantage_id pair_id question_id position advantage evidence rule_violations extractor prompt_hash",
     ),
     "first_errors": ("family_domain", "pair_id", "pair_id question_id stage depth description"),
-    "extraction_failures": ("family_domain", "pair_id", "pair_id reason raw_reply"),
+    "extraction_failures": ("family_domain", "pair_id", "pair_id reason detail raw_reply"),
     "advantage_embeddings": ("family_domain", "advantage_id", "advantage_id embedding embedder"),
     "deduplicated_advantages": ("family_domain", "advantage_id", "advantage_id is_kept duplicate_of similarity"),
     "candidate_clusterings": (

@@ -52,7 +52,8 @@ def pair_of(number: int, domain: str = "math", **texts: Any) -> Rows:
         {**place, "pair_id": pair, "question_id": question, "pair_index": 0, "larger_trial": 1, "smaller_trial": 0}
     ]
     if given["reason"] is not None:
-        rows["extraction_failures"] = [{**place, "pair_id": pair, "reason": given["reason"], "raw_reply": "no"}]
+        failed = {"reason": given["reason"], "detail": "no list in it", "raw_reply": "no"}
+        rows["extraction_failures"] = [{**place, "pair_id": pair, **failed}]
         return rows
     known = {**place, "pair_id": pair, "question_id": question}
     depth = STAGES.index(given["stage"]) + 1

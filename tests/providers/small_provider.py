@@ -18,7 +18,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from operator import itemgetter
 from typing import Any, Self
@@ -30,11 +30,14 @@ _BROKEN_TEXT = "Sorry, here is the list you wanted: ["
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: JSON data or raw bytes; ``is_dropped`` closes the connection instead."""
+    """What goes back: JSON data or raw bytes; ``is_dropped`` closes the connection instead.
+
+    A header with several values is sent several times; the content type is JSON's unless it is given.
+    """
 
     body: Any
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     is_dropped: bool = False
 
 
@@ -146,8 +149,10 @@ class SmallProvider:
         if answer.is_dropped:
             return False
         content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Status')}", "content-type: application/json"]
-        lines += [f"content-length: {len(content)}", *(f"{name}: {value}" for name, value in answer.headers.items())]
+        headers = {"content-type": "application/json", "content-length": str(len(content)), **answer.headers}
+        lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Status')}"]
+        for name, given in headers.items():
+            lines += [f"{name}: {value}" for value in ([given] if isinstance(given, str) else given)]
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + content)
         await writer.drain()
         return True

@@ -222,7 +222,8 @@ class FamilyRows:
                 smaller_trial=pair,
             )
             if self.rng.random() < 0.02:
-                self.add("extraction_failures", domain=domain, pair_id=pair_id, reason="not_json", raw_reply="no")
+                failed = {"reason": "not_json", "detail": "no list in it", "raw_reply": "no"}
+                self.add("extraction_failures", domain=domain, pair_id=pair_id, **failed)
                 n_errors -= 1
                 continue
             for position in range(int(self.rng.integers(2, 5))):

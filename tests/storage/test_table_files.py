@@ -151,6 +151,7 @@ def test_long_texts_are_written_in_many_batches(lake):
         {
             "pair_id": [f"q:{i}" for i in range(40)],
             "reason": "no_json",
+            "detail": "",
             "raw_reply": [chr(97 + i % 26) * 2**21 for i in range(40)],
         }
     )

@@ -18,12 +18,12 @@ _CORPUS: dict[str, DataType] = {
 _ERRORS = {
     "pair_id": pl.String, "question_id": pl.String, "stage": pl.String, "depth": pl.Int64, "description": pl.String,
 }  # fmt: skip
-_FAILURES = {"pair_id": pl.String, "reason": pl.String, "raw_reply": pl.String}
+_FAILURES = {"pair_id": pl.String, "reason": pl.String, "detail": pl.String, "raw_reply": pl.String}
 
 
 def extraction_tables(
     pairs: pl.DataFrame,
-    outcomes: Sequence[tuple[ExtractionReply | None, str, str]],
+    outcomes: Sequence[tuple[ExtractionReply | None, str, str, str]],
     extractor: str,
     prompt_hash: str,
 ) -> dict[str, pl.DataFrame]:
@@ -33,16 +33,16 @@ def extraction_tables(
 
     Args:
         pairs: rows of ``trace_pairs``.
-        outcomes: per pair the record, or None with the failure's reason and the raw reply.
+        outcomes: per pair the record, or None with the failure's reason, its detail and the raw reply.
         extractor: name of the model that was asked.
         prompt_hash: sha256 of the prompt file.
     """
     corpus, errors, failures = [], [], []
-    for (pair_id, question_id), (reply, reason, raw) in zip(
+    for (pair_id, question_id), (reply, *failure) in zip(
         pairs.select("pair_id", "question_id").iter_rows(), outcomes, strict=True
     ):
         if reply is None:
-            failures.append((pair_id, reason, raw))
+            failures.append((pair_id, *failure))
             continue
         stage = reply.failure_stage
         errors.append((pair_id, question_id, stage, STAGE_DEPTHS[stage], reply.failure_description))

@@ -27,23 +27,23 @@ def tables_of(pair_ids, outcomes):
 
 def test_every_pair_ends_as_a_first_error_or_as_a_failure():
     outcomes = [
-        (reply("Reading", "Tracks units", "Uses 2 cases"), "", "{...}"),
-        (None, "no_json", "I am sorry"),
-        (reply("Encoding", "Checks limits", "Maps cases", "Lists terms"), "", "{...}"),
+        (reply("Reading", "Tracks units", "Uses 2 cases"), "", "", "{...}"),
+        (None, "no_json", "no list in it", "I am sorry"),
+        (reply("Encoding", "Checks limits", "Maps cases", "Lists terms"), "", "", "{...}"),
     ]
     tables = tables_of(["q:0", "q:1", "r:x:0"], outcomes)
     assert tables["first_errors"].rows() == [
         ("q:0", "q", "Reading", 1, "D"),
         ("r:x:0", "r:x", "Encoding", 5, "D"),
     ]
-    assert tables["extraction_failures"].rows() == [("q:1", "no_json", "I am sorry")]
+    assert tables["extraction_failures"].rows() == [("q:1", "no_json", "no list in it", "I am sorry")]
     assert tables["advantage_corpus"]["advantage_id"].to_list() == [
         "q:0:0", "q:0:1", "r:x:0:0", "r:x:0:1", "r:x:0:2",
     ]  # fmt: skip
 
 
 def test_an_advantage_keeps_its_texts_and_its_flags():
-    tables = tables_of(["q:0"], [(reply("Comprehension", "Tracks units", "Uses 2 cases"), "", "")])
+    tables = tables_of(["q:0"], [(reply("Comprehension", "Tracks units", "Uses 2 cases"), "", "", "")])
     assert tables["advantage_corpus"].rows() == [
         ("q:0:0", "q:0", "q", 0, "Tracks units", "E Tracks units", [], "judge", "0" * 64),
         ("q:0:1", "q:0", "q", 1, "Uses 2 cases", "E Uses 2 cases", ["quantity"], "judge", "0" * 64),
@@ -55,7 +55,7 @@ def test_no_pairs_give_empty_tables():
 
 
 def test_all_failed():
-    tables = tables_of(["q:0", "q:1"], [(None, "timeout", "")] * 2)
+    tables = tables_of(["q:0", "q:1"], [(None, "timeout", "", "")] * 2)
     assert tables["first_errors"].is_empty()
     assert tables["advantage_corpus"].is_empty()
     assert tables["extraction_failures"].height == 2
@@ -63,4 +63,4 @@ def test_all_failed():
 
 def test_pairs_and_outcomes_must_match():
     with pytest.raises(ValueError, match="zip"):
-        extraction_tables(pairs("q:0", "q:1"), [(None, "timeout", "")], "judge", "0" * 64)
+        extraction_tables(pairs("q:0", "q:1"), [(None, "timeout", "", "")], "judge", "0" * 64)

@@ -1,0 +1,29 @@
+"""Checks that say of a step which of its model calls failed, and why.
+
+Here: checks for the tables whose rows do not tell it themselves. Not here: what a failure is (models), how many are
+too many (the checks of the stages).
+"""
+
+from advcluster_dagster.assets.recipe import Check, Outcome
+from advcluster_dagster.assets.step import Step
+
+
+def failed_calls(step: Step) -> dict[str, str]:
+    """The line about a step's failed calls as a fact of a check; {} where none failed."""
+    return {"call_failures": step.notes["call_failures"]} if "call_failures" in step.notes else {}
+
+
+CALLS_ANSWERED = Check(
+    "calls_answered",
+    "Every model call got a usable answer; else the reasons, in the server's words.",
+    lambda step, _rows: Outcome(not failed_calls(step), failed_calls(step)),
+)
+JUDGE_USABLE = Check(
+    "judge_usable",
+    "Most replies of the judge can be used; a result made from the few others would be its own selection.",
+    lambda step, _rows, bound: Outcome(
+        step.failed_share <= bound, {"failed_share": step.failed_share, "bound": bound, **failed_calls(step)}
+    ),
+    is_blocking=True,
+    bound="max_judge_failure_share",
+)

@@ -1,0 +1,97 @@
+"""What a server's faults mean, in terms that all vendors share.
+
+Here: the vocabulary of faults, telling an unknown model from an address that is wrong. Not here: reading the words
+(``server_messages``), what follows from a fault (``connection``), the vendors' own codes (``openai_connection``,
+``google_connection``).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+#: Statuses that another try can mend, apart from 5xx.
+TRANSIENT_STATUSES = {408: "timeout", 409: "conflict", 425: "too_early", 429: "rate_limited"}
+#: What a server of these answers lacks, it will lack at the next try too.
+_PERMANENT_SERVER_ERRORS = {501, 505}
+#: Statuses whose words may be about the form of a request: a schema, the name of a setting.
+_STATUSES_ABOUT_FORM = {400, 404, 406, 415, 422, 500, 501}
+_FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+_PATH = re.compile(r"(?:https?:/|(?<!\S))/\S+")
+_ABOUT_MODEL = re.compile(r"\b(?:models?|deployments?|engines?)\b", re.IGNORECASE)
+_ABOUT_PATH = re.compile(
+    r"\b(?:ur[li]|routes?|paths?|endpoints?|pages?|files?|resource|cannot (?:get|post))\b|(?:^|\s)/\w"
+    r"|method not allowed|without a message",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"(?:http|error|status|code|\d|[\W_])*not[\s_]?found\b.{0,20}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a fault means for one call; ``retry_after_s`` is what the server asked for."""
+
+    reason: str
+    detail: str
+    is_transient: bool
+    is_unreachable: bool = False
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True)
+class StatusFault:
+    """An error status in terms that all vendors share; the flags are what the vendor's own codes tell beyond it.
+
+    ``message`` is in the server's words, as :func:`~advcluster_dagster.models.server_messages.server_message` reads
+    them.
+    """
+
+    status: int
+    message: str
+    is_wrong_key: bool = False
+    is_unknown_model: bool = False
+    is_quota_used_up: bool = False
+    is_filtered: bool = False
+    retry_after_s: float | None = None
+
+    @property
+    def may_be_about_form(self) -> bool:
+        """Whether the words may tell what the server does not take in a request."""
+        return self.status in _STATUSES_ABOUT_FORM
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether another try can mend it."""
+        is_server_error = self.status >= 500 and self.status not in _PERMANENT_SERVER_ERRORS
+        return is_server_error or self.status in TRANSIENT_STATUSES
+
+    def missing(self, model: str) -> Literal["model", "path", "unclear"]:
+        """What a 404 or 405 says is missing."""
+        if self.is_unknown_model:
+            return "model"
+        words = _PATH.sub(" ", self.message)
+        if _ABOUT_MODEL.search(words) or re.search(rf"(?<![\w-]){re.escape(model)}(?![\w-])", words):
+            return "model"
+        return "path" if _ABOUT_PATH.search(self.message) or _BARE.fullmatch(self.message.strip()[:100]) else "unclear"
+
+
+class UnreadableReplyError(ValueError):
+    """The server answered with something that is no reply; worth another try."""
+
+
+class ErrorReplyError(UnreadableReplyError):
+    """The server answered with status 200 and an error within, which bears a status of its own."""
+
+    def __init__(self, fault: StatusFault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+def is_filter_code(codes: set[str]) -> bool:
+    """Whether codes of an error body say that a content filter held a reply back."""
+    return bool(_FILTER_CODES & codes)
+
+
+def status_of_code(code: object) -> int | None:
+    """A code that is an error status of HTTP, also written as text; None where it is none."""
+    text = str(code)
+    return int(text) if re.fullmatch("[45][0-9]{2}", text) else None

@@ -112,16 +112,15 @@ def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(give
     given_once.change(checks={"max_mean_edi": 1.0, bound: 0.77})
     found = given_once.status()
     path.write_text(before, encoding="utf-8")
-    # The report lists what the checks came to, so it is written again as well.
-    assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound] | {"study_report"}
+    assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound]
     assert {step for step, _ in _stale(found)} == _downstream(BOUNDS[bound])
 
 
-def test_raising_the_bound_of_the_mean_index_runs_its_step_and_the_report_alone(given):
+def test_raising_the_bound_of_the_mean_index_runs_its_step_alone(given):
     before = given.hashes()
     given.change(checks={"max_mean_edi": 0.9})
     outcome = given.run()
-    assert (outcome.n_steps, outcome.failures) == (3, {})  # edi_summary of both domains, and the report
+    assert (outcome.n_steps, outcome.failures) == (2, {})  # edi_summary of both domains
     assert given.hashes() == before
     assert given.states() == FRESH
 

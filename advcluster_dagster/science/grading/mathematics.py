@@ -1,224 +1,462 @@
-r"""Expressions, sets, intervals and equations, compared by Math-Verify.
+r"""Whether two mathematical answers are the same.
 
-Here: what is decided before Math-Verify is asked, the bounds on what it is asked, and the asking. Not here: plain
-numbers (quantities.py), the time limit: :func:`compare_math` and :func:`compare_number` may run for ever and belong in
-a process that can be killed. Paper section 3.2.1.
+Here: comparing the forms that forms.py reads, and numbers that must be worked out. Not here: reading them, the value of
+an expression (evaluation.py), plain numbers (quantities.py), the time limit: :func:`compare_math` and
+:func:`compare_number` belong in a process that can be killed. Paper section 3.2.1.
 
-Math-Verify is not symmetric; the gold answer comes first. Only its LaTeX reader is used: its reader of plain
-expressions evaluates text.
+Rules: an answer is right if it is the same kind of thing with the same parts. A list is compared without order but with
+its repetitions, a set without both, a tuple in its order; a list stands for a set without repetitions and for a tuple in
+its order. An equation ``name = value`` stands for its value, any other equation only for its multiples. An inequality,
+an interval and a union are compared as sets of real numbers. A unit counts where both have one.
 """
 
 import re
 from fractions import Fraction
-from functools import lru_cache
 from itertools import zip_longest
-from typing import Any
 
 from advcluster_dagster.science.grading.context import AnswerContext
 from advcluster_dagster.science.grading.errors import OversizedAnswerError, UnreadableAnswerError
-from advcluster_dagster.science.grading.markup import unwrap
-from advcluster_dagster.science.grading.quantities import Quantity, are_same, read_quantity
+from advcluster_dagster.science.grading.evaluation import are_equal, constant_value, names_in, ratio_is_constant
+from advcluster_dagster.science.grading.expressions import Node
+from advcluster_dagster.science.grading.forms import Form, flattened, read_answer, read_value, split_outside, word_of
+from advcluster_dagster.science.grading.notation import check_size, normalise_math
+from advcluster_dagster.science.grading.quantities import Quantity, are_same, last_side, read_quantity
+from advcluster_dagster.science.grading.real_sets import are_same_reals, is_real_set
+from advcluster_dagster.science.grading.symbolic import are_equal_symbolically, is_symbolic, symbolic_value
+from advcluster_dagster.science.grading.units import convert
 
-# Bounds beyond which an answer is not handed on; no gold answer comes near them.
-MAX_CHARACTERS = 1_000
-MAX_DEPTH = 24
-MAX_EXPONENT = 20_000
-MAX_FACTORIAL = 5_000
-
-_REPLACEMENTS = (
-    ("\u2212", "-"), ("\u2013", "-"), ("\u00d7", r"\times "), ("\u22c5", r"\cdot "), ("\u00b7", r"\cdot "),
-    ("\u03c0", r"\pi "), ("\u221e", r"\infty "), ("\u2264", r"\le "), ("\u2265", r"\ge "), ("\u222a", r"\cup "),
-    ("\u00b0", r"^\circ "), ("\u00b1", r"\pm "), ("\u00a0", " "), ("\u202f", " "), ("\u2009", " "), (r"\(", ""),
-    (r"\)", ""), (r"\[", ""), (r"\]", ""), (r"\$", ""), ("$", ""), (r"\,", " "), (r"\;", " "), (r"\:", " "),
-    (r"\!", ""), ("~", " "), ("{,}", ","), ("**", "^"), (r"\dfrac", r"\frac"), (r"\tfrac", r"\frac"),
-    (r"\displaystyle", ""), (r"\bigl", ""), (r"\bigr", ""), (r"\Bigl", ""), (r"\Bigr", ""), (r"\big", ""),
-)  # fmt: skip
-_SQUARE_ROOT = re.compile("\u221a\\s*(?:\\(([^()]*)\\)|([0-9A-Za-z]+))")
-_SCIENTIFIC = re.compile(r"(?<![\\A-Za-z0-9.])([0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]+)(?![0-9A-Za-z])")
-_NESTING = re.compile(r"\\[{}]|[{}()\[\]]")
 _COMPONENTS = re.compile(r"([(\[])\s*([^()\[\]{}]+,[^()\[\]{}]+)\s*([)\]])")
-_TOWER = re.compile(r"[0-9]+(?:\s*\^\s*[{(]?\s*-?\s*[0-9]+)+")
-_FACTORIAL = re.compile(r"([0-9]+)\s*!")
-_NESTED_FACTORIAL = re.compile(r"!\s*[)}\]]\s*!")
-# A sum, product, union or binomial coefficient over more than 99,999 terms.
-_LONG_RANGE = re.compile(
-    r"\\[dt]?binom\s*\{\s*[0-9]{6,}|\\(?:sum|prod|bigcup|bigcap)[^^]{0,60}\^\s*\{?\s*(?:[0-9]{6,}|[0-9]+\s*\^)"
-)
-_SIGNS = re.compile(r"(?:[-+]\s*){30,}")
-
-
-def normalise_math(text: str) -> str:
-    r"""The answer without dressing, in one spelling of signs, roots and powers of ten.
-
-    ``1.5e3`` becomes ``1.5\times 10^{3}``; a full stop at the end is dropped.
-    """
-    plain = unwrap(text)
-    for old, new in _REPLACEMENTS:
-        plain = plain.replace(old, new)
-    plain = _SQUARE_ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", plain)
-    plain = _SCIENTIFIC.sub(lambda match: rf"{match[1]}\times 10^{{{match[2]}}}", plain)
-    return unwrap(" ".join(plain.split()).rstrip(".")).strip()
+_LOOSE_BLANK = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z])\s+")
+_DECIMAL = re.compile(r"-?\s*([0-9]*)\.([0-9]{6,})")
+_MIN_DIGITS = 6
 
 
 def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
-    """What needs no symbols: equal texts are equal, and two plain numbers compare exactly; None for all else.
+    """What needs no expressions: equal texts are equal, words and plain numbers compare exactly; None for all else.
 
-    Two numbers of which one is a decimal fraction and that differ are left to Math-Verify, which rounds.
+    Two numbers of which one is a decimal fraction or a percentage and that differ are left to :func:`compare_math`.
     """
+    words = word_of(gold), word_of(prediction)
+    if None not in words:
+        return words[0] == words[1]
     wanted, found = normalise_math(gold), normalise_math(prediction)
-    if re.sub(r"\s", "", wanted) == re.sub(r"\s", "", found):
+    if words == (None, None) and _LOOSE_BLANK.sub("", wanted) == _LOOSE_BLANK.sub("", found):
         return bool(wanted) or None
-    if "=" in wanted and "=" in found:
+    if None in words and words != (None, None) or "=" in wanted + found:
         return None
     if (is_same := _compare_components(wanted, found)) is not None:
         return is_same
-    mine, theirs = read_quantity(wanted), read_quantity(found)
+    mine, theirs = read_quantity(gold), read_quantity(prediction)
     if mine is None or theirs is None:
         return None
     if are_same([mine], [theirs], AnswerContext()):
         return True
-    has_decimals = "." in wanted + found or "%" in (mine.unit, theirs.unit)
+    has_decimals = "." in wanted + found or "%" in (mine.unit, theirs.unit) or "," in wanted + found
     return None if has_decimals else False
 
 
 def _compare_components(wanted: str, found: str) -> bool | None:
     """Tuples and intervals between the same brackets, component by component; None unless all are plain numbers."""
-    mine, theirs = (_COMPONENTS.fullmatch(re.sub(r"\\left|\\right", "", text)) for text in (wanted, found))
+    mine, theirs = _COMPONENTS.fullmatch(wanted), _COMPONENTS.fullmatch(found)
     if mine is None or theirs is None or (mine[1], mine[3]) != (theirs[1], theirs[3]):
         return None
-    pairs = list(zip_longest(_split(mine[2]), _split(theirs[2]), fillvalue=""))
+    pairs = list(zip_longest(*(split_outside(match[2], {",": ","})[0] for match in (mine, theirs)), fillvalue=""))
     if any(read_quantity(part) is None for pair in pairs for part in pair if part):
         return None
     decided = [compare_math_cheaply(*pair) if all(pair) else False for pair in pairs]
     return None if None in decided else all(decided)
 
 
-def _split(components: str) -> list[str]:
-    return [part.strip() for part in components.split(",")]
-
-
-def check_size(text: str) -> None:
-    """Refuse what would explode before any time limit could be trusted to hold it.
-
-    Raises:
-        OversizedAnswerError: too many characters, too deep, or a power, factorial or range out of bounds.
-    """
-    if len(text) > MAX_CHARACTERS:
-        raise OversizedAnswerError(f"{len(text)} characters")
-    if _depth(text) > MAX_DEPTH or _SIGNS.search(text):
-        raise OversizedAnswerError("nested too deeply")
-    if any(_is_huge_tower(match.group()) for match in _TOWER.finditer(text)):
-        raise OversizedAnswerError("a power out of bounds")
-    factorials = (match[1] for match in _FACTORIAL.finditer(text))
-    if _NESTED_FACTORIAL.search(text) or any(int(number[:9]) > MAX_FACTORIAL for number in factorials):
-        raise OversizedAnswerError("a factorial out of bounds")
-    if _LONG_RANGE.search(text):
-        raise OversizedAnswerError("a range out of bounds")
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for bracket in _NESTING.findall(text):
-        depth += 1 if bracket in ("{", "(", "[", r"\{") else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _is_huge_tower(text: str) -> bool:
-    """Whether ``a^b^c...`` has an exponent beyond bounds, read from the right."""
-    numbers = [int(number[:40]) for number in re.findall(r"[0-9]+", text)]
-    exponent = numbers[-1]
-    for base in reversed(numbers[1:-1]):
-        if exponent > MAX_EXPONENT:
-            return True
-        exponent = base if exponent == 1 or base < 2 else base ** min(exponent, 64)
-    return exponent > MAX_EXPONENT
-
-
 def compare_math(gold: str, prediction: str) -> bool:
-    """Whether Math-Verify holds both for the same; a prediction that does not parse is wrong.
+    """Whether both are the same; a prediction that cannot be read, or is beyond the bounds, is wrong.
 
     Raises:
-        UnreadableAnswerError: the gold answer does not parse.
-        OversizedAnswerError: one of the two is beyond the bounds.
+        UnreadableAnswerError: the gold answer cannot be read.
+        OversizedAnswerError: the gold answer is beyond the bounds.
         RecursionError, MemoryError: it took too much.
     """
-    from math_verify import verify
+    if (is_same := compare_math_cheaply(gold, prediction)) is not None:
+        return is_same
+    if is_symbolic(gold) or is_symbolic(prediction):
+        return _compare_symbolically(gold, prediction)
+    wanted = read_answer(gold)
+    _check_gold(wanted)
+    try:
+        return are_same_forms(wanted, read_answer(prediction))
+    except (UnreadableAnswerError, OversizedAnswerError):
+        return False
 
+
+def _check_gold(form: Form) -> None:
+    """Refuse a gold answer whose constants are out of bounds or have no value."""
+    for part in form.parts:
+        _check_gold(part)
+    if form.node is not None and not names_in(form.node):
+        are_equal(form.node, Node("sum", (form.node,)))
+        if constant_value(form.node) is None and not _is_complex(form.node):
+            raise UnreadableAnswerError("the gold answer has no value")
+
+
+def _is_complex(node: Node) -> bool:
+    return are_equal(node, Node("sum", (node,)))
+
+
+def _compare_symbolically(gold: str, prediction: str) -> bool:
     wanted, found = normalise_math(gold), normalise_math(prediction)
     check_size(wanted)
-    check_size(found)
-    if not (parsed_gold := _parsed(wanted)):
-        raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is no mathematics that Math-Verify reads")
-    parsed = _parsed(found)
-    if not parsed or _are_far_apart(parsed_gold[0], parsed[0]):
+    if not is_symbolic(gold):
+        _check_gold(read_answer(gold))
+    try:
+        check_size(found)
+        return are_equal_symbolically(_last_side(wanted), _last_side(found))
+    except OversizedAnswerError:
+        if is_symbolic(gold):
+            raise
         return False
-    return bool(verify(list(parsed_gold), list(parsed), timeout_seconds=None, raise_on_error=True))
 
 
-def _are_far_apart(first: Any, second: Any) -> bool:
-    """Whether both are real constants that differ by more than any rounding; spares proving that they are not equal."""
-    if not all(getattr(value, "is_number", False) for value in (first, second)):
+def _last_side(text: str) -> str:
+    return text.rpartition("=")[2].strip() if not is_symbolic(text) else text
+
+
+def are_same_forms(wanted: Form, found: Form) -> bool:
+    """Whether two answers that were read are the same; the order of the two does not count.
+
+    Raises:
+        OversizedAnswerError: a number is out of bounds.
+    """
+    wanted, found = _simplest(wanted), _simplest(found)
+    if "word" in (wanted.kind, found.kind):
+        return wanted.kind == found.kind and wanted.text == found.text
+    if any(map(_is_of_inequalities, (wanted, found))) and is_real_set(wanted) and is_real_set(found):
+        return are_same_reals(wanted, found) and _are_of_one_name(wanted, found)
+    if wanted.kind == found.kind and wanted.kind in _SAME_KIND:
+        return _SAME_KIND[wanted.kind](wanted, found)
+    for first, second in ((wanted, found), (found, wanted)):
+        if (is_same := _across_kinds(first, second)) is not None:
+            return is_same
+    if is_real_set(wanted) and is_real_set(found):
+        return are_same_reals(wanted, found)
+    return False
+
+
+def _simplest(form: Form) -> Form:
+    r"""A list of solutions for one name as a list of values, a set of a single value as that, ``x \in S`` as S."""
+    form = flattened(form)
+    if form.kind == "set" and len(form.parts) == 1 and form.parts[0].kind in ("value", "sequence"):
+        return form.parts[0]
+    if form.kind == "relation" and form.operators == ("in",) and form.text:
+        return _simplest(form.parts[1])
+    if form.kind == "list" and form.parts[0].kind == "relation" and (names := _assigned(form)):
+        same = all(name == names[0] for name in names)
+        values = tuple(part.parts[-1] if part.kind == "relation" else part for part in form.parts)
+        if same and len(names) > 1:
+            return Form("list", values, text=form.text, unit=names[0])
+    return form
+
+
+def _assigned(form: Form) -> list[str]:
+    """Names that the parts of a list assign; parts behind ``x = 1, 2`` take the name before; empty if others."""
+    names: list[str] = []
+    for part in form.parts:
+        if part.kind == "relation" and part.text and set(part.operators) == {"="}:
+            names.append(part.text)
+        elif part.kind == "value" and names and part.node is not None and not names_in(part.node):
+            names.append(names[-1])
+        else:
+            return []
+    return names
+
+
+def _across_kinds(first: Form, second: Form) -> bool | None:
+    """Comparisons of two kinds; None where the two kinds are not compared in this order."""
+    kinds = first.kind, second.kind
+    if kinds == ("list", "set"):
+        return _are_distinct(first.parts) and _match_all(first.parts, second.parts, is_set=True)
+    if kinds == ("list", "sequence"):
+        if first.text == "or" or second.text not in ("()", "[]") or first.unit:
+            return False
+        return _compare_parts(_ordered_values(first), second.parts)
+    if first.kind == "relation" and set(first.operators) == {"="}:
+        return _equals_value(first, second)
+    return None
+
+
+def _ordered_values(form: Form) -> tuple[Form, ...]:
+    """The parts of a list; of assignments to several names the values, in the order of the names."""
+    names = _assigned(form) if all(part.kind == "relation" for part in form.parts) else []
+    if not names:
+        return form.parts
+    return tuple(part.parts[-1] for _, part in sorted(zip(names, form.parts, strict=True), key=lambda pair: pair[0]))
+
+
+def _equals_value(relation: Form, other: Form) -> bool | None:
+    """Whether an equation states a value: a name or a number on its left, or a chain through numbers to its end."""
+    if other.kind == "relation":
+        return None
+    if re.match(r"\((?:[A-Za-z],)+", relation.text) and other.kind == "list" and _assigned(other):
+        names = relation.text.strip("()").split(",")
+        if sorted(names) == sorted(_assigned(other)):
+            return _compare_parts(_ordered_values(other), relation.parts[-1].parts) and names == sorted(names)
         return False
-    numbers = [value.evalf(15) for value in (first, second)]
-    if not all(number.is_Float or number.is_Integer or number.is_Rational for number in numbers):
+    first, *rest = relation.parts
+    is_stated = bool(relation.text) or _is_number(first) or (len(rest) > 1 and all(map(_is_number, rest)))
+    return is_stated and are_same_forms(rest[-1], other)
+
+
+def _is_number(form: Form) -> bool:
+    return form.kind == "value" and form.node is not None and not names_in(form.node)
+
+
+def _compare_values(wanted: Form, found: Form) -> bool:
+    first, second = wanted.node, found.node
+    if first is None or second is None:
         return False
-    mine, theirs = numbers  # not as floats, which overflow
-    # A percentage may be meant as the number before its sign.
-    return not any(abs(mine * scale - theirs) <= max(1, abs(theirs)) / 1000 for scale in (Fraction(1, 100), 1, 100))
+    units = wanted.unit, found.unit
+    if all(units) and units[0] != units[1]:
+        factor = convert(Fraction(1), units[1], units[0])
+        if factor is None:
+            return False
+        second = Node("product", (second, Node("number", value=factor)))
+    if are_equal(first, second) or _is_rounded(wanted, found) or _is_rounded(found, wanted):
+        return True
+    if sum(unit == "%" for unit in units) == 1:  # 50% is a half
+        hundredth = Node("number", value=Fraction(1, 100))
+        products = [
+            Node("product", (node, hundredth)) if unit == "%" else node
+            for node, unit in zip((first, second), units, strict=True)
+        ]
+        return not any(unit not in ("", "%") for unit in units) and are_equal(*products)
+    return False
+
+
+def _is_rounded(decimal: Form, other: Form) -> bool:
+    """Whether a decimal fraction of six places and six digits at least is another number, rounded."""
+    match = _DECIMAL.fullmatch(decimal.text)
+    if match is None or decimal.node is None or other.node is None or _DECIMAL.fullmatch(other.text):
+        return False
+    value = constant_value(other.node)
+    if value is None or len((match[1] + match[2]).lstrip("0")) < _MIN_DIGITS or bool(decimal.unit) != bool(other.unit):
+        return False
+    apart = abs(Fraction(str(value)) - decimal.node.value) if not isinstance(value, Fraction) else abs(
+        value - decimal.node.value
+    )
+    return apart * 2 * 10 ** len(match[2]) <= 1
+
+
+def _compare_parts(wanted: tuple[Form, ...], found: tuple[Form, ...]) -> bool:
+    return len(wanted) == len(found) and all(
+        are_same_forms(mine, theirs) for mine, theirs in zip(wanted, found, strict=True)
+    )
+
+
+def _match_all(wanted: tuple[Form, ...], found: tuple[Form, ...], is_set: bool = False) -> bool:
+    """Whether each part has its own equal among the others; in a set, several may share one."""
+    if is_set:
+        return all(any(are_same_forms(a, b) for b in found) for a in wanted) and all(
+            any(are_same_forms(a, b) for a in wanted) for b in found
+        )
+    left = list(found)
+    for part in wanted:
+        match = next((i for i, other in enumerate(left) if are_same_forms(part, other)), None)
+        if match is None:
+            return False
+        del left[match]
+    return not left
+
+
+def _are_distinct(parts: tuple[Form, ...]) -> bool:
+    return not any(are_same_forms(a, b) for i, a in enumerate(parts) for b in parts[:i])
+
+
+def _compare_lists(wanted: Form, found: Form) -> bool:
+    if wanted.unit and found.unit and wanted.unit != found.unit:
+        return False
+    for first, second in ((wanted, found), (found, wanted)):
+        if len(set(_assigned(first))) > 1 and not any(part.kind == "relation" for part in second.parts):
+            return _compare_parts(_ordered_values(first), second.parts)
+    return _match_all(wanted.parts, found.parts)
+
+
+def _compare_sequences(wanted: Form, found: Form) -> bool:
+    return wanted.text == found.text and _compare_parts(wanted.parts, found.parts)
+
+
+def _compare_relations(wanted: Form, found: Form) -> bool:
+    operators = set(wanted.operators) | set(found.operators)
+    if operators == {"="}:
+        return _compare_equations(wanted, found)
+    if len(wanted.operators) > 1 or len(found.operators) > 1:
+        same = wanted.operators == found.operators and _compare_parts(wanted.parts, found.parts)
+        turned = tuple(_TURNED.get(operator, operator) for operator in reversed(found.operators))
+        return same or (wanted.operators == turned and _compare_parts(wanted.parts, found.parts[::-1]))
+    return _compare_inequalities(wanted, found)
+
+
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _compare_inequalities(wanted: Form, found: Form) -> bool:
+    differences = [_difference(form) for form in (wanted, found)]
+    if differences[0] is None or differences[1] is None:
+        return _compare_sequences(wanted, found) and wanted.operators == found.operators
+    sign = ratio_is_constant(differences[0], differences[1])
+    operator = found.operators[0] if sign == 1 else _TURNED.get(found.operators[0], found.operators[0])
+    return sign is not None and wanted.operators[0] == operator
+
+
+def _is_of_inequalities(form: Form) -> bool:
+    """Whether an answer is an inequality or a list of them."""
+    return form.kind == "relation" or (form.kind == "list" and all(map(_is_of_inequalities, form.parts)))
+
+
+def _are_of_one_name(*forms: Form) -> bool:
+    """Whether inequalities, in lists or not, are about the same variable; an interval is about any."""
+    names = [_variables(form) for form in forms]
+    return not all(names) or names[0] == names[1]
+
+
+def _variables(form: Form) -> frozenset[str]:
+    own = names_in(form.node) if form.node is not None else frozenset[str]()
+    return own.union(*map(_variables, form.parts))
+
+
+def _compare_equations(wanted: Form, found: Form) -> bool:
+    if wanted.text and found.text:
+        return wanted.text == found.text and are_same_forms(wanted.parts[-1], found.parts[-1])
+    differences = [_difference(form) for form in (wanted, found)]
+    if differences[0] is None or differences[1] is None:
+        return _compare_parts(wanted.parts, found.parts)
+    if ratio_is_constant(differences[0], differences[1]) is not None:
+        return True
+    return _compare_parts(wanted.parts, found.parts)
+
+
+def _difference(form: Form) -> Node | None:
+    """Left side minus right side; None for a chain or sides that are no expressions."""
+    nodes = [part.node for part in form.parts if part.kind == "value"]
+    if len(nodes) != 2 or nodes[0] is None or nodes[1] is None or len(form.parts) != 2:
+        return None
+    return Node("sum", (nodes[0], Node("negative", (nodes[1],))))
+
+
+def _compare_congruences(wanted: Form, found: Form) -> bool:
+    """The same name or none, the same modulus, and the same residues."""
+    if wanted.text and found.text and wanted.text != found.text:
+        return False
+    if not _compare_values(wanted.parts[0], found.parts[0]):
+        return False
+    residues = [_residues(form) for form in (wanted, found)]
+    if None in residues:
+        return _match_all(wanted.parts[1:], found.parts[1:])
+    return residues[0] == residues[1]
+
+
+def _residues(form: Form) -> frozenset[Fraction] | None:
+    numbers = [constant_value(part.node) if part.node is not None else None for part in form.parts]
+    if not all(isinstance(number, Fraction) for number in numbers) or not numbers[0]:
+        return None
+    modulus = numbers[0]
+    return frozenset(number - modulus * (number // modulus) for number in numbers[1:] if number is not None)
+
+
+def _compare_matrices(wanted: Form, found: Form) -> bool:
+    return (wanted.text, wanted.n_columns) == (found.text, found.n_columns) and _compare_parts(
+        wanted.parts, found.parts
+    )
+
+
+def _compare_real_sets(wanted: Form, found: Form) -> bool:
+    """As sets of real numbers, if both are; else part by part, in any order."""
+    if is_real_set(wanted) and is_real_set(found):
+        return are_same_reals(wanted, found)
+    return _match_all(wanted.parts, found.parts)
+
+
+def _compare_texts(wanted: Form, found: Form) -> bool:
+    return wanted.text == found.text
+
+
+#: Comparison of two answers of one kind.
+_SAME_KIND = {
+    "value": _compare_values,
+    "list": _compare_lists,
+    "set": lambda wanted, found: _match_all(wanted.parts, found.parts, is_set=True),
+    "sequence": _compare_sequences,
+    "relation": _compare_relations,
+    "union": _compare_real_sets,
+    "congruence": _compare_congruences,
+    "matrix": _compare_matrices,
+    "reals": lambda wanted, found: True,
+    "named set": _compare_texts,
+    "based": _compare_texts,
+    "infinity": _compare_texts,
+}
+
+
+def is_numeric_expression(text: str) -> bool:
+    """Whether a text that is no plain number may have a value: an expression without names, or a sum and the like."""
+    side = last_side(text)
+    if side is None:
+        return False
+    if is_symbolic(side):
+        return True
+    try:
+        form = read_value(normalise_math(side))
+    except (UnreadableAnswerError, OversizedAnswerError) as error:
+        return isinstance(error, OversizedAnswerError)
+    return form.node is not None and not names_in(form.node)
 
 
 def compare_number(gold: str, prediction: str, context: AnswerContext) -> bool:
     """As :func:`compare_numeric`, where an answer is an expression with a value, such as a root or a multiple of pi.
 
-    Values are taken to 30 digits. A prediction without a real value is wrong.
+    Without a tolerance both must be equal exactly; with one, values are taken to 40 digits. A prediction without a real
+    value, or beyond the bounds, is wrong.
 
     Raises:
         UnreadableAnswerError: the gold answer has no real value.
-        OversizedAnswerError, RecursionError, MemoryError: as :func:`compare_math`.
+        OversizedAnswerError: the gold answer is beyond the bounds.
+        RecursionError, MemoryError: it took too much.
     """
-    wanted, found = read_quantity(gold) or _value(gold), read_quantity(prediction) or _value(prediction)
+    wanted = _number_of(gold)
     if wanted is None:
         raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not a number")
-    return are_same([wanted], [found], context)
-
-
-def _value(text: str) -> Quantity | None:
-    normal = normalise_math(text)
-    check_size(normal)
-    parsed = _parsed(normal)
-    expression: Any = getattr(parsed[0], "rhs", parsed[0]) if parsed else None
-    if not hasattr(expression, "evalf"):
-        return None
-    number = expression.doit().evalf(30)
-    if not getattr(number, "is_Number", False) or not number.is_finite:
-        return None
-    return Quantity(Fraction(str(number)), "")
-
-
-@lru_cache(maxsize=512)
-def _parsed(text: str) -> tuple[Any, ...]:
-    """What Math-Verify reads in a normal text; empty when nothing.
-
-    It keeps quiet about why it read nothing, so an unread text is read once more for the error.
-    """
-    from math_verify import LatexExtractionConfig, parse
-
-    config = LatexExtractionConfig(boxed_match_priority=-1)
-    found = parse(f"${text}$", [config], fallback_mode="no_fallback", parsing_timeout=None)
-    if not found and text:
-        _raise_exhaustion(text, config.normalization_config)
-    return tuple(found)
-
-
-def _raise_exhaustion(text: str, normalisation: Any) -> None:
-    """Raise the RecursionError or MemoryError for which a text was not read."""
-    from latex2sympy2_extended import latex2sympy
-    from latex2sympy2_extended.latex2sympy2 import normalize_latex
-
     try:
-        latex2sympy(normalize_latex(text, config=normalisation), normalization_config=None)
-    except (RecursionError, MemoryError):
-        raise
-    except Exception:  # any other error: the text is no mathematics
-        return
+        found = _number_of(prediction)
+    except OversizedAnswerError:
+        return False
+    if found is None:
+        return False
+    if context.tolerance is None and wanted[1] is not None and found[1] is not None:
+        unit = wanted[0].unit or context.unit
+        return _compare_exactly(Quantity(wanted[0].value, unit), wanted[1], found[0], found[1])
+    return are_same([wanted[0]], [found[0]], context)
+
+
+def _compare_exactly(wanted: Quantity, first: Node, found: Quantity, second: Node) -> bool:
+    units = wanted.unit, found.unit
+    factor: Fraction | None = Fraction(1)
+    if all(units) and units[0] != units[1]:
+        factor = convert(Fraction(1), found.unit, wanted.unit)
+    return factor is not None and are_equal(first, Node("product", (second, Node("number", value=factor))))
+
+
+def _number_of(text: str) -> tuple[Quantity, Node | None] | None:
+    """The value of a text, and the expression it stands in; None where there is no real value."""
+    if (quantity := read_quantity(text)) is not None:
+        return quantity, Node("number", value=quantity.value)
+    side = last_side(text)
+    if side is None:
+        return None
+    if is_symbolic(side):
+        number = symbolic_value(normalise_math(side))
+        return None if number is None else (Quantity(Fraction(str(number)), ""), None)
+    try:
+        form = read_value(normalise_math(side))
+    except UnreadableAnswerError:
+        return None
+    value = constant_value(form.node, 40) if form.node is not None else None
+    if value is None:
+        return None
+    return Quantity(value if isinstance(value, Fraction) else Fraction(str(value)), form.unit), form.node

@@ -37,6 +37,7 @@ _GROWING = frozenset({"exp", "sinh", "cosh", "tanh"})
 _COORDINATES = tuple(
     [Fraction(n) for n in (7, 11, 4, 13, 9, 6, 17, 5)],
 ) + tuple(Fraction(a, b) for a, b in ((23, 7), (5, 3), (37, 11), (-13, 7), (29, 13), (-8, 3), (19, 12), (-41, 17)))
+_COORDINATES += tuple(Fraction(a, 10**6) for a in (6_999_999, 2_999_998, 8_000_001, -1_000_003, 3_999_997))
 
 
 class UndefinedValueError(ArithmeticError):

@@ -51,7 +51,7 @@ _SPELLINGS = (
     (r"\lvert", "|"), (r"\rvert", "|"), (r"\vert", "|"), (r"\mid", "|"), (r"\lbrack", "["), (r"\rbrack", "]"),
     (r"\brace", "}"), (r"\cdotp", r"\cdot"), (r"\ast", "*"), (r"\div", "/"), (r"\infinity", r"\infty"), (r"\dbinom", r"\binom"),
     (r"\tbinom", r"\binom"), (r"\arsinh", r"\arcsinh"), (r"\arcosh", r"\arccosh"), (r"\artanh", r"\arctanh"),
-    (r"\imath", "i"), (r"\degree", r"^\circ"),
+    (r"\overrightarrow", r"\vec"), (r"\imath", "i"), (r"\degree", r"^\circ"),
 )  # fmt: skip
 _TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|\\(?P<command>[A-Za-z]+|.)|(?P<sign>\S))")
 _RUN = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
 from advcluster_dagster.science.grading.expressions import Node, is_function, is_word, read_expression
 from advcluster_dagster.science.grading.notation import check_size, normalise_math
-from advcluster_dagster.science.grading.quantities import read_quantity
+from advcluster_dagster.science.grading.quantities import read_quantity, unit_behind
 from advcluster_dagster.science.grading.units import is_unit, plain_unit
 
 # More parts than this has no answer.
@@ -25,11 +25,12 @@ _OPEN, _CLOSE = frozenset({"(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lcei
 )
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[A-Za-z]+|.", re.DOTALL)
 _AND_OR = re.compile(r",?\s*(?:\\(?:text|mathrm|textrm|mbox)\s*\{\s*,?\s*(and|or)\s*,?\s*\}|(?<![A-Za-z\\])(and|or)(?![A-Za-z])|\\(lor|vee|land|wedge)(?![A-Za-z]))\s*,?")
+_LOGIC = re.compile(r"\\(?:lor|vee|land|wedge)(?![A-Za-z])")
 _CONNECTIVES = {"and": "and", "or": "or", "lor": "or", "vee": "or", "land": "and", "wedge": "and"}
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\leq": "<=", r"\leqslant": "<=", r"\leqq": "<=", r"\ge": ">=",
     r"\geq": ">=", r"\geqslant": ">=", r"\geqq": ">=", r"\lt": "<", r"\gt": ">", r"\ne": "!=", r"\neq": "!=",
-    r"\in": "in", r"\approx": "=", r"\equiv": "equiv", r"\to": "other", r"\mapsto": "other", r"\sim": "other",
+    r"\in": "in", r"\approx": "~", r"\simeq": "~", r"\equiv": "equiv", r"\to": "other", r"\mapsto": "other", r"\sim": "other",
     r"\subset": "other", r"\subseteq": "other", r"\notin": "other", r"\cong": "other", r"\propto": "other",
     r"\rightarrow": "other", r"\Rightarrow": "other", r"\implies": "other", r"\iff": "other", r"\parallel": "other",
     r"\perp": "other",
@@ -38,9 +39,12 @@ _SPELLINGS = (("<=", r"\le "), (">=", r"\ge "), ("!=", r"\ne "), (r"\not=", r"\n
 _SET_OPERATIONS = {r"\cup": "union", r"\cap": "intersection", r"\setminus": "difference", r"\backslash": "difference"}
 _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}")
 _REALS = re.compile(r"\\mathbb\s*(?:\{\s*R\s*\}|R)|\\(?:R|Reals)")
-_NAMED_SET = re.compile(r"\\mathbb\s*\{?\s*([NZQC])\s*\}?((?:\^|_)\s*\{?[-+0-9*]+\}?)?")
+_CONDITION = re.compile(r"\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\s*(?:\{\s*R\s*\}|R)\s*)?(?:\\mid|\||:)(.*)", re.DOTALL)
+_NAMED_SET = re.compile(r"\\mathbb\s*\{?\s*([NZQCR])\s*\}?((?:\^|_)\s*\{?[-+0-9*]+\}?)?")
 _INFINITY = re.compile(r"([-+]?)\s*(?:\\infty|infinity|inf)")
-_MATRIX = re.compile(r"\(?\s*\\begin\{([pbvBV]?)matrix\}(.*)\\end\{\1matrix\}\s*\)?", re.DOTALL)
+_MATRIX = re.compile(
+    r"[(\[]?\s*\\begin\{(?:([pbvBV]?)matrix|array\}\s*\{[^{}]*)\}(.*)\\end\{(?:[pbvBV]?matrix|array)\}\s*[)\]]?", re.DOTALL
+)
 _BASE_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _BASED = re.compile(
     r"\(?\s*([0-9A-Za-z ]*[0-9][0-9A-Za-z ]*)\)?\s*_\s*(?:\{\s*\(?\s*([0-9]{1,3})\s*\)?\s*\}|([0-9])"
@@ -59,9 +63,14 @@ _DEGREES = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*\Z")
 _PERCENT = re.compile(r"\s*(?:\\%|%|\\text\s*\{\s*percent\s*\}|percent)\s*\Z")
 _WAVE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _PHRASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9'\-,:. ]*")
+_TIME = re.compile(r"([0-9]{1,2}:[0-9]{2})\s*([apAP])\.?\s*[mM]\.?")
+_ALL_REALS = frozenset({"all real numbers", "all reals", "the real numbers", "real numbers", "all real x"})
 _INFINITIES = frozenset({"infinity", "inf"})
+_CALL = re.compile(r"\s*\\?(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z])")
 _NAME = re.compile(
-    r"(?:\\[A-Za-z]+|[A-Za-z])(?:_(?:\{[^{}]*\}|[0-9A-Za-z]))?'*|[A-Za-z](?:\([^()=<>]*\))|\\angle\s*[A-Z]+|\\(?:vec|hat|overline|mathbf)\s*\{?[A-Za-z]+\}?"
+    r"(?:\\[A-Za-z]+|[A-Za-z])(?:_(?:\{[^{}]*\}|[0-9A-Za-z]))?'*|\\?[A-Za-z]+(?:\^\s*\{?\s*-1\s*\}?)?'*\s*(?:\([^()]*\)|\[[^\[\]]*\])"
+    r"|\\angle\s*[A-Z]+|\\(?:vec|hat|overline|mathbf)\s*\{?[A-Za-z]+\}?|\|\s*[A-Z]{2}\s*\|"
+    r"|\\frac\s*\{\s*(?:d|\\partial)\s*[a-z]?\s*\}\s*\{\s*(?:d|\\partial)\s*[a-z]\s*\}"
 )
 
 
@@ -94,12 +103,13 @@ def read_answer(text: str) -> Form:
         OversizedAnswerError: it is too long or too deep.
     """
     if (word := word_of(text)) is not None:
-        return Form("word", text=word)
+        return Form("reals") if word in _ALL_REALS else Form("word", text=word)
     plain = normalise_math(text)
     check_size(plain)
     for old, new in _SPELLINGS:
         plain = plain.replace(old, new)
-    return _read(plain.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}").strip(" ,;"))
+    plain = plain.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}").strip(" ,;")
+    return _read(re.sub(r"\A\\(?:approx|simeq)(?![a-z])\s*", "", plain))
 
 
 def word_of(text: str) -> str | None:
@@ -108,6 +118,8 @@ def word_of(text: str) -> str | None:
     Text in ``\text{}`` of two letters or more is a word, unless it is a number with its unit. Outside it, a phrase is
     made of words and numerals alone and holds a word of two letters at least.
     """
+    if (time := _TIME.fullmatch(_TEXT.sub(r" \1 ", normalise_math(text)).strip())) is not None:
+        return f"{time[1]} {time[2].lower()}m"
     inner = re.sub(r"\A[\s$*`]+|[\s$*`.!]+\Z", "", text)
     in_text = _TEXT.fullmatch(inner)
     content = (in_text[1] if in_text else normalise_math(text)).strip(" .!,")
@@ -147,7 +159,7 @@ def _read(text: str) -> Form:
     """Read a text in normal spelling, without words."""
     if not text:
         raise UnreadableAnswerError("an empty answer")
-    for read in (_constant_form, _congruence, _based, _matrix, _list, _plus_minus, _relation, _set_operation, _bracketed):
+    for read in (_constant_form, _congruence, _based, _matrix, _list, _plus_minus, _relation, _set_operation, _ratio, _bracketed):
         if (form := read(text)) is not None:
             return form
     return read_value(text)
@@ -219,12 +231,15 @@ def _list(text: str) -> Form | None:
     if len(pieces) == 1:
         return None
     connective = "or" if "or" in meanings else "and" if "and" in meanings else ","
-    return Form("list", tuple(_read_part(piece) for piece in pieces), text=connective)
+    form = Form("list", tuple(_read_part(piece) for piece in pieces), text=connective)
+    if _LOGIC.search(text) and any(part.kind != "relation" for part in form.parts):
+        raise UnreadableAnswerError("a formula of logic")
+    return form
 
 
 def _plus_minus(text: str) -> Form | None:
     signs = re.findall(r"\\(?:pm|mp)(?![a-z])", text)
-    if not signs:
+    if not signs or (text.startswith(r"\{") and text.endswith(r"\}")):
         return None
     if len(signs) > 2 or signs == [r"\pm", r"\pm"]:
         raise UnreadableAnswerError("several signs that may be plus or minus")
@@ -241,15 +256,20 @@ def _relation(text: str) -> Form | None:
         raise UnreadableAnswerError("a relation that is not read")
     if operators[-1] == "in" and len(operators) == 1:
         return Form("relation", (_read(sides[0]), _read(sides[1])), text=_name(sides[0]), operators=("in",))
-    parts = tuple(_side(side) for side in sides)
+    parts = tuple(_side(side, is_first=side is sides[0]) for side in sides)
     return Form("relation", parts, text=_name(sides[0]), operators=tuple(operators))
 
 
-def _side(text: str) -> Form:
-    r"""A side of a relation; a name such as ``\text{Area}`` is one that equals nothing but itself."""
+def _side(text: str, is_first: bool) -> Form:
+    r"""A side of a relation; a name such as ``\text{Area}`` or ``f(x)`` on the left equals nothing but itself."""
     word = word_of(text)
     if word is not None or re.fullmatch(r"[A-Z]{2,}", text):
         return Form("value", node=Node("name", name=word or text))
+    if is_first and (name := _name(text)):
+        try:
+            return _read(text)
+        except UnreadableAnswerError:
+            return Form("value", node=Node("name", name=name))
     return _read(text)
 
 
@@ -257,9 +277,22 @@ def _name(text: str) -> str:
     r"""A name on the left side, or a function of something: ``x``, ``x_1``, ``f(x)``, ``(x, y)``; else empty."""
     plain = re.sub(r"\s+|\\(?:text|mathrm)(?=\{)", "", text)
     plain = re.sub(r"_\{(.)\}", r"_\1", plain)
-    if _NAME.fullmatch(text.strip()) or word_of(text) is not None:
+    if (_NAME.fullmatch(text.strip()) and not _CALL.match(text)) or word_of(text) is not None:
         return plain
     return plain if re.fullmatch(r"\((?:[A-Za-z],)+[A-Za-z]\)", plain) else ""
+
+
+def _ratio(text: str) -> Form | None:
+    """``3:4`` is three quarters; more numbers are proportions."""
+    pieces, _ = split_outside(text, {":": ":"})
+    if len(pieces) == 1:
+        return None
+    parts = tuple(read_value(piece) for piece in pieces)
+    if any(part.unit or part.node is None for part in parts):
+        raise UnreadableAnswerError("a ratio of numbers with units")
+    nodes = tuple(part.node for part in parts if part.node is not None)
+    fractions = tuple(Form("value", node=Node("fraction", (node, nodes[-1]))) for node in nodes[:-1])
+    return fractions[0] if len(fractions) == 1 else Form("sequence", fractions, text=":")
 
 
 def _set_operation(text: str) -> Form | None:
@@ -288,8 +321,8 @@ def _bracketed(text: str) -> Form | None:
     except UnreadableAnswerError:
         return None  # (a)(b)
     if pair[0] == r"\{":
-        if pair[1] != r"\}" or re.search(r"\\mid|:|\|", inner):
-            raise UnreadableAnswerError("a set by a condition")
+        if (condition := _CONDITION.fullmatch(inner)) is not None:
+            return _read(condition[1])
         return Form("set", _flat(tuple(_read_part(piece) for piece in pieces)))
     if len(pieces) == 1:
         if re.fullmatch(r"[-+]?[A-Za-z0-9.\\{} ]+", inner) and pair in (("(", ")"), ("[", "]")):
@@ -328,8 +361,8 @@ def _with_unit(text: str) -> Form | None:
     if tail is None or not tail.start():
         return None
     unit, body = plain_unit(tail[0]), text[: tail.start()]
-    is_in_text = "\\" in tail[0] and re.fullmatch(r"\W*[eid]\W*", unit) is None
-    if not (is_in_text or is_unit(unit)):
+    is_letter = re.fullmatch(r"\W*[eid]\W*", unit) is not None
+    if is_letter or not ("\\" in tail[0] or is_unit(unit)) or (unit := unit_behind(unit, is_attached=False) or "") == "":
         return None
     if (mark := _DEGREES.search(body)) is not None:
         body, unit = body[: mark.start()], "\u00b0" + unit

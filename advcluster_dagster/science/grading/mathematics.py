@@ -13,6 +13,7 @@ an interval and a union are compared as sets of real numbers. A unit counts wher
 import re
 from fractions import Fraction
 from itertools import zip_longest
+from typing import Any
 
 from advcluster_dagster.science.grading.context import AnswerContext
 from advcluster_dagster.science.grading.errors import OversizedAnswerError, UnreadableAnswerError
@@ -21,7 +22,7 @@ from advcluster_dagster.science.grading.expressions import Node
 from advcluster_dagster.science.grading.forms import Form, flattened, read_answer, read_value, split_outside, word_of
 from advcluster_dagster.science.grading.notation import check_size, normalise_math
 from advcluster_dagster.science.grading.quantities import Quantity, are_same, last_side, read_quantity
-from advcluster_dagster.science.grading.real_sets import are_same_reals, is_real_set
+from advcluster_dagster.science.grading.real_sets import are_same_reals, is_real_set, solved
 from advcluster_dagster.science.grading.symbolic import are_equal_symbolically, is_symbolic, symbolic_value
 from advcluster_dagster.science.grading.units import convert
 
@@ -29,6 +30,7 @@ _COMPONENTS = re.compile(r"([(\[])\s*([^()\[\]{}]+,[^()\[\]{}]+)\s*([)\]])")
 _LOOSE_BLANK = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z])\s+")
 _DECIMAL = re.compile(r"-?\s*([0-9]*)\.([0-9]{6,})")
 _MIN_DIGITS = 6
+_RELATION = re.compile(r"=|\\(?:approx|simeq)(?![a-z])")
 
 
 def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
@@ -42,7 +44,7 @@ def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
     wanted, found = normalise_math(gold), normalise_math(prediction)
     if words == (None, None) and _LOOSE_BLANK.sub("", wanted) == _LOOSE_BLANK.sub("", found):
         return bool(wanted) or None
-    if None in words and words != (None, None) or "=" in wanted + found:
+    if None in words and words != (None, None) or _RELATION.search(wanted + found):
         return None
     if (is_same := _compare_components(wanted, found)) is not None:
         return is_same
@@ -147,6 +149,8 @@ def _simplest(form: Form) -> Form:
         return form.parts[0]
     if form.kind == "relation" and form.operators == ("in",) and form.text:
         return _simplest(form.parts[1])
+    if form.kind == "relation" and len(form.operators) == 1:
+        return solved(form)
     if form.kind == "list" and form.parts[0].kind == "relation" and (names := _assigned(form)):
         same = all(name == names[0] for name in names)
         values = tuple(part.parts[-1] if part.kind == "relation" else part for part in form.parts)
@@ -177,7 +181,7 @@ def _across_kinds(first: Form, second: Form) -> bool | None:
         if first.text == "or" or second.text not in ("()", "[]") or first.unit:
             return False
         return _compare_parts(_ordered_values(first), second.parts)
-    if first.kind == "relation" and set(first.operators) == {"="}:
+    if first.kind == "relation" and first.operators[-1] in "=~" and set(first.operators) <= {"=", "~"}:
         return _equals_value(first, second)
     return None
 
@@ -199,9 +203,35 @@ def _equals_value(relation: Form, other: Form) -> bool | None:
         if sorted(names) == sorted(_assigned(other)):
             return _compare_parts(_ordered_values(other), relation.parts[-1].parts) and names == sorted(names)
         return False
+    if relation.operators[-1] == "~":
+        return any(are_same_forms(side, other) for side in _agreeing_sides(relation))
     first, *rest = relation.parts
+    if not _is_consistent(relation):
+        return False
     is_stated = bool(relation.text) or _is_number(first) or (len(rest) > 1 and all(map(_is_number, rest)))
     return is_stated and are_same_forms(rest[-1], other)
+
+
+def _is_consistent(relation: Form) -> bool:
+    """Whether all sides that are numbers are the same number: ``x = 1 = 2`` states nothing."""
+    numbers = [side for side in relation.parts if _is_number(side)]
+    return all(_compare_values(numbers[-1], number) for number in numbers[:-1])
+
+
+def _agreeing_sides(relation: Form) -> tuple[Form, ...]:
+    r"""The value behind an approximate sign and the one before it, as long as the two are about the same."""
+    before, last = relation.parts[-2:]
+    values = [_plain_value(side) for side in (before, last)]
+    if None in values:
+        return (last,) if len(relation.parts) == 2 and relation.text else ()
+    exact, rounded = (Fraction(str(value)) for value in values)
+    return (before, last) if abs(exact - rounded) * 100 <= abs(exact) else ()
+
+
+def _plain_value(form: Form) -> Any:
+    """The value of a constant, of a percentage its hundredth; None for all else."""
+    value = constant_value(form.node) if form.node is not None else None
+    return value / 100 if value is not None and form.unit == "%" else value
 
 
 def _is_number(form: Form) -> bool:
@@ -284,7 +314,7 @@ def _compare_sequences(wanted: Form, found: Form) -> bool:
 
 def _compare_relations(wanted: Form, found: Form) -> bool:
     operators = set(wanted.operators) | set(found.operators)
-    if operators == {"="}:
+    if operators <= {"=", "~"}:
         return _compare_equations(wanted, found)
     if len(wanted.operators) > 1 or len(found.operators) > 1:
         same = wanted.operators == found.operators and _compare_parts(wanted.parts, found.parts)
@@ -323,7 +353,8 @@ def _variables(form: Form) -> frozenset[str]:
 
 def _compare_equations(wanted: Form, found: Form) -> bool:
     if wanted.text and found.text:
-        return wanted.text == found.text and are_same_forms(wanted.parts[-1], found.parts[-1])
+        same = wanted.text == found.text and are_same_forms(wanted.parts[-1], found.parts[-1])
+        return same and _is_consistent(wanted) and _is_consistent(found)
     differences = [_difference(form) for form in (wanted, found)]
     if differences[0] is None or differences[1] is None:
         return _compare_parts(wanted.parts, found.parts)

@@ -57,6 +57,10 @@ _NUMBER = re.compile(
 )
 _BEHIND = re.compile(r"(?P<unit>[^,()]*)(?:\((?P<again>[^()]*)\))?(?P<more>[^,()]*)(?:,(?P<words>.*))?", re.DOTALL)
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_LABEL = re.compile(r"([A-Za-z][A-Za-z ]*):\s*(?=[-+$0-9.\\])")
+_WHOLE_AND_FRACTION = re.compile(r"(?<![0-9.])([0-9]+) and (?=[0-9]+\s*/|\\frac)")
+_REMARKS = frozenset({"approximately", "approx", "approx.", "rounded", "total", "in total", "altogether", "in all"})
+_MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "B": 9, "mn": 6, "bn": 9}
 _LEADING = re.compile(r"#+\s*|(?:\\approx|\\sim|\\simeq|~|approximately|approx\.?|about|roughly|around)(?![a-z])\s*")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "``": "''"}
 _BRACKETS = {"(": ")", "{": "}"}
@@ -68,7 +72,7 @@ _NAME = re.compile(
     r"(?:\s*\([^()]*\))?|\|[A-Z]{2}\||\\(?:angle|triangle|overline|vec|hat|bar)\s*\{?[A-Z]{1,3}\}?"
     r"|\\(?:sin|cos|tan|log|ln)\s*\\?[A-Za-z]+|m\s*\\angle\s*[A-Z]{1,3}"
 )
-_WORD = "[A-Za-z\u00b5\u03bc\u03a9\u20ac\u00a3\u00a5\u20b9\u00a2$\u00b0%\u00c5][A-Za-z\u00b5\u03bc\u03a9\u00b0']{0,20}"
+_WORD = "[A-Za-z\u00b5\u03bc\u03a9\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u00a2$\u00b0%\u00c5][A-Za-z\u00b5\u03bc\u03a9\u00b0']{0,20}"
 _UNIT = re.compile(rf"{_WORD}(?:\^?-?[0-9])?(?:[\s/*.-]+{_WORD}(?:\^?-?[0-9])?){{0,7}}")
 # One letter counts as a unit only if it is one: "5 x" is a product, "5 m" a length.
 _ONE_LETTER_UNITS = frozenset("mgsAKNJWVCTFHLhMd\u03a9\u20ac\u00a3\u00a5\u20b9\u00a2$\u00b0%\u00c5")
@@ -82,6 +86,8 @@ _CHANGING_WORDS = frozenset(
         "score", "pair", "pairs", "couple", "short", "fewer", "instead", "incorrect", "except", "without", "until",
         "through", "between", "nor", "neither", "never", "least", "most", "cannot", "isn't", "increase", "decrease",
         "off", "percentage", "power", "modulo", "base",
+        "too", "many", "much", "false", "untrue", "actually", "rather", "wait", "sorry", "perhaps", "possibly", "probably",
+        "excluding", "mistake", "error", "aren't", "wasn't", "otherwise", "alternatively",
     }
 ) | NUMBER_WORDS  # fmt: skip
 # Words that say nothing about what is counted.
@@ -168,7 +174,9 @@ def read_quantity(text: str) -> Quantity | None:
     if len(text) > MAX_CHARACTERS:
         return None
     plain = last_side(text)
-    return None if plain is None else _compound(plain) or _quantity(plain)
+    if plain is None:
+        return None
+    return _compound(plain) or _quantity(_WHOLE_AND_FRACTION.sub(r"\1 ", plain))
 
 
 def last_side(text: str) -> str | None:
@@ -215,6 +223,8 @@ def _undressed(text: str) -> str:
     for _ in range(_MAX_LAYERS):
         plain = unwrap(text).strip().rstrip(".").strip()
         plain = plain[match.end() :] if (match := _LEADING.match(plain)) else plain
+        if (label := _LABEL.match(plain)) and not _CHANGING_WORDS & set(label[1].lower().split()):
+            plain = plain[label.end() :]
         for start, end in (*_QUOTES.items(), *_BRACKETS.items()):
             inner = plain[len(start) : -len(end)]
             is_around = len(plain) > len(start + end) and plain.startswith(start) and plain.endswith(end)
@@ -250,13 +260,18 @@ def _quantity(plain: str) -> Quantity | None:
     if word.lower() in _SCALES:
         value, rest = value * 10 ** _SCALES[word.lower()], behind.strip()
     parts = _BEHIND.fullmatch(rest)
-    if parts is None or not _is_harmless(parts["words"] or ""):
+    words = parts["words"] or "" if parts else ""
+    if parts is None or not (_is_harmless(words) or read_number_words(words) == value):
         return None
     is_attached = bool(rest) and not plain[match.end() : match.end() + 1].isspace()
-    unit = _unit(f"{parts['unit']} {parts['more']}", is_attached)
+    unit = unit_behind(f"{parts['unit']} {parts['more']}", is_attached)
+    if match["currency"] and rest in _MONEY_SCALES:
+        unit = rest
     if unit is None or not (parts["again"] is None or _restates(parts["again"], Quantity(value, unit))):
         return None
     currency = (match["currency"] or "").strip()
+    if currency and unit in _MONEY_SCALES:
+        value, unit = value * 10 ** _MONEY_SCALES[unit], ""
     return Quantity(value, f"{currency} {unit}".strip())
 
 
@@ -265,6 +280,8 @@ def _restates(text: str, quantity: Quantity) -> bool:
     for words in (text, re.sub(r"\s[a-z]+\s*\Z", "", text)):  # "six", "six clips"
         if (number := read_number_words(words)) is not None:
             return number == quantity.value
+    if text.strip().lower() in _REMARKS:
+        return True
     again = _quantity(text.strip())
     if again is not None:
         return again.value == quantity.value and "%" not in (again.unit, quantity.unit)
@@ -277,14 +294,14 @@ def _is_harmless(words: str) -> bool:
     if not plain:
         return True
     tokens = re.findall(r"[a-z']+", plain.lower())
-    if not re.fullmatch(r"[A-Za-z' ,;:.!-]+", plain) or _CHANGING_WORDS & set(tokens):
+    if not re.fullmatch(r"[A-Za-z' ,;:.!-]+", plain) or (_CHANGING_WORDS - {"and"}) & set(tokens):
         return False
-    return all(len(token) > 1 or token == "a" for token in tokens)
+    return all(len(token) > 1 or token == "a" for token in tokens) and tokens[:1] != ["and"]
 
 
 def _compound(plain: str) -> Quantity | None:
     """Several numbers with units of one kind, each smaller than the one before, in the first unit: 1 h 30 min."""
-    plain = _FEET_AND_INCHES.sub(r"\1 ft \2 in", plain)
+    plain = _FEET_AND_INCHES.sub(r"\1 ft \2 in", plain_unit(plain))
     parts = list(_compound_parts(plain))
     if len(parts) < 2:
         return None
@@ -339,7 +356,7 @@ def _integer(text: str) -> int:
     return int(re.sub(r"[{}\s]", "", text))
 
 
-def _unit(text: str, is_attached: bool) -> str | None:
+def unit_behind(text: str, is_attached: bool) -> str | None:
     """The unit in plain characters; empty for none, None for a text that is no unit."""
     plain = " ".join(_FILLERS.sub(" ", plain_unit(text)).split())
     if not plain:
@@ -347,7 +364,9 @@ def _unit(text: str, is_attached: bool) -> str | None:
     if plain in ("percent", "per cent"):
         return "%"
     words = re.findall(_WORD, plain)
-    if not _UNIT.fullmatch(plain) or any(word.lower() in _CHANGING_WORDS - {"off"} for word in words):
+    if not _UNIT.fullmatch(plain) or any(word.lower() in _CHANGING_WORDS for word in words if word != "and"):
+        return None
+    if words and "and" in (words[0], words[-1]):
         return None
     if plain.split()[0] in ("squared", "cubed") or not all(_may_be_unit(word, words, is_attached) for word in words):
         return None

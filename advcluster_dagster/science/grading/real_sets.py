@@ -81,6 +81,55 @@ def are_same_reals(first: Form, second: Form) -> bool:
     return line.cells(first) == line.cells(second)
 
 
+def solved(form: Form) -> Form:
+    """An inequality of one variable with one sign, solved for it where it is linear or the size of something linear.
+
+    ``2x < 4`` becomes ``x < 2``, ``|x - 1| < 2`` becomes ``-1 < x < 3``; all else stays as it is.
+    """
+    left, right = form.parts
+    operator = form.operators[0]
+    if _is_end(left) and operator in _TURNED:
+        left, right, operator = right, left, _TURNED[operator]
+    if operator not in _TURNED or left.node is None or right.kind != "value" or not _is_end(right) or right.node is None:
+        return form
+    if left.node.kind != "absolute":
+        return _linear(left.node, operator, right.node) or form
+    inner, bound = left.node.parts[0], right.node
+    size = constant_value(bound)
+    low = _linear(inner, _TURNED[operator], Node("negative", (bound,)))
+    high = _linear(inner, operator, bound)
+    if low is None or high is None or size is None or not size > 0:
+        return form
+    return Form("list", (low, high), text="and" if operator in ("<", "<=") else "or")
+
+
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _linear(node: Node, operator: str, bound: Node) -> Form | None:
+    """``a x + b < c`` as ``x < (c - b) / a``; None where the left side is not linear in one variable."""
+    names = names_in(node)
+    if len(names) != 1:
+        return None
+    name = next(iter(names))
+    zero, one = (_substituted(node, name, Node("number", value=Fraction(n))) for n in (0, 1))
+    slope = Node("sum", (one, Node("negative", (zero,))))
+    line = Node("sum", (Node("product", (slope, Node("name", name=name))), zero))
+    size = constant_value(slope)
+    if not size or not are_equal(node, line):
+        return None
+    end = Node("fraction", (Node("sum", (bound, Node("negative", (zero,)))), slope))
+    variable = Form("value", node=Node("name", name=name))
+    turned = operator if size > 0 else _TURNED[operator]
+    return Form("relation", (variable, Form("value", node=end)), text=name, operators=(turned,))
+
+
+def _substituted(node: Node, name: str, value: Node) -> Node:
+    if node.kind == "name" and node.name == name:
+        return value
+    return Node(node.kind, tuple(_substituted(part, name, value) for part in node.parts), node.value, node.name)
+
+
 class _Sortable:
     """A number that may be rational or not, as one kind that sorts."""
 

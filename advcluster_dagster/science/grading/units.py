@@ -30,7 +30,7 @@ _NAMES = {
     "atmosphere": "atm", "molar": "M", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "angstrom": "Å", "celsius": "°C",
     "fahrenheit": "°F", "electronvolt": "eV", "cc": "mL", "revolution": "rev", "light year": "ly", "mph": "mph",
     "unit": "", "lumen": "lm", "century": "century", "centuries": "century", "gray": "Gy", "becquerel": "Bq",
-    "centigrade": "°C", "micron": "µm", "Kg": "kg", "KG": "kg", "Km": "km", "KM": "km",
+    "centigrade": "°C", "micron": "µm", "kilohm": "kΩ", "megohm": "MΩ", "ml": "mL", "cl": "cL", "dl": "dL", "µl": "µL", "μl": "µL", "Kg": "kg", "KG": "kg", "Km": "km", "KM": "km",
 }  # fmt: skip
 #: Factor and powers of base units; the gram, not the kilogram, is basic. Those of the first table take prefixes.
 _WITH_PREFIX: dict[str, tuple[Fraction | int, Powers]] = {
@@ -73,10 +73,13 @@ _PREFIX_WORDS = {
     "giga": 9, "tera": 12,
 }  # fmt: skip
 #: Currency signs and codes, before or behind a number.
-CURRENCIES = ("US$", "USD", "EUR", "GBP", "JPY", "INR", "Rs.", "Rs", "$", "€", "£", "¥", "₹")
+CURRENCIES = (
+    "US$", "USD", "EUR", "GBP", "JPY", "INR", "CHF", "CAD", "AUD", "CNY", "RMB", "KRW", "SEK", "NOK", "DKK", "PLN", "MXN",
+    "BRL", "HK$", "A$", "C$", "R$", "Rs.", "Rs", "$", "€", "£", "¥", "₹", "₩", "₽", "₺", "₫", "₪", "฿", "₴",
+)  # fmt: skip
 _POWER_BEFORE = re.compile(r"\b(square|sq|cubic|cu)\b\.?\s+([A-Za-z]+)", re.IGNORECASE)
 _POWER_BEHIND = re.compile(r"([A-Za-z]+)\s+(squared|cubed)\b", re.IGNORECASE)
-_CHARACTERS = "A-Za-zµμΩ€£¥₹¢$°%Å"
+_CHARACTERS = "A-Za-zµμΩ€£¥₹₩₽₺₫₪฿₴¢$°%Å"
 _TOKEN = re.compile(
     rf"(?P<over>/|\b(?:per|an?(?=\s+(?:day|week|month|year|hour|minute|second)))\b)|(?P<symbol>[{_CHARACTERS}]+)(?:\^?\{{?(?P<power>-?[0-9])\}}?)?"
 )
@@ -141,7 +144,7 @@ def plain_unit(text: str) -> str:
     plain = re.sub(r"\^\s*(?:\{\s*)?\\circ\s*\}?|\\degree|\\circ", "°", plain)
     plain = plain.replace(r"\mu", "µ").replace(r"\Omega", "Ω").replace(r"\textmu", "µ").replace("~", " ")
     plain = re.sub(r"\\cdot|\\times", "*", plain)
-    plain = re.sub(r"([kMmµGn])\s+(?=Ω)", r"\1", plain)  # k\Omega
+    plain = re.sub(r"(?<![A-Za-z])(?:([kMmGn])\s+(?=Ω)|(µ)\s+(?=[A-Za-zΩ]))", r"\1\2", plain)  # k\Omega, \mu\text{m}
     return re.sub(r"\s*\^\s*", "^", " ".join(plain.split())).strip()
 
 

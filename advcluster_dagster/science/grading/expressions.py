@@ -4,7 +4,7 @@ Here: the grammar. Not here: the value of an expression (evaluation.py), lists, 
 sums, products, integrals and limits (symbolic.py). Nothing is worked out while reading, so that no text can make it
 take long.
 
-Rules: letters side by side are a product, unless the run of letters is a word (:func:`is_word`); upper and lower case,
+Rules: letters side by side are a product, unless they are a word (:func:`vocabulary.is_word`); upper and lower case,
 accents and indices make different names; ``e`` is Euler's number and ``i`` the imaginary unit, as are ``\mathrm{e}``
 and ``\mathrm{i}``; ``f``, ``g``, ``h``, ``F`` and ``G`` before a bracket are functions of which nothing is known;
 ``2\frac{1}{2}`` is a mixed number; ``\log`` has base ten; ``1/2x`` can be read in two ways and is not read.
@@ -12,90 +12,34 @@ and ``\mathrm{i}``; ``f``, ``g``, ``h``, ``F`` and ``G`` before a bracket are fu
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 from advcluster_dagster.science.grading.errors import OversizedAnswerError, UnreadableAnswerError
+from advcluster_dagster.science.grading.expression_tree import Node
 from advcluster_dagster.science.grading.notation import check_size
+from advcluster_dagster.science.grading.vocabulary import (
+    ACCENTS,
+    BARE_NAME,
+    FUNCTIONS,
+    GREEK,
+    ROMAN,
+    UNKNOWN_FUNCTIONS,
+    holds_word,
+)
 
 # Deeper than any answer, with a margin below Python's own limit.
 _MAX_LEVELS = 60
 
-_FUNCTIONS = frozenset(
-    {
-        "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh",
-        "arccosh", "arctanh", "ln", "log", "lg", "exp", "sgn", "Re", "Im", "arg", "max", "min", "gcd", "lcm",
-    }
-)  # fmt: skip
-_UNKNOWN_FUNCTIONS = frozenset("fghFG")
-_BARE = re.compile(
-    r"(?<![\\A-Za-z])(?:sqrt|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|infinity|pi"
-    r"|max|min|gcd|lcm)(?![A-Za-z])"
-)
-_ACCENTS = frozenset(
-    {
-        "vec", "hat", "bar", "overline", "tilde", "mathbf", "mathcal", "mathbb", "boldsymbol", "bm", "widehat",
-        "overrightarrow", "underline", "mathfrak", "mathscr", "angle", "triangle", "measuredangle",
-    }
-)  # fmt: skip
-_ROMAN = frozenset({"mathrm", "text", "textrm", "operatorname", "mathit", "textit", "rm", "mathsf"})
-_NAMES = frozenset(
-    {
-        "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota",
-        "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega",
-        "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell", "hbar",
-    }
-)  # fmt: skip
 _SPELLINGS = (
     (r"\lvert", "|"), (r"\rvert", "|"), (r"\vert", "|"), (r"\mid", "|"), (r"\lbrack", "["), (r"\rbrack", "]"),
-    (r"\brace", "}"), (r"\cdotp", r"\cdot"), (r"\ast", "*"), (r"\div", "/"), (r"\infinity", r"\infty"), (r"\dbinom", r"\binom"),
-    (r"\tbinom", r"\binom"), (r"\arsinh", r"\arcsinh"), (r"\arcosh", r"\arccosh"), (r"\artanh", r"\arctanh"),
+    (r"\brace", "}"), (r"\cdotp", r"\cdot"), (r"\ast", "*"), (r"\div", "/"), (r"\infinity", r"\infty"),
+    (r"\dbinom", r"\binom"), (r"\tbinom", r"\binom"),
+    (r"\arsinh", r"\arcsinh"), (r"\arcosh", r"\arccosh"), (r"\artanh", r"\arctanh"),
     (r"\overrightarrow", r"\vec"), (r"\imath", "i"), (r"\degree", r"^\circ"),
 )  # fmt: skip
 _TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|\\(?P<command>[A-Za-z]+|.)|(?P<sign>\S))")
-_RUN = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_INDEX = re.compile(r"_\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)?\}|\\(?:text|mathrm)\s*\{[^{}]*\})")
-_COMMAND = re.compile(r"\\(?:angle|triangle|measuredangle)\s*[A-Z]+|\\[A-Za-z]+\s*(?:\{\s*[A-Za-z]+\s*\})?")
 _RAW = re.compile(r"\\(?:text|textrm|mathrm|mathit|rm)\s*|[{}\s]")
-# Short words that are answers; longer runs of letters are words unless they look like a product.
-_WORDS = frozenset(
-    {
-        "no", "on", "yes", "odd", "all", "any", "one", "two", "six", "ten", "red", "sun", "mon", "tue", "wed", "thu",
-        "fri", "sat", "max", "min", "not", "and", "the", "or", "if", "up", "so", "none", "inf", "nan", "dod", "off",
-        "out", "top", "low", "mid", "yea", "nay", "sum", "set", "god", "dog", "cat", "act", "tan", "win", "now", "own",
-        "won", "saw", "was", "men", "man", "boy", "mad", "dam", "pot", "net", "tie", "end", "den", "new",
-    }
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """An operation and what it works on: ``number`` and ``name`` are leaves, all else has parts."""
-
-    kind: str
-    parts: tuple["Node", ...] = ()
-    value: Fraction = Fraction(0)
-    name: str = ""
-
-
-def is_word(run: str) -> bool:
-    """Whether a run of letters is a word and not a product of variables.
-
-    A product is lower case with at most three letters and none of some short English words, or longer with its letters
-    in alphabetical order or without a vowel, or is one capital with one small letter (``kT``, ``Fd``). All else is a
-    word: ``no``, ``odd``, ``ABCD``, ``HTH``, ``stop``.
-    """
-    if run.lower() in _WORDS:
-        return True
-    if not run.islower():
-        return len(run) > 2 or run.isupper()
-    return len(run) > 3 and list(run) != sorted(run) and any(letter in "aeiou" for letter in run)
-
-
-def is_function(run: str) -> bool:
-    """Whether a run of letters is the bare name of a function or constant, such as ``sqrt`` or ``pi``."""
-    return _BARE.fullmatch(run) is not None
 
 
 def read_expression(text: str) -> Node:
@@ -115,24 +59,15 @@ def read_expression(text: str) -> Node:
 def _read_cached(text: str) -> Node | UnreadableAnswerError | OversizedAnswerError:
     try:
         check_size(text)
-        plain = _BARE.sub(lambda name: "\\" + name[0], text)
+        plain = BARE_NAME.sub(lambda name: "\\" + name[0], text)
         for old, new in _SPELLINGS:
-            plain = re.sub(re.escape(old) + r"(?![A-Za-z])", lambda _, new=new: new, plain) if old in plain else plain
-        if any(_is_word_within(run, plain) for run in _RUN.findall(_without_commands(plain))):
+            if old in plain:
+                plain = re.sub(re.escape(old) + r"(?![A-Za-z])", new.replace("\\", r"\\"), plain)
+        if holds_word(plain):
             raise UnreadableAnswerError(f"{text[:60]!r} holds a word")
         return _Reader(plain).read()
     except (UnreadableAnswerError, OversizedAnswerError) as error:
         return error
-
-
-def _is_word_within(run: str, text: str) -> bool:
-    """As :func:`is_word`; a part of an expression may be a product of two or three capitals, a whole answer not."""
-    return is_word(run) and (run == text or not (run.isupper() and len(run) < 4))
-
-
-def _without_commands(text: str) -> str:
-    """The text without commands, indices and what stands in accents and Roman type, whose letters are names."""
-    return _COMMAND.sub(" ", _INDEX.sub(" ", text))
 
 
 class _Reader:
@@ -143,6 +78,7 @@ class _Reader:
         self._at = 0
         self._level = 0
         self._bars = 0
+        self._is_in_sum = False
         self._tokens: list[tuple[str, str, bool]] = []
         position = 0
         while match := _TOKEN.match(text, position):
@@ -184,16 +120,17 @@ class _Reader:
             raise OversizedAnswerError("nested too deeply")
         terms = [self._signed(self._product)]
         while self._peek() in (("sign", "+"), ("sign", "-")):
+            self._is_in_sum = True
             terms.append(self._signed(self._product))
         self._level -= 1
         return terms[0] if len(terms) == 1 else Node("sum", tuple(terms))
 
     def _signed(self, read: Callable[[], Node]) -> Node:
-        is_negative = False
-        while self._peek() in (("sign", "+"), ("sign", "-")):
-            is_negative ^= self._next()[1] == "-"
+        """What is read behind one sign or none; behind a plus or minus of a sum there may be one more."""
+        signs = [self._next()[1] for _ in range(1 + self._is_in_sum) if self._peek() in (("sign", "+"), ("sign", "-"))]
+        self._is_in_sum = False
         tree = read()
-        return Node("negative", (tree,)) if is_negative else tree
+        return Node("negative", (tree,)) if signs.count("-") == 1 else tree
 
     def _product(self) -> Node:
         tree = self._juxtaposed()
@@ -262,10 +199,7 @@ class _Reader:
             raise OversizedAnswerError("nested too deeply")
         if self._skip("command", "circ"):
             raise self._error()  # degrees belong to forms.py, and to arguments of functions
-        if self._peek() in (("sign", "+"), ("sign", "-")):
-            exponent = self._signed(self._atom)
-        else:
-            exponent = self._atom()
+        exponent = self._signed(self._atom)
         if self._skip("sign", "^"):
             exponent = Node("power", (exponent, self._exponent()))
         self._level -= 1
@@ -321,7 +255,7 @@ class _Reader:
         return tree
 
     def _letter(self, letter: str) -> Node:
-        if letter in _UNKNOWN_FUNCTIONS and self._peek() == ("sign", "("):
+        if letter in UNKNOWN_FUNCTIONS and self._peek() == ("sign", "("):
             return Node("function", self._arguments(), name=letter)
         name = letter + self._index()
         if name in ("e", "i"):
@@ -340,7 +274,7 @@ class _Reader:
     def _raw_group(self) -> str:
         """The text of one token or of a group in braces."""
         kind, text = self._next()
-        if kind == "command" and text in _ROMAN:
+        if kind == "command" and text in ROMAN:
             return self._raw_group()
         if (kind, text) != ("sign", "{"):
             return text if kind != "command" else "\\" + text
@@ -356,7 +290,7 @@ class _Reader:
     def _command(self, name: str) -> Node:
         if name == "pi":
             return Node("constant", name="pi")
-        if name in _NAMES:
+        if name in GREEK:
             return Node("name", name=f"\\{name}{self._index()}")
         if name == "frac":
             return Node("fraction", (self._argument(), self._argument()))
@@ -368,11 +302,11 @@ class _Reader:
             tree = self._sum()
             self._expect("command", "r" + name[1:])
             return Node(name[1:], (tree,))
-        if name in _FUNCTIONS:
+        if name in FUNCTIONS:
             return self._function(name)
-        if name in _ACCENTS:
+        if name in ACCENTS:
             return Node("name", name=f"\\{name} {_RAW.sub('', self._name_group())}{self._index()}")
-        if name in _ROMAN:
+        if name in ROMAN:
             return self._roman()
         raise self._error()
 
@@ -388,7 +322,7 @@ class _Reader:
         name = self._raw_group().strip().removeprefix("\\")
         if len(name) == 1 and name.isalpha() and name.isascii():
             return self._letter(name)
-        if name in _FUNCTIONS:
+        if name in FUNCTIONS:
             return self._function(name)
         raise self._error()
 
@@ -418,7 +352,7 @@ class _Reader:
             base = self._log_base()
         if power and power == Node("negative", (Node("number", value=Fraction(1)),)):
             name, power = f"arc{name}", None
-        if name not in _FUNCTIONS:
+        if name not in FUNCTIONS:
             raise self._error()
         tree = Node("function", self._arguments(), name=name)
         if base:
@@ -451,7 +385,7 @@ class _Reader:
         if start[1] in "+-" and start[0] == "sign":
             return (self._signed(self._power),)
         factors = [self._power()]
-        while self._starts_factor() and not (self._peek()[0] == "command" and self._peek()[1] in _FUNCTIONS):
+        while self._starts_factor() and not (self._peek()[0] == "command" and self._peek()[1] in FUNCTIONS):
             if self._peek()[0] == "number":
                 raise self._error()
             factors.append(self._power())

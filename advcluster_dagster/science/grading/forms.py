@@ -5,32 +5,35 @@ Here: taking an answer apart at its outermost separators, down to expressions. N
 
 Rules: commas, semicolons, "and", "or" outside brackets separate a list, in which repetitions count; ``\{ \}`` is a set;
 other brackets around commas are a tuple or an interval; ``\pm`` gives two values; text in ``\text{}`` and a run of
-letters that is no product (:func:`expressions.is_word`) is a word; a numeral with an index is a numeral with a base.
+letters that is no product (:func:`vocabulary.is_word`) is a word; a numeral with an index is a numeral with a base.
 """
 
 import re
 from dataclasses import dataclass, replace
 
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
-from advcluster_dagster.science.grading.expressions import Node, is_function, is_word, read_expression
+from advcluster_dagster.science.grading.expression_tree import Node
+from advcluster_dagster.science.grading.expressions import read_expression
 from advcluster_dagster.science.grading.notation import check_size, normalise_math
 from advcluster_dagster.science.grading.quantities import read_quantity, unit_behind
 from advcluster_dagster.science.grading.units import is_unit, plain_unit
+from advcluster_dagster.science.grading.words import AND_OR, word_of
 
 # More parts than this has no answer.
 _MAX_PARTS = 100
 
-_OPEN, _CLOSE = frozenset({"(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"}), frozenset(
-    {")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil"}
+_OPEN, _CLOSE = (
+    frozenset({"(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"}),
+    frozenset({")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil"}),
 )
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[A-Za-z]+|.", re.DOTALL)
-_AND_OR = re.compile(r",?\s*(?:\\(?:text|mathrm|textrm|mbox)\s*\{\s*,?\s*(and|or)\s*,?\s*\}|(?<![A-Za-z\\])(and|or)(?![A-Za-z])|\\(lor|vee|land|wedge)(?![A-Za-z]))\s*,?")
 _LOGIC = re.compile(r"\\(?:lor|vee|land|wedge)(?![A-Za-z])")
 _CONNECTIVES = {"and": "and", "or": "or", "lor": "or", "vee": "or", "land": "and", "wedge": "and"}
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\leq": "<=", r"\leqslant": "<=", r"\leqq": "<=", r"\ge": ">=",
     r"\geq": ">=", r"\geqslant": ">=", r"\geqq": ">=", r"\lt": "<", r"\gt": ">", r"\ne": "!=", r"\neq": "!=",
-    r"\in": "in", r"\approx": "~", r"\simeq": "~", r"\equiv": "equiv", r"\to": "other", r"\mapsto": "other", r"\sim": "other",
+    r"\in": "in", r"\approx": "~", r"\simeq": "~", r"\equiv": "equiv", r"\to": "other", r"\mapsto": "other",
+    r"\sim": "other",
     r"\subset": "other", r"\subseteq": "other", r"\notin": "other", r"\cong": "other", r"\propto": "other",
     r"\rightarrow": "other", r"\Rightarrow": "other", r"\implies": "other", r"\iff": "other", r"\parallel": "other",
     r"\perp": "other",
@@ -43,7 +46,8 @@ _CONDITION = re.compile(r"\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\s*(?:\{\s*R\s*\}|R)\s
 _NAMED_SET = re.compile(r"\\mathbb\s*\{?\s*([NZQCR])\s*\}?((?:\^|_)\s*\{?[-+0-9*]+\}?)?")
 _INFINITY = re.compile(r"([-+]?)\s*(?:\\infty|infinity|inf)")
 _MATRIX = re.compile(
-    r"[(\[]?\s*\\begin\{(?:([pbvBV]?)matrix|array\}\s*\{[^{}]*)\}(.*)\\end\{(?:[pbvBV]?matrix|array)\}\s*[)\]]?", re.DOTALL
+    r"[(\[]?\s*\\begin\{(?:([pbvBV]?)matrix|array\}\s*\{[^{}]*)\}(.*)\\end\{(?:[pbvBV]?matrix|array)\}\s*[)\]]?",
+    re.DOTALL,
 )
 _BASE_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _BASED = re.compile(
@@ -54,7 +58,6 @@ _MODULUS = re.compile(
     r"\\pmod\s*(?:\{([^{}]+)\}|([0-9A-Za-z]))|\\(?:bmod|mod)\s*\{?\s*([0-9A-Za-z]+)\s*\}?"
     r"|\\text\s*\{\s*\(?\s*mod\s+([0-9A-Za-z]+)\s*\)?\s*\}|\(\s*(?:\\(?:bmod|mod|mathrm\{mod\}|text\{\s*mod\s*\})|mod)\s*([0-9A-Za-z]+)\s*\)"
 )
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|operatorname|texttt|textsf)\s*\{([^{}\\]*)\}")
 _UNIT_TAIL = re.compile(
     r"(?:\\(?:text|mathrm|textrm|mbox|rm)\s*\{[^{}]*\}|(?<=[\s0-9}\)])[A-Za-z][A-Za-z/. ]*)"
     r"(?:\s*\^\s*(?:\{\s*-?[0-9]\s*\}|[0-9])|\s*[/*]\s*|\\cdot|\s*\\(?:text|mathrm|textrm)\s*\{[^{}]*\})*\s*\Z"
@@ -62,10 +65,7 @@ _UNIT_TAIL = re.compile(
 _DEGREES = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*\Z")
 _PERCENT = re.compile(r"\s*(?:\\%|%|\\text\s*\{\s*percent\s*\}|percent)\s*\Z")
 _WAVE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
-_PHRASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9'\-,:. ]*")
-_TIME = re.compile(r"([0-9]{1,2}:[0-9]{2})\s*([apAP])\.?\s*[mM]\.?")
 _ALL_REALS = frozenset({"all real numbers", "all reals", "the real numbers", "real numbers", "all real x"})
-_INFINITIES = frozenset({"infinity", "inf"})
 _CALL = re.compile(r"\s*\\?(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z])")
 _NAME = re.compile(
     r"(?:\\[A-Za-z]+|[A-Za-z])(?:_(?:\{[^{}]*\}|[0-9A-Za-z]))?'*|\\?[A-Za-z]+(?:\^\s*\{?\s*-1\s*\}?)?'*\s*(?:\([^()]*\)|\[[^\[\]]*\])"
@@ -112,27 +112,6 @@ def read_answer(text: str) -> Form:
     return _read(re.sub(r"\A\\(?:approx|simeq)(?![a-z])\s*", "", plain))
 
 
-def word_of(text: str) -> str | None:
-    r"""The word or phrase that an answer is, in small letters; None where it is mathematics.
-
-    Text in ``\text{}`` of two letters or more is a word, unless it is a number with its unit. Outside it, a phrase is
-    made of words and numerals alone and holds a word of two letters at least.
-    """
-    if (time := _TIME.fullmatch(_TEXT.sub(r" \1 ", normalise_math(text)).strip())) is not None:
-        return f"{time[1]} {time[2].lower()}m"
-    inner = re.sub(r"\A[\s$*`]+|[\s$*`.!]+\Z", "", text)
-    in_text = _TEXT.fullmatch(inner)
-    content = (in_text[1] if in_text else normalise_math(text)).strip(" .!,")
-    words = re.findall(r"[A-Za-z]+", content)
-    if not _PHRASE.fullmatch(content) or max(map(len, words), default=0) < 2 or _AND_OR.search(content):
-        return None
-    if content.lower() in _INFINITIES or read_quantity(content) is not None:
-        return None
-    if in_text or any(is_word(word) and not is_function(word) for word in words if len(word) > 1):
-        return " ".join(content.lower().split())
-    return None
-
-
 def split_outside(text: str, separators: dict[str, str]) -> tuple[list[str], list[str]]:
     """The pieces of a text between separators that stand outside all brackets, and the separators' meanings."""
     pieces, meanings, depth, start, bars = [], [], 0, 0, 0
@@ -159,7 +138,18 @@ def _read(text: str) -> Form:
     """Read a text in normal spelling, without words."""
     if not text:
         raise UnreadableAnswerError("an empty answer")
-    for read in (_constant_form, _congruence, _based, _matrix, _list, _plus_minus, _relation, _set_operation, _ratio, _bracketed):
+    for read in (
+        _constant_form,
+        _congruence,
+        _based,
+        _matrix,
+        _list,
+        _plus_minus,
+        _relation,
+        _set_operation,
+        _ratio,
+        _bracketed,
+    ):
         if (form := read(text)) is not None:
             return form
     return read_value(text)
@@ -186,7 +176,7 @@ def _constant_form(text: str) -> Form | None:
 
 
 def _congruence(text: str) -> Form | None:
-    """``x \\equiv a, b \\pmod{n}``: the residues, with the name and the modulus; the name may be missing."""
+    r"""``x \equiv a, b \pmod{n}``: the residues, with the name and the modulus; the name may be missing."""
     match = next(iter(_MODULUS.finditer(text)), None)
     if match is None or text[match.end() :].strip(" )"):
         return None
@@ -194,14 +184,14 @@ def _congruence(text: str) -> Form | None:
     modulus = read_value(next(group for group in match.groups() if group))
     if len(sides) > 2:
         raise UnreadableAnswerError("a chain of congruences")
-    residues, _ = split_outside(_AND_OR.sub(",", sides[-1]), {",": ",", ";": ","})
+    residues, _ = split_outside(AND_OR.sub(",", sides[-1]), {",": ",", ";": ","})
     name = "".join(sides[0].split()) if len(sides) == 2 else ""
     return Form("congruence", (modulus, *(read_value(residue) for residue in residues)), text=name)
 
 
 def _based(text: str) -> Form | None:
     match = _BASED.fullmatch(text)
-    if match is None or not (word := match[4] or match[5] or "ten") in _BASE_WORDS:
+    if match is None or (word := match[4] or match[5] or "ten") not in _BASE_WORDS:
         return None
     base = int(match[2] or match[3] or _BASE_WORDS.index(word) + 2)
     digits = match[1].replace(" ", "").upper()
@@ -223,7 +213,7 @@ def _matrix(text: str) -> Form | None:
 def _list(text: str) -> Form | None:
     if not re.search(r"[0-9],\s|=", text) and read_quantity(text) is not None:
         return None  # 1,234 is a number
-    marked = _AND_OR.sub(lambda m: f" \\{_CONNECTIVES[m[1] or m[2] or m[3]]} ", text)
+    marked = AND_OR.sub(lambda m: f" \\{_CONNECTIVES[m[1] or m[2] or m[3]]} ", text)
     separators = {r"\or": "or", r"\and": "and", ";": ";", ",": ","}
     if re.search(r"[0-9],[0-9]{3}(?![0-9])", marked) and re.search(r",\s", marked):
         marked = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", marked)  # 1,234, 5,678
@@ -317,7 +307,7 @@ def _bracketed(text: str) -> Form | None:
         return None
     inner = text[len(pair[0]) : -len(pair[1])]
     try:
-        pieces, _ = split_outside(_AND_OR.sub(",", inner) if pair[0] == r"\{" else inner, {",": ",", ";": ","})
+        pieces, _ = split_outside(AND_OR.sub(",", inner) if pair[0] == r"\{" else inner, {",": ",", ";": ","})
     except UnreadableAnswerError:
         return None  # (a)(b)
     if pair[0] == r"\{":
@@ -362,7 +352,11 @@ def _with_unit(text: str) -> Form | None:
         return None
     unit, body = plain_unit(tail[0]), text[: tail.start()]
     is_letter = re.fullmatch(r"\W*[eid]\W*", unit) is not None
-    if is_letter or not ("\\" in tail[0] or is_unit(unit)) or (unit := unit_behind(unit, is_attached=False) or "") == "":
+    if (
+        is_letter
+        or not ("\\" in tail[0] or is_unit(unit))
+        or (unit := unit_behind(unit, is_attached=False) or "") == ""
+    ):
         return None
     if (mark := _DEGREES.search(body)) is not None:
         body, unit = body[: mark.start()], "\u00b0" + unit

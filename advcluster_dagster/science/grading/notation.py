@@ -37,12 +37,16 @@ _LOWERED = "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u208a\u
 _TO_PLAIN = str.maketrans(_RAISED + _LOWERED, "0123456789+-n" + "0123456789+-")
 _RAISED_RUN, _LOWERED_RUN = re.compile(f"[{_RAISED}]+"), re.compile(f"[{_LOWERED}]+")
 
-_REPEATING = re.compile(r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20})\\(?:overline|bar|dot)\s*(?:\{\s*([0-9]{1,20})\s*\}|([0-9]))")
+_REPEATING = re.compile(
+    r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20})\\(?:overline|bar|dot)\s*(?:\{\s*([0-9]{1,20})\s*\}|([0-9]))"
+)
 _DOTTED = re.compile(
     r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20})\\dot\s*\{?([0-9])\}?([0-9]{0,20})\\dot\s*(?:\{([0-9])\}|([0-9]))"
 )
 # 0.333... and 0.1666...: the last digit at least three times.
-_GOING_ON = re.compile(r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20}?)([0-9])\3{2,20}\s*(?:\\(?:ldots|dots|cdots)(?![a-z])|\.\.\.)")
+_GOING_ON = re.compile(
+    r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20}?)([0-9])\3{2,20}\s*(?:\\(?:ldots|dots|cdots)(?![a-z])|\.\.\.)"
+)
 
 _REPLACEMENTS = (
     (r"\$", ""), ("$", ""), (r"\quad", " "), (r"\qquad", " "), ("~", " "), ("{,}", ","), ("**", "^"),

@@ -6,8 +6,8 @@ Here: reading a number with its unit into a rational number. Not here: expressio
 What is read: integers and decimals, commas or blanks between well-formed groups of three, a/b, ``\frac{a}{b}``, mixed
 numbers, repeating decimals, powers of ten (1.5e3, ``1.5 \times 10^{3}``, 10⁻⁶), thousand to trillion, a currency sign
 or code before or behind, a unit behind, several units of one kind (5 ft 10 in); all this behind equations
-(``x = 2+3 = 5``: the last side counts), an approximate sign or ``#``, in quotation marks or brackets; with words behind a
-comma that state no number and take nothing back, and with the number once more in brackets (``6 (six)``). A decimal
+(``x = 2+3 = 5``: the last side counts), an approximate sign or ``#``, in quotation marks or brackets; with words behind
+a comma that state no number and take nothing back, and with the number once more in brackets (``6 (six)``). A decimal
 comma is not read, nor are bounds, ranges, lists, and what needs working out.
 """
 
@@ -19,26 +19,15 @@ from functools import lru_cache
 
 from advcluster_dagster.science.grading.context import AnswerContext, Tolerance
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
-from advcluster_dagster.science.grading.expressions import is_word
 from advcluster_dagster.science.grading.markup import unwrap
-from advcluster_dagster.science.grading.notation import spell_characters
-from advcluster_dagster.science.grading.number_words import NUMBER_WORDS, read_number_words
+from advcluster_dagster.science.grading.number_words import read_number_words
+from advcluster_dagster.science.grading.statements import CHANGING_WORDS, last_side
 from advcluster_dagster.science.grading.units import CURRENCIES, convert, plain_unit, read_unit, symbol_of
+from advcluster_dagster.science.grading.vocabulary import is_word
 
 # Bounds that keep hostile numerals cheap; no gold answer comes near them.
 MAX_CHARACTERS = 400
 MAX_EXPONENT = 400
-_MAX_LAYERS = 8
-
-_REPLACEMENTS = (
-    ("{,}", ","), (r"\%", "%"), (r"\$", "$"), (r"\textdollar", "$"), (r"\texteuro", "\u20ac"), (r"\euro", "\u20ac"),
-    (r"\pounds", "\u00a3"), (r"\textsterling", "\u00a3"), (r"\yen", "\u00a5"), (r"\dfrac", r"\frac"),
-    (r"\tfrac", r"\frac"), (r"\cfrac", r"\frac"), (r"\degree", "\u00b0"),
-)  # fmt: skip
-_SPACES = re.compile(r"(?<!\\)\\[,;: ]|\\(?:quad|qquad|thinspace)(?![a-z])|~")
-_NOTHING = re.compile(r"(?<!\\)\\[()\[\]!]|\\(?:left|right|displaystyle)(?![a-z])")
-_DEGREES = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))")
-_MONEY_IN_TEXT = re.compile(r"\\(?:text|mathrm)\s*\{\s*([$\u20ac\u00a3\u00a5\u20b9])\s*\}")
 _PLAIN = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+)(?!,?[0-9])(?:\.[0-9]*)?"
 _DECIMAL = rf"(?:{_GROUPED}|{_PLAIN})"
@@ -57,39 +46,16 @@ _NUMBER = re.compile(
 )
 _BEHIND = re.compile(r"(?P<unit>[^,()]*)(?:\((?P<again>[^()]*)\))?(?P<more>[^,()]*)(?:,(?P<words>.*))?", re.DOTALL)
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_LABEL = re.compile(r"([A-Za-z][A-Za-z ]*):\s*(?=[-+$0-9.\\])")
 _WHOLE_AND_FRACTION = re.compile(r"(?<![0-9.])([0-9]+) and (?=[0-9]+\s*/|\\frac)")
 _REMARKS = frozenset({"approximately", "approx", "approx.", "rounded", "total", "in total", "altogether", "in all"})
 _MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "B": 9, "mn": 6, "bn": 9}
-_LEADING = re.compile(r"#+\s*|(?:\\approx|\\sim|\\simeq|~|approximately|approx\.?|about|roughly|around)(?![a-z])\s*")
-_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "``": "''"}
-_BRACKETS = {"(": ")", "{": "}"}
-_EQUALS = re.compile(r"(?<![<>!:=\\])(?::=|=)(?![=<>])|\\(?:approx|simeq)(?![a-z])")
-_OTHER_RELATION = re.compile(r"[<>!]|==|\\(?:le|ge|lt|gt|ne)(?:q|qq|qslant)?(?![a-z])|\\(?:in|to|equiv|sim|pm)(?![a-z])")
-_ENUMERATION = re.compile(r"[;?]|,(?![0-9]{3}(?![0-9]))|(?<![a-zA-Z])(?:or|and|if|not)(?![a-zA-Z])")
-_NAME = re.compile(
-    r"(?:\\(?:text|mathrm|operatorname)\s*\{[^{}]*\}|\\?[A-Za-z][A-Za-z ]*)(?:_(?:\{[^{}]*\}|\\text\{[^{}]*\}|[0-9A-Za-z]))?"
-    r"(?:\s*\([^()]*\))?|\|[A-Z]{2}\||\\(?:angle|triangle|overline|vec|hat|bar)\s*\{?[A-Z]{1,3}\}?"
-    r"|\\(?:sin|cos|tan|log|ln)\s*\\?[A-Za-z]+|m\s*\\angle\s*[A-Z]{1,3}"
+_WORD = (
+    "[A-Za-z\u00b5\u03bc\u03a9\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u00a2$\u00b0%\u00c5]"
+    "[A-Za-z\u00b5\u03bc\u03a9\u00b0']{0,20}"
 )
-_WORD = "[A-Za-z\u00b5\u03bc\u03a9\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u00a2$\u00b0%\u00c5][A-Za-z\u00b5\u03bc\u03a9\u00b0']{0,20}"
 _UNIT = re.compile(rf"{_WORD}(?:\^?-?[0-9])?(?:[\s/*.-]+{_WORD}(?:\^?-?[0-9])?){{0,7}}")
 # One letter counts as a unit only if it is one: "5 x" is a product, "5 m" a length.
 _ONE_LETTER_UNITS = frozenset("mgsAKNJWVCTFHLhMd\u03a9\u20ac\u00a3\u00a5\u20b9\u00a2$\u00b0%\u00c5")
-# Words behind a number that change it, take it back or state another.
-_CHANGING_WORDS = frozenset(
-    {
-        "or", "and", "to", "not", "no", "more", "less", "than", "about", "over", "dozen", "dozens", "undefined", "plus",
-        "minus", "times", "pi", "sqrt", "log", "ln", "exp", "sin", "cos", "tan", "mod", "inf", "infinity", "but", "wrong",
-        "if", "unless", "maybe", "half", "halves", "third", "thirds", "quarter", "quarters", "double", "doubled", "twice",
-        "triple", "tripled", "thrice", "divided", "multiplied", "added", "subtracted", "remainder", "factorial", "choose",
-        "score", "pair", "pairs", "couple", "short", "fewer", "instead", "incorrect", "except", "without", "until",
-        "through", "between", "nor", "neither", "never", "least", "most", "cannot", "isn't", "increase", "decrease",
-        "off", "percentage", "power", "modulo", "base",
-        "too", "many", "much", "false", "untrue", "actually", "rather", "wait", "sorry", "perhaps", "possibly", "probably",
-        "excluding", "mistake", "error", "aren't", "wasn't", "otherwise", "alternatively",
-    }
-) | NUMBER_WORDS  # fmt: skip
 # Words that say nothing about what is counted.
 _FILLERS = re.compile(
     r"\b(?:in (?:total|all|sum)|altogether|overall|total|left|remaining|of|every|each|exactly|old|as required)\b"
@@ -179,73 +145,6 @@ def read_quantity(text: str) -> Quantity | None:
     return _compound(plain) or _quantity(_WHOLE_AND_FRACTION.sub(r"\1 ", plain))
 
 
-def last_side(text: str) -> str | None:
-    r"""The text that states a number, without dressing and in plain spelling: ``x = 2+3 = 5`` states ``5``.
-
-    None for equations that state something else: several, one with a coefficient (``2x = 10``, ``x^2 = 9``) or an
-    inequality.
-    """
-    plain = _undressed(_spelled(text))
-    *before, last = _EQUALS.split(plain)
-    if not before:
-        return plain
-    if any(_OTHER_RELATION.search(side) or _ENUMERATION.search(_without_brackets(side)) for side in before):
-        return None
-    if not (_NAME.fullmatch(before[0].strip()) or all(_may_equal_a_number(side.strip()) for side in before)):
-        return None
-    return _undressed(last) if last.strip() else None
-
-
-def _may_equal_a_number(side: str) -> bool:
-    r"""Whether a number stated behind this side is its value: it is a name, a number, or holds two names at least."""
-    if not side or _NAME.fullmatch(side):
-        return True
-    letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\\(?:alpha|beta|theta|lambda|phi)", side))
-    words = re.search(r"(?<![\\A-Za-z])[A-Za-z]{2,}", side)
-    return len(letters) != 1 or words is not None
-
-
-def _without_brackets(text: str) -> str:
-    return re.sub(r"\([^()]*\)", "", text)
-
-
-def _spelled(text: str) -> str:
-    plain = spell_characters(unwrap(text))
-    for old, new in _REPLACEMENTS:
-        if old in plain:
-            plain = plain.replace(old, new)
-    plain = _NOTHING.sub("", _SPACES.sub(" ", _DEGREES.sub("\u00b0", plain)))
-    return " ".join(_MONEY_IN_TEXT.sub(r"\1", plain).split())
-
-
-def _undressed(text: str) -> str:
-    """The text without full stop, markers, approximate signs, quotation marks and brackets around all of it."""
-    for _ in range(_MAX_LAYERS):
-        plain = unwrap(text).strip().rstrip(".").strip()
-        plain = plain[match.end() :] if (match := _LEADING.match(plain)) else plain
-        if (label := _LABEL.match(plain)) and not _CHANGING_WORDS & set(label[1].lower().split()):
-            plain = plain[label.end() :]
-        for start, end in (*_QUOTES.items(), *_BRACKETS.items()):
-            inner = plain[len(start) : -len(end)]
-            is_around = len(plain) > len(start + end) and plain.startswith(start) and plain.endswith(end)
-            if is_around and (start not in inner and end not in inner or (start == "(" and _closes_last(plain))):
-                plain = inner if start not in _BRACKETS or "," not in inner else plain
-        if plain == text:
-            break
-        text = plain
-    return text
-
-
-def _closes_last(text: str) -> bool:
-    """Whether the bracket that opens a text is closed by its last character."""
-    depth = 0
-    for i, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth == 0:
-            return i == len(text) - 1
-    return False
-
-
 def _quantity(plain: str) -> Quantity | None:
     if restated := re.fullmatch(r"([A-Za-z -]+)\(([^()]*)\)", plain):
         number = read_number_words(restated[1])
@@ -289,12 +188,12 @@ def _restates(text: str, quantity: Quantity) -> bool:
 
 
 def _is_harmless(words: str) -> bool:
-    """Whether words behind a comma leave the number as it is: no numeral, no number word, nothing that takes it back."""
+    """Whether words behind a comma leave the number as it is: no other number, nothing that takes it back."""
     plain = words.strip()
     if not plain:
         return True
     tokens = re.findall(r"[a-z']+", plain.lower())
-    if not re.fullmatch(r"[A-Za-z' ,;:.!-]+", plain) or (_CHANGING_WORDS - {"and"}) & set(tokens):
+    if not re.fullmatch(r"[A-Za-z' ,;:.!-]+", plain) or (CHANGING_WORDS - {"and"}) & set(tokens):
         return False
     return all(len(token) > 1 or token == "a" for token in tokens) and tokens[:1] != ["and"]
 
@@ -364,7 +263,7 @@ def unit_behind(text: str, is_attached: bool) -> str | None:
     if plain in ("percent", "per cent"):
         return "%"
     words = re.findall(_WORD, plain)
-    if not _UNIT.fullmatch(plain) or any(word.lower() in _CHANGING_WORDS for word in words if word != "and"):
+    if not _UNIT.fullmatch(plain) or any(word.lower() in CHANGING_WORDS for word in words if word != "and"):
         return None
     if words and "and" in (words[0], words[-1]):
         return None

@@ -7,8 +7,8 @@ into points and open pieces between them; a set is what pieces and points belong
 from fractions import Fraction
 from typing import Any
 
-from advcluster_dagster.science.grading.evaluation import are_equal, constant_value, names_in
-from advcluster_dagster.science.grading.expressions import Node
+from advcluster_dagster.science.grading.expression_equality import are_equal, constant_value
+from advcluster_dagster.science.grading.expression_tree import Node, names_in, substituted
 from advcluster_dagster.science.grading.forms import Form
 
 Cells = frozenset[int]
@@ -44,12 +44,17 @@ def _is_end(form: Form) -> bool:
 def _is_inequality(form: Form) -> bool:
     """Whether one side is a bare name and all others are constants, and the signs all point one way."""
     if form.operators in (("in",), ("!=",)):
-        return bool(_variable(form)) and (is_real_set(form.parts[1]) if form.operators == ("in",) else _is_end(form.parts[1]))
+        return bool(_variable(form)) and (
+            is_real_set(form.parts[1]) if form.operators == ("in",) else _is_end(form.parts[1])
+        )
     if not set(form.operators) <= _ORDERED or len({operator[0] for operator in form.operators}) > 1:
         return False
     names = [part for part in form.parts if not _is_end(part)]
-    return len(names) == 1 and bool(_variable(form)) and len(form.parts) <= 3 and (
-        len(form.parts) == 2 or names[0] is form.parts[1]
+    return (
+        len(names) == 1
+        and bool(_variable(form))
+        and len(form.parts) <= 3
+        and (len(form.parts) == 2 or names[0] is form.parts[1])
     )
 
 
@@ -90,7 +95,13 @@ def solved(form: Form) -> Form:
     operator = form.operators[0]
     if _is_end(left) and operator in _TURNED:
         left, right, operator = right, left, _TURNED[operator]
-    if operator not in _TURNED or left.node is None or right.kind != "value" or not _is_end(right) or right.node is None:
+    if (
+        operator not in _TURNED
+        or left.node is None
+        or right.kind != "value"
+        or not _is_end(right)
+        or right.node is None
+    ):
         return form
     if left.node.kind != "absolute":
         return _linear(left.node, operator, right.node) or form
@@ -112,7 +123,7 @@ def _linear(node: Node, operator: str, bound: Node) -> Form | None:
     if len(names) != 1:
         return None
     name = next(iter(names))
-    zero, one = (_substituted(node, name, Node("number", value=Fraction(n))) for n in (0, 1))
+    zero, one = (substituted(node, name, Node("number", value=Fraction(n))) for n in (0, 1))
     slope = Node("sum", (one, Node("negative", (zero,))))
     line = Node("sum", (Node("product", (slope, Node("name", name=name))), zero))
     size = constant_value(slope)
@@ -122,12 +133,6 @@ def _linear(node: Node, operator: str, bound: Node) -> Form | None:
     variable = Form("value", node=Node("name", name=name))
     turned = operator if size > 0 else _TURNED[operator]
     return Form("relation", (variable, Form("value", node=end)), text=name, operators=(turned,))
-
-
-def _substituted(node: Node, name: str, value: Node) -> Node:
-    if node.kind == "name" and node.name == name:
-        return value
-    return Node(node.kind, tuple(_substituted(part, name, value) for part in node.parts), node.value, node.name)
 
 
 class _Sortable:

@@ -16,7 +16,9 @@ from advcluster_dagster.science.grading.errors import OversizedAnswerError, Unre
 _SYMBOLIC = re.compile(r"\\(?:sum|prod|int|iint|oint|lim)(?![a-z])")
 # A range over more than 99,999 terms, and powers, factorials and binomial coefficients out of bounds.
 _LONG_RANGE = re.compile(r"\\(?:sum|prod)[^^]{0,80}\^\s*\{?\s*(?:[0-9]{6,}|[0-9]+\s*\^)")
-_HUGE = re.compile(r"\^\s*[{(]?\s*-?\s*(?:[0-9]{6,}|[0-9]+\s*[)}]?\s*[\^!])|[0-9]{5,}\s*!|!\s*[)}]+\s*!|\\binom\s*\{\s*[0-9]{5,}|\)\s*!\s*\)")
+_HUGE = re.compile(
+    r"\^\s*[{(]?\s*-?\s*(?:[0-9]{6,}|[0-9]+\s*[)}]?\s*[\^!])|[0-9]{5,}\s*!|!\s*[)}]+\s*!|\\binom\s*\{\s*[0-9]{5,}|\)\s*!\s*\)"
+)
 _DIFFERENCE = 1 / 10**40
 
 

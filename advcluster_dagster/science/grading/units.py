@@ -24,13 +24,15 @@ _NAMES = {
     "deg": "°", "percent": "%", "radian": "rad", "dollar": "$", "USD": "$", "usd": "$", "US$": "$", "euro": "€",
     "EUR": "€", "eur": "€", "GBP": "£", "gbp": "£", "yen": "¥", "JPY": "¥", "jpy": "¥", "rupee": "₹", "INR": "₹",
     "Rs": "₹", "rs": "₹", "CNY": "yuan", "RMB": "yuan", "cent": "¢", "penny": "¢", "pennies": "¢", "inch": "in",
-    "inches": "in", "foot": "ft", "feet": "ft", "yard": "yd", "mile": "mi", "ounce": "oz", "lbs": "lb", "pound": "pound",
+    "inches": "in", "foot": "ft", "feet": "ft", "yard": "yd", "mile": "mi", "ounce": "oz", "lbs": "lb",
     "gallon": "gal", "quart": "qt", "pint": "pt", "tonne": "t", "ton": "short ton", "hectare": "ha", "days": "day",
     "d": "day", "week": "wk", "month": "month", "yr": "year", "calorie": "cal", "dalton": "u", "amu": "u",
     "atmosphere": "atm", "molar": "M", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "angstrom": "Å", "celsius": "°C",
     "fahrenheit": "°F", "electronvolt": "eV", "cc": "mL", "revolution": "rev", "light year": "ly", "mph": "mph",
     "unit": "", "lumen": "lm", "century": "century", "centuries": "century", "gray": "Gy", "becquerel": "Bq",
-    "centigrade": "°C", "micron": "µm", "kilohm": "kΩ", "megohm": "MΩ", "ml": "mL", "cl": "cL", "dl": "dL", "µl": "µL", "μl": "µL", "Kg": "kg", "KG": "kg", "Km": "km", "KM": "km",
+    "centigrade": "°C", "micron": "µm",
+    "kilohm": "kΩ", "megohm": "MΩ", "ml": "mL", "cl": "cL", "dl": "dL", "µl": "µL", "μl": "µL", "Kg": "kg",
+    "KG": "kg", "Km": "km", "KM": "km",
 }  # fmt: skip
 #: Factor and powers of base units; the gram, not the kilogram, is basic. Those of the first table take prefixes.
 _WITH_PREFIX: dict[str, tuple[Fraction | int, Powers]] = {
@@ -44,7 +46,8 @@ _WITH_PREFIX: dict[str, tuple[Fraction | int, Powers]] = {
     "V": (1000, {"g": 1, "m": 2, "s": -3, "A": -1}), "F": (Fraction(1, 1000), {"g": -1, "m": -2, "s": 4, "A": 2}),
     "Ω": (1000, {"g": 1, "m": 2, "s": -3, "A": -2}), "S": (Fraction(1, 1000), {"g": -1, "m": -2, "s": 3, "A": 2}),
     "T": (1000, {"g": 1, "s": -2, "A": -1}), "H": (1000, {"g": 1, "m": 2, "s": -2, "A": -2}),
-    "Wb": (1000, {"g": 1, "m": 2, "s": -2, "A": -1}), "Hz": (1, {"s": -1}), "Wh": (3_600_000, {"g": 1, "m": 2, "s": -2}),
+    "Wb": (1000, {"g": 1, "m": 2, "s": -2, "A": -1}), "Hz": (1, {"s": -1}),
+    "Wh": (3_600_000, {"g": 1, "m": 2, "s": -2}),
     "lm": (1, {"lm": 1}), "lx": (1, {"lm": 1, "m": -2}), "Gy": (1, {"m": 2, "s": -2}), "Bq": (1, {"s": -1}),
     "t": (10**6, {"g": 1}),
 }  # fmt: skip
@@ -61,7 +64,8 @@ _WITHOUT_PREFIX: dict[str, tuple[Fraction | int, Powers]] = {
     "gal": (_GALLON, {"m": 3}), "qt": (_GALLON / 4, {"m": 3}), "pt": (_GALLON / 8, {"m": 3}),
     "cup": (_GALLON / 16, {"m": 3}), "acre": (43_560 * _FOOT**2, {"m": 2}), "ha": (10_000, {"m": 2}),
     "atm": (101_325_000, {"g": 1, "m": -1, "s": -2}), "u": (1, {"u": 1}), "Å": (Fraction(1, 10**10), {"m": 1}),
-    "rev": (1, {"rev": 1}), "rpm": (Fraction(1, 60), {"rev": 1, "s": -1}), "$": (1, {"$": 1}), "¢": (Fraction(1, 100), {"$": 1}),
+    "rev": (1, {"rev": 1}), "rpm": (Fraction(1, 60), {"rev": 1, "s": -1}), "$": (1, {"$": 1}),
+    "¢": (Fraction(1, 100), {"$": 1}),
     "€": (1, {"€": 1}), "£": (1, {"£": 1}), "¥": (1, {"¥": 1}), "₹": (1, {"₹": 1}), "yuan": (1, {"yuan": 1}),
     "pound": (1, {"pound": 1}), "AU": (1, {"AU": 1}), "ly": (1, {"ly": 1}), "dB": (1, {"dB": 1}),
 }  # fmt: skip
@@ -74,8 +78,8 @@ _PREFIX_WORDS = {
 }  # fmt: skip
 #: Currency signs and codes, before or behind a number.
 CURRENCIES = (
-    "US$", "USD", "EUR", "GBP", "JPY", "INR", "CHF", "CAD", "AUD", "CNY", "RMB", "KRW", "SEK", "NOK", "DKK", "PLN", "MXN",
-    "BRL", "HK$", "A$", "C$", "R$", "Rs.", "Rs", "$", "€", "£", "¥", "₹", "₩", "₽", "₺", "₫", "₪", "฿", "₴",
+    "US$", "USD", "EUR", "GBP", "JPY", "INR", "CHF", "CAD", "AUD", "CNY", "RMB", "KRW", "SEK", "NOK", "DKK", "PLN",
+    "MXN", "BRL", "HK$", "A$", "C$", "R$", "Rs.", "Rs", "$", "€", "£", "¥", "₹", "₩", "₽", "₺", "₫", "₪", "฿", "₴",
 )  # fmt: skip
 _POWER_BEFORE = re.compile(r"\b(square|sq|cubic|cu)\b\.?\s+([A-Za-z]+)", re.IGNORECASE)
 _POWER_BEHIND = re.compile(r"([A-Za-z]+)\s+(squared|cubed)\b", re.IGNORECASE)
@@ -96,7 +100,7 @@ class Unit:
 
 @lru_cache(maxsize=4096)
 def read_unit(text: str) -> Unit:
-    """Read a unit; what follows ``/`` or ``per`` divides. A "pound" is one of money or of mass, as the other unit is."""
+    """Read a unit; what follows ``/`` or ``per`` divides."""
     factor, powers, sign = Fraction(1), Counter[str](), 1
     for token in _TOKEN.finditer(_spelled_out(text)):
         if token["over"]:
@@ -128,7 +132,9 @@ def _read_pound(text: str, other: str) -> Unit:
     if "pound" not in text.lower():
         return read_unit(text)
     money = bool(re.search(r"£|GBP|pence", other))
-    return read_unit(re.sub(r"pounds?", "£" if money else "lb" if "pound" not in other else "pound", text, flags=re.IGNORECASE))
+    return read_unit(
+        re.sub(r"pounds?", "£" if money else "lb" if "pound" not in other else "pound", text, flags=re.IGNORECASE)
+    )
 
 
 def is_unit(text: str) -> bool:

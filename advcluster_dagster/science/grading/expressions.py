@@ -30,6 +30,7 @@ from advcluster_dagster.science.grading.vocabulary import (
 
 # Deeper than any answer, with a margin below Python's own limit.
 _MAX_LEVELS = 60
+_MAX_POSTFIXES = 4
 
 _SPELLINGS = (
     (r"\lvert", "|"), (r"\rvert", "|"), (r"\vert", "|"), (r"\mid", "|"), (r"\lbrack", "["), (r"\rbrack", "]"),
@@ -92,6 +93,11 @@ class _Reader:
             raise self._error()
         return tree
 
+    def _descend(self) -> None:
+        self._level += 1
+        if self._level > _MAX_LEVELS:
+            raise OversizedAnswerError("nested too deeply")
+
     def _error(self) -> UnreadableAnswerError:
         return UnreadableAnswerError(f"{self._text[:60]!r} is no expression")
 
@@ -115,9 +121,7 @@ class _Reader:
             raise self._error()
 
     def _sum(self) -> Node:
-        self._level += 1
-        if self._level > _MAX_LEVELS:
-            raise OversizedAnswerError("nested too deeply")
+        self._descend()
         terms = [self._signed(self._product)]
         while self._peek() in (("sign", "+"), ("sign", "-")):
             self._is_in_sum = True
@@ -133,24 +137,23 @@ class _Reader:
         return Node("negative", (tree,)) if signs.count("-") == 1 else tree
 
     def _product(self) -> Node:
-        tree = self._juxtaposed()
+        factors = [self._juxtaposed()]
         while True:
             if self._skip("sign", "*") or self._skip("command", "cdot") or self._skip("command", "times"):
-                tree = Node("product", (tree, self._signed(self._juxtaposed)))
+                factors.append(self._signed(self._juxtaposed))
             elif self._skip("sign", "/"):
-                tree = self._quotient(tree)
+                factors.extend(self._divisor(is_numeral=len(factors) == 1 and factors[0].kind == "number"))
             else:
-                return tree
+                return factors[0] if len(factors) == 1 else Node("product", tuple(factors))
 
-    def _quotient(self, top: Node) -> Node:
+    def _divisor(self, is_numeral: bool) -> tuple[Node, ...]:
         first = self._signed(self._power)
         bottom = Node("power", (first, Node("number", value=Fraction(-1))))
         if not self._starts_factor():
-            return Node("product", (top, bottom))
-        is_numeral = top.kind == "number" and first.kind == "number"
-        if not (is_numeral and self._tokens[self._at][2]):  # 1/2 x is a half of x; 1/2x may be 1/(2x)
-            raise self._error()
-        return Node("product", (top, bottom, self._juxtaposed()))
+            return (bottom,)
+        if not (is_numeral and first.kind == "number" and self._tokens[self._at][2]):
+            raise self._error()  # 1/2 x is a half of x; 1/2x may be 1/(2x)
+        return bottom, self._juxtaposed()
 
     def _juxtaposed(self) -> Node:
         factors = [self._power()]
@@ -194,9 +197,7 @@ class _Reader:
         return Node("power", (base, exponent))
 
     def _exponent(self) -> Node:
-        self._level += 1
-        if self._level > _MAX_LEVELS:
-            raise OversizedAnswerError("nested too deeply")
+        self._descend()
         if self._skip("command", "circ"):
             raise self._error()  # degrees belong to forms.py, and to arguments of functions
         exponent = self._signed(self._atom)
@@ -207,7 +208,7 @@ class _Reader:
 
     def _postfix(self) -> Node:
         tree = self._atom()
-        while True:
+        for _ in range(_MAX_POSTFIXES):
             if self._skip("sign", "!"):
                 is_double = self._skip("sign", "!")
                 tree = Node("double factorial" if is_double else "factorial", (tree,))
@@ -217,6 +218,7 @@ class _Reader:
                 tree = Node("product", (tree, Node("degree")))
             else:
                 return tree
+        raise self._error()
 
     def _is_degree(self) -> bool:
         r"""Whether ``^\circ`` or ``^{\circ}`` follows; it is read then."""
@@ -292,10 +294,11 @@ class _Reader:
             return Node("constant", name="pi")
         if name in GREEK:
             return Node("name", name=f"\\{name}{self._index()}")
-        if name == "frac":
-            return Node("fraction", (self._argument(), self._argument()))
-        if name == "binom":
-            return Node("binomial", (self._argument(), self._argument()))
+        if name in ("frac", "binom"):
+            self._descend()
+            parts = self._argument(), self._argument()
+            self._level -= 1
+            return Node("fraction" if name == "frac" else "binomial", parts)
         if name == "sqrt":
             return self._root()
         if name in ("lfloor", "lceil"):
@@ -337,15 +340,18 @@ class _Reader:
         return self._atom()
 
     def _root(self) -> Node:
+        self._descend()
         degree = None
         if self._skip("sign", "["):
             degree = self._sum()
             self._expect("sign", "]")
         kind, text = self._peek()
         radicand = self._atom() if kind == "number" and text.isdigit() else self._argument()
+        self._level -= 1
         return Node("root", (radicand, degree or Node("number", value=Fraction(2))))
 
     def _function(self, name: str) -> Node:
+        self._descend()
         base = self._log_base() if name == "log" else None
         power = self._exponent() if self._skip("sign", "^") else None
         if base is None and name == "log" and self._peek() == ("sign", "_"):
@@ -355,6 +361,7 @@ class _Reader:
         if name not in FUNCTIONS:
             raise self._error()
         tree = Node("function", self._arguments(), name=name)
+        self._level -= 1
         if base:
             tree = Node("logarithm", (tree.parts[0], base))
         return Node("power", (tree, power)) if power else tree

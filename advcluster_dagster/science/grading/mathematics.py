@@ -15,7 +15,7 @@ from advcluster_dagster.science.grading.expression_equality import are_equal, co
 from advcluster_dagster.science.grading.expression_tree import Node, names_in
 from advcluster_dagster.science.grading.form_comparison import are_same_forms
 from advcluster_dagster.science.grading.forms import Form, read_answer, read_value, split_outside
-from advcluster_dagster.science.grading.notation import check_size, normalise_math
+from advcluster_dagster.science.grading.notation import MAX_CHARACTERS, check_size, normalise_math
 from advcluster_dagster.science.grading.quantities import Quantity, are_same, read_quantity
 from advcluster_dagster.science.grading.statements import last_side
 from advcluster_dagster.science.grading.symbolic import are_equal_symbolically, is_symbolic, symbolic_value
@@ -24,6 +24,8 @@ from advcluster_dagster.science.grading.words import word_of
 
 _COMPONENTS = re.compile(r"([(\[])\s*([^()\[\]{}]+,[^()\[\]{}]+)\s*([)\]])")
 _LOOSE_BLANK = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z])\s+")
+# A longer text, dressing included, is no mathematics to be compared.
+_MAX_RAW = 2 * MAX_CHARACTERS
 _RELATION = re.compile(r"=|\\(?:approx|simeq)(?![a-z])")
 
 
@@ -32,6 +34,8 @@ def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
 
     Two numbers of which one is a decimal fraction or a percentage and that differ are left to :func:`compare_math`.
     """
+    if max(len(gold), len(prediction)) > _MAX_RAW:
+        return True if gold.strip() == prediction.strip() else None
     words = word_of(gold), word_of(prediction)
     if None not in words:
         return words[0] == words[1]
@@ -73,6 +77,10 @@ def compare_math(gold: str, prediction: str) -> bool:
     """
     if (is_same := compare_math_cheaply(gold, prediction)) is not None:
         return is_same
+    if len(gold) > _MAX_RAW:
+        raise OversizedAnswerError(f"{len(gold)} characters")
+    if len(prediction) > _MAX_RAW:
+        return False
     if is_symbolic(gold) or is_symbolic(prediction):
         return _compare_symbolically(gold, prediction)
     wanted = read_answer(gold)
@@ -117,7 +125,7 @@ def _last_side(text: str) -> str:
 
 def is_numeric_expression(text: str) -> bool:
     """Whether a text that is no plain number may have a value: an expression without names, or a sum and the like."""
-    side = last_side(text)
+    side = last_side(text) if len(text) <= _MAX_RAW else None
     if side is None:
         return False
     if is_symbolic(side):

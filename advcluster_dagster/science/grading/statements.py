@@ -63,7 +63,7 @@ def last_side(text: str) -> str | None:
     inequality.
     """
     plain = _undressed(_spelled(text))
-    *before, last = _EQUALS.split(plain)
+    *before, last = _sides(plain)
     if not before:
         return plain
     if any(_OTHER_RELATION.search(side) or _ENUMERATION.search(_without_brackets(side)) for side in before):
@@ -71,6 +71,16 @@ def last_side(text: str) -> str | None:
     if not (_NAME.fullmatch(before[0].strip()) or all(_may_equal_a_number(side.strip()) for side in before)):
         return None
     return _undressed(last) if last.strip() else None
+
+
+def _sides(text: str) -> list[str]:
+    """The pieces between equals signs outside braces."""
+    pieces, start = [], 0
+    for sign in _EQUALS.finditer(text):
+        if text.count("{", start, sign.start()) == text.count("}", start, sign.start()):
+            pieces.append(text[start : sign.start()])
+            start = sign.end()
+    return [*pieces, text[start:]]
 
 
 def _may_equal_a_number(side: str) -> bool:

@@ -9,6 +9,7 @@ signs; where both are defined they must agree. Nothing is rounded to a fixed pla
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from advcluster_dagster.science.grading.errors import OversizedAnswerError
 from advcluster_dagster.science.grading.evaluation import Evaluator, UndefinedValueError, Value
 from advcluster_dagster.science.grading.expression_tree import Node, names_in, walk
 
@@ -18,6 +19,7 @@ _MIN_POINTS = 3
 _COORDINATES = tuple(
     [Fraction(n) for n in (7, 11, 4, 13, 9, 6, 17, 5)],
 ) + tuple(Fraction(a, b) for a, b in ((23, 7), (5, 3), (37, 11), (-13, 7), (29, 13), (-8, 3), (19, 12), (-41, 17)))
+_COORDINATES += tuple(Fraction(a, b) for a, b in ((1, 3), (5, 7), (-4, 9), (2, 11), (-8, 13), (12, 17)))
 _COORDINATES += tuple(Fraction(a, 10**6) for a in (6_999_999, 2_999_998, 8_000_001, -1_000_003, 3_999_997))
 
 
@@ -82,6 +84,10 @@ def _value_or_none(evaluator: Evaluator, tree: Node) -> Value:
         return evaluator.value(tree)
     except UndefinedValueError:
         return None
+    except OversizedAnswerError:
+        if not names_in(tree):
+            raise
+        return None  # at this point; it may be small at others
 
 
 def constant_value(node: Node, digits: int = _DIGITS[0]) -> Value | None:
@@ -111,12 +117,15 @@ def ratio_is_constant(first: Node, second: Node) -> Fraction | None:
         evaluator = Evaluator(_DIGITS[0], point, is_real=True)
         values = [_value_or_none(evaluator, tree) for tree in (first, second)]
         if None not in values:
-            pairs.append([evaluator.inexact(value) for value in values])
+            is_exact = all(isinstance(value, Fraction) for value in values)
+            pairs.append(values if is_exact else [evaluator.inexact(value) for value in values])
     nonzero = next((pair for pair in pairs if pair[0] != 0 and pair[1] != 0), None)
     if len(pairs) < _MIN_POINTS or nonzero is None or not names:
         return None
     a, b = nonzero
     for x, y in pairs:
-        if abs(a * y - b * x) > (abs(a * y) + abs(b * x)) / 10**50:
+        is_exact = all(isinstance(value, Fraction) for value in (a, b, x, y))
+        (p, q, r, s) = (a, b, x, y) if is_exact else (evaluator.inexact(value) for value in (a, b, x, y))
+        if abs(p * s - q * r) > (0 if is_exact else (abs(p * s) + abs(q * r)) / 10**50):
             return None
     return Fraction(1 if a * b > 0 else -1)

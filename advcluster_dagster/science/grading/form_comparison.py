@@ -84,7 +84,8 @@ def _across_kinds(first: Form, second: Form) -> bool | None:
     if kinds == ("list", "set"):
         return _are_distinct(first.parts) and _match_all(first.parts, second.parts, is_set=True)
     if kinds == ("list", "sequence"):
-        if first.text == "or" or second.text not in ("()", "[]") or first.unit:
+        is_tuple = second.text == "()" or (second.text == "[]" and len(second.parts) > 2)
+        if first.text == "or" or not is_tuple or first.unit:
             return False
         return _compare_parts(_ordered_values(first), second.parts)
     if first.kind == "relation" and first.operators[-1] in "=~" and set(first.operators) <= {"=", "~"}:

@@ -195,7 +195,7 @@ def _is_harmless(words: str) -> bool:
     tokens = re.findall(r"[a-z']+", plain.lower())
     if not re.fullmatch(r"[A-Za-z' ,;:.!-]+", plain) or (CHANGING_WORDS - {"and"}) & set(tokens):
         return False
-    return all(len(token) > 1 or token == "a" for token in tokens) and tokens[:1] != ["and"]
+    return bool(tokens) and tokens[0] != "and" and all(len(token) > 1 or token == "a" for token in tokens)
 
 
 def _compound(plain: str) -> Quantity | None:

@@ -41,15 +41,16 @@ _NAME = re.compile(
 CHANGING_WORDS = (
     frozenset(
         {
-            "or", "and", "to", "not", "no", "more", "less", "than", "about", "over", "dozen", "dozens", "undefined",
-            "plus", "minus", "times", "pi", "sqrt", "log", "ln", "exp", "sin", "cos", "tan", "mod", "inf", "infinity",
-            "but", "wrong", "if", "unless", "maybe", "half", "halves", "third", "thirds", "quarter", "quarters",
-            "double", "doubled", "twice", "triple", "tripled", "thrice", "divided", "multiplied", "added",
-            "subtracted", "remainder", "factorial", "choose", "score", "pair", "pairs", "couple", "short", "fewer",
-            "instead", "incorrect", "except", "without", "until", "through", "between", "nor", "neither", "never",
-            "least", "most", "cannot", "isn't", "increase", "decrease", "off", "percentage", "power", "modulo",
-            "base", "too", "many", "much", "false", "untrue", "actually", "rather", "wait", "sorry", "perhaps",
-            "possibly", "probably", "excluding", "mistake", "error", "aren't", "wasn't", "otherwise", "alternatively",
+            "or", "and", "to", "below", "above", "under", "beyond", "within", "nearly", "almost", "not", "no", "more",
+            "less", "than", "about", "over", "dozen", "dozens", "undefined", "plus", "minus", "times", "pi", "sqrt",
+            "log", "ln", "exp", "sin", "cos", "tan", "mod", "inf", "infinity", "but", "wrong", "if", "unless",
+            "maybe", "half", "halves", "third", "thirds", "quarter", "quarters", "double", "doubled", "twice",
+            "triple", "tripled", "thrice", "divided", "multiplied", "added", "subtracted", "remainder", "factorial",
+            "choose", "score", "pair", "pairs", "couple", "short", "fewer", "instead", "incorrect", "except",
+            "without", "until", "through", "between", "nor", "neither", "never", "least", "most", "cannot", "isn't",
+            "increase", "decrease", "off", "percentage", "power", "modulo", "base", "too", "many", "much", "false",
+            "untrue", "actually", "rather", "wait", "sorry", "perhaps", "possibly", "probably", "excluding",
+            "mistake", "error", "aren't", "wasn't", "otherwise", "alternatively",
         }
     )
     | NUMBER_WORDS

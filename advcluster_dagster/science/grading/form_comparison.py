@@ -33,6 +33,8 @@ def are_same_forms(wanted: Form, found: Form) -> bool:
     Raises:
         OversizedAnswerError: a number is out of bounds.
     """
+    if not _are_of_one_element(wanted, found):
+        return False
     wanted, found = _simplest(wanted), _simplest(found)
     if "word" in (wanted.kind, found.kind):
         return wanted.kind == found.kind and wanted.text == found.text
@@ -46,6 +48,12 @@ def are_same_forms(wanted: Form, found: Form) -> bool:
     if is_real_set(wanted) and is_real_set(found):
         return are_same_reals(wanted, found)
     return False
+
+
+def _are_of_one_element(*forms: Form) -> bool:
+    r"""Whether ``x \in S`` and ``x \in T`` are about the same element; True unless both are of that kind."""
+    names = [form.text for form in forms if form.kind == "relation" and form.operators == ("in",)]
+    return len(names) < 2 or names[0] == names[1]
 
 
 def _simplest(form: Form) -> Form:
@@ -96,7 +104,7 @@ def _across_kinds(first: Form, second: Form) -> bool | None:
 def _ordered_values(form: Form) -> tuple[Form, ...]:
     """The parts of a list; of assignments to several names the values, in the order of the names."""
     names = _assigned(form) if all(part.kind == "relation" for part in form.parts) else []
-    if not names:
+    if len(set(names)) < max(len(names), 2):
         return form.parts
     return tuple(part.parts[-1] for _, part in sorted(zip(names, form.parts, strict=True), key=lambda pair: pair[0]))
 
@@ -208,7 +216,9 @@ def _compare_lists(wanted: Form, found: Form) -> bool:
     if wanted.unit and found.unit and wanted.unit != found.unit:
         return False
     for first, second in ((wanted, found), (found, wanted)):
-        if len(set(_assigned(first))) > 1 and not any(part.kind == "relation" for part in second.parts):
+        if (names := _assigned(first)) and (second.unit or not any(part.kind == "relation" for part in second.parts)):
+            if len(set(names)) < max(len(names), 2) or second.unit:
+                return False  # of several names, some twice, or of others than the one name
             return _compare_parts(_ordered_values(first), second.parts)
     return _match_all(wanted.parts, found.parts)
 

@@ -21,7 +21,7 @@ def read_number_words(text: str) -> int | None:
 
     Words for tens come before those for units, and scales get smaller: "one two" is no number.
     """
-    words = re.sub(r"[-,]|\band\b", " ", text.lower()).split()
+    words = re.sub(r"(?<=[a-z])-(?=[a-z])|,(?=\s)|\band\b", " ", text.lower()).split()
     if not words or not set(words) <= NUMBER_WORDS:
         return None
     total, group, last, last_scale = 0, 0, 1000, 10**15

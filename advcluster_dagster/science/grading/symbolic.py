@@ -19,6 +19,8 @@ _LONG_RANGE = re.compile(r"\\(?:sum|prod)[^^]{0,80}\^\s*\{?\s*(?:[0-9]{6,}|[0-9]
 _HUGE = re.compile(
     r"\^\s*[{(]?\s*-?\s*(?:[0-9]{6,}|[0-9]+\s*[)}]?\s*[\^!])|[0-9]{5,}\s*!|!\s*[)}]+\s*!|\\binom\s*\{\s*[0-9]{5,}|\)\s*!\s*\)"
 )
+# What the library reads otherwise: it drops the index of a numeral and takes 3(4) for a mixed number.
+_INDEXED_NUMERAL, _HIDDEN_PRODUCT = re.compile(r"[0-9]\s*_"), re.compile(r"(?<=[0-9)])\s*(?=\()|(?<=\))\s*(?=[0-9])")
 _DIFFERENCE = 1 / 10**40
 
 
@@ -47,7 +49,7 @@ def are_equal_symbolically(gold: str, prediction: str) -> bool:
         return bool(sympy.simplify(difference) == 0)
     size = max(abs(wanted.doit().evalf(60)), abs(found.doit().evalf(60)))
     apart = abs(difference.evalf(60))
-    return bool(apart.is_comparable and apart <= size * _DIFFERENCE)
+    return bool(size.is_finite and apart.is_comparable and apart <= size * _DIFFERENCE)
 
 
 def symbolic_value(text: str) -> Any:
@@ -62,6 +64,9 @@ def _read(text: str) -> Any:
     """The SymPy expression of a text; None where there is none."""
     if _LONG_RANGE.search(text) or _HUGE.search(text):
         raise OversizedAnswerError("a range or power out of bounds")
+    if _INDEXED_NUMERAL.search(text):
+        return None
+    text = _HIDDEN_PRODUCT.sub(r" \\cdot ", text)
     import sympy
     from latex2sympy2_extended import latex2sympy
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig

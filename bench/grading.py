@@ -1,8 +1,9 @@
 """Benchmark of grading: many trials over all answer types, some of them made to hang, recurse or explode.
 
 Run it as `python bench/grading.py [--trials 50000]`. About one trial in four is a distinct pair of gold answer and
-prediction, and one distinct pair in a hundred is adversarial: it must end as grader_error or grader_timeout. The time
-is printed beside its target and never fails; a verdict other than the one the pair was made for does.
+prediction, and one distinct pair in a hundred is adversarial: it must end as wrong where its prediction is beyond the
+bounds, else as grader_error or grader_timeout ("null"). The time is printed beside its target and never fails; a
+verdict other than the one the pair was made for does.
 """
 
 import argparse
@@ -46,22 +47,22 @@ KINDS: tuple[Callable[[int, int], Pair], ...] = (
         "wrong" if n else "correct",
     ),
 )  # fmt: skip
-ADVERSARIAL: tuple[Callable[[int], tuple[str, str, str, str | None]], ...] = (
-    lambda n: ("math", "5", f"{n}+10^{{10^{{10}}}}", None),
-    lambda n: ("math", "5", rf"\prod_{{k=1}}^{{9998{n % 10}}} (1+\frac{{{n + 1}}}{{k\sqrt{{k}}}})", None),
-    lambda n: ("math", "5", f"{n}+" + r"\frac{1}{1+" * 40 + "x" + "}" * 40, None),
-    lambda n: ("math", "5", f"{n}+(((9!)!)!)!", None),
-    lambda n: ("math", "5", rf"\sum_{{k=1}}^{{9999{n % 10}}} \frac{{1}}{{k^2+\sqrt{{k+{n}}}}}", None),
-    lambda n: ("math", "5", rf"{n}\cdot 2^{{99999999999}}", None),
-    lambda n: ("math", "(x+y)^{200}", rf"(x+y)^{{201}}-{n}(x+y)^{{200}}", None),
-    lambda n: ("python_output", "[]", "[" * 5_000 + str(n) + "]" * 5_000, None),
-    lambda n: ("python_input", "9", f"{n + 10}", LOOP),
-    lambda n: ("math", "5", "(" * 300 + f"{n}" + ")" * 300, None),
+ADVERSARIAL: tuple[Callable[[int], Pair], ...] = (
+    lambda n: ("math", "5", f"{n}+10^{{10^{{10}}}}", None, "wrong"),
+    lambda n: ("math", "5", rf"\prod_{{k=1}}^{{9998{n % 10}}} (1+\frac{{{n + 1}}}{{k\sqrt{{k}}}})", None, "null"),
+    lambda n: ("math", "5", f"{n}+" + r"\frac{1}{1+" * 40 + "x" + "}" * 40, None, "wrong"),
+    lambda n: ("math", "5", f"{n}+(((9!)!)!)!", None, "wrong"),
+    lambda n: ("math", "5", rf"\sum_{{k=1}}^{{9999{n % 10}}} \frac{{1}}{{k^2+\sqrt{{k+{n}}}}}", None, "null"),
+    lambda n: ("math", "5", rf"{n}\cdot 2^{{99999999999}}", None, "wrong"),
+    lambda n: ("math", "(x+y)^{200}", rf"(x+y)^{{201}}-{n}(x+y)^{{200}}", None, "wrong"),
+    lambda n: ("python_output", "[]", "[" * 5_000 + str(n) + "]" * 5_000, None, "null"),
+    lambda n: ("python_input", "9", f"{n + 10}", LOOP, "null"),
+    lambda n: ("math", "5", "(" * 300 + f"{n}" + ")" * 300, None, "wrong"),
 )
 
 
 def made_trials(n_trials: int) -> tuple[pl.DataFrame, pl.DataFrame, dict[tuple[str, str], str]]:
-    """Traces and questions, and the verdict wanted by question and prediction (empty: an adversarial pair)."""
+    """Traces and questions, and the verdict wanted by question and prediction."""
     rng, numbers = random.Random(0), count()
     n_pairs = n_trials // TRIALS_PER_PAIR
     questions, traces, wanted = [], [], {}
@@ -72,7 +73,7 @@ def made_trials(n_trials: int) -> tuple[pl.DataFrame, pl.DataFrame, dict[tuple[s
             attack = ADVERSARIAL[(q // 20) % len(ADVERSARIAL)](next(numbers))
             questions.append((f"attack {q}", attack[1], attack[0], attack[3]))
             traces += [(f"attack {q}", attack[2])] * TRIALS_PER_PAIR
-            wanted[f"attack {q}", attack[2]] = "null"
+            wanted[f"attack {q}", attack[2]] = attack[4]
         questions.append((f"{q}", *pairs[0][1::-1], pairs[0][3]))
         for pair in pairs:
             traces += [(f"{q}", pair[2])] * TRIALS_PER_PAIR
@@ -113,7 +114,7 @@ def main() -> int:
         seconds, processor_seconds = time.perf_counter() - start, processor_time() - processor_start
     rows = graded.select("question_id", "prediction", "verdict", "is_correct", "grader").rows()
     bad = [row for row in rows if wanted[row[0], row[1]] != ("null" if row[3] is None else row[2])]
-    n_attacks = sum(want == "null" for want in wanted.values())
+    n_attacks = sum(question.startswith("attack") for question, _ in wanted)
     print(f"sandbox: {deciders.facts['sandbox']}")
     print(f"{len(rows)} trials, {len(wanted)} distinct pairs, {n_attacks} of them adversarial")
     print("verdicts:", dict(Counter(row[2] for row in rows).most_common()))

@@ -16,7 +16,7 @@ from advcluster_dagster.science.grading.context import AnswerContext, read_conte
 from advcluster_dagster.science.grading.errors import OversizedAnswerError, UnreadableAnswerError
 from advcluster_dagster.science.grading.literals import read_literal
 from advcluster_dagster.science.grading.markup import unquote, unwrap
-from advcluster_dagster.science.grading.mathematics import compare_math_cheaply
+from advcluster_dagster.science.grading.mathematics import compare_math_cheaply, is_numeric_expression
 from advcluster_dagster.science.grading.options import compare_choice, compare_choices
 from advcluster_dagster.science.grading.quantities import compare_numeric, read_quantity
 
@@ -78,16 +78,15 @@ def compare_python_output(gold: str, prediction: str) -> bool:
 
 
 def compare_numeric_in(gold: str, prediction: str, context: AnswerContext) -> bool | None:
-    """As :func:`compare_numeric`; None where a tolerance is given and an answer is an expression to be evaluated."""
-    if context.tolerance and not context.is_multiple:
-        readable = [read_quantity(text) is not None for text in (gold, prediction)]
-        if not all(readable) and _is_expression(prediction if readable[0] else gold):
+    """As :func:`compare_numeric`; None where an answer is an expression that must be worked out first."""
+    if not context.is_multiple:
+        is_read = [read_quantity(text) is not None for text in (gold, prediction)]
+        is_number = [is_read[i] or is_numeric_expression(text) for i, text in enumerate((gold, prediction))]
+        if all(is_number) and not all(is_read):
             return None
+        if is_number[0] and not is_number[1]:
+            return False
     return compare_numeric(gold, prediction, context)
-
-
-def _is_expression(text: str) -> bool:
-    return bool(re.search(r"[0-9]|\\pi|\\infty|\bpi\b|\u03c0", text)) and not re.search(r"[,;]|\bor\b|\band\b", text)
 
 
 #: One comparison per answer type: gold answer first, then the prediction; None where more than this process is needed.

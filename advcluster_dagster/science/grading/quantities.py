@@ -1,61 +1,67 @@
 r"""Numbers as people and models write them, compared exactly or within a tolerance.
 
-Here: reading a number with its unit into a rational number. Not here: expressions, symbols (mathematics.py), units by
-themselves (units.py). Paper section 3.2.1.
+Here: reading a number with its unit into a rational number. Not here: expressions that must be worked out
+(mathematics.py), units by themselves (units.py). Paper section 3.2.1.
 
-What is read: integers and decimals, commas between well-formed groups of three, a/b, ``\frac{a}{b}``, mixed numbers,
-powers of ten (1.5e3, ``1.5 \times 10^{3}``), thousand to trillion, an amount with ``$``, a name before an equals sign
-(``x = 5``), a unit behind the number. What is not: sums, roots, constants such as pi, ranges, lists.
+What is read: integers and decimals, commas or blanks between well-formed groups of three, a/b, ``\frac{a}{b}``, mixed
+numbers, repeating decimals, powers of ten (1.5e3, ``1.5 \times 10^{3}``, 10⁻⁶), thousand to trillion, a currency sign
+or code before or behind, a unit behind, several units of one kind (5 ft 10 in); all this behind equations
+(``x = 2+3 = 5``: the last side counts), an approximate sign or ``#``, in quotation marks or brackets; with words behind
+a comma that state no number and take nothing back, and with the number once more in brackets (``6 (six)``). A decimal
+comma is not read, nor are bounds, ranges, lists, and what needs working out.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from advcluster_dagster.science.grading.context import AnswerContext, Tolerance
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
 from advcluster_dagster.science.grading.markup import unwrap
-from advcluster_dagster.science.grading.units import read_unit
+from advcluster_dagster.science.grading.number_words import read_number_words
+from advcluster_dagster.science.grading.statements import CHANGING_WORDS, last_side
+from advcluster_dagster.science.grading.units import CURRENCIES, convert, plain_unit, read_unit, symbol_of
+from advcluster_dagster.science.grading.vocabulary import is_word
 
 # Bounds that keep hostile numerals cheap; no gold answer comes near them.
 MAX_CHARACTERS = 400
 MAX_EXPONENT = 400
-
-_REPLACEMENTS = (
-    ("\u2212", "-"), ("\u2013", "-"), ("\u00d7", r"\times"), ("\u22c5", r"\cdot"), ("\u00b7", r"\cdot"),
-    ("\u00a0", " "), ("\u202f", " "), ("\u2009", " "), ("{,}", ","), (r"\%", "%"), (r"\$", "$"), (r"\!", ""),
-    (r"\(", ""), (r"\)", ""), (r"\,", " "), (r"\;", " "), (r"\:", " "), (r"\ ", " "), ("~", " "), (r"\left", ""),
-    (r"\right", ""), (r"\dfrac", r"\frac"), (r"\tfrac", r"\frac"), (r"\cfrac", r"\frac"), (r"^{\circ}", "\u00b0"),
-    (r"^\circ", "\u00b0"), (r"\degree", "\u00b0"),
-)  # fmt: skip
 _PLAIN = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-_GROUPED = r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?"
+_GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+)(?!,?[0-9])(?:\.[0-9]*)?"
 _DECIMAL = rf"(?:{_GROUPED}|{_PLAIN})"
 _SIGN = r"(?:[+-]\s*)?"
+_CURRENCY = "|".join(re.escape(sign) for sign in CURRENCIES)
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})[$\s]*(?P<sign2>{_SIGN})"
-    rf"(?:(?P<whole>[0-9]+)(?:\s+|(?=\\frac)))?"
+    rf"(?P<sign>{_SIGN})(?P<currency>(?:{_CURRENCY})\s*)?(?P<sign2>{_SIGN})"
+    rf"(?:(?P<whole>[0-9]+)\s*(?=\\frac|(?<=\s)[0-9]+\s*/))?"
     rf"(?:\\frac\s*(?:\{{\s*(?P<top>{_SIGN}{_DECIMAL})\s*\}}\s*\{{\s*(?P<bottom>{_DECIMAL})\s*\}}"
     rf"|(?P<top1>[0-9])\s*(?P<bottom1>[0-9]))"
     rf"|(?P<over>{_DECIMAL})\s*/\s*(?P<under>{_DECIMAL})(?![0-9])"
-    rf"|(?P<ten>10)\s*\^\s*(?P<power>\{{\s*{_SIGN}[0-9]+\s*\}}|{_SIGN}[0-9]+)"
+    rf"|(?P<ten>10)\s*(?:\^|\*\*)\s*(?P<power>\{{\s*{_SIGN}[0-9]+\s*\}}|{_SIGN}[0-9]+)"
     rf"|(?P<decimal>{_DECIMAL}))"
     rf"(?:[eE](?P<exponent>[+-]?[0-9]+)"
     rf"|\s*(?:\\times|\\cdot|\*|x)\s*10\s*(?:\^|\*\*)\s*(?P<scale>\{{\s*{_SIGN}[0-9]+\s*\}}|{_SIGN}[0-9]+))?"
 )
-_NAME = re.compile(r"\\?[A-Za-z][A-Za-z0-9_{}\\ ]{0,30}=\s*")
+_BEHIND = re.compile(r"(?P<unit>[^,()]*)(?:\((?P<again>[^()]*)\))?(?P<more>[^,()]*)(?:,(?P<words>.*))?", re.DOTALL)
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_UNIT_WORD = r"[A-Za-z\u00b5\u03bc\u03a9\u20ac\u00a3\u00b0]{1,20}(?:\^?\{?-?[0-9]\}?)?"
-_UNIT = re.compile(rf"%|{_UNIT_WORD}(?:[\s/*.]+{_UNIT_WORD}){{0,4}}")
+_WHOLE_AND_FRACTION = re.compile(r"(?<![0-9.])([0-9]+) and (?=[0-9]+\s*/|\\frac)")
+_REMARKS = frozenset({"approximately", "approx", "approx.", "rounded", "total", "in total", "altogether", "in all"})
+_MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "B": 9, "mn": 6, "bn": 9}
+_WORD = (
+    "[A-Za-z\u00b5\u03bc\u03a9\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u00a2$\u00b0%\u00c5]"
+    "[A-Za-z\u00b5\u03bc\u03a9\u00b0']{0,20}"
+)
+_UNIT = re.compile(rf"{_WORD}(?:\^?-?[0-9])?(?:[\s/*.-]+{_WORD}(?:\^?-?[0-9])?){{0,7}}")
 # One letter counts as a unit only if it is one: "5 x" is a product, "5 m" a length.
-_ONE_LETTER_UNITS = frozenset("mgsAKNJWVCFTHLhd\u03a9\u20ac\u00a3")
-# Words behind a number that say more than a unit does.
-_NOT_UNITS = frozenset(
-    {
-        "or", "and", "to", "not", "more", "less", "than", "about", "over", "hundred", "dozen", "undefined", "plus",
-        "minus", "times", "pi", "sqrt", "log", "ln", "exp", "sin", "cos", "tan", "mod", "inf", "infinity",
-    }
-)  # fmt: skip
+_ONE_LETTER_UNITS = frozenset("mgsAKNJWVCTFHLhMd\u03a9\u20ac\u00a3\u00a5\u20b9\u00a2$\u00b0%\u00c5")
+# Words that say nothing about what is counted.
+_FILLERS = re.compile(
+    r"\b(?:in (?:total|all|sum)|altogether|overall|total|left|remaining|of|every|each|exactly|old|as required)\b"
+)
+_COMPOUND_PART = re.compile(r"(?:,\s*|and\s+|,\s*and\s+)?([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\.?\s*")
+_FEET_AND_INCHES = re.compile(r"([0-9]+)\s*'\s*([0-9]+(?:\.[0-9]+)?)\s*(?:\"|'')")
 
 
 _PLAIN_CONTEXT = AnswerContext()
@@ -74,9 +80,9 @@ def compare_numeric(gold: str, prediction: str, context: AnswerContext = _PLAIN_
     """Whether both are the same number: within the context's tolerance, without one exactly.
 
     A unit counts only when both have one (the gold answer's may stand in the context); then both must measure the
-    same thing, and prefixes count. A percent sign is a unit, so 50% equals 50 and differs from 0.5. Without a relative
-    tolerance the comparison is symmetric in what can be read as a number. Several values, where the context says so,
-    stand between commas, semicolons or "and".
+    same thing, and are converted. Currencies are never converted. A percent sign is a unit, so 50% equals 50 and
+    differs from 0.5. Without a relative tolerance the comparison is symmetric in what can be read as a number. Several
+    values, where the context says so, stand between commas, semicolons or "and".
 
     Raises:
         UnreadableAnswerError: the gold answer is not a number.
@@ -107,11 +113,11 @@ def _size(quantity: Quantity) -> Fraction:
 
 def _is_same(wanted: Quantity, found: Quantity, context: AnswerContext) -> bool:
     tolerance = context.tolerance or _EXACT
-    unit = wanted.unit or _spaced(context.unit)
-    if not (unit and found.unit) or found.unit == unit:
-        return tolerance.admits(wanted.value, found.value)
-    mine, theirs = read_unit(unit), read_unit(found.unit)
-    return mine.powers == theirs.powers and tolerance.admits(wanted.value, found.value * theirs.factor / mine.factor)
+    value: Fraction | None = found.value
+    unit = wanted.unit or plain_unit(context.unit)
+    if unit and found.unit and unit != found.unit:
+        value = convert(found.value, found.unit, unit)
+    return value is not None and tolerance.admits(wanted.value, value)
 
 
 def _values(text: str) -> list[str]:
@@ -128,32 +134,95 @@ def _values(text: str) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=8192)
 def read_quantity(text: str) -> Quantity | None:
     """Read a number with its unit; None for anything that is not exactly one number."""
     if len(text) > MAX_CHARACTERS:
         return None
-    plain = _plain(text)
+    plain = last_side(text)
+    if plain is None:
+        return None
+    return _compound(plain) or _quantity(_WHOLE_AND_FRACTION.sub(r"\1 ", plain))
+
+
+def _quantity(plain: str) -> Quantity | None:
+    if restated := re.fullmatch(r"([A-Za-z -]+)\(([^()]*)\)", plain):
+        number = read_number_words(restated[1])
+        again = _quantity(restated[2].strip()) if number is not None else None
+        return again if again and again.value == number else None
     match = _NUMBER.match(plain)
     value = _value(match) if match else None
     if match is None or value is None:
         return None
-    rest = plain[match.end() :].replace("$", " ").strip()
+    rest = plain[match.end() :].strip()
     word, _, behind = rest.partition(" ")
     if word.lower() in _SCALES:
         value, rest = value * 10 ** _SCALES[word.lower()], behind.strip()
-    unit = _unit(rest)
-    return None if unit is None else Quantity(value, unit)
+    parts = _BEHIND.fullmatch(rest)
+    words = parts["words"] or "" if parts else ""
+    if parts is None or not (_is_harmless(words) or read_number_words(words) == value):
+        return None
+    is_attached = bool(rest) and not plain[match.end() : match.end() + 1].isspace()
+    unit = unit_behind(f"{parts['unit']} {parts['more']}", is_attached)
+    if match["currency"] and rest in _MONEY_SCALES:
+        unit = rest
+    if unit is None or not (parts["again"] is None or _restates(parts["again"], Quantity(value, unit))):
+        return None
+    currency = (match["currency"] or "").strip()
+    if currency and unit in _MONEY_SCALES:
+        value, unit = value * 10 ** _MONEY_SCALES[unit], ""
+    return Quantity(value, f"{currency} {unit}".strip())
 
 
-def _plain(text: str) -> str:
-    """The text without dressing, with one spelling for signs and spaces, without a name and a final full stop."""
-    plain = unwrap(text)
-    for old, new in _REPLACEMENTS:
-        plain = plain.replace(old, new)
-    plain = plain.strip().rstrip(".").strip()
-    if name := _NAME.match(plain):
-        plain = plain[name.end() :]
-    return unwrap(plain)
+def _restates(text: str, quantity: Quantity) -> bool:
+    """Whether a text in brackets says a number, or names a unit, once more."""
+    for words in (text, re.sub(r"\s[a-z]+\s*\Z", "", text)):  # "six", "six clips"
+        if (number := read_number_words(words)) is not None:
+            return number == quantity.value
+    if text.strip().lower() in _REMARKS:
+        return True
+    again = _quantity(text.strip())
+    if again is not None:
+        return again.value == quantity.value and "%" not in (again.unit, quantity.unit)
+    return symbol_of(text.strip()) is not None and not quantity.unit
+
+
+def _is_harmless(words: str) -> bool:
+    """Whether words behind a comma leave the number as it is: no other number, nothing that takes it back."""
+    plain = words.strip()
+    if not plain:
+        return True
+    tokens = re.findall(r"[a-z']+", plain.lower())
+    if not re.fullmatch(r"[A-Za-z' ,;:.!-]+", plain) or (CHANGING_WORDS - {"and"}) & set(tokens):
+        return False
+    return bool(tokens) and tokens[0] != "and" and all(len(token) > 1 or token == "a" for token in tokens)
+
+
+def _compound(plain: str) -> Quantity | None:
+    """Several numbers with units of one kind, each smaller than the one before, in the first unit: 1 h 30 min."""
+    plain = _FEET_AND_INCHES.sub(r"\1 ft \2 in", plain_unit(plain))
+    parts = list(_compound_parts(plain))
+    if len(parts) < 2:
+        return None
+    total, first = parts[0]
+    factor = read_unit(first).factor
+    for number, unit in parts[1:]:
+        size = read_unit(unit)
+        if size.powers != read_unit(first).powers or size.factor >= factor or not size.powers:
+            return None
+        factor = size.factor
+        total += number * factor / read_unit(first).factor
+    return Quantity(total, first)
+
+
+def _compound_parts(plain: str) -> Iterator[tuple[Fraction, str]]:
+    """Each number and its unit; nothing unless they fill the whole text."""
+    position, parts = 0, []
+    while (match := _COMPOUND_PART.match(plain, position)) and symbol_of(match[2]) is not None:
+        parts.append((Fraction(match[1]), match[2]))
+        position = match.end()
+    if position == len(plain):
+        yield from parts
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
@@ -186,24 +255,29 @@ def _integer(text: str) -> int:
     return int(re.sub(r"[{}\s]", "", text))
 
 
-def _unit(text: str) -> str | None:
+def unit_behind(text: str, is_attached: bool) -> str | None:
     """The unit in plain characters; empty for none, None for a text that is no unit."""
-    plain = _spaced(text)
+    plain = " ".join(_FILLERS.sub(" ", plain_unit(text)).split())
     if not plain:
         return ""
     if plain in ("percent", "per cent"):
         return "%"
-    words = re.findall(r"[A-Za-z]+", plain)
-    if not _UNIT.fullmatch(plain) or any(word.lower() in _NOT_UNITS for word in words):
+    words = re.findall(_WORD, plain)
+    if not _UNIT.fullmatch(plain) or any(word.lower() in CHANGING_WORDS for word in words if word != "and"):
         return None
-    if len(words) == 1 and len(words[0]) == 1 and words[0] not in _ONE_LETTER_UNITS:
+    if words and "and" in (words[0], words[-1]):
+        return None
+    if plain.split()[0] in ("squared", "cubed") or not all(_may_be_unit(word, words, is_attached) for word in words):
         return None
     return plain
 
 
-def _spaced(unit: str) -> str:
-    """A unit without LaTeX commands."""
-    plain = re.sub(r"\^\s*\{\s*(-?[0-9])\s*\}", r"^\1", unit)
-    plain = re.sub(r"\\(?:text|mathrm|operatorname)\s*\{([^{}]*)\}", r" \1 ", plain)
-    plain = plain.replace(r"\mu", "\u00b5").replace(r"\Omega", "\u03a9").replace("$", "").replace("~", " ")
-    return re.sub(r"\s*\^\s*", "^", re.sub(r"\\cdot|\\times", "*", plain)).strip()
+def _may_be_unit(word: str, words: list[str], is_attached: bool) -> bool:
+    """Whether a word behind a number may say what it counts, rather than multiply it."""
+    if len(word) == 1:
+        return word in _ONE_LETTER_UNITS or (word == "a" and len(words) > 1)
+    if symbol_of(word) is not None or len(words) > 1:
+        return True
+    if is_attached:
+        return is_word(word)
+    return len(word) > 3 or (len(word) == 3 and any(letter in "aeiouAEIOU" for letter in word))

@@ -4,7 +4,7 @@ import pytest
 
 from advcluster_dagster.science.grading.context import read_context
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
-from advcluster_dagster.science.grading.units import read_unit
+from advcluster_dagster.science.grading.units import convert, read_unit
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,15 @@ from advcluster_dagster.science.grading.units import read_unit
         ("m/m", 1, set()),
         ("apples", 1, {("apple", 1)}),
         ("", 1, set()),
+        # 12 inches of 2.54 cm
+        ("ft", Fraction("0.3048"), {("m", 1)}),
+        ("square meters", 1, {("m", 2)}),
+        ("meters per second squared", 1, {("m", 1), ("s", -2)}),
+        ("kΩ", 10**6, {("g", 1), ("m", 2), ("s", -3), ("A", -2)}),
+        ("degrees Celsius", 1, {("°C", 1)}),
+        ("microfarads", Fraction(1, 10**9), {("g", -1), ("m", -2), ("s", 4), ("A", 2)}),
+        # no prefix before a unit that takes none
+        ("pin", 1, {("pin", 1)}),
     ],
 )
 def test_units_are_powers_of_base_units(text, factor, powers):
@@ -28,6 +37,23 @@ def test_units_are_powers_of_base_units(text, factor, powers):
 
 def test_one_unit_in_three_spellings():
     assert read_unit("N m") == read_unit("J") == read_unit("kg m^2 / s^2")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "into", "converted"),
+    [
+        (12, "inches", "foot", 1),
+        (16, "oz", "pounds", 1),
+        (36, "km/h", "m/s", 10),
+        (50, "cents", "$", Fraction(1, 2)),
+        (5, "euros", "$", None),
+        (5, "pounds", "£", 5),
+        (20, "°C", "°F", None),
+        (1, "m", "s", None),
+    ],
+)
+def test_units_of_one_kind_are_converted_and_money_is_not(value, unit, into, converted):
+    assert convert(Fraction(value), unit, into) == converted
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"tolerance": "x"}', '{"tolerance": -1}', '{"code": 1}', "[" * 100_000])

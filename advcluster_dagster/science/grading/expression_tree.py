@@ -1,0 +1,37 @@
+"""Expressions as trees.
+
+Here: the tree and its names. Not here: reading text (expressions.py), values (evaluation.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operation and what it works on: ``number`` and ``name`` are leaves, all else has parts."""
+
+    kind: str
+    parts: tuple["Node", ...] = ()
+    value: Fraction = Fraction(0)
+    name: str = ""
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it."""
+    yield node
+    for part in node.parts:
+        yield from walk(part)
+
+
+def names_in(node: Node) -> frozenset[str]:
+    """Names of variables in a tree."""
+    return frozenset(part.name for part in walk(node) if part.kind == "name")
+
+
+def substituted(node: Node, name: str, value: Node) -> Node:
+    """The tree with a value in place of a name."""
+    if node.kind == "name" and node.name == name:
+        return value
+    return Node(node.kind, tuple(substituted(part, name, value) for part in node.parts), node.value, node.name)

@@ -1,0 +1,340 @@
+r"""Whether two answers that were read are the same.
+
+Here: comparing the forms that forms.py reads. Not here: reading them, the value of an expression (evaluation.py), sets
+of real numbers (real_sets.py).
+
+Rules: an answer is right if it is the same kind of thing with the same parts. A list is compared without order but with
+its repetitions, a set without both, a tuple in its order; a list without repetitions stands for a set, and a list in
+its order for a tuple. An equation ``name = value`` stands for its value, any other equation only for its multiples. An
+inequality, an interval and a union are compared as sets of real numbers. A unit counts where both have one.
+"""
+
+import re
+from fractions import Fraction
+from typing import Any
+
+from advcluster_dagster.science.grading.expression_equality import (
+    are_equal,
+    constant_value,
+    ratio_is_constant,
+)
+from advcluster_dagster.science.grading.expression_tree import Node, names_in
+from advcluster_dagster.science.grading.forms import Form, flattened
+from advcluster_dagster.science.grading.real_sets import are_same_reals, is_real_set, solved
+from advcluster_dagster.science.grading.units import convert
+
+_DECIMAL = re.compile(r"-?\s*([0-9]*)\.([0-9]{6,})")
+_MIN_DIGITS = 6
+
+
+def are_same_forms(wanted: Form, found: Form) -> bool:
+    """Whether two answers that were read are the same; the order of the two does not count.
+
+    Raises:
+        OversizedAnswerError: a number is out of bounds.
+    """
+    if not _are_of_one_element(wanted, found):
+        return False
+    wanted, found = _simplest(wanted), _simplest(found)
+    if "word" in (wanted.kind, found.kind):
+        return wanted.kind == found.kind and wanted.text == found.text
+    if any(map(_is_of_inequalities, (wanted, found))) and is_real_set(wanted) and is_real_set(found):
+        return are_same_reals(wanted, found) and _are_of_one_name(wanted, found)
+    if wanted.kind == found.kind and wanted.kind in _SAME_KIND:
+        return _SAME_KIND[wanted.kind](wanted, found)
+    for first, second in ((wanted, found), (found, wanted)):
+        if (is_same := _across_kinds(first, second)) is not None:
+            return is_same
+    if is_real_set(wanted) and is_real_set(found):
+        return are_same_reals(wanted, found)
+    return False
+
+
+def _are_of_one_element(*forms: Form) -> bool:
+    r"""Whether ``x \in S`` and ``x \in T`` are about the same element; True unless both are of that kind."""
+    names = [form.text for form in forms if form.kind == "relation" and form.operators == ("in",)]
+    return len(names) < 2 or names[0] == names[1]
+
+
+def _simplest(form: Form) -> Form:
+    r"""A list of solutions for one name as a list of values, a set of a single value as that, ``x \in S`` as S."""
+    form = flattened(form)
+    if form.kind == "set" and len(form.parts) == 1 and form.parts[0].kind in ("value", "sequence"):
+        return form.parts[0]
+    if form.kind == "relation" and form.operators == ("in",) and form.text:
+        return _simplest(form.parts[1])
+    if form.kind == "relation" and len(form.operators) == 1:
+        return solved(form)
+    if form.kind == "list" and form.parts[0].kind == "relation" and (names := _assigned(form)):
+        same = all(name == names[0] for name in names)
+        values = tuple(part.parts[-1] if part.kind == "relation" else part for part in form.parts)
+        if same and len(names) > 1:
+            return Form("list", values, text=form.text, unit=names[0])
+    return form
+
+
+def _assigned(form: Form) -> list[str]:
+    """Names that the parts of a list assign; parts behind ``x = 1, 2`` take the name before; empty if others."""
+    names: list[str] = []
+    for part in form.parts:
+        if part.kind == "relation" and part.text and set(part.operators) == {"="}:
+            names.append(part.text)
+        elif part.kind == "value" and names and part.node is not None and not names_in(part.node):
+            names.append(names[-1])
+        else:
+            return []
+    return names
+
+
+def _across_kinds(first: Form, second: Form) -> bool | None:
+    """Comparisons of two kinds; None where the two kinds are not compared in this order."""
+    kinds = first.kind, second.kind
+    if kinds == ("list", "set"):
+        return _are_distinct(first.parts) and _match_all(first.parts, second.parts, is_set=True)
+    if kinds == ("list", "sequence"):
+        is_tuple = second.text == "()" or (second.text == "[]" and len(second.parts) > 2)
+        if first.text == "or" or not is_tuple or first.unit:
+            return False
+        return _compare_parts(_ordered_values(first), second.parts)
+    if first.kind == "relation" and first.operators[-1] in "=~" and set(first.operators) <= {"=", "~"}:
+        return _equals_value(first, second)
+    return None
+
+
+def _ordered_values(form: Form) -> tuple[Form, ...]:
+    """The parts of a list; of assignments to several names the values, in the order of the names."""
+    names = _assigned(form) if all(part.kind == "relation" for part in form.parts) else []
+    if len(set(names)) < max(len(names), 2):
+        return form.parts
+    return tuple(part.parts[-1] for _, part in sorted(zip(names, form.parts, strict=True), key=lambda pair: pair[0]))
+
+
+def _equals_value(relation: Form, other: Form) -> bool | None:
+    """Whether an equation states a value: a name or a number on its left, or a chain through numbers to its end."""
+    if other.kind == "relation":
+        return None
+    if re.match(r"\((?:[A-Za-z],)+", relation.text) and other.kind == "list" and _assigned(other):
+        names = relation.text.strip("()").split(",")
+        if sorted(names) == sorted(_assigned(other)):
+            return _compare_parts(_ordered_values(other), relation.parts[-1].parts) and names == sorted(names)
+        return False
+    if relation.operators[-1] == "~":
+        return any(are_same_forms(side, other) for side in _agreeing_sides(relation))
+    first, *rest = relation.parts
+    if not _is_consistent(relation):
+        return False
+    is_stated = bool(relation.text) or _is_number(first) or (len(rest) > 1 and all(map(_is_number, rest)))
+    return is_stated and are_same_forms(rest[-1], other)
+
+
+def _is_consistent(relation: Form) -> bool:
+    """Whether all sides that are numbers are the same number: ``x = 1 = 2`` states nothing."""
+    numbers = [side for side in relation.parts if _is_number(side)]
+    return all(_compare_values(numbers[-1], number) for number in numbers[:-1])
+
+
+def _agreeing_sides(relation: Form) -> tuple[Form, ...]:
+    r"""The value behind an approximate sign and the one before it, as long as the two are about the same."""
+    before, last = relation.parts[-2:]
+    values = [_plain_value(side) for side in (before, last)]
+    if None in values:
+        return (last,) if len(relation.parts) == 2 and relation.text else ()
+    exact, rounded = (Fraction(str(value)) for value in values)
+    return (before, last) if abs(exact - rounded) * 100 <= abs(exact) else ()
+
+
+def _plain_value(form: Form) -> Any:
+    """The value of a constant, of a percentage its hundredth; None for all else."""
+    value = constant_value(form.node) if form.node is not None else None
+    return value / 100 if value is not None and form.unit == "%" else value
+
+
+def _is_number(form: Form) -> bool:
+    return form.kind == "value" and form.node is not None and not names_in(form.node)
+
+
+def _compare_values(wanted: Form, found: Form) -> bool:
+    first, second = wanted.node, found.node
+    if first is None or second is None:
+        return False
+    units = wanted.unit, found.unit
+    if all(units) and units[0] != units[1]:
+        factor = convert(Fraction(1), units[1], units[0])
+        if factor is None:
+            return False
+        second = Node("product", (second, Node("number", value=factor)))
+    if are_equal(first, second) or _is_rounded(wanted, found) or _is_rounded(found, wanted):
+        return True
+    if sum(unit == "%" for unit in units) == 1:  # 50% is a half
+        hundredth = Node("number", value=Fraction(1, 100))
+        products = [
+            Node("product", (node, hundredth)) if unit == "%" else node
+            for node, unit in zip((first, second), units, strict=True)
+        ]
+        return not any(unit not in ("", "%") for unit in units) and are_equal(*products)
+    return False
+
+
+def _is_rounded(decimal: Form, other: Form) -> bool:
+    """Whether a decimal fraction of six places and six digits at least is another number, rounded."""
+    match = _DECIMAL.fullmatch(decimal.text)
+    if match is None or decimal.node is None or other.node is None or _DECIMAL.fullmatch(other.text):
+        return False
+    value = constant_value(other.node)
+    if value is None or len((match[1] + match[2]).lstrip("0")) < _MIN_DIGITS or bool(decimal.unit) != bool(other.unit):
+        return False
+    apart = abs(Fraction(str(value)) - decimal.node.value)
+    return bool(apart * 2 * 10 ** len(match[2]) <= 1)
+
+
+def _compare_parts(wanted: tuple[Form, ...], found: tuple[Form, ...]) -> bool:
+    return len(wanted) == len(found) and all(
+        are_same_forms(mine, theirs) for mine, theirs in zip(wanted, found, strict=True)
+    )
+
+
+def _match_all(wanted: tuple[Form, ...], found: tuple[Form, ...], is_set: bool = False) -> bool:
+    """Whether each part has its own equal among the others; in a set, several may share one."""
+    if is_set:
+        return all(any(are_same_forms(a, b) for b in found) for a in wanted) and all(
+            any(are_same_forms(a, b) for a in wanted) for b in found
+        )
+    left = list(found)
+    for part in wanted:
+        match = next((i for i, other in enumerate(left) if are_same_forms(part, other)), None)
+        if match is None:
+            return False
+        del left[match]
+    return not left
+
+
+def _are_distinct(parts: tuple[Form, ...]) -> bool:
+    return not any(are_same_forms(a, b) for i, a in enumerate(parts) for b in parts[:i])
+
+
+def _compare_lists(wanted: Form, found: Form) -> bool:
+    if wanted.unit and found.unit and wanted.unit != found.unit:
+        return False
+    for first, second in ((wanted, found), (found, wanted)):
+        if (names := _assigned(first)) and (second.unit or not any(part.kind == "relation" for part in second.parts)):
+            if len(set(names)) < max(len(names), 2) or second.unit:
+                return False  # of several names, some twice, or of others than the one name
+            return _compare_parts(_ordered_values(first), second.parts)
+    return _match_all(wanted.parts, found.parts)
+
+
+def _compare_sequences(wanted: Form, found: Form) -> bool:
+    return wanted.text == found.text and _compare_parts(wanted.parts, found.parts)
+
+
+def _compare_relations(wanted: Form, found: Form) -> bool:
+    operators = set(wanted.operators) | set(found.operators)
+    if operators <= {"=", "~"}:
+        return _compare_equations(wanted, found)
+    if len(wanted.operators) > 1 or len(found.operators) > 1:
+        same = wanted.operators == found.operators and _compare_parts(wanted.parts, found.parts)
+        turned = tuple(_TURNED.get(operator, operator) for operator in reversed(found.operators))
+        return same or (wanted.operators == turned and _compare_parts(wanted.parts, found.parts[::-1]))
+    return _compare_inequalities(wanted, found)
+
+
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _compare_inequalities(wanted: Form, found: Form) -> bool:
+    differences = [_difference(form) for form in (wanted, found)]
+    if differences[0] is None or differences[1] is None:
+        return _compare_sequences(wanted, found) and wanted.operators == found.operators
+    sign = ratio_is_constant(differences[0], differences[1])
+    operator = found.operators[0] if sign == 1 else _TURNED.get(found.operators[0], found.operators[0])
+    return sign is not None and wanted.operators[0] == operator
+
+
+def _is_of_inequalities(form: Form) -> bool:
+    """Whether an answer is an inequality or a list of them."""
+    return form.kind == "relation" or (form.kind == "list" and all(map(_is_of_inequalities, form.parts)))
+
+
+def _are_of_one_name(*forms: Form) -> bool:
+    """Whether inequalities, in lists or not, are about the same variable; an interval is about any."""
+    names = [_variables(form) for form in forms]
+    return not all(names) or names[0] == names[1]
+
+
+def _variables(form: Form) -> frozenset[str]:
+    own = names_in(form.node) if form.node is not None else frozenset[str]()
+    return own.union(*map(_variables, form.parts))
+
+
+def _compare_equations(wanted: Form, found: Form) -> bool:
+    if wanted.text and found.text:
+        same = wanted.text == found.text and are_same_forms(wanted.parts[-1], found.parts[-1])
+        return same and _is_consistent(wanted) and _is_consistent(found)
+    differences = [_difference(form) for form in (wanted, found)]
+    if differences[0] is None or differences[1] is None:
+        return _compare_parts(wanted.parts, found.parts)
+    if ratio_is_constant(differences[0], differences[1]) is not None:
+        return True
+    return _compare_parts(wanted.parts, found.parts)
+
+
+def _difference(form: Form) -> Node | None:
+    """Left side minus right side; None for a chain or sides that are no expressions."""
+    nodes = [part.node for part in form.parts if part.kind == "value"]
+    if len(nodes) != 2 or nodes[0] is None or nodes[1] is None or len(form.parts) != 2:
+        return None
+    return Node("sum", (nodes[0], Node("negative", (nodes[1],))))
+
+
+def _compare_congruences(wanted: Form, found: Form) -> bool:
+    """The same name or none, the same modulus, and the same residues."""
+    if wanted.text and found.text and wanted.text != found.text:
+        return False
+    if not _compare_values(wanted.parts[0], found.parts[0]):
+        return False
+    residues = [_residues(form) for form in (wanted, found)]
+    if None in residues:
+        return _match_all(wanted.parts[1:], found.parts[1:])
+    return residues[0] == residues[1]
+
+
+def _residues(form: Form) -> frozenset[Fraction] | None:
+    numbers = [constant_value(part.node) if part.node is not None else None for part in form.parts]
+    if not all(isinstance(number, Fraction) for number in numbers) or not numbers[0]:
+        return None
+    modulus = numbers[0]
+    return frozenset(number - modulus * (number // modulus) for number in numbers[1:] if number is not None)
+
+
+def _compare_matrices(wanted: Form, found: Form) -> bool:
+    return (wanted.text, wanted.n_columns) == (found.text, found.n_columns) and _compare_parts(
+        wanted.parts, found.parts
+    )
+
+
+def _compare_real_sets(wanted: Form, found: Form) -> bool:
+    """As sets of real numbers, if both are; else part by part, in any order."""
+    if is_real_set(wanted) and is_real_set(found):
+        return are_same_reals(wanted, found)
+    return _match_all(wanted.parts, found.parts)
+
+
+def _compare_texts(wanted: Form, found: Form) -> bool:
+    return wanted.text == found.text
+
+
+#: Comparison of two answers of one kind.
+_SAME_KIND = {
+    "value": _compare_values,
+    "list": _compare_lists,
+    "set": lambda wanted, found: _match_all(wanted.parts, found.parts, is_set=True),
+    "sequence": _compare_sequences,
+    "relation": _compare_relations,
+    "union": _compare_real_sets,
+    "congruence": _compare_congruences,
+    "matrix": _compare_matrices,
+    "reals": lambda wanted, found: True,
+    "named set": _compare_texts,
+    "based": _compare_texts,
+    "infinity": _compare_texts,
+}

@@ -81,7 +81,7 @@ def compare_numeric(gold: str, prediction: str, context: AnswerContext = _PLAIN_
 
     A unit counts only when both have one (the gold answer's may stand in the context); then both must measure the
     same thing, and are converted. Currencies are never converted. A percent sign is a unit, so 50% equals 50 and
-    differs from 0.5. Without a relative tolerance the comparison is symmetric in what can be read as a number. Several
+    differs from 0.5; a number below 1 equals no percentage unless both have the sign. Without a relative tolerance the comparison is symmetric in what can be read as a number. Several
     values, where the context says so, stand between commas, semicolons or "and".
 
     Raises:
@@ -115,6 +115,8 @@ def _is_same(wanted: Quantity, found: Quantity, context: AnswerContext) -> bool:
     tolerance = context.tolerance or _EXACT
     value: Fraction | None = found.value
     unit = wanted.unit or plain_unit(context.unit)
+    if "%" in (unit, found.unit) and not (unit and found.unit) and 0 < abs(wanted.value) < 1:
+        return False  # 0.125% is not 0.125, and 12.5% differs from it by more than its unit
     if unit and found.unit and unit != found.unit:
         value = convert(found.value, found.unit, unit)
     return value is not None and tolerance.admits(wanted.value, value)

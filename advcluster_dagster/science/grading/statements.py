@@ -6,7 +6,7 @@ reading the number itself (quantities.py).
 
 import re
 
-from advcluster_dagster.science.grading.markup import unwrap
+from advcluster_dagster.science.grading.markup import unquote, unwrap, without_bold
 from advcluster_dagster.science.grading.notation import spell_characters
 from advcluster_dagster.science.grading.number_words import NUMBER_WORDS
 
@@ -24,7 +24,6 @@ _DEGREES = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))")
 _MONEY_IN_TEXT = re.compile(r"\\(?:text|mathrm)\s*\{\s*([$\u20ac\u00a3\u00a5\u20b9])\s*\}")
 _LABEL = re.compile(r"([A-Za-z][A-Za-z ]*):\s*(?=[-+$0-9.\\])")
 _LEADING = re.compile(r"#+\s*|(?:\\approx|\\sim|\\simeq|~|approximately|approx\.?|about|roughly|around)(?![a-z])\s*")
-_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "``": "''"}
 _BRACKETS = {"(": ")", "{": "}"}
 _EQUALS = re.compile(r"(?<![<>!:=\\])(?::=|=)(?![=<>])|\\(?:approx|simeq)(?![a-z])")
 _OTHER_RELATION = re.compile(
@@ -98,7 +97,7 @@ def _without_brackets(text: str) -> str:
 
 
 def _spelled(text: str) -> str:
-    plain = spell_characters(unwrap(_DOLLARS.sub(r"\1", text.strip())))
+    plain = spell_characters(without_bold(unwrap(_DOLLARS.sub(r"\1", text.strip()))))
     for old, new in _REPLACEMENTS:
         if old in plain:
             plain = plain.replace(old, new)
@@ -109,15 +108,15 @@ def _spelled(text: str) -> str:
 def _undressed(text: str) -> str:
     """The text without full stop, markers, approximate signs, quotation marks and brackets around all of it."""
     for _ in range(_MAX_LAYERS):
-        plain = unwrap(text).strip().rstrip(".").strip()
+        plain = unquote(unwrap(text).strip().rstrip("."))
         plain = plain[match.end() :] if (match := _LEADING.match(plain)) else plain
         if (label := _LABEL.match(plain)) and not CHANGING_WORDS & set(label[1].lower().split()):
             plain = plain[label.end() :]
-        for start, end in (*_QUOTES.items(), *_BRACKETS.items()):
-            inner = plain[len(start) : -len(end)]
-            is_around = len(plain) > len(start + end) and plain.startswith(start) and plain.endswith(end)
+        for start, end in _BRACKETS.items():
+            inner = plain[1:-1]
+            is_around = len(plain) > 2 and plain.startswith(start) and plain.endswith(end) and "," not in inner
             if is_around and ((start not in inner and end not in inner) or (start == "(" and _closes_last(plain))):
-                plain = inner if start not in _BRACKETS or "," not in inner else plain
+                plain = inner
         if plain == text:
             break
         text = plain

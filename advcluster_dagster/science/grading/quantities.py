@@ -81,8 +81,9 @@ def compare_numeric(gold: str, prediction: str, context: AnswerContext = _PLAIN_
 
     A unit counts only when both have one (the gold answer's may stand in the context); then both must measure the
     same thing, and are converted. Currencies are never converted. A percent sign is a unit, so 50% equals 50 and
-    differs from 0.5; a number below 1 equals no percentage unless both have the sign. Without a relative tolerance the comparison is symmetric in what can be read as a number. Several
-    values, where the context says so, stand between commas, semicolons or "and".
+    differs from 0.5; a number below 1 equals no percentage unless both have the sign. Without a relative tolerance
+    the comparison is symmetric in what can be read as a number. Several values, where the context says so, stand
+    between commas, semicolons or "and".
 
     Raises:
         UnreadableAnswerError: the gold answer is not a number.

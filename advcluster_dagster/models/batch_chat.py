@@ -111,7 +111,8 @@ class BatchChat(Generic[C]):
             self._bills.close()
 
     def _complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
-        by_id = {request.call_id: request for request in requests}
+        pulling = iter(requests)
+        by_id = {request.call_id: request for request in pulling}
         indices = {request.call_id: index for index, request in enumerate(requests)}
         waiting = [_Waiting(batch, wanted) for batch, wanted in self._store.batches_of(list(by_id))]
         waiting = [one for one in waiting if self._is_known(one, by_id)]
@@ -139,6 +140,7 @@ class BatchChat(Generic[C]):
             waiting = still + self._submit(self._affordable(left), round_=0)
             if waiting and self._is_closed.wait(self._poll_s):
                 return
+            next(pulling, None)  # there are no more; raises where nothing is to be sent any longer
 
     def close(self) -> None:
         """Close the connections; batches under way stay with the vendor."""

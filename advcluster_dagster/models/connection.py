@@ -12,13 +12,13 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import count
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import httpx2
 from pydantic import SecretStr
@@ -140,11 +140,13 @@ class Connection(ABC):
             self._loop.close()
         self.purse.release()
 
-    def run(self, jobs: Sequence[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
+    def run(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
         """Results of ``ask`` as they finish, as many at once as the limits allow.
 
+        Jobs are taken off the iterable as others end, in a thread of its own where that takes its time.
+
         Raises:
-            FatalModelError: from ``ask``, after the calls then in flight had a moment to end.
+            FatalModelError: from ``ask`` or the iterable, after the calls then in flight had a moment to end.
         """
         done: SimpleQueue[tuple[R] | None] = SimpleQueue()
         future: Future[None] = asyncio.run_coroutine_threadsafe(
@@ -238,21 +240,21 @@ class Connection(ABC):
             return Fault("timeout" if is_timeout else "connection_lost", detail, True, is_unreachable)
         return Fault("unreadable_reply", self.one_line(str(error)) or type(error).__name__, True)
 
-    async def _work(self, jobs: Sequence[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
+    async def _work(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
         self._stop.clear()
-        pending = iter(jobs)
+        pending = _Pending(jobs)
 
         async def worker() -> None:
-            for job in pending:
-                try:
-                    deliver(await ask(job))
-                except Exception:
-                    self._stop.set()
-                    raise
-                if self._stop.is_set():
-                    return
+            try:
+                while not self._stop.is_set() and (job := await pending.pull()):
+                    deliver(await ask(job[0]))
+            except Exception:
+                self._stop.set()
+                raise
 
-        n_workers = min(_JOBS_PER_PLACE * self.settings.max_in_flight, len(jobs))
+        n_workers = _JOBS_PER_PLACE * self.settings.max_in_flight
+        if isinstance(jobs, list):
+            n_workers = min(n_workers, len(jobs))
         workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
         try:
             if workers:
@@ -276,6 +278,27 @@ class Connection(ABC):
         except TimeoutError:
             return
         raise asyncio.CancelledError
+
+
+class _Pending(Generic[J]):
+    """Jobs that workers pull, one at a time; where they are no list, pulling may wait for a disk, so it is done in
+    another thread.
+    """
+
+    def __init__(self, jobs: Iterable[J]) -> None:
+        self._jobs = ((job,) for job in jobs)
+        self._are_at_hand = isinstance(jobs, list)
+        self._is_pulling = asyncio.Lock()
+        self._is_empty = False
+
+    async def pull(self) -> tuple[J] | None:
+        """The next job; None where there is none."""
+        if self._are_at_hand:
+            return next(self._jobs, None)
+        async with self._is_pulling:
+            job = None if self._is_empty else await asyncio.to_thread(next, self._jobs, None)
+            self._is_empty = job is None
+        return job
 
 
 def _pause_s(n_retries: int, retry_after_s: float | None) -> float:

@@ -52,7 +52,8 @@ class RemoteChat(ABC, Generic[C]):
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index, outcome) as calls finish; see the protocol."""
-        return self.connection.run(list(enumerate(requests)), self._ask)
+        jobs = enumerate(requests)
+        return self.connection.run(list(jobs) if isinstance(requests, list) else jobs, self._ask)
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,8 +5,8 @@ Here: batches of texts, the text that spoils a batch, what a usable vector is. N
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, groupby, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby, islice, pairwise
 from statistics import mode
 from typing import Any, Generic, TypeVar
 
@@ -115,13 +115,11 @@ def _checked(vector: Vector, expected: int, n_tokens: int | None) -> EmbeddingRe
     return EmbeddingReply(vector, n_tokens)
 
 
-def _batches(requests: Sequence[EmbeddingRequest], most: int) -> list[list[tuple[int, EmbeddingRequest]]]:
-    """Requests with their indices in transport batches, each of one model and vector length."""
-    batches: list[list[tuple[int, EmbeddingRequest]]] = []
-    for _, group in groupby(enumerate(requests), key=lambda job: (job[1].model, job[1].dimensions)):
-        jobs = list(group)
-        batches.extend(jobs[start : start + most] for start in range(0, len(jobs), most))
-    return batches
+def _batches(requests: Iterable[EmbeddingRequest], most: int) -> Iterator[list[tuple[int, EmbeddingRequest]]]:
+    """Requests with their indices in transport batches, each of one model and vector length, as they are pulled."""
+    for _, jobs in groupby(enumerate(requests), key=lambda job: (job[1].model, job[1].dimensions)):
+        while batch := list(islice(jobs, most)):
+            yield batch
 
 
 def _share_out(n_tokens: int | None, lengths: Sequence[int]) -> list[int | None]:

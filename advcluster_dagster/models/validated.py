@@ -61,7 +61,8 @@ def ask_validated(
 ) -> list[Validated[T] | InvalidReply]:
     """Ask, parse, and ask again for what could not be parsed; one result per request, in their order.
 
-    A repeat is a call of its own: the conversation so far, the broken reply, and a message that names its fault. What
+    A repeat is a call of its own: the conversation so far, the broken reply, and a message that names its fault; the
+    ledger knows it by the first request and its number, so that other words for a fault cost nothing. What
     stands before a ``</think>`` mark is neither parsed nor sent back.
 
     Args:
@@ -119,4 +120,4 @@ def _repeat(request: ChatRequest, broken_reply: str, fault: str) -> ChatRequest:
         " and with nothing else.",
     )
     shown = Message("assistant", broken_reply[:_MOST_SHOWN] or "(no reply)")
-    return replace(request, messages=(*request.messages, shown, correction))
+    return replace(request, messages=(*request.messages, shown, correction), repeat=request.repeat + 1)

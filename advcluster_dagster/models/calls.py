@@ -213,8 +213,13 @@ class ModelCalls:
         Raises:
             FatalModelError: no further call can succeed, or the ledger cannot keep outcomes.
         """
+
+        def stop(error: FatalModelError) -> None:
+            claimed.stop(error)
+            getattr(self._provider, "stop", lambda: None)()
+
         outcomes: dict[str, Outcome] = {}
-        recorder = CallRecorder(self._ledger, self._provider_name, self._price, self._use, on_fault=claimed.stop)
+        recorder = CallRecorder(self._ledger, self._provider_name, self._price, self._use, on_fault=stop)
         try:
             for index, outcome in ask(claimed):
                 request = claimed.reached[index]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import count
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx2
 from pydantic import SecretStr
@@ -140,6 +140,10 @@ class Connection(ABC):
             self._loop.close()
         self.purse.release()
 
+    def stop(self) -> None:
+        """Send nothing more of what is being run; calls in flight have a moment to end."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+
     def run(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
         """Results of ``ask`` as they finish, as many at once as the limits allow.
 
@@ -256,15 +260,16 @@ class Connection(ABC):
         if isinstance(jobs, list):
             n_workers = min(n_workers, len(jobs))
         workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
+        all_ended = asyncio.gather(*workers, return_exceptions=True)
+        stopped = asyncio.create_task(self._stop.wait())
+        ends_or_stop: set[asyncio.Future[Any]] = {all_ended, stopped}
         try:
-            if workers:
-                _, unfinished = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-                if unfinished:
-                    await asyncio.wait(unfinished, timeout=_GRACE_S)
+            await asyncio.wait(ends_or_stop, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({all_ended}, timeout=_GRACE_S)
         finally:
-            for task in workers:
+            for task in (*workers, stopped):
                 task.cancel()
-            ends = await asyncio.gather(*workers, return_exceptions=True)
+            ends = await all_ended
         for end in ends:
             if isinstance(end, Exception):
                 raise end

@@ -126,7 +126,8 @@ class ChatProvider(Protocol):
     over them no faster than it sends them leaves the others to other processes. An error that comes from there means
     that nothing more is to be sent.
 
-    One that has more to tell than its replies (an engine's name and speed) has a mapping ``facts``.
+    One that has more to tell than its replies (an engine's name and speed) has a mapping ``facts``; one that sends
+    calls over a network has a method ``stop``, for any thread to call, after which it sends none and soon ends.
     """
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:

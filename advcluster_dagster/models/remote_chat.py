@@ -55,6 +55,10 @@ class RemoteChat(ABC, Generic[C]):
         jobs = enumerate(requests)
         return self.connection.run(list(jobs) if isinstance(requests, list) else jobs, self._ask)
 
+    def stop(self) -> None:
+        """Send nothing more; calls in flight have a moment to end."""
+        self.connection.stop()
+
     def close(self) -> None:
         """Close the connections."""
         self.connection.close()

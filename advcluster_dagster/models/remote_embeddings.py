@@ -45,6 +45,10 @@ class RemoteEmbedder(ABC, Generic[C]):
         for outcomes in self.connection.run(_batches(requests, self.texts_per_call), self._ask):
             yield from outcomes
 
+    def stop(self) -> None:
+        """Send nothing more; calls in flight have a moment to end."""
+        self.connection.stop()
+
     def close(self) -> None:
         """Close the connections."""
         self.connection.close()

@@ -194,6 +194,11 @@ def _write_all(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
+def is_unkept(path: Path) -> bool:
+    """Whether a file is of this kind, by its name; it is there."""
+    return path.name.startswith(_PREFIX) and path.suffix == ".jsonl" and path.is_file()
+
+
 def _is_own(path: Path) -> bool:
     try:
         found = path.lstat()

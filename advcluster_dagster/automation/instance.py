@@ -17,6 +17,7 @@ from dagster._core.launcher import DefaultRunLauncher
 from advcluster_dagster.assets.claims import PROCESS_TAG
 from advcluster_dagster.assets.placement import GPU_POOL
 from advcluster_dagster.automation.executors import launcher_settings
+from advcluster_dagster.models.spending import locked
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.places import remove_abandoned_files
@@ -63,8 +64,9 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     if home.settings.executor != "kubernetes":
         _write_settings(home, home.dagster / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.from_config(str(home.dagster))
-    _limit_pool(instance, home.settings.gpu_pool_slots)
+    with locked(home.dagster / "opening.lock"):  # Dagster's SQLite files are made by one process, or end up as none's
+        instance = dg.DagsterInstance.from_config(str(home.dagster))
+        _limit_pool(instance, home.settings.gpu_pool_slots)
     mark_dead_runs(instance)
     remove_abandoned_files(home.lake)
     return instance

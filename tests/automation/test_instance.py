@@ -1,5 +1,6 @@
 """Runs whose process is gone, told from those that go on."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from advcluster_dagster.assets.claims import PROCESS_TAG, claim_run, process_tag
 from advcluster_dagster.automation.instance import mark_dead_runs, open_instance
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
+from tests.studies import ROOT
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
@@ -133,3 +135,32 @@ def test_unclaimed_runs_of_a_cluster_are_left_to_it(home, monkeypatch):
         monkeypatch.setattr("advcluster_dagster.automation.instance.DefaultRunLauncher", type("Another", (), {}))
         assert mark_dead_runs(instance, is_only_server=True) == 0
         assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.STARTING
+
+
+_OPEN = """
+import sys
+from pathlib import Path
+from advcluster_dagster.automation.instance import open_instance
+from advcluster_dagster.storage.home import Home
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    with open_instance(Home(Path(sys.argv[1]) / str(number))) as instance:
+        assert instance.get_runs_count() == 0
+"""
+
+
+def test_processes_that_make_the_history_at_once(tmp_path):
+    n_homes = 5
+    command = [sys.executable, "-c", _OPEN, str(tmp_path), str(n_homes)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    openers = [subprocess.Popen(command, env=environment, **pipes) for _ in range(3)]
+    for opener in openers:
+        assert opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+    for opener in openers:
+        opener.communicate(timeout=120)
+    assert [opener.returncode for opener in openers] == [0, 0, 0]

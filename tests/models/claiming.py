@@ -3,6 +3,7 @@
 Here: the cases, each given the URL of an empty ledger. Not here: databases (test_call_claims, integration).
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -83,8 +84,13 @@ os.kill(os.getpid(), 9)
 
 def a_dead_process_on_this_machine_holds_nothing(url: str) -> None:
     command = [sys.executable, "-c", _CLAIM_AND_DIE, url, *ids("a", "b")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
-    with subprocess.Popen(command, **pipes) as process, Ledger(url) as ledger, CallClaims(ledger) as ours:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen(command, env=environment, **pipes) as process,
+        Ledger(url) as ledger,
+        CallClaims(ledger) as ours,
+    ):
         assert process.stdout.readline() == "2\n"
         assert ours.take(ids("a", "c")) == claimed(["c"])
         process.stdin.write("die\n")

@@ -1,11 +1,12 @@
-"""The demonstration killed at ten moments, its judges behind HTTP: what is lost, and what is paid for twice.
+"""The demonstration killed at ten moments, then run twice at once, its judges behind HTTP: what is paid for twice.
 
 Run it as `python bench/killed_demo.py [--kills 10]`. The demo study runs with its judges and embedder behind the tests'
 small provider, undisturbed once; then in another home it is killed with SIGKILL again and again, each time a little
 further on. After each kill a copy of that home is run to its end, and its tables are held against the undisturbed
 run's by content hash. Printed per kill: how far it was, whether the tables are equal, and how many questions the
-provider was asked more than once, all kills so far together. Exit status 1 if any table differs, any ledger entry
-was answered twice, or more was repeated than was in flight.
+provider was asked more than once, all kills so far together. At last, in a third home, two studies that ask the same
+are run at once, and one of them once more with --wait. Exit status 1 if any table differs, any ledger entry was
+answered twice, more was repeated than was in flight at the kills, or anything at all by the runs at once.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +49,17 @@ class Judged:
     def __exit__(self, *_: object) -> None:
         self.provider.__exit__()
 
-    def run(self, until: float = float("inf")) -> bool:
+    def run(self, until: float = float("inf"), study: str = "demo", *options: str) -> bool:
         """Run to the end, or to a SIGKILL at this progress; whether it was killed."""
-        return run_until(["run", "demo"], self.home, lambda: self.progress() >= until, timeout_s=600)
+        return run_until(["run", study, *options], self.home, lambda: self.progress() >= until, timeout_s=900)
 
     def progress(self) -> float:
         """Calls made and files published."""
         return len(ledger_rows(self.home)) + CALLS_PER_FILE * n_files(self.home)
 
-    def hashes(self) -> dict[str, str | None]:
+    def hashes(self, study: str = "demo") -> dict[str, str | None]:
         """Content of every table partition."""
-        return content_hashes(self.home, self.home.load_study("demo"))
+        return content_hashes(self.home, self.home.load_study(study))
 
     def asked(self) -> Counter[str]:
         """What the provider was asked."""
@@ -96,6 +98,16 @@ def finish_copy(killed: Judged, folder: Path, whole: Judged) -> tuple[list[str],
     return found
 
 
+def run_at_once(folder: Path, whole: Judged) -> tuple[list[str], int, int]:
+    """Run two studies that ask the same at once, one of them twice: as :func:`finish_copy`."""
+    with Judged(folder) as both, ThreadPoolExecutor() as pool:
+        write_study(both.home.root, _study(both.provider.url) | {"study": "twin"})
+        runs = [pool.submit(both.run, float("inf"), *given) for given in (["demo"], ["twin"], ["demo", "--wait"])]
+        assert not any(run.result() for run in runs)
+        differing = [name for study in ("demo", "twin") for name in _differing(both.hashes(study), whole.hashes())]
+        return differing, _n_repeated(both.asked()), both.n_answered_twice()
+
+
 def _n_repeated(asked: Counter[str]) -> int:
     return asked.total() - len(asked)
 
@@ -130,6 +142,9 @@ def main() -> int:
                     f" {repeated} answers repeated (in flight: {IN_FLIGHT} a kill), {n_twice} entries twice",
                     flush=True,
                 )
+        differing, repeated, n_twice = run_at_once(Path(name, "both"), whole)
+        is_good &= not differing and not repeated and not n_twice
+        print(f"runs at once: {_named(differing)}, {repeated} answers repeated, {n_twice} entries twice")
     print(f"in all {time.perf_counter() - begun:.0f} s")
     return 0 if is_good else 1
 

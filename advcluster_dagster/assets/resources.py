@@ -38,7 +38,7 @@ class Platform:
     @cached_property
     def ledger(self) -> Ledger:
         """The call ledger of the home, opened when first used."""
-        return Ledger(self.home.ledger_url)
+        return Ledger(self.home.ledger_url, self.home.root / "ledger")
 
     @cached_property
     def caps(self) -> tuple[Cap, ...]:

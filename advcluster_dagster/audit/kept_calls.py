@@ -45,7 +45,8 @@ class KeptCalls(Generic[T]):
     _by_texts: dict[Hashable, list[ChatRequest]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._replay = _Replay({entry.call_id: entry for entry in self.entries})
+        ordered = sorted(self.entries, key=lambda entry: not entry.is_retired)  # the one that answers counts
+        self._replay = _Replay({entry.call_id: entry for entry in ordered})
         for entry in self.entries:
             request = chat_request(entry)
             if request and len(request.messages) == 2:  # a repeat has more: it holds the broken reply too
@@ -92,7 +93,8 @@ def chat_request(entry: LedgerEntry) -> ChatRequest | None:
     if asked.get("kind") != "chat":
         return None
     messages = tuple(Message(message["role"], message["content"]) for message in asked["messages"])
-    return ChatRequest(asked["model"], messages, asked["sampling"], asked["trial"], asked["reply_schema"])
+    how = (asked["sampling"], asked["trial"], asked["reply_schema"], asked.get("repeat", 0))
+    return ChatRequest(asked["model"], messages, *how)
 
 
 def _texts_key(messages: Sequence[Message], trial: int) -> Hashable:

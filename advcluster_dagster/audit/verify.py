@@ -27,7 +27,7 @@ from advcluster_dagster.audit.trace_calls import check_imported, check_sampled, 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.ledger_entries import LedgerEntry, entries_used
-from advcluster_dagster.models.protocol import CallFailure, sha256_of_json
+from advcluster_dagster.models.protocol import CallFailure, call_id_of
 from advcluster_dagster.partitions import Partition, all_partitions
 from advcluster_dagster.settings.base import ROLES, Role
 from advcluster_dagster.storage.home import Home
@@ -246,7 +246,7 @@ class _Verifier:
             place = f"call {entry.call_id[:12]} in the ledger"
             if isinstance(entry.outcome, CallFailure) and entry.outcome.reason == "unreadable_entry":
                 self._found.breaks.append(Break(asset, partition, f"{place} cannot be read: {entry.outcome.detail}"))
-            elif sha256_of_json(entry.request) != entry.call_id:
+            elif call_id_of(entry.request) != entry.call_id:
                 self._found.breaks.append(Break(asset, partition, f"{place} has not the id of what it asked"))
         return entries
 

@@ -13,11 +13,11 @@ import dagster as dg
 import psutil
 import yaml
 from dagster._core.launcher import DefaultRunLauncher
-from filelock import FileLock
 
 from advcluster_dagster.assets.claims import PROCESS_TAG
 from advcluster_dagster.assets.placement import GPU_POOL
 from advcluster_dagster.automation.executors import launcher_settings
+from advcluster_dagster.models.spending import locked
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.places import remove_abandoned_files
@@ -64,7 +64,7 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     home.dagster.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     # Dagster makes its databases without a lock of its own: two first commands at once would spoil them.
-    with FileLock(home.dagster / "opening.lock"):
+    with locked(home.dagster / "opening.lock"):
         if home.settings.executor != "kubernetes":
             _write_settings(home, home.dagster / "dagster.yaml")
         instance = dg.DagsterInstance.from_config(str(home.dagster))

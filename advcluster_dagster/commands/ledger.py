@@ -23,12 +23,21 @@ def export_command(
     screen.print(f"Wrote {written.n_calls} calls to {escape(str(file))}.", soft_wrap=True)
 
 
-def import_command(file: Annotated[Path, typer.Argument(help="A file that ledger export wrote.")]) -> None:
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A file that ledger export wrote, or one of replies beside a ledger.")],
+) -> None:
     """Take the replies of such a file into this home's ledger; its runs then ask nothing for them."""
     from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.models.ledger_files import import_replies
+    from advcluster_dagster.models.unkept import is_unkept
 
-    read = import_replies(Platform(Home.from_environment()).ledger, file)
+    lies_beside = is_unkept(file)  # opening the ledger takes such files in by itself where it finds them
+    ledger = Platform(Home.from_environment()).ledger
+    if lies_beside:
+        ledger.take_in_file(file)
+        screen.print(f"Took in the replies of {escape(str(file))}.", soft_wrap=True)
+        return
+    read = import_replies(ledger, file)
     screen.print(f"Took in {read.n_calls} calls of study {read.study}, {read.n_known} of them known before.")
 
 

@@ -1,6 +1,7 @@
 """Commands that run a study or say what a run would do: demo, run, regrade, status, report."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
     from advcluster_dagster.automation.run_study import RunOutcome, Selection
 
 
-def demo() -> None:
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Where another process runs the study, wait for it to end, then run.")
+]
+
+
+def demo(wait: WaitOption = False) -> None:
     """Run the demonstration study: two simulated families, four domains, no key, no download."""
     from advcluster_dagster.assets.resources import Platform
 
     home = Home.from_environment()
-    _run_and_tell(Platform(home), home.register_study("demo"))
+    _run_and_tell(Platform(home), home.register_study("demo"), command="demo", must_wait=wait)
 
 
 def run(
@@ -53,6 +59,7 @@ def run(
     keep_taxonomies: Annotated[
         bool, typer.Option("--keep-taxonomies", help="Cluster nothing anew; measure how taxonomies cover what is new.")
     ] = False,
+    wait: WaitOption = False,
 ) -> None:
     """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
     from advcluster_dagster.assets.resources import Platform
@@ -71,7 +78,7 @@ def run(
         return
     if max_cost is not None:
         refuse_unpriced(declared, load_prices(home.prices))
-    _run_and_tell(platform, declared, selection)
+    _run_and_tell(platform, declared, selection, command="run", must_wait=wait)
 
 
 def regrade(
@@ -82,6 +89,7 @@ def regrade(
     domain: Annotated[
         list[str] | None, typer.Option("--domain", "-d", help="Only this domain; may be repeated.")
     ] = None,
+    wait: WaitOption = False,
 ) -> None:
     """Grade the traces at hand anew and run what follows from it; no model is asked for a trace."""
     from advcluster_dagster.assets.resources import Platform
@@ -90,7 +98,8 @@ def regrade(
 
     home = Home.from_environment()
     selection = Selection(tuple(family or ()), tuple(domain or ()))
-    _run_and_tell(Platform(home), home.register_study(study), selection, run=regrade_study)
+    declared = home.register_study(study)
+    _run_and_tell(Platform(home), declared, selection, regrade_study, command="regrade", must_wait=wait)
 
 
 def status(
@@ -127,12 +136,26 @@ def _run_and_tell(
     study: Study,
     selection: "Selection | None" = None,
     run: "Callable[..., RunOutcome] | None" = None,
+    command: str | None = None,
+    must_wait: bool = False,
 ) -> None:
-    """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it."""
+    """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it.
+
+    A ``command`` runs it while no other process does; with ``must_wait`` it waits until that is so.
+    """
     from advcluster_dagster.automation.instance import open_instance
+    from advcluster_dagster.automation.one_run import only_run
     from advcluster_dagster.automation.run_study import Selection, run_study
 
-    with run_progress() as bars, open_instance(platform.home) as instance:
+    def tell(line: str) -> None:
+        screen.print(escape(line), soft_wrap=True)
+
+    with ExitStack() as stack:
+        instance = stack.enter_context(open_instance(platform.home))
+        if command is not None:
+            typed = f"advcluster {command}" + ("" if command == "demo" else f" {study.study}")
+            stack.enter_context(only_run(platform.home, study.study, instance, typed, must_wait, tell))
+        bars = stack.enter_context(run_progress())
         platform.on_progress = bars.on_calls
         outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
     # In other processes no bar sees the calls; here it also sees those of steps that failed.

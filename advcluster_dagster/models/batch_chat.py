@@ -101,7 +101,7 @@ class BatchChat(Generic[C]):
         settings = wire.connection.settings
         self._poll_s = settings.batch_poll_s
         self._store = BatchStore(ledger, f"{settings.kind} {wire.connection.address}")
-        self._is_closed = threading.Event()
+        self._is_over = threading.Event()
         self._bills = Bills(wire.connection.purse)
 
     def complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
@@ -138,12 +138,16 @@ class BatchChat(Generic[C]):
                     self._bills.waive(one.wanted)
                     raise found.fatal
             waiting = still + self._submit(self._affordable(left), round_=0)
-            if waiting and self._is_closed.wait(self._poll_s):
+            if waiting and self._is_over.wait(self._poll_s):
                 return
 
+    def stop(self) -> None:
+        """Hand over nothing more and wait for nothing; batches under way stay with the vendor."""
+        self._is_over.set()
+
     def close(self) -> None:
-        """Close the connections; batches under way stay with the vendor."""
-        self._is_closed.set()
+        """Close the connections; as :meth:`stop`."""
+        self.stop()
         self._wire.chat.close()
 
     def _affordable(self, left: deque[ChatRequest]) -> list[ChatRequest]:
@@ -174,7 +178,7 @@ class BatchChat(Generic[C]):
         return False
 
     def _submit(self, requests: Sequence[ChatRequest], round_: int) -> list[_Waiting]:
-        return [self._submit_one(part, round_) for part in self._parts(requests)]
+        return [] if self._is_over.is_set() else [self._submit_one(part, round_) for part in self._parts(requests)]
 
     def _submit_one(self, requests: Sequence[ChatRequest], round_: int) -> _Waiting:
         rows = {request.call_id: request for request in requests}

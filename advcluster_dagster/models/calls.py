@@ -1,16 +1,24 @@
 """Model calls of one step: asked once, kept before use, replayed ever after.
 
-Here: what stands between an asset and a provider. Not here: the ledger's tables, transport, what replies mean.
+Here: what stands between an asset and a provider. Not here: the ledger's tables, claims (``call_claims``), writing
+outcomes down (``call_recorder``), transport, what replies mean.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
 
-from advcluster_dagster.models.ledger import Ledger, Use
-from advcluster_dagster.models.ledger_tables import ModelRequest, Outcome, cost_of
+from sqlalchemy.exc import SQLAlchemyError
+
+from advcluster_dagster.models.call_claims import CallClaims
+from advcluster_dagster.models.call_recorder import CallRecorder, storable
+from advcluster_dagster.models.claimed_requests import ClaimedRequests
+from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger_database import fault_of
+from advcluster_dagster.models.ledger_tables import Outcome, Use, cost_of
 from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import (
     CallFailure,
@@ -25,7 +33,10 @@ from advcluster_dagster.models.protocol import (
 
 Q = TypeVar("Q", ChatRequest, EmbeddingRequest)
 OpenProvider = Callable[[], ChatProvider] | Callable[[], EmbeddingProvider]
-_MOST_PER_COMMIT = 64
+#: What a database raises that cannot be written.
+_FAULTS = (SQLAlchemyError, sqlite3.Error)
+#: How long outcomes are still waited for once the ledger takes no more.
+_GRACE_S = 15.0
 
 
 @dataclass
@@ -137,43 +148,101 @@ class ModelCalls:
         self, requests: Sequence[Q], ask: Callable[[Sequence[Q]], Iterator[tuple[int, Outcome]]]
     ) -> list[Outcome]:
         wanted = {request.call_id: request for request in requests}
-        outcomes = self._ledger.lookup(wanted)
+        outcomes = self._replay(wanted)
         missing = [request for call_id, request in wanted.items() if call_id not in outcomes]
         if missing and self._offline:
             raise FatalModelError(
                 f"offline: call {missing[0].call_id} of model {missing[0].model} (provider {self._provider_name}) and"
                 f" {len(missing) - 1} more are not in the ledger; run without the offline setting to ask for them"
             )
+        if missing:
+            with _written_first(self._ledger, (*_FAULTS, OSError)):
+                outcomes |= self._take_in(missing)
+            left = [request for request in missing if request.call_id not in outcomes]
+            with _written_first(self._ledger), CallClaims(self._ledger) as claims:
+                outcomes |= self._ask_all(left, ask, claims, (len(outcomes), len(wanted)))
+        return [outcomes[request.call_id] for request in requests]
+
+    def _replay(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
+        """What the ledger answers, noted and counted as used."""
+        outcomes = self._ledger.lookup(call_ids)
         self._ledger.note_uses(*self._use, outcomes)
         self.stats.n_replayed += len(outcomes)
         self._count(outcomes.values(), is_asked=False)
         self.stats.add_cost(*self._ledger.cost_of(outcomes), is_asked=False)
-        if missing:
-            outcomes.update(self._ask(missing, ask, n_known=len(outcomes)))
-        return [outcomes[request.call_id] for request in requests]
+        return outcomes
+
+    def _take_in(self, missing: Sequence[Q]) -> dict[str, Outcome]:
+        """Replies that another process wrote beside the ledger and that belong to these calls."""
+        n_taken_in = self._ledger.take_in_unkept()
+        return self._replay(request.call_id for request in missing) if n_taken_in else {}
+
+    def _ask_all(
+        self,
+        missing: Sequence[Q],
+        ask: Callable[[Sequence[Q]], Iterator[tuple[int, Outcome]]],
+        claims: CallClaims,
+        progress: tuple[int, int],
+    ) -> dict[str, Outcome]:
+        """Ask what nobody else asks, and wait for the others' outcomes; what they leave is asked too."""
+        outcomes: dict[str, Outcome] = {}
+        left = missing
+        while left:
+            claimed = ClaimedRequests(left, claims)
+            outcomes |= self._ask(claimed, ask, (progress[0] + len(outcomes), progress[1]))
+            if claimed.answered:
+                outcomes |= self._replay(claimed.answered)
+                self._on_progress(progress[0] + len(outcomes), progress[1])
+            left = claimed.held
+            claims.wait([request.call_id for request in left])
+        return outcomes
 
     def _ask(
-        self, missing: Sequence[Q], ask: Callable[[Sequence[Q]], Iterator[tuple[int, Outcome]]], n_known: int
+        self,
+        claimed: ClaimedRequests[Q],
+        ask: Callable[[Sequence[Q]], Iterator[tuple[int, Outcome]]],
+        progress: tuple[int, int],
     ) -> dict[str, Outcome]:
-        """Ask and record; what arrived is kept and counted even if the provider gives up midway."""
+        """Ask and record; what arrived is kept and counted even if the provider gives up midway.
+
+        Args:
+            claimed: the requests.
+            ask: the provider's way to answer them.
+            progress: calls done before, calls in all.
+
+        Raises:
+            FatalModelError: no further call can succeed, or the ledger cannot keep outcomes.
+        """
+
+        def stop(error: FatalModelError) -> None:
+            claimed.stop(error)
+            getattr(self._provider, "stop", lambda: None)()
+
         outcomes: dict[str, Outcome] = {}
-        recorder = _Recorder(self._ledger, self._provider_name, self._price, self._use)
+        recorder = CallRecorder(self._ledger, self._provider_name, self._price, self._use, on_fault=stop)
         try:
-            for index, outcome in ask(missing):
-                outcomes[missing[index].call_id] = _storable(outcome)
-                recorder.put(missing[index], outcomes[missing[index].call_id])
-                self._on_progress(n_known + len(outcomes), n_known + len(missing))
+            for index, outcome in ask(claimed):
+                request = claimed.reached[index]
+                outcomes[request.call_id] = storable(outcome)
+                recorder.put(request, outcomes[request.call_id])
+                self._on_progress(progress[0] + len(outcomes), progress[1])
+                if recorder.failed_at is not None and time.monotonic() - recorder.failed_at > _GRACE_S:
+                    break
         finally:
+            self._count_asked(outcomes.values())
             answered_before = recorder.finish()
-            self.stats.n_asked += len(outcomes)
-            self._count(outcomes.values(), is_asked=True)
-            for outcome in outcomes.values():
-                cost = cost_of(outcome, self._price)
-                self.stats.add_cost(cost, cost is None, is_asked=True)
-        if len(outcomes) != len(missing):
-            raise RuntimeError(f"provider {self._provider_name} gave {len(outcomes)} outcomes for {len(missing)} calls")
+        n_reached = len(claimed)
+        if len(outcomes) != n_reached:
+            raise RuntimeError(f"provider {self._provider_name} gave {len(outcomes)} outcomes for {n_reached} calls")
         # Another process was faster: what stands in the ledger is what every reader gets.
         return outcomes | self._ledger.lookup(answered_before)
+
+    def _count_asked(self, outcomes: Collection[Outcome]) -> None:
+        self.stats.n_asked += len(outcomes)
+        self._count(outcomes, is_asked=True)
+        for outcome in outcomes:
+            cost = cost_of(outcome, self._price)
+            self.stats.add_cost(cost, cost is None, is_asked=True)
 
     def _count(self, outcomes: Iterable[Outcome], is_asked: bool) -> None:
         for outcome in outcomes:
@@ -186,62 +255,16 @@ class ModelCalls:
             self.stats.asked_completion_tokens += n_completion * is_asked
 
 
-class _Recorder:
-    """Writes outcomes to the ledger in a thread of its own: all that has arrived while the last commit ran go together.
+@contextmanager
+def _written_first(ledger: Ledger, faults: tuple[type[Exception], ...] = _FAULTS) -> Iterator[None]:
+    """A ledger that cannot be written ends the step: no call is sent whose claim or reply could not be kept.
 
-    Nothing waits for a batch to fill up, so a killed process loses no reply that came more than a commit ago. Uses are
-    noted with them, so that what a killed process spent counts as its study's.
+    Raises:
+        FatalModelError: instead of one of ``faults``.
     """
-
-    def __init__(self, ledger: Ledger, provider_name: str, price: Price | None, use: Use) -> None:
-        self._ledger = ledger
-        self._provider_name = provider_name
-        self._price = price
-        self._use = use
-        self._queue: SimpleQueue[tuple[ModelRequest, Outcome] | None] = SimpleQueue()
-        self._answered_before: set[str] = set()
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger-recorder", daemon=True)
-        self._thread.start()
-
-    def put(self, request: ModelRequest, outcome: Outcome) -> None:
-        """Hand over one outcome; raises what went wrong with earlier ones, so that no further call is paid for."""
-        if self._error is not None:
-            raise self._error
-        self._queue.put((request, outcome))
-
-    def finish(self) -> set[str]:
-        """Wait until everything is on disk; the ids of calls that already had an answer."""
-        self._queue.put(None)
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._answered_before
-
-    def _run(self) -> None:
-        is_open = True
-        try:
-            while is_open:
-                batch = [self._queue.get()]
-                while len(batch) < _MOST_PER_COMMIT and batch[-1] is not None:
-                    try:
-                        batch.append(self._queue.get_nowait())
-                    except Empty:
-                        break
-                is_open = batch[-1] is not None
-                calls = [item for item in batch if item is not None]
-                if calls:
-                    self._answered_before |= self._ledger.record_many(calls, self._provider_name, self._price)
-                    self._ledger.note_uses(*self._use, (request.call_id for request, _ in calls))
-        except Exception as error:
-            self._error = error
-
-
-def _storable(outcome: Outcome) -> Outcome:
-    """The outcome without lone surrogates: JSON can carry them, but no file, table or later request."""
-    clean: dict[str, Any] = {
-        name: value.encode("utf-8", "replace").decode("utf-8")
-        for name, value in vars(outcome).items()
-        if isinstance(value, str)
-    }
-    return replace(outcome, **clean)
+    try:
+        yield
+    except faults as error:
+        raise FatalModelError(
+            f"ledger {ledger} cannot be written: {fault_of(error)}; no call is sent whose reply could not be kept"
+        ) from error

@@ -10,11 +10,11 @@ import os
 import random
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from itertools import count
+from itertools import count, islice
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx2
 from pydantic import SecretStr
@@ -27,7 +27,6 @@ from advcluster_dagster.models.spending import Purse
 from advcluster_dagster.settings.models import Provider
 
 J = TypeVar("J")
-J_co = TypeVar("J_co", covariant=True)
 R = TypeVar("R")
 
 _FIRST_PAUSE_S = 0.5
@@ -46,14 +45,6 @@ _SHORTEST_SECRET = 8
 COMMON_FAULTS = (
     httpx2.HTTPError, TimeoutError, ValueError, TypeError, AttributeError, LookupError, RecursionError,
 )  # fmt: skip
-
-
-class Jobs(Protocol[J_co]):
-    """What is to be done; may grow while it is."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[J_co]: ...
 
 
 class Connection(ABC):
@@ -131,11 +122,17 @@ class Connection(ABC):
             self._loop.close()
         self.purse.release()
 
-    def run(self, jobs: Jobs[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
+    def stop(self) -> None:
+        """Send nothing more of what is being run; calls in flight have a moment to end."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def run(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
         """Results of ``ask`` as they finish, as many at once as the limits allow.
 
+        Jobs are taken off the iterable as others end, in a thread of its own where that takes its time.
+
         Raises:
-            FatalModelError: from ``ask``, after the calls then in flight had a moment to end.
+            FatalModelError: from ``ask`` or the iterable, after the calls then in flight had a moment to end.
         """
         done: SimpleQueue[tuple[R] | None] = SimpleQueue()
         future: Future[None] = asyncio.run_coroutine_threadsafe(
@@ -242,31 +239,32 @@ class Connection(ABC):
             return Fault("timeout" if is_timeout else "connection_lost", detail, True, is_unreachable)
         return Fault("unreadable_reply", self.one_line(str(error)) or type(error).__name__, True)
 
-    async def _work(self, jobs: Jobs[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
+    async def _work(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
         self._stop.clear()
-        pending = iter(jobs)
+        pending = _Pending(jobs)
 
         async def worker() -> None:
-            for job in pending:
-                try:
-                    deliver(await ask(job))
-                except Exception:
-                    self._stop.set()
-                    raise
-                if self._stop.is_set():
-                    return
+            try:
+                while not self._stop.is_set() and (job := await pending.pull()):
+                    deliver(await ask(job[0]))
+            except Exception:
+                self._stop.set()
+                raise
 
-        n_workers = min(_JOBS_PER_PLACE * self.settings.max_in_flight, len(jobs))
+        n_workers = _JOBS_PER_PLACE * self.settings.max_in_flight
+        if isinstance(jobs, list):
+            n_workers = min(n_workers, len(jobs))
         workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
+        all_ended = asyncio.gather(*workers, return_exceptions=True)
+        stopped = asyncio.create_task(self._stop.wait())
+        ends_or_stop: set[asyncio.Future[Any]] = {all_ended, stopped}
         try:
-            if workers:
-                _, unfinished = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-                if unfinished:
-                    await asyncio.wait(unfinished, timeout=_GRACE_S)
+            await asyncio.wait(ends_or_stop, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({all_ended}, timeout=_GRACE_S)
         finally:
-            for task in workers:
+            for task in (*workers, stopped):
                 task.cancel()
-            ends = await asyncio.gather(*workers, return_exceptions=True)
+            ends = await all_ended
         for end in ends:
             if isinstance(end, Exception):
                 raise end
@@ -280,6 +278,24 @@ class Connection(ABC):
         except TimeoutError:
             return
         raise asyncio.CancelledError
+
+
+class _Pending(Generic[J]):
+    """Jobs that workers pull, one at a time; where they are no list, pulling may wait for a disk, so it is done in
+    another thread. Jobs may be added while others are done: whoever adds some pulls again.
+    """
+
+    def __init__(self, jobs: Iterable[J]) -> None:
+        self._jobs = iter(jobs)
+        self._are_at_hand = isinstance(jobs, list)
+        self._is_pulling = asyncio.Lock()
+
+    async def pull(self) -> tuple[J, ...]:
+        """The next job; empty where there is none."""
+        if self._are_at_hand:
+            return tuple(islice(self._jobs, 1))
+        async with self._is_pulling:
+            return await asyncio.to_thread(tuple, islice(self._jobs, 1))
 
 
 def _pause_s(n_retries: int, retry_after_s: float | None) -> float:

@@ -1,43 +1,40 @@
 """The call ledger: every model call and what came of it, on disk before anything uses it (design decision 5).
 
-Here: looking calls up, recording, retiring, counting. Not here: the tables (``ledger_tables``), asking providers
-(``calls``), repeats of broken replies (``validated``), prices (``prices``), caps (``caps``).
+Here: looking calls up, recording, retiring, counting. Not here: the database and its tables (``ledger_database``,
+``ledger_tables``), asking providers (``calls``), repeats of broken replies (``validated``), prices, caps.
 """
 
-import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
+from advcluster_dagster.models.ledger_database import LedgerDatabase, fault_of
+from advcluster_dagster.models.ledger_database import LedgerError as LedgerError
 from advcluster_dagster.models.ledger_tables import (
     CALLS,
-    SCHEMA_VERSION,
+    CLAIMS,
     USES,
     ModelRequest,
     Outcome,
+    Use,
     chunks_of,
-    create_tables,
     decode_outcome,
     encode_call,
     next_revisions,
-    open_engine,
 )
 from advcluster_dagster.models.prices import Price
+from advcluster_dagster.models.protocol import repeat_id
+from advcluster_dagster.models.unkept import UnkeptCall, UnkeptPlaces, opened
 
-Use = tuple[str, str, str]
-R = TypeVar("R")
-
-_LOCK_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-
-
-class LedgerError(RuntimeError):
-    """The ledger cannot be used; one line for people."""
+#: A broken reply is asked for again no more often than that.
+_MOST_REPEATS = 10
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,88 +81,25 @@ class ModelSpending:
     completion_tokens: int
 
 
-class Ledger:
+class Ledger(LedgerDatabase):
     """The ledger behind a database URL; several processes and threads may use one at once.
 
     Args:
         url: SQLAlchemy URL, such as ``sqlite:////home/me/ledger/calls.sqlite``; tables are made where missing.
+        folder: where replies are kept that the database cannot take, this ledger's alone; by default that of a SQLite
+            file. Those that lie there are taken in.
 
     Raises:
         LedgerError: the tables were written by another version of this program.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(sa.make_url(url))
-        self._writer = self._engine.execution_options(is_writing=True)
-        is_postgres = self._engine.dialect.name == "postgresql"
-        one_state = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
-        self._reader = self._engine.execution_options(**one_state)
-        self.is_shared = is_postgres
-        self.insert = postgresql.insert if is_postgres else sqlite.insert
-        version = self.write(create_tables)
-        if version != SCHEMA_VERSION:
-            raise LedgerError(
-                f"ledger {self._engine.url}: its tables have version {version}, this program knows versions up to"
-                f" {SCHEMA_VERSION}; use the newer program that wrote it"
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._engine.dispose()
-
-    def pack(self) -> int:
-        """Give back what deleted and rewritten rows left in the database; no entry is touched.
-
-        Returns:
-            Bytes that a SQLite file lost; 0 with PostgreSQL, which keeps them for later.
-        """
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            if self._engine.dialect.name != "sqlite":
-                connection.exec_driver_sql("VACUUM ANALYZE")
-                return 0
-            (size,) = raw.execute("PRAGMA page_size").fetchone()
-            (n_before,) = raw.execute("PRAGMA page_count").fetchone()
-            raw.execute("VACUUM")
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            (n_after,) = raw.execute("PRAGMA page_count").fetchone()
-            return int(size * (n_before - n_after))
-
-    def write(self, work: Callable[[sa.Connection], R]) -> R:
-        """Do the work in one transaction, again where SQLite gave up waiting for another writer; raises undo it."""
-        for pause in (*_LOCK_PAUSES_S, None):
-            try:
-                with self._writer.begin() as connection:
-                    return work(connection)
-            except (OperationalError, sqlite3.OperationalError) as error:  # the latter while switching to WAL
-                if pause is None or "locked" not in str(error):
-                    raise
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
-
-    def read(self) -> AbstractContextManager[sa.Connection]:
-        """A connection whose reads all see the same state."""
-        return self._reader.begin()
-
-    @contextmanager
-    def session_lock(self, name: str) -> Iterator[None]:
-        """Hold a lock that all processes with this PostgreSQL database know, waiting for whoever has it; the server
-        takes it from a process that is gone.
-        """
-        key = sa.func.hashtext(name)
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
-            try:
-                yield
-            finally:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+    def __init__(self, url: str, folder: Path | None = None) -> None:
+        super().__init__(url)
+        self.unkept = UnkeptPlaces.of(sa.make_url(url), folder)
+        try:
+            self.take_in_unkept()
+        except (OSError, SQLAlchemyError) as error:  # it can be read all the same; who asks models tries again
+            _LOG.warning("ledger %s: %s", self, fault_of(error))
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
         """What is known of these calls, replies and named failures alike; unknown and retired calls are absent."""
@@ -183,9 +117,13 @@ class Ledger:
         self.record_many([(request, outcome)], provider, price)
 
     def record_many(
-        self, calls: Sequence[tuple[ModelRequest, Outcome]], provider: str, price: Price | None = None
+        self,
+        calls: Sequence[tuple[ModelRequest, Outcome]],
+        provider: str,
+        price: Price | None = None,
+        use: Use | None = None,
     ) -> set[str]:
-        """Keep outcomes in one transaction; they are on disk when this returns.
+        """Keep outcomes in one transaction; they are on disk when this returns, and claims on the calls are at an end.
 
         A call that already has an answer keeps it, so that every reader gets the same; the second one is counted.
 
@@ -193,34 +131,52 @@ class Ledger:
             calls: what was asked and what came, of one model.
             provider: the provider's name in the study.
             price: of the model as it was asked; the cost stays unknown without it.
+            use: on whose behalf, noted with them.
 
         Returns:
             Ids of the calls that already had an answer.
         """
-        # In one order everywhere, or two writers of the same rows would wait for each other for ever.
-        ordered = sorted(calls, key=lambda call: call[0].call_id)
-        rows = [encode_call(request, outcome, provider, price) for request, outcome in ordered]
+        rows = [encode_call(request, outcome, provider, price) for request, outcome in calls]
 
         def work(connection: sa.Connection) -> set[str]:
-            revisions = next_revisions(connection, [row["call_id"] for row in rows])
-            return {row["call_id"] for row in rows if self._upsert(connection, row, revisions) > 1}
+            answered_before = self._keep(connection, rows)
+            if use is not None:
+                self._note_uses(connection, use, [row["call_id"] for row in rows])
+            return answered_before
 
         return self.write(work)
 
+    def take_in_unkept(self) -> int:
+        """Take in the replies that could not be kept when they came, and remove their files; how many there were.
+
+        Raises:
+            OSError: a file cannot be read or removed.
+            SQLAlchemyError: they still cannot be kept; the files stay.
+        """
+        return sum(self.take_in_file(path) for path in self.unkept.files())
+
+    def take_in_file(self, path: Path) -> int:
+        """As :meth:`take_in_unkept`, for one file; 0 where another process is at it."""
+        with opened(path) as calls:
+            if calls:
+                self.write(lambda connection: self._take_in(connection, calls))
+                _LOG.warning("ledger %s: took in %d replies of %s", self, len(calls), path)
+            return len(calls or ())
+
     def note_uses(self, study: str, asset: str, partition: str, call_ids: Iterable[str]) -> None:
         """Note that an asset partition used these calls; a use noted before is not noted again."""
-        keys = {"study": study, "asset": asset, "partition": partition}
-        rows = [{**keys, "call_id": call_id} for call_id in sorted(call_ids)]
-        if rows:
-            self.write(lambda connection: connection.execute(self.insert(USES).on_conflict_do_nothing(), rows))
+        ids = list(call_ids)
+        if ids:
+            self.write(lambda connection: self._note_uses(connection, (study, asset, partition), ids))
 
     def retire(self, call_ids: Iterable[str]) -> int:
-        """Make these calls' entries answer no more, so that they are asked anew; the entries stay on disk.
+        """Make these calls' entries, and those of their repeats, answer no more, so that they are asked anew; the
+        entries stay on disk.
 
         Returns:
             How many entries were retired.
         """
-        chunks = list(chunks_of(call_ids))
+        chunks = list(chunks_of(chain.from_iterable(_with_repeats(call_id) for call_id in call_ids)))
 
         def work(connection: sa.Connection) -> int:
             matching = (CALLS.c.call_id.in_(chunk) & ~CALLS.c.is_retired for chunk in chunks)
@@ -291,12 +247,45 @@ class Ledger:
                 ModelSpending(*row[:3], float(row[3]), int(row[4]), int(row[5])) for row in connection.execute(query)
             ]
 
+    def _keep(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
+        """Keep rows and end the claims on their calls; ids of those that already had an answer."""
+        # In one order everywhere, or two writers of the same rows would wait for each other for ever.
+        ordered = sorted(rows, key=lambda row: str(row["call_id"]))
+        ids = [row["call_id"] for row in ordered]
+        revisions = next_revisions(connection, ids)
+        answered_before = {row["call_id"] for row in ordered if self._upsert(connection, row, revisions) > 1}
+        for chunk in chunks_of(ids):
+            connection.execute(CLAIMS.delete().where(CLAIMS.c.call_id.in_(chunk)))
+        return answered_before
+
+    def _take_in(self, connection: sa.Connection, calls: Sequence[UnkeptCall]) -> None:
+        """Keep calls, but for those that are there to the letter: the file of a process killed here is read again."""
+        known: set[tuple[str, str]] = set()
+        for chunk in chunks_of(call.row["call_id"] for call in calls):
+            query = sa.select(CALLS.c.call_id, CALLS.c.created_at).where(CALLS.c.call_id.in_(chunk))
+            known.update((row.call_id, row.created_at) for row in connection.execute(query))
+        rows = [call.row for call in calls if (call.row["call_id"], call.row["created_at"]) not in known]
+        self._keep(connection, rows)
+        for call in sorted(calls, key=lambda call: str(call.row["call_id"])):
+            self._note_uses(connection, call.use, [call.row["call_id"]])
+
+    def _note_uses(self, connection: sa.Connection, use: Use, call_ids: Iterable[str]) -> None:
+        keys = dict(zip(("study", "asset", "partition"), use, strict=True))
+        rows = [{**keys, "call_id": call_id} for call_id in sorted(call_ids)]
+        connection.execute(self.insert(USES).on_conflict_do_nothing(), rows)
+
     def _upsert(self, connection: sa.Connection, row: dict[str, Any], revisions: dict[str, int]) -> int:
         insert = self.insert(CALLS).values(**row, revision=revisions.get(row["call_id"], 0))
         upsert = insert.on_conflict_do_update(
             index_elements=[CALLS.c.call_id, CALLS.c.revision], set_={"n_replies": CALLS.c.n_replies + 1}
         ).returning(CALLS.c.n_replies)
         return int(connection.execute(upsert).scalar_one())
+
+
+def _with_repeats(call_id: str) -> Iterator[str]:
+    """A call and the repeats of its broken reply, which answer to no other reply."""
+    yield call_id
+    yield from (repeat_id(call_id, number) for number in range(1, _MOST_REPEATS + 1))
 
 
 def _total_columns() -> tuple[sa.ColumnElement[Any], ...]:

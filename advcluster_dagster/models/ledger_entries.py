@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from advcluster_dagster.models.ledger import Ledger, Use
-from advcluster_dagster.models.ledger_tables import CALLS, USES, Outcome, chunks_of, decode_outcome
+from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger_tables import CALLS, USES, Outcome, Use, chunks_of, decode_outcome
 from advcluster_dagster.models.protocol import CallFailure
 
 _COLUMNS = (

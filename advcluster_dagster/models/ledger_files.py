@@ -11,10 +11,11 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, compress, islice
+from operator import not_
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,11 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advcluster_dagster.models.ledger import Ledger, LedgerError
 from advcluster_dagster.models.ledger_tables import CALLS, USES, next_revisions
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, sha256_of_json
+from advcluster_dagster.models.old_repeats import n_repeats_in, store_repeats
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, call_id_of
 
 _FORMAT: Final = "advcluster replies"
-#: Version 1 held no costs; both are read.
-_VERSION: Final = 2
+#: Version 1 held no costs, 1 and 2 knew a repeat of a broken reply by its whole text; all are read.
+_VERSION: Final = 3
 _ROWS_PER_INSERT = 500
 #: Columns that a line holds as they are.
 _PLAIN = ("call_id", "provider", "prompt_tokens", "completion_tokens", "cost", "created_at")
@@ -52,7 +54,7 @@ class _Strict(BaseModel):
 
 class _Header(_Strict):
     format: Literal["advcluster replies"]
-    version: Literal[1, 2]
+    version: Literal[1, 2, 3]
     study: str
     n_calls: int = Field(ge=0)
     n_failures: int = Field(ge=0)
@@ -120,17 +122,27 @@ def import_replies(ledger: Ledger, path: Path) -> ReplyFile:
         texts = _read_lines(path)
         header = _checked_header(path, texts)
         lines = _checked_lines(path, header, texts)
-        n_known = 0
-        while rows := [_as_row(line) for line in islice(lines, _ROWS_PER_INSERT)]:
-            ids = [row["call_id"] for row in rows]
-            known = sa.select(CALLS.c.call_id).where(CALLS.c.call_id.in_(ids) & ~CALLS.c.is_retired)
-            n_known += len(connection.execute(known).all())
-            revisions = next_revisions(connection, ids)
-            rows = [{**row, "revision": revisions.get(row["call_id"], 0)} for row in rows]
-            connection.execute(ledger.insert(CALLS).on_conflict_do_nothing(), rows)
+        n_known, old_repeats = 0, list[dict[str, Any]]()
+        while part := list(islice(lines, _ROWS_PER_INSERT)):
+            old = [header.version < 3 and n_repeats_in(line.request) > 0 for line in part]
+            old_repeats += [_as_row(line) for line in compress(part, old)]
+            n_known += _insert(ledger, connection, [_as_row(line) for line in compress(part, map(not_, old))])
+        n_known += store_repeats(connection, CALLS, old_repeats)
         return ReplyFile(header.study, header.n_calls, header.n_failures, n_known)
 
     return ledger.write(work)
+
+
+def _insert(ledger: Ledger, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows of calls that have no answer yet; how many had one."""
+    ids = [row["call_id"] for row in rows]
+    known = sa.select(CALLS.c.call_id).where(CALLS.c.call_id.in_(ids) & ~CALLS.c.is_retired)
+    n_known = len(connection.execute(known).all())
+    revisions = next_revisions(connection, ids)
+    numbered = [{**row, "revision": revisions.get(row["call_id"], 0)} for row in rows]
+    if numbered:
+        connection.execute(ledger.insert(CALLS).on_conflict_do_nothing(), numbered)
+    return n_known
 
 
 def _as_line(row: sa.RowMapping) -> _Line:
@@ -190,7 +202,7 @@ def _checked_header(path: Path, texts: Iterator[tuple[int, bytes]]) -> _Header:
         return _Header.model_validate_json(text)
     except ValidationError:
         raise LedgerError(
-            f"{path}, line 1: is no header of a reply file of version 1 or {_VERSION}; nothing was imported"
+            f"{path}, line 1: is no header of a reply file of versions 1 to {_VERSION}; nothing was imported"
         ) from None
 
 
@@ -200,7 +212,7 @@ def _checked_lines(path: Path, header: _Header, texts: Iterator[tuple[int, bytes
     for number, text in texts:
         try:
             line = _checked_line(text)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             said = " ".join(str(error).split())[:200]
             raise LedgerError(f"{path}, line {number}: {said}; nothing was imported") from None
         if line.call_id <= last_id:
@@ -223,10 +235,14 @@ def _checked_line(text: bytes) -> _Line:
         ValueError: they are not.
     """
     line = _Line.model_validate_json(text)
-    if sha256_of_json(line.request) != line.call_id:
+    if "repeat" in line.request:
+        _check_messages(line.request)
+    if call_id_of(line.request) != line.call_id:
         raise ValueError(f"call_id {line.call_id} is not that of what was asked")
     if line.request.get("kind") not in ("chat", "embedding") or not isinstance(line.request.get("model"), str):
         raise ValueError("what was asked is no chat or embedding call")
+    if line.request["kind"] == "chat":
+        _check_messages(line.request)
     if (line.reply is None) == (line.failure is None):
         raise ValueError("a call has either a reply or a failure")
     json.dumps([line.reply, line.failure, line.provider], ensure_ascii=False).encode()  # refuses lone surrogates
@@ -240,3 +256,19 @@ def _checked_line(text: bytes) -> _Line:
         if not len(vector) or not np.isfinite(vector).all():
             raise ValueError("the vector is empty or holds NaN or infinite numbers")
     return line
+
+
+def _check_messages(asked: dict[str, Any]) -> None:
+    """A chat call has messages, and a repeat two more for each broken reply.
+
+    Raises:
+        ValueError: it has not.
+    """
+    messages, n_repeats = asked.get("messages"), asked.get("repeat", 0)
+    if not isinstance(messages, list) or not all(
+        isinstance(message, dict) and isinstance(message.get("role"), str) and isinstance(message.get("content"), str)
+        for message in messages
+    ):
+        raise ValueError("what was asked has no messages")
+    if not isinstance(n_repeats, int) or isinstance(n_repeats, bool) or not 0 <= 2 * n_repeats <= len(messages):
+        raise ValueError("what was asked is no repeat of that number")

@@ -1,8 +1,8 @@
 """The ledger's tables and the database they lie in.
 
 Here: tables, engine, how an outcome becomes a row and back. Not here: what the rows are for (``ledger``,
-``batch_store``, ``ledger_files``). Everything is plain JSON text over SQLAlchemy Core: a SQLite file in WAL mode by
-default, shared by all studies and processes; a PostgreSQL URL takes its place without other changes.
+``batch_store``, ``call_claims``, ``ledger_files``). Everything is plain JSON text over SQLAlchemy Core: a SQLite file
+in WAL mode by default, shared by all studies and processes; a PostgreSQL URL takes its place without other changes.
 """
 
 import base64
@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from advcluster_dagster.models.old_repeats import number_repeats
 from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 
 ModelRequest = ChatRequest | EmbeddingRequest
 Outcome = ChatReply | EmbeddingReply | CallFailure
+#: Study, asset and partition on whose behalf a call is made.
+Use = tuple[str, str, str]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _BUSY_TIMEOUT_S = 60.0
 _CHUNK = 500
 
@@ -57,7 +60,10 @@ USES = sa.Table(
 #: Means over a stage's calls ask by asset, whatever the study.
 USES_BY_ASSET = sa.Index("call_uses_by_asset", USES.c.asset, USES.c.call_id)
 #: What brings tables of a version to the next; in one transaction, so that a ledger is of one version or the other.
-UPGRADES: dict[int, Callable[[sa.Connection], None]] = {1: lambda connection: USES_BY_ASSET.create(connection)}
+UPGRADES: dict[int, Callable[[sa.Connection], None]] = {
+    1: lambda connection: USES_BY_ASSET.create(connection),
+    2: lambda connection: number_repeats(connection, CALLS, USES),
+}
 #: Batches handed over to vendors, and which calls went with which (see ``batch_store``).
 BATCHES = sa.Table(
     "batches",
@@ -80,6 +86,27 @@ BATCH_CALLS = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     # The revision that the answer gets in `calls`: a call asked anew after it was retired needs a batch of its own.
     sa.Column("revision", sa.Integer, nullable=False),
+)
+#: Who asks models now, and the calls that each is about to send or has sent (see ``call_claims``).
+OWNERS = sa.Table(
+    "claim_owners",
+    METADATA,
+    sa.Column("owner", sa.String(32), primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    # The numbering that `pid` belongs to: a container counts its processes by itself.
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("process_start", sa.Text, nullable=False),
+    sa.Column("started_at", sa.Text, nullable=False),
+    sa.Column("n_beats", sa.Integer, nullable=False),
+    # Seconds since 1970 by the database's clock.
+    sa.Column("expires_at", sa.Float, nullable=False),
+)
+CLAIMS = sa.Table(
+    "call_claims",
+    METADATA,
+    sa.Column("call_id", sa.String(64), primary_key=True),
+    sa.Column("owner", sa.String(32), nullable=False, index=True),
 )
 
 
@@ -108,6 +135,8 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
 def create_tables(connection: sa.Connection) -> int:
     """Make missing tables and bring older ones up to date; the version that they then have."""
+    if connection.dialect.name == "postgresql":  # SQLite lets one writer in at a time anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("tables of the call ledger"))))
     METADATA.create_all(connection)
     version = connection.execute(sa.select(VERSION.c.version)).scalar()
     if version is None:

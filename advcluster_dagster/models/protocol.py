@@ -28,7 +28,9 @@ class ChatRequest:
 
     ``model``, ``messages``, ``sampling``, ``reply_schema`` and ``trial`` make its identity: T equal
     requests are T different samples. ``trial`` is the run of an inference call, the review index of a review, 0
-    otherwise.
+    otherwise. ``repeat`` is 0, and n for the n-th time that a broken reply is asked for again; then the last 2n
+    messages are the broken replies and what was said of them, and its identity is that of the first request with n
+    (see :func:`call_id_of`).
     ``sampling`` holds temperature, top_p, top_k, max_tokens, seed, reasoning effort where the study sets them; a
     setting that is absent is left to the model. ``reply_schema`` is a JSON schema for structured output.
     """
@@ -38,11 +40,12 @@ class ChatRequest:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     trial: int = 0
     reply_schema: Mapping[str, Any] | None = None
+    repeat: int = 0
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What is asked, as plain JSON data; kept in the ledger beside the reply."""
-        return {
+        asked = {
             "kind": "chat",
             "model": self.model,
             "messages": [{"role": message.role, "content": message.content} for message in self.messages],
@@ -50,11 +53,12 @@ class ChatRequest:
             "trial": self.trial,
             "reply_schema": self.reply_schema,
         }
+        return asked | ({"repeat": self.repeat} if self.repeat else {})
 
     @cached_property
     def call_id(self) -> str:
-        """sha256 of the identity's canonical JSON, 64 hex digits."""
-        return sha256_of_json(self.identity)
+        """64 hex digits, see :func:`call_id_of`."""
+        return call_id_of(self.identity)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,12 @@ class CallFailure:
 class ChatProvider(Protocol):
     """Answers chat requests; one instance serves one step and is closed at its end.
 
-    One that has more to tell than its replies (an engine's name and speed) has a mapping ``facts``.
+    The requests it is given may be claimed one by one as they are reached (see ``calls``): a provider that iterates
+    over them no faster than it sends them leaves the others to other processes. An error that comes from there means
+    that nothing more is to be sent.
+
+    One that has more to tell than its replies (an engine's name and speed) has a mapping ``facts``; one that sends
+    calls over a network has a method ``stop``, for any thread to call, after which it sends none and soon ends.
     """
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
@@ -146,6 +155,25 @@ class EmbeddingProvider(Protocol):
     def close(self) -> None:
         """Release connections and memory."""
         ...
+
+
+def call_id_of(asked: Mapping[str, Any]) -> str:
+    """The id of a call, from what was asked: sha256 of its canonical JSON, 64 hex digits.
+
+    That of the n-th repeat is made from the first request's id and n alone: a broken reply is asked for again as the
+    same call, however the fault in it is worded.
+    """
+    n_repeats = asked.get("repeat", 0)
+    if not n_repeats:
+        return sha256_of_json(asked)
+    first = {name: value for name, value in asked.items() if name != "repeat"}
+    first["messages"] = asked["messages"][: -2 * n_repeats]
+    return repeat_id(sha256_of_json(first), n_repeats)
+
+
+def repeat_id(first_id: str, n_repeats: int) -> str:
+    """The id of the n-th repeat of a call, n >= 1."""
+    return sha256_of_json({"first": first_id, "repeat": n_repeats})
 
 
 def sha256_of_json(value: Any) -> str:

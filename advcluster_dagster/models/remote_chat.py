@@ -78,7 +78,12 @@ class RemoteChat(ABC, Generic[C]):
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index, outcome) as calls finish; see the protocol."""
-        return self.connection.run(list(enumerate(requests)), self._ask)
+        jobs = enumerate(requests)
+        return self.connection.run(list(jobs) if isinstance(requests, list) else jobs, self._ask)
+
+    def stop(self) -> None:
+        """Send nothing more; calls in flight have a moment to end."""
+        self.connection.stop()
 
     def close(self) -> None:
         """Close the connections."""

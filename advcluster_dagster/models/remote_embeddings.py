@@ -7,9 +7,9 @@ Here: batches of texts, the text that spoils a batch, what a usable vector is. N
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby, islice, pairwise
 from statistics import mode
 from typing import Any, Generic, TypeGuard, TypeVar
 
@@ -55,25 +55,21 @@ class _Piece:
 
 
 class _Pieces:
-    """Work that grows while it is done; iterating takes from it."""
+    """Batches as they are pulled, and what was added of them to be asked again, which goes first."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[_Piece] = deque()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def __init__(self, batches: Iterator[Jobs]) -> None:
+        self._batches = batches
+        self._again: deque[_Piece] = deque()
 
     def __iter__(self) -> "_Pieces":
         return self
 
     def __next__(self) -> _Piece:
-        if not self._waiting:
-            raise StopIteration
-        return self._waiting.popleft()
+        return self._again.popleft() if self._again else _Piece(next(self._batches))
 
     def add(self, jobs: Jobs, failures: dict[int, CallFailure]) -> None:
-        """Add a piece at the end."""
-        self._waiting.append(_Piece(jobs, failures))
+        """Add a piece to be asked again."""
+        self._again.append(_Piece(jobs, failures))
 
 
 class RemoteEmbedder(ABC, Generic[C]):
@@ -96,7 +92,7 @@ class RemoteEmbedder(ABC, Generic[C]):
     def __init__(self, connection: C) -> None:
         self.connection = connection
         self._n_numbers: dict[tuple[str, int | None], int] = {}
-        self._pieces = _Pieces()
+        self._pieces = _Pieces(iter(()))
         self._n_failed_in_a_row = _MOST_FAILED_IN_A_ROW  # nothing was answered yet
         self._n_rounds = 0
         self._probing = asyncio.Lock()
@@ -109,10 +105,13 @@ class RemoteEmbedder(ABC, Generic[C]):
 
     def embed(self, requests: Sequence[EmbeddingRequest]) -> Iterator[tuple[int, EmbeddingReply | CallFailure]]:
         """Yield (index, outcome) as batches finish; see the protocol."""
-        for batch in _batches(requests, self.texts_per_call):
-            self._pieces.add(batch, {})
+        self._pieces = _Pieces(_batches(requests, self.texts_per_call))
         for outcomes in self.connection.run(self._pieces, self._ask):
             yield from outcomes.items()
+
+    def stop(self) -> None:
+        """Send nothing more; calls in flight have a moment to end."""
+        self.connection.stop()
 
     def close(self) -> None:
         """Close the connections."""
@@ -233,13 +232,11 @@ def _checked(vector: Vector | None, expected: int, n_tokens: int | None) -> Embe
     return EmbeddingReply(vector, n_tokens)
 
 
-def _batches(requests: Sequence[EmbeddingRequest], most: int) -> list[list[tuple[int, EmbeddingRequest]]]:
-    """Requests with their indices in transport batches, each of one model and vector length."""
-    batches: list[list[tuple[int, EmbeddingRequest]]] = []
-    for _, group in groupby(enumerate(requests), key=lambda job: (job[1].model, job[1].dimensions)):
-        jobs = list(group)
-        batches.extend(jobs[start : start + most] for start in range(0, len(jobs), most))
-    return batches
+def _batches(requests: Iterable[EmbeddingRequest], most: int) -> Iterator[list[tuple[int, EmbeddingRequest]]]:
+    """Requests with their indices in transport batches, each of one model and vector length, as they are pulled."""
+    for _, jobs in groupby(enumerate(requests), key=lambda job: (job[1].model, job[1].dimensions)):
+        while batch := list(islice(jobs, most)):
+            yield batch
 
 
 def _share_out(n_tokens: int | None, lengths: Sequence[int]) -> list[int | None]:

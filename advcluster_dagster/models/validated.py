@@ -61,8 +61,10 @@ def ask_validated(
 ) -> list[Validated[T] | InvalidReply]:
     """Ask, parse, and ask again for what could not be parsed; one result per request, in their order.
 
-    A repeat is a call of its own: the conversation so far, the broken reply, and a message that names its fault. What
-    stands in thinking is neither parsed nor sent back.
+    A repeat is a call of its own: the conversation so far, the broken reply, and a message that names its fault; the
+    ledger knows it by the first request and its number, so that other words for a fault cost nothing. What stands in
+    thinking is neither parsed nor sent back. Where the text is empty and reasoning came apart from it, the reasoning is
+    read: some servers put the whole reply there.
 
     Args:
         calls: through which the requests are asked.
@@ -97,7 +99,8 @@ def _judge(
     call_ids = (*chain.call_ids, chain.request.call_id)
     if isinstance(outcome, CallFailure):
         return InvalidReply(outcome.reason, outcome.detail, chain.raw_reply, call_ids)
-    answer = answer_text(outcome.text)
+    text = outcome.text if outcome.text.strip() else outcome.reasoning or ""
+    answer = answer_text(text)
     try:
         if not answer:
             raise ReplyFault(UNENDED_THINKING if answer is None else "the reply is empty")
@@ -106,10 +109,10 @@ def _judge(
         fault = " ".join(str(error).split())[:_MOST_FAULT]
     if is_last:
         reason = _REASONS.get(outcome.finish_reason or "", "empty_reply" if answer == "" else "invalid_reply")
-        return InvalidReply(reason, fault, outcome.text, call_ids)
+        return InvalidReply(reason, fault, text, call_ids)
     if outcome.finish_reason == "length":
         fault = f"{fault} (it was cut off at the token limit, be briefer)"
-    return _Chain(_repeat(chain.request, answer or "", fault), call_ids, outcome.text)
+    return _Chain(_repeat(chain.request, answer or "", fault), call_ids, text)
 
 
 def _repeat(request: ChatRequest, broken_reply: str, fault: str) -> ChatRequest:
@@ -119,4 +122,4 @@ def _repeat(request: ChatRequest, broken_reply: str, fault: str) -> ChatRequest:
         " and with nothing else.",
     )
     shown = Message("assistant", broken_reply[:_MOST_SHOWN] or "(no reply)")
-    return replace(request, messages=(*request.messages, shown, correction))
+    return replace(request, messages=(*request.messages, shown, correction), repeat=request.repeat + 1)

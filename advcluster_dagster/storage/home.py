@@ -134,6 +134,10 @@ class Home:
         """File whose lock is held while a study with a cap on its costs asks models."""
         return self.root / "ledger" / f"{study}.spending.lock"
 
+    def run_lock(self, study: str) -> Path:
+        """File whose lock is held while a command runs a study."""
+        return self.root / "ledger" / f"{study}.run.lock"
+
     @property
     def ledger_url(self) -> str:
         """Database of the call ledger."""

@@ -1,5 +1,6 @@
 """Runs whose process is gone, told from those that go on."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from advcluster_dagster.assets.claims import PROCESS_TAG, claim_run, process_tag
 from advcluster_dagster.automation.instance import mark_dead_runs, open_instance
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home
+from tests.studies import ROOT
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
@@ -135,25 +137,30 @@ def test_unclaimed_runs_of_a_cluster_are_left_to_it(home, monkeypatch):
         assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.STARTING
 
 
-OPENER = """
+_OPEN = """
 import sys
 from pathlib import Path
 from advcluster_dagster.automation.instance import open_instance
 from advcluster_dagster.storage.home import Home
 print("ready", flush=True)
 sys.stdin.readline()
-with open_instance(Home(Path(sys.argv[1]))) as instance:
-    print(instance.get_runs_count(), flush=True)
+for number in range(int(sys.argv[2])):
+    with open_instance(Home(Path(sys.argv[1]) / str(number))) as instance:
+        assert instance.get_runs_count() == 0
 """
 
 
-def test_commands_that_open_a_new_home_at_once_leave_it_whole(home):
+def test_processes_that_make_the_history_at_once(tmp_path):
+    n_homes = 5
+    command = [sys.executable, "-c", _OPEN, str(tmp_path), str(n_homes)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    openers = [subprocess.Popen([sys.executable, "-c", OPENER, str(home.root)], **pipes) for _ in range(3)]
-    assert [opener.stdout.readline() for opener in openers] == ["ready\n"] * 3
+    openers = [subprocess.Popen(command, env=environment, **pipes) for _ in range(3)]
     for opener in openers:
-        opener.stdin.write("\n")
+        assert opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        opener.stdin.write("go\n")
         opener.stdin.flush()
-    assert [opener.communicate()[0] for opener in openers] == ["0\n"] * 3
-    with open_instance(home) as instance:
-        assert instance.get_runs_count() == 0
+    for opener in openers:
+        opener.communicate(timeout=120)
+    assert [opener.returncode for opener in openers] == [0, 0, 0]

@@ -1,19 +1,32 @@
 """History and ledger in a real PostgreSQL server."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from advcluster_dagster.models.batch_store import BatchStore, open_batches
+from advcluster_dagster.models.calls import ModelCalls
 from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger_tables import CALLS, USES
 from advcluster_dagster.models.prices import Price
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
+from advcluster_dagster.models.protocol import (
+    CallFailure,
+    ChatReply,
+    ChatRequest,
+    EmbeddingReply,
+    EmbeddingRequest,
+    FatalModelError,
+)
 from advcluster_dagster.science.prompting import Message
+from tests.models import claiming
+from tests.models.test_old_repeats import OldLedger, old_request, replayed
 from tests.servers import postgres_server
 from tests.studies import ROOT, given_study
 
@@ -167,6 +180,79 @@ def test_writers_of_the_same_calls_in_other_orders_all_end(ledger):
         list(pool.map(write, orders))
     totals = ledger.totals_by_use("s")["s", "a", "f/d"]
     assert (totals.n_calls, totals.n_paid_twice) == (200, 600)
+
+
+@pytest.mark.parametrize("case", claiming.CASES, ids=lambda case: case.__name__)
+def test_claims_in_postgres(case, database):
+    case(database)
+
+
+def test_a_process_that_hangs_is_given_up_after_a_lease(database, monkeypatch):
+    claiming.a_process_that_hangs_is_given_up_after_a_lease(database, monkeypatch)
+
+
+def test_an_older_ledger_is_brought_up_to_date(database, tmp_path):
+    """Its repeats of broken replies get their number; two processes may open it at once."""
+    old = OldLedger(tmp_path / "old.sqlite")
+    old.add(old_request("a"), "x")
+    old.add(old_request("a", ("x", "no number")), "7")
+    rows = {table: _rows_of(tmp_path / "old.sqlite", table) for table in ("calls", "call_uses")}
+    with Ledger(database) as ledger:
+        ledger.write(lambda connection: _make_older(connection, rows))
+    with ThreadPoolExecutor(2) as pool:
+        for opened in pool.map(Ledger, [database, database]):
+            opened.close()
+    with Ledger(database) as ledger:
+        assert [result.record for result in replayed(ledger, ["a"])] == [7]
+
+
+def _rows_of(path, table):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"select * from {table}")]
+
+
+def _make_older(connection, rows):
+    for row in rows["calls"]:
+        connection.execute(CALLS.insert(), row | {"is_retired": bool(row["is_retired"])})
+    connection.execute(USES.insert(), rows["call_uses"])
+    connection.execute(sa.text("update schema_version set version = 2"))
+
+
+def test_replies_that_the_server_refuses_are_taken_in_later(database, tmp_path):
+    """The server runs out of connections it may write with: the database is read only for a while."""
+    folder = tmp_path / "home" / "ledger"
+    with Ledger(database, folder) as ledger, ModelCalls(ledger, "p", claiming.Counting, claiming.USE) as calls:
+        _set_read_only(database, True)
+        ledger.close()  # the setting holds for new connections
+        with pytest.raises(FatalModelError, match=r"cannot be written: cannot execute .* in a read-only transaction"):
+            calls.chat([chat("a")])
+        _set_read_only(database, False)
+        ledger.close()
+        record = ledger.record_many
+
+        def refuse(*given):
+            _set_read_only(database, True)
+            ledger.close()
+            return record(*given)
+
+        ledger.record_many = refuse
+        with pytest.raises(FatalModelError, match=r"read-only transaction; .* 1 replies that came are in .*/ledger/"):
+            calls.chat([chat("a")])
+    _set_read_only(database, False)
+    with Ledger(database, folder) as again:
+        assert list(again.lookup([chat("a").call_id])) == [chat("a").call_id]
+        assert again.unkept.files() == []
+
+
+def _set_read_only(database, is_read_only):
+    name = database.rsplit("/", 1)[1]
+    engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text("set default_transaction_read_only = off"))
+        setting = "on" if is_read_only else "off"
+        connection.execute(sa.text(f'alter database "{name}" set default_transaction_read_only = {setting}'))
+    engine.dispose()
 
 
 def test_batches_are_kept(ledger):

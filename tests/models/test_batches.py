@@ -7,13 +7,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from advcluster_dagster.models import batch_chat, connection
-from advcluster_dagster.models.batch_store import open_batches
+from advcluster_dagster.models.batch_store import Batch, open_batches
 from advcluster_dagster.models.calls import ModelCalls
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
@@ -209,6 +211,46 @@ def test_a_killed_process_leaves_its_batch_to_the_next(kind: str, tmp_path: Path
         assert texts(ask(server, kind, ledger, [chat(text) for text in "abcd"])) == [extraction_of(t) for t in "abcd"]
     # Only what had not been sent goes now, and then the row that failed.
     assert vendor.sent == [["a", "b", "c"], ["d"], ["b"]]
+
+
+def test_two_steps_at_once_hand_each_call_over_once(kind: str, tmp_path: Path) -> None:
+    vendor, both = BatchVendor(), threading.Barrier(2)
+
+    def run(wanted: str) -> list[str]:
+        with Ledger(f"sqlite:///{tmp_path}/calls.sqlite") as own:
+            both.wait()
+            return texts(ask(server, kind, own, [chat(text) for text in wanted]))
+
+    with SmallProvider(vendor) as server, ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(run, ["abcd", "dcba"])
+    assert first == second[::-1] == [extraction_of(text) for text in "abcd"]
+    assert sorted(text for batch in vendor.sent for text in batch) == [*"abcd"]
+
+
+def test_a_ledger_that_takes_no_reply_leaves_the_other_batches_with_the_vendor(kind: str, tmp_path: Path) -> None:
+    """Without it the step would look at them for a day, and hand over more."""
+    vendor, full = BatchVendor(), sqlite3.OperationalError("database or disk is full")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    with SmallProvider(vendor) as server, Ledger(f"sqlite:///{tmp_path}/calls.sqlite") as ledger:
+        study = study_at(server, kind)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ledger, "record_many", refuse)
+            provider = open_chat_provider("prov", study, ledger)
+            patch.setattr(provider._wire, "most_rows", 1)
+            collect = provider._wire.collect
+
+            async def first_only(batch: Batch) -> object:
+                return await collect(batch) if batch.call_ids == (chat("a").call_id,) else None
+
+            patch.setattr(provider._wire, "collect", first_only)
+            said = pytest.raises(FatalModelError, match="1 replies that came are in")
+            with ModelCalls(ledger, "prov", lambda: provider, USE) as calls, said:
+                calls.chat([chat(text) for text in "abc"])
+        assert texts(ask(server, kind, ledger, [chat(text) for text in "abc"])) == [extraction_of(t) for t in "abc"]
+    assert vendor.sent == [["a"], ["b"], ["c"]]
 
 
 @pytest.mark.parametrize("is_listing", [True, False])

@@ -154,15 +154,16 @@ def test_a_ledger_that_cannot_write_stops_the_step(ledger: Ledger, monkeypatch: 
         raise OSError("disk full")
 
     monkeypatch.setattr(ledger, "record_many", refuse)
-    with ModelCalls(ledger, "p", Echo, USE) as calls, pytest.raises(OSError, match="disk full"):
+    with ModelCalls(ledger, "p", Echo, USE) as calls, pytest.raises(FatalModelError, match="disk full"):
         calls.chat([chat("a")])
 
 
 def test_another_process_that_was_faster_is_believed(ledger: Ledger) -> None:
     class Slow(Echo):
         def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
-            ledger.record(chat("a"), ChatReply("theirs"), "p")
-            return super().complete(requests)
+            asked = list(requests)
+            ledger.record(chat("a"), ChatReply("theirs"), "p")  # though it is claimed here
+            return super().complete(asked)
 
     with ModelCalls(ledger, "p", Slow, USE) as calls:
         assert calls.chat([chat("a")]) == [ChatReply("theirs")]

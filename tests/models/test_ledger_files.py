@@ -91,7 +91,7 @@ def test_costs_travel_and_files_of_version_1_have_none(tmp_path: Path, filled: L
     export_replies(filled, "s", tmp_path / "new.gz")
     with gzip.open(tmp_path / "new.gz", "rt") as file:
         lines = [json.loads(line) for line in file]
-    assert lines[0]["version"] == 2
+    assert lines[0]["version"] == 3
     lines[0]["version"] = 1
     for line in lines:
         line.pop("cost", None)
@@ -150,7 +150,7 @@ def vector_line(vector: Any) -> Callable[[list[str]], list[str]]:
     [
         (lambda lines: [], "line 1: is no header"),
         (lambda lines: lines[1:], "line 1: is no header"),
-        (change(1, version=3), "line 1: is no header of a reply file of version 1 or 2"),
+        (change(1, version=4), "line 1: is no header of a reply file of versions 1 to 3"),
         (change(1, n_calls=4), "line 4: the header tells of 4 calls and 1 failures, there are 3 and 1"),
         (lambda lines: lines[:-1], "line 3: the header tells of 3 calls"),
         (lambda lines: [*lines, lines[-1]], "line 5: call .* is out of order"),

@@ -99,7 +99,7 @@ def _judge(
     call_ids = (*chain.call_ids, chain.request.call_id)
     if isinstance(outcome, CallFailure):
         return InvalidReply(outcome.reason, outcome.detail, chain.raw_reply, call_ids)
-    text = outcome.text if outcome.text.strip() else outcome.reasoning or ""
+    text = outcome.reasoning if outcome.reasoning and not outcome.text.strip() else outcome.text
     answer = answer_text(text)
     try:
         if not answer:

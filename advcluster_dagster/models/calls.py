@@ -266,5 +266,6 @@ def _written_first(ledger: Ledger, faults: tuple[type[Exception], ...] = _FAULTS
         yield
     except faults as error:
         raise FatalModelError(
-            f"ledger {ledger} cannot be written: {fault_of(error)}; no call is sent whose reply could not be kept"
+            f"ledger {ledger} cannot be written: {fault_of(error)}; no call is sent whose reply could not be kept: make"
+            " room, or let it be written, and run again"
         ) from error

@@ -99,7 +99,7 @@ class Ledger(LedgerDatabase):
         try:
             self.take_in_unkept()
         except (OSError, SQLAlchemyError) as error:  # it can be read all the same; who asks models tries again
-            _LOG.warning("ledger %s: %s", self, fault_of(error))
+            _LOG.warning("ledger %s: the replies beside it cannot be taken in: %s", self, fault_of(error))
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
         """What is known of these calls, replies and named failures alike; unknown and retired calls are absent."""

@@ -8,8 +8,11 @@ import re
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
-# A letter that marks an option, "A)", "(A)", "A.", "A:", at the beginning of a line or behind a blank.
-_MARK = re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Z])[).:\]]+", re.MULTILINE)
+# A letter that marks an option, "A)", "(A)", "A.", "A:": at the beginnings of lines, else behind blanks.
+_MARKS = (
+    re.compile(r"^[ \t]*(?:[-*\u2022][ \t]*)?[(\[]?([A-Z])[).:\]]+", re.MULTILINE),
+    re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Z])[).:\]]+"),
+)
 _NO_OPTION = re.compile(r"[\s,;./]*(?:or|and)?[\s,;./]*")
 _LEAST_OPTIONS = 2
 _MAX_CHARACTERS = 200_000
@@ -76,10 +79,15 @@ def _goes_on(text: str, start: str) -> bool:
 
 
 def _last_list(text: str) -> list[_Span]:
-    """Two options or more, A, B, ..., each with a text; letters out of turn between them belong to their texts."""
+    """Two options or more, A, B, ..., each with a text; empty without."""
     if len(text) > _MAX_CHARACTERS:
         return []
-    marks = list(_MARK.finditer(text))
+    lists = (_last_run(text, list(pattern.finditer(text))) for pattern in _MARKS)
+    return next((spans for spans in lists if spans), [])
+
+
+def _last_run(text: str, marks: list[re.Match[str]]) -> list[_Span]:
+    """The last options among marks; letters out of turn between them belong to their texts."""
     for first in range(len(marks) - 1, -1, -1):
         if marks[first][1] == "A":
             run = [marks[first]]

@@ -88,7 +88,7 @@ class QuestionMatch:
             raise ImportFileError(
                 f"{first.where}: question {shown(first.question_id)} is not the one imported for {self.benchmark}: "
                 f"{first.what} {first.value}, imported: {first.imported}; {len(self._differing)} of {n_questions} "
-                f"questions differ{others}; {self.advice}"
+                f"compared questions differ{others}; {self.advice}"
             )
         if self._unknown:
             question_id, where = next(iter(self._unknown.items()))

@@ -105,4 +105,5 @@ def _tell(outcome: "LogImport", home: Home, study: Study) -> None:
     lines += [f"{fact[0].upper()}{fact[1:]}." for fact in outcome.facts]
     lines += [f"Note: {remark}." for remark in outcome.remarks]
     for line in lines:
-        screen.print(escape(line), soft_wrap=True)
+        printable = "".join(character if character.isprintable() else "?" for character in line)  # names of files
+        screen.print(escape(printable), soft_wrap=True)

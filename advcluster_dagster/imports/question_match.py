@@ -163,8 +163,11 @@ def _wordings(texts: Iterable[str], kind: str) -> set[str]:
 
 def _given_options(question: Mapping[str, Any]) -> Options:
     context = question.get("answer_context")
-    entries = json.loads(context) if isinstance(context, str) else context or {}
-    return named_options(entries.get("options"))
+    try:
+        entries = json.loads(context) if isinstance(context, str) else context
+    except (ValueError, RecursionError):
+        return None
+    return named_options(entries.get("options")) if isinstance(entries, Mapping) else None
 
 
 def _listed_options(question: Mapping[str, Any]) -> Options:

@@ -13,7 +13,7 @@ from advcluster_dagster.study import StudyError
 _TEMPLATE = """\
 # A study of traces that exist already. docs/study_file.md lists every setting with its default.
 study: {name}
-trials: 10                       # T, trials of each model on each question
+trials: 10                       # T, trials of each model on each question; as many as your files hold
 
 families:
   my-family:
@@ -24,7 +24,9 @@ domains:
   math: [my-benchmark]           # benchmarks of each domain
 
 benchmarks:
-  my-benchmark: {{}}               # answer_marker: "A:" where answers are not in \\boxed{{}} or [ANSWER] marks
+  # Answers are looked for in \\boxed{{}} or [ANSWER] marks; where they stand elsewhere, say {{answer_marker: "A:"}},
+  # {{answer_field: answer}} for responses that are JSON, or {{whole_response: true}}. An import says what fits.
+  my-benchmark: {{}}
 
 # Judges read traces and descriptions. Without this section an embedded stand-in does, which needs no key.
 # Keys come from the environment (OPENAI_API_KEY); a compatible server is declared under `providers`.

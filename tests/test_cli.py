@@ -225,8 +225,11 @@ def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, 
     assert "name it with --answer-type; allowed: numeric, " in fails(*common)
     status, _, err = run(*common, "--answer-type", "numeric")
     assert status == 0
-    assert err.count("Imported 4 rows from samples_sums_2") == 2
-    assert "Note: left aside 2 logs of other tasks than sums." in err
+    assert "Imported 4 traces of sums from samples_sums_2" in err
+    assert "Imported 4 questions of sums from samples_sums_2" in err
+    assert "Recorded verdicts are those of exact_match under filter strict-match" in err
+    assert "Note: left aside 2 logs of other tasks than sums: samples_sums_options_2" in err
+    assert "Traces of sums in family f by now: larger org/large none yet, smaller s 4." in err
     assert len(list(small.home.imports.rglob("*.parquet"))) == 2
 
 
@@ -260,7 +263,14 @@ def test_imports_say_what_came_in(run, ready, tmp_path):
     path = tmp_path / "traces.jsonl"
     write_lines(path, [TRACE, TRACE | {"trial": 1}])
     status, _, said = run("import", "traces", str(path), "-s", "given", "-f", "f", "-d", "sums", "-b", "additions")
-    assert (status, said) == (0, "Imported 2 rows from traces.jsonl.\n")
+    assert status == 0
+    # The answer to the question is 33: 7 boxes of 4 pens, and 5 loose ones.
+    assert said.splitlines() == [
+        "Imported 2 traces of additions from traces.jsonl (JSON Lines or a JSON array).",
+        "Smaller f-small: 2 traces, 1 questions, trials a question: 2; answers located in 2 of 2 responses looked at, "
+        "such as '2'; right 0 of 2 (0.0%).",
+        "Traces of additions in family f by now: larger f-large none yet, smaller f-small 2.",
+    ]
 
 
 def test_query_in_three_forms(run, at, given_once):

@@ -1,7 +1,7 @@
 """Commands that bring questions and traces: init, import questions, import traces."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -9,6 +9,10 @@ from rich.markup import escape
 from advcluster_dagster.commands.common import BenchmarkOption, CommandError, DomainOption, StudyOption, screen
 from advcluster_dagster.commands.progress import byte_progress
 from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study import Study
+
+if TYPE_CHECKING:
+    from advcluster_dagster.imports.evaluation_logs import LogImport
 
 
 def init(
@@ -28,26 +32,32 @@ def init(
 
 
 def import_questions_command(
-    file: Annotated[Path, typer.Argument(help="JSON Lines: question_id, question, answer, answer_type, ...")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSON Lines (also .gz) or a JSON array: question_id, question, answer, answer_type, ..."),
+    ],
     study: StudyOption,
     domain: DomainOption,
     benchmark: BenchmarkOption,
 ) -> None:
     """Import the questions of one benchmark, replacing those imported before."""
+    from advcluster_dagster.imports.evaluation_logs import LogImport
     from advcluster_dagster.imports.questions import import_questions
 
     home = Home.from_environment()
+    declared = home.load_study(study)
     with byte_progress(f"questions of {benchmark}") as on_progress:
-        summary = import_questions(file, home.load_study(study), domain, benchmark, home.imports, on_progress)
-    screen.print(f"Imported {summary.n_rows} questions of {benchmark} from {escape(summary.file_name)}.")
+        summary = import_questions(file, declared, domain, benchmark, home.imports, on_progress)
+    _tell(LogImport([summary]), home, declared)
 
 
 def import_traces_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON Lines: question_id, model, trial, response, ...; a folder of 10_runs.json files; or logs of"
-            " Inspect (.eval) or lm-evaluation-harness (samples_*.jsonl), a file or a folder of them."
+            help="JSON Lines (also .gz) or a JSON array: question_id, model, trial, response, ...; a folder of"
+            " 10_runs.json files; or logs of Inspect (.eval) or lm-evaluation-harness (samples_*.jsonl), a file or a"
+            " folder of them."
         ),
     ],
     study: StudyOption,
@@ -73,10 +83,8 @@ def import_traces_command(
     logs = find_logs(file)
     with byte_progress(f"traces of {family}") as on_progress:
         if file.is_dir() and not logs:
-            if answer_type is None:
-                raise CommandError("a folder of result files needs --answer-type, since its files do not say")
             outcome.summaries += import_official_results(
-                file, declared, family, home.imports, answer_type, benchmark, on_progress
+                file, declared, family, home.imports, answer_type, benchmark, on_progress, outcome.remarks
             )
         elif domain is None or benchmark is None:
             raise CommandError(f"{'logs need' if logs else 'a file of traces needs'} --domain and --benchmark")
@@ -84,9 +92,18 @@ def import_traces_command(
             place = (family, domain, benchmark, home.imports)
             outcome = import_logs(file, logs, declared, *place, answer_type, on_progress)
         else:
-            traces = import_traces(file, declared, family, domain, benchmark, home.imports, on_progress)
-            outcome.summaries.append(traces)
-    for summary in outcome.summaries:
-        screen.print(f"Imported {summary.n_rows} rows from {escape(summary.file_name)}.", soft_wrap=True)
-    for remark in outcome.remarks:
-        screen.print(f"Note: {escape(remark)}.", soft_wrap=True)
+            place = (family, domain, benchmark, home.imports)
+            outcome.summaries.append(import_traces(file, declared, *place, on_progress, answer_type, outcome.remarks))
+    _tell(outcome, home, declared)
+
+
+def _tell(outcome: "LogImport", home: Home, study: Study) -> None:
+    """What was imported and found in it, a line each."""
+    from advcluster_dagster.imports.import_report import describe_import
+
+    lines = describe_import(outcome.summaries, study, home.imports, home.study_file(study.study))
+    lines += [f"{fact[0].upper()}{fact[1:]}." for fact in outcome.facts]
+    lines += [f"Note: {remark}." for remark in outcome.remarks]
+    for line in lines:
+        printable = "".join(character if character.isprintable() else "?" for character in line)  # names of files
+        screen.print(escape(printable), soft_wrap=True)

@@ -1,84 +1,52 @@
 """Import of runs that evaluation tools have logged: questions, traces and verdicts in one.
 
-Here: which files of a folder are logs, whose they are, and their trials on the way into the same files that every other
-import writes. Not here: the tools' formats (inspect_logs.py, lm_eval_samples.py). Memory holds the benchmark's
-questions, one bit a trial and what one log's reader holds.
+Here: trials of logs on the way into the same files that every other import writes. Not here: which files of a folder
+are logs (log_folder.py), the tools' formats (inspect_logs.py, lm_eval_samples.py). Memory holds the benchmark's
+questions, one bit a trial, a number a question of each log, and what one log's reader holds.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.imports import fields
+from advcluster_dagster.imports.copies import answered, file_hash, repeats
 from advcluster_dagster.imports.errors import ImportFileError, shown
-from advcluster_dagster.imports.inspect_logs import InspectLog, is_inspect_log
-from advcluster_dagster.imports.json_lines import Progress, file_size
-from advcluster_dagster.imports.lm_eval_samples import LmEvalSamples, is_lm_eval_samples
+from advcluster_dagster.imports.json_lines import Progress
+from advcluster_dagster.imports.log_folder import FoundLogs, LogFormat, choose_logs, find_logs
 from advcluster_dagster.imports.logged_trials import EvaluationLog, LoggedTrial
 from advcluster_dagster.imports.provenance import ImportSummary, read_provenance
-from advcluster_dagster.imports.questions import QUESTION_FIELDS, check_question_ids, stage_question
+from advcluster_dagster.imports.question_match import QuestionMatch, check_overlap
+from advcluster_dagster.imports.questions import (
+    QUESTION_FIELDS,
+    answer_text,
+    check_answer_type,
+    check_question_ids,
+    check_source_is_imported,
+    stage_question,
+)
+from advcluster_dagster.imports.source_files import file_size
 from advcluster_dagster.imports.staging import StagedFile, Staging, questions_file, staging
-from advcluster_dagster.imports.targets import check_benchmark, player_named, players
+from advcluster_dagster.imports.targets import Player, check_benchmark, player_named, players
 from advcluster_dagster.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
-from advcluster_dagster.settings.base import Role
+from advcluster_dagster.settings.base import ROLES, Role
 from advcluster_dagster.study import Study
 
-LogFormat = Literal["inspect_logs", "lm_eval_samples"]
-
-
-@dataclass(frozen=True)
-class _Tool:
-    """A tool whose logs are read."""
-
-    source_format: LogFormat
-    pattern: str
-    is_log: Callable[[Path], bool]
-    open: Callable[[Path], EvaluationLog]
-
-
-_TOOLS = (
-    _Tool("inspect_logs", "**/*.*", is_inspect_log, InspectLog),
-    _Tool("lm_eval_samples", "**/samples_*.jsonl", is_lm_eval_samples, LmEvalSamples),
-)
-
-
-@dataclass(frozen=True)
-class FoundLogs:
-    """The log files under a path, all of one tool."""
-
-    source_format: LogFormat
-    paths: tuple[Path, ...]
-    open: Callable[[Path], EvaluationLog]
+__all__ = ["FoundLogs", "LogImport", "find_logs", "import_logs"]
 
 
 @dataclass
 class LogImport:
-    """What was imported, and what a person should know about it."""
+    """What was imported, which of the logs' contents were taken (``facts``), and what a person should know of it."""
 
     summaries: list[ImportSummary] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-
-
-def find_logs(path: Path) -> FoundLogs | None:
-    """The logs that a path is or a folder holds; None without any.
-
-    Raises:
-        ImportFileError: a folder holds logs of different tools.
-    """
-    found = []
-    for tool in _TOOLS:
-        candidates = sorted(path.glob(tool.pattern)) if path.is_dir() else [path]
-        if paths := tuple(candidate for candidate in candidates if tool.is_log(candidate)):
-            found.append(FoundLogs(tool.source_format, paths, tool.open))
-    if len(found) > 1:
-        names = " and ".join(logs.paths[0].name for logs in found)
-        raise ImportFileError(f"{path}: holds logs of different tools ({names}); allowed: those of one tool at a time")
-    return found[0] if found else None
+    facts: list[str] = field(default_factory=list)
 
 
 def import_logs(
@@ -94,9 +62,10 @@ def import_logs(
 ) -> LogImport:
     """Import the logs of a family on a benchmark, in place of traces imported before for the roles in them.
 
-    Several logs of one model give its trials one after the other, in the order of their time. Questions come from the
-    logs where none are imported yet, or where they came from logs of this tool before; otherwise the logs must be about
-    those imported. A trial that failed has no response.
+    Several logs of one model give the trials of a question one after the other, in the order of their time; a log that
+    repeats another in every response gives none. Questions come from the logs where none are imported yet, or where
+    they came from logs of this tool before; otherwise the logs must be about those imported. A question that is known
+    must have the same text, options and gold answer. A trial that failed has no response.
 
     Args:
         path: The file or folder that was named.
@@ -113,42 +82,17 @@ def import_logs(
         ImportFileError: anything is wrong; then nothing is imported.
     """
     check_benchmark(study, domain, benchmark, path)
-    if study.benchmark(benchmark).source != "imported":
-        raise ImportFileError(
-            f"{path}: questions of benchmark {benchmark} are {study.benchmark(benchmark).source}; "
-            "allowed: benchmarks with source: imported"
-        )
+    check_source_is_imported(study, benchmark, path)
     if answer_type not in (*ANSWER_TYPES, None):
         raise ImportFileError(f"{path}: answer type {shown(answer_type)}; allowed: {', '.join(ANSWER_TYPES)}")
     outcome = LogImport()
-    chosen = _of_benchmark([logs.open(file) for file in logs.paths], path, benchmark, outcome.remarks)
+    chosen = choose_logs(logs, path, benchmark, outcome.remarks)
     with staging(imports_root, study.study) as files:
         import_ = _BenchmarkImport(
             path, logs.source_format, study, family, domain, benchmark, imports_root, answer_type, files
         )
         import_.run(chosen, outcome, on_progress)
     return outcome
-
-
-def _of_benchmark(logs: Sequence[EvaluationLog], path: Path, benchmark: str, remarks: list[str]) -> list[EvaluationLog]:
-    """The logs to import by time: those of one task, the last attempt at each run."""
-    tasks = sorted({log.header.task for log in logs})
-    named = [task for task in tasks if task.rpartition("/")[2] == benchmark]
-    if len(tasks) > 1 and len(named) != 1:
-        raise ImportFileError(
-            f"{path}: holds logs of the tasks {', '.join(tasks)}; allowed: logs of one task, or of several of which "
-            f"one is named as the benchmark, {benchmark}"
-        )
-    task = named[0] if len(tasks) > 1 else tasks[0]
-    in_order = sorted((log for log in logs if log.header.task == task), key=lambda log: log.header.order)
-    last = {log.header.run: log for log in in_order}
-    chosen = [log for log in in_order if last[log.header.run] is log]
-    if len(tasks) > 1:
-        remarks.append(f"left aside {len(logs) - len(in_order)} logs of other tasks than {task}")
-    if len(chosen) < len(in_order):
-        remarks.append(f"left aside {len(in_order) - len(chosen)} logs of runs that were tried again")
-    remarks += [log.header.warning for log in chosen if log.header.warning]
-    return chosen
 
 
 @dataclass
@@ -168,36 +112,88 @@ class _BenchmarkImport:
     def __post_init__(self) -> None:
         self._target = questions_file(self.imports_root, self.study.study, self.domain, self.benchmark)
         earlier = pl.read_parquet(self._target).to_dicts() if self._target.exists() else []
+        check_answer_type(earlier, self.answer_type, self.benchmark, self.path, self._target)
         self._brings_questions = not earlier or read_provenance(self._target)["source_format"] == self.source_format
         self._questions: dict[str, Mapping[str, Any]] = {row["question_id"]: row for row in earlier}
+        self._n_earlier = len(earlier)
+        begin = f"remove {self._target} and import again" if self._brings_questions else "import the questions again"
+        self._match = QuestionMatch(self.benchmark, f"import the log under another benchmark name, or {begin}")
         self._trials = TrialSet(list(self._questions), self.study)
         self._known = players(self.study, self.family, self.path)
-        self._n_earlier: dict[Role, int] = {}
+        #: By role, how many trials of each question earlier logs hold.
+        self._n_trials: dict[Role, dict[str, int]] = {role: {} for role in ROLES}
         self._n_failed = 0
 
     def run(self, logs: Sequence[EvaluationLog], outcome: LogImport, on_progress: Progress | None) -> None:
         """Stage everything and say what was done."""
+        logs = self._without_repeats(logs, outcome.remarks)
         # Begun first, so that it is replaced first.
         questions = self.files.stage(self._target, BENCHMARK_QUESTIONS.columns) if self._brings_questions else None
         traces = TraceFiles(self.files, self.study, self.family, self.domain, self.benchmark, self.imports_root)
-        hashes: list[str] = []
-        n_done, n_total = 0, sum(file_size(log.header.path) for log in logs)
-        for log in logs:
-            with log.header.path.open("rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-            self._add(log, traces, hashes[-1], _shifted(on_progress, n_done, n_total))
-            n_done += file_size(log.header.path)
-        if not traces.n_rows:
-            raise ImportFileError(f"{self.path}: the logs hold no trials; allowed: logs of one trial or more")
-        if on_progress:
-            on_progress(n_total, n_total)
+        try:
+            hashes = self._add_all(logs, traces, outcome, on_progress)
+        except ImportFileError:
+            self._match.check(self._n_earlier)  # what differs is the cause of whatever came of it
+            raise
+        self._match.check(self._n_earlier)
+        earlier = list(self._questions)[: self._n_earlier]
+        models = self.study.families[self.family]
+        asked = {models.model_of(role).model: trials for role, trials in self._n_trials.items() if trials}
+        outcome.remarks += check_overlap(self.path, earlier, asked, self._match.advice)
         sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         names = ", ".join(self._name_of(log) for log in logs)
         outcome.summaries.append(traces.finish(self.source_format, names, sha256))
         if questions is not None:
             outcome.summaries.append(self._stage_questions(questions, names, sha256))
+        outcome.remarks += traces.remarks
         if self._n_failed:
             outcome.remarks.append(f"{self._n_failed} trials failed in the run and have no response")
+
+    def _without_repeats(self, logs: Sequence[EvaluationLog], remarks: list[str]) -> list[EvaluationLog]:
+        """The logs but those that repeat another of their model in every response."""
+        by_model: dict[str, list[EvaluationLog]] = {}
+        for log in logs:
+            name = self._model_name(log)
+            by_model.setdefault(self._known[name].role if name in self._known else name, []).append(log)
+        left = []
+        for group in by_model.values():
+            runs = [answered(log, self.benchmark) for log in group] if len(group) > 1 else []
+            for copy, whole in repeats(runs).items():
+                left.append(group[copy])
+                names = [self._name_of(group[number]) for number in (copy, whole)]
+                remarks.append(
+                    f"left aside {names[0]}: it repeats {names[1]} in every response, so it is no other trial"
+                )
+        return [log for log in logs if log not in left]
+
+    def _add_all(
+        self, logs: Sequence[EvaluationLog], traces: TraceFiles, outcome: LogImport, on_progress: Progress | None
+    ) -> list[str]:
+        """Stage the traces of all logs; returns the hashes of their files."""
+        hashes: list[str] = []
+        n_done, n_total = 0, sum(file_size(log.header.path) for log in logs)
+        for log in logs:
+            hashes.append(file_hash(log.header.path))
+            n_before = traces.n_rows
+            self._add(log, traces, hashes[-1], _shifted(on_progress, n_done, n_total))
+            n_done += file_size(log.header.path)
+            name, status = log.header.path.name, log.header.status
+            if status is not None:
+                outcome.remarks.append(f"{name} ended with status {status}; what it holds counts")
+            if traces.n_rows == n_before:
+                outcome.remarks.append(f"{name} holds no trials")
+            outcome.remarks += [f"{name}: {warning}" for warning in log.warnings]
+            outcome.facts += [fact for fact in log.facts if fact not in outcome.facts]
+        for log in logs:
+            role, status = self._player_of(log).role, log.header.status or "success"
+            if not self._n_trials[role]:
+                raise ImportFileError(
+                    f"{log.header.path}: the log holds no trials (status {status}), which would leave the {role} model "
+                    "without traces; allowed: logs of one trial or more"
+                )
+        if on_progress:
+            on_progress(n_total, n_total)
+        return hashes
 
     def _stage_questions(self, staged: StagedFile, names: str, sha256: str) -> ImportSummary:
         places = dict.fromkeys(self._questions, str(self.path))
@@ -215,42 +211,45 @@ class _BenchmarkImport:
         path = log.header.path
         return path.relative_to(self.path).as_posix() if path != self.path else path.name
 
-    def _add(self, log: EvaluationLog, traces: TraceFiles, sha256: str, on_progress: Progress | None) -> None:
-        """Stage the traces of a log, behind those of earlier logs of its model, and note its questions."""
-        header = log.header
-        name = next((name for name in header.model_names if name in self._known), header.model_names[0])
+    def _model_name(self, log: EvaluationLog) -> str:
+        names = log.header.model_names
+        return next((name for name in names if name in self._known), names[0])
+
+    def _player_of(self, log: EvaluationLog) -> Player:
         try:
-            role, model = player_named(name, self._known, f"{header.path}, model")
+            return player_named(self._model_name(log), self._known, f"{log.header.path}, model")
         except ImportFileError as error:
             raise ImportFileError(f"{error}, or a name listed as an alias of one of them in the study file") from None
-        offset = self._n_earlier.get(role, 0)
-        n_trials = 0
+
+    def _add(self, log: EvaluationLog, traces: TraceFiles, sha256: str, on_progress: Progress | None) -> None:
+        """Stage the traces of a log, behind those of earlier logs of its model, and note its questions."""
+        role, model = self._player_of(log)
+        n_earlier, n_here = self._n_trials[role], dict[str, int]()
         for logged in log.trials(self.benchmark, on_progress):
             question_id = self._note_question(logged, sha256)
-            trial = offset + logged.trial
-            n_trials = max(n_trials, logged.trial + 1)
-            trace = {"question_id": question_id, "model": model.model, "trial": trial, **logged.trace}
-            fields.check_record(trace, TRACE_FIELDS, logged.where)
-            fields.check_characters(trace, logged.where)
-            self._trials.add(question_id, role, trial, logged.where)
-            self._n_failed += trace["response"] is None
-            traces.append(role, {**trace, "benchmark": self.benchmark})
-        self._n_earlier[role] = offset + n_trials
+            if question_id is not None:
+                trial = n_earlier.get(question_id, 0) + logged.trial
+                n_here[question_id] = max(n_here.get(question_id, 0), trial + 1)
+                trace = {"question_id": question_id, "model": model.model, "trial": trial, **logged.trace}
+                fields.check_record(trace, TRACE_FIELDS, logged.where)
+                fields.check_characters(trace, logged.where)
+                self._trials.add(question_id, role, trial, logged.where)
+                self._n_failed += trace["response"] is None
+                traces.append(role, {**trace, "benchmark": self.benchmark})
+        n_earlier.update(n_here)
 
-    def _note_question(self, logged: LoggedTrial, sha256: str) -> str:
-        """The id of a trial's question, which is taken up where the logs bring their questions."""
-        if not self._brings_questions:
-            return next((name for name in logged.ids if name in self._questions), logged.ids[-1])
-        question_id = logged.ids[-1]
-        noted = self._questions.get(question_id)
-        if noted is None:
+    def _note_question(self, logged: LoggedTrial, sha256: str) -> str | None:
+        """The id of a trial's question, which is taken up where the logs bring their questions; None if unknown."""
+        ids = logged.ids[-1:] if self._brings_questions else logged.ids
+        question_id = next((name for name in ids if name in self._questions), None)
+        if question_id is not None:
+            self._match.compare(logged.where, self._questions[question_id], logged.question, logged.texts)
+        elif self._brings_questions:
+            question_id = ids[-1]
             self._questions[question_id] = self._checked(question_id, logged, sha256)
             self._trials.add_question(question_id)
-        elif (noted["question"], noted["answer"]) != (logged.question["question"], logged.question["answer"]):
-            raise ImportFileError(
-                f"{logged.where}: question {shown(question_id)} or its answer differs from what an earlier log says; "
-                f"allowed: the same; to begin anew, import the questions from JSON Lines or remove {self._target}"
-            )
+        else:
+            self._match.add_unknown(logged.where, ids[-1])
         return question_id
 
     def _checked(self, question_id: str, logged: LoggedTrial, sha256: str) -> dict[str, Any]:
@@ -269,7 +268,8 @@ class _BenchmarkImport:
         fields.check_record(question, QUESTION_FIELDS, logged.where)
         fields.check_characters(question, logged.where)
         context = fields.as_json(question.get("answer_context"))
-        return {**question, "benchmark": self.benchmark, "answer_context": context}
+        answer = answer_text(question["answer"])
+        return {**question, "answer": answer, "benchmark": self.benchmark, "answer_context": context}
 
 
 def _shifted(on_progress: Progress | None, n_before: int, n_total: int) -> Progress | None:

@@ -9,19 +9,21 @@ whole.
 
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from advcluster_dagster.extras import install_command
 from advcluster_dagster.imports.errors import ImportFileError
-from advcluster_dagster.imports.json_lines import Progress, file_size
+from advcluster_dagster.imports.json_lines import Progress
 from advcluster_dagster.imports.logged_trials import LoggedTrial, LogHeader
+from advcluster_dagster.imports.source_files import ZIP, file_size, kind_fault
+from advcluster_dagster.imports.verdicts import Scorer
 
 #: Where a sample's metadata keep what Inspect has no field for; `export inspect` writes it.
 METADATA_KEY = "advcluster"
 
-_JSON_LOG = re.compile(rb'\s*\{\s*"version":\s*\d+,\s*"status":\s*"')
+_JSON_LOG = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"version":\s*\d+,\s*"status":\s*"')
 # Of the file, that is compressed: its samples are several times larger in memory.
 _BATCH_BYTES = 4 * 2**20
 _MOST_SAMPLES_IN_BATCH = 500
@@ -31,7 +33,8 @@ _SAMPLING = (
     "reasoning_effort", "reasoning_tokens",
 )  # fmt: skip
 _AT_TOKEN_LIMIT = ("max_tokens", "model_length")
-_VERDICTS = {"C": True, "I": False, 1: True, 0: False}
+# 2026-11-21T12-16-46-00-00_TASK_ID.eval, or .json.
+_FILE_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:[+-]\d\d-\d\d)?_(?P<task>.+)_[^_]+\.(?:eval|json)")
 
 
 class MissingInspectError(ImportError):
@@ -63,6 +66,17 @@ def is_inspect_log(path: Path) -> bool:
         return _JSON_LOG.match(file.read(200)) is not None
 
 
+def is_inspect_name(path: Path) -> bool:
+    """Whether a file bears the name of a log of Inspect."""
+    return path.suffix == ".eval" or _FILE_NAME.fullmatch(path.name) is not None
+
+
+def inspect_task(path: Path) -> str | None:
+    """The task in the name of a log that cannot be read; None where the name does not say it."""
+    named = _FILE_NAME.fullmatch(path.name)
+    return named["task"] if named else None
+
+
 class InspectLog:
     """One log."""
 
@@ -73,9 +87,10 @@ class InspectLog:
             ImportFileError: it cannot be read.
             MissingInspectError: inspect-ai is not installed.
         """
-        file_size(path)
+        _check_kind(path)
         self._path = path
         self._log = self._read("read_eval_log", header_only=True)
+        self._scorer: Scorer | None = None
         spec = self._log.eval
         status = self._log.status
         self.header = LogHeader(
@@ -85,8 +100,19 @@ class InspectLog:
             tuple(dict.fromkeys((spec.model, spec.model.partition("/")[2] or spec.model))),
             run=f"{spec.task_id} {spec.model}" if spec.task_id else str(path),
             order=f"{spec.created} {path}",
-            warning=None if status == "success" else f"{path.name} ended with status {status}; what it holds counts",
+            status=None if status == "success" else status,
         )
+
+    @property
+    def facts(self) -> list[str]:
+        """The scorer whose verdicts were taken."""
+        scorer = self._scorer
+        return [f"recorded verdicts are those of scorer {scorer.name}"] if scorer and scorer.n_taken else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """A scorer whose values are no verdicts."""
+        return [self._scorer.warning] if self._scorer and self._scorer.warning else []
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
         """One trial for each sample and epoch; a sample that ended with an error has no response."""
@@ -99,10 +125,15 @@ class InspectLog:
 
     def _samples(self, on_progress: Progress | None) -> Iterator[Any]:
         if self._path.suffix == ".json":
-            yield from self._read("read_eval_log", resolve_attachments="core").samples or []
+            samples = self._read("read_eval_log", resolve_attachments="core").samples or []
+            self._scorer = _first_scorer(samples)
+            yield from samples
             return
         size = file_size(self._path)
-        keys = [(found.id, found.epoch) for found in self._read("read_eval_log_sample_summaries")]
+        summaries = self._read("read_eval_log_sample_summaries")
+        self._scorer = _first_scorer(summaries)
+        keys = [(found.id, found.epoch) for found in summaries]
+        del summaries
         in_batch = min(_MOST_SAMPLES_IN_BATCH, _BATCH_BYTES * len(keys) // size + 1)
         for start in range(0, len(keys), in_batch):
             yield from self._read(
@@ -150,8 +181,12 @@ class InspectLog:
             "completion_tokens": usage.output_tokens if usage else None,
             "engine": self._log.eval.model,
             "sampling": self._sampling,
-            "recorded_correct": _verdict(sample.scores),
+            "recorded_correct": self._verdict(sample.scores),
         }
+
+    def _verdict(self, scores: Mapping[str, Any] | None) -> bool | None:
+        score = (scores or {}).get(self._scorer.name) if self._scorer else None
+        return self._scorer.verdict(score.value) if self._scorer and score is not None else None
 
     @property
     def _sampling(self) -> dict[str, Any]:
@@ -199,7 +234,22 @@ def _failed(message: str) -> str:
     return line[:200] if line.startswith("failed: ") else f"failed: {line[:200]}"
 
 
-def _verdict(scores: Mapping[str, Any] | None) -> bool | None:
-    """What the first scorer says; None unless it says right or wrong."""
-    value = next((score.value for score in (scores or {}).values()), None)
-    return _VERDICTS.get(value) if isinstance(value, str | int | float) else None
+def _first_scorer(samples: Sequence[Any]) -> Scorer | None:
+    """The scorer that comes first in the samples or their summaries, with all of its values seen."""
+    scorer: Scorer | None = None
+    for sample in samples:
+        scores = sample.scores or {}
+        if scorer is None and scores:
+            scorer = Scorer(next(iter(scores)))
+        if scorer is not None and scorer.name in scores:
+            scorer.add(scores[scorer.name].value)
+    return scorer
+
+
+def _check_kind(path: Path) -> None:
+    file_size(path)
+    with path.open("rb") as file:
+        head = file.read(4096)
+    is_packed = path.suffix == ".eval" and head.startswith(ZIP)
+    if not is_packed and (fault := kind_fault(path, head)):
+        raise ImportFileError(f"{path}: no log of Inspect but {fault}")

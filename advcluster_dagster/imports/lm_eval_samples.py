@@ -9,61 +9,94 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from advcluster_dagster.imports.errors import ImportFileError, shown
 from advcluster_dagster.imports.fields import is_name
-from advcluster_dagster.imports.json_lines import JsonLines, Progress
+from advcluster_dagster.imports.json_lines import JsonLines, Progress, first_object
 from advcluster_dagster.imports.logged_trials import LoggedTrial, LogHeader
+from advcluster_dagster.imports.source_files import kind_fault, read_head
+from advcluster_dagster.imports.verdicts import Scorer
 
-_FILE_NAME = re.compile(r"samples_(?P<task>.+?)(?:_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl")
+_FILE_NAME = re.compile(r"samples_(?P<task>.+?)(?:_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(?:\.gz)?")
 # Fields of a document that hold the problem in the harness's own tasks, and those that hold its id.
 _QUESTION_FIELDS = ("question", "problem", "query", "input")
 _ID_FIELDS = ("question_id", "id")
+# Fields of a document that list its options, as texts or as {"text": [...], "label": [...]}.
+_OPTION_FIELDS = ("choices", "options", "endings")
 # Metrics that say whether one answer is right, in the order in which they are believed.
 _VERDICTS = ("exact_match", "acc")
 _MAX_RESULTS_BYTES = 64 * 2**20
 
 
 def is_lm_eval_samples(path: Path) -> bool:
-    """Whether a file begins like a sample file of the harness."""
-    if path.suffix != ".jsonl" or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(10) == b'{"doc_id":'
+    """Whether a file holds samples of the harness, by its first record."""
+    return path.name.endswith((".jsonl", ".jsonl.gz")) and {"doc_id", "resps"} <= first_object(path).keys()
+
+
+def is_lm_eval_name(path: Path) -> bool:
+    """Whether a file bears the name of a sample file."""
+    return _FILE_NAME.fullmatch(path.name) is not None
+
+
+def lm_eval_task(path: Path) -> str | None:
+    """The task in the name of a sample file; None where the name does not say it."""
+    named = _FILE_NAME.fullmatch(path.name)
+    return named["task"] if named else None
 
 
 class LmEvalSamples:
     """One sample file."""
 
     def __init__(self, path: Path) -> None:
-        """Read what stands beside the file.
+        """Read the first record, and what stands beside the file.
 
         Raises:
-            ImportFileError: the results beside it cannot be read.
+            ImportFileError: the file holds no samples, or the results beside it cannot be read.
         """
+        if fault := kind_fault(path, read_head(path)):
+            raise ImportFileError(f"{path}: {fault}")
+        where, first = next(iter(JsonLines(path, allows_nan=True)), ("", {}))
+        if not {"doc_id", "resps"} <= first.keys():
+            raise ImportFileError(f"{where or path}: no sample of the harness; allowed: records with doc_id and resps")
         named = _FILE_NAME.fullmatch(path.name)
         self._path = path
         self._task = named["task"] if named else path.stem
         self._results = _results(path, named["time"] if named else None)
+        self._filter = first.get("filter")
+        self._other_filters: dict[str, None] = {}
+        self._scorers: dict[str, Scorer] = {}
         # The folder bears the model's name, in which the harness writes two underscores for a slash.
         folder = path.absolute().parent.name
         said = self._results.get("model_name")
         names = (*([said] if isinstance(said, str) else []), folder, folder.replace("__", "/"))
-        self.header = LogHeader(path, self._task, tuple(dict.fromkeys(names)), run=str(path), order=path.name)
+        order = f"{path.name} {path}"
+        self.header = LogHeader(path, self._task, tuple(dict.fromkeys(names)), run=str(path), order=order)
+
+    @property
+    def facts(self) -> list[str]:
+        """The filter and the metrics whose verdicts were taken."""
+        others = f" (not those of {', '.join(self._other_filters)})" if self._other_filters else ""
+        taken = [scorer.name for scorer in self._scorers.values() if scorer.n_taken]
+        verdicts = f"recorded verdicts are those of {' and '.join(taken)} under filter {self._filter}{others}"
+        return [verdicts] if taken else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """Metrics whose values are no verdicts."""
+        return [scorer.warning for scorer in self._scorers.values() if scorer.warning]
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
         """One trial for each response of a document; a repeated document is one of another filter.
 
         The verdict is that of the file's first filter, and only where a document has one response: with several, it is
-        about all of them together.
+        about all of them together. The file is read once before, for the values that its metrics take.
         """
-        first_filter: Any = None
+        self._see_verdicts()
         seen: set[str] = set()
         for where, record in JsonLines(self._path, on_progress, allows_nan=True):
-            if not seen:
-                first_filter = record.get("filter")
-            if record.get("filter") == first_filter:
+            if record.get("filter") == self._filter:
                 doc_id = str(record.get("doc_id"))
                 if doc_id in seen:
                     raise ImportFileError(
@@ -71,6 +104,14 @@ class LmEvalSamples:
                     )
                 seen.add(doc_id)
                 yield from self._of_document(record, f"{benchmark}-{doc_id}", where)
+
+    def _see_verdicts(self) -> None:
+        self._scorers.clear()
+        for _, record in JsonLines(self._path, allows_nan=True):
+            if record.get("filter") != self._filter:
+                self._other_filters[str(record.get("filter"))] = None
+            elif (metric := _metric(record)) is not None:
+                self._scorers.setdefault(metric, Scorer(metric)).add(record[metric])
 
     def _of_document(self, record: dict[str, Any], own_id: str, where: str) -> Iterator[LoggedTrial]:
         responses = _responses(record, where)
@@ -84,17 +125,22 @@ class LmEvalSamples:
             "prompt": prompt,
             "answer": record.get("target"),
             "answer_type": None,
+            "answer_context": _options(doc),
             "source": f"lm-evaluation-harness, {self._task}" + ("" if version is None else f" version {version}"),
         }
         ids = (*(str(doc[name]) for name in _ID_FIELDS if is_name(str(doc.get(name, "")))), own_id)
+        # Tasks with fields of their own: any text of the document may be the question as it was imported.
+        is_named = any(isinstance(doc.get(name), str) and doc[name] for name in _QUESTION_FIELDS)
+        texts = () if is_named else tuple(text for text in doc.values() if isinstance(text, str))
+        metric = _metric(record) if len(responses) == 1 else None
         for trial, response in enumerate(responses):
             trace = {
                 "response": response,
                 "engine": self._engine,
                 "sampling": settings,
-                "recorded_correct": _verdict(record) if len(responses) == 1 else None,
+                "recorded_correct": self._scorers[metric].verdict(record[metric]) if metric else None,
             }
-            yield LoggedTrial(where, ids, question, trial, trace)
+            yield LoggedTrial(where, ids, question, trial, trace, texts)
 
     @property
     def _engine(self) -> str | None:
@@ -152,7 +198,18 @@ def _prompt_text(prompt: Any) -> str | None:
     return prompt if isinstance(prompt, str) else None
 
 
-def _verdict(record: dict[str, Any]) -> bool | None:
-    """The metric that says whether the answer is right; None where there is none, or it is a share."""
-    value = next((record[name] for name in _VERDICTS if name in record), None)
-    return bool(value) if value in (0, 1) else None
+def _metric(record: dict[str, Any]) -> str | None:
+    """The metric of a record that may say whether the answer is right."""
+    return next((name for name in _VERDICTS if name in record), None)
+
+
+def _options(doc: dict[str, Any]) -> dict[str, Any] | None:
+    """The options of a document as an answer context; None where it lists none."""
+    for name in _OPTION_FIELDS:
+        listed, labels = doc.get(name), ascii_uppercase
+        if isinstance(listed, dict) and isinstance(listed.get("text"), list):
+            listed, labels = listed["text"], "".join(map(str, listed.get("label") or labels))
+        texts = listed if isinstance(listed, list) and all(isinstance(text, str) for text in listed) else []
+        if len(labels) >= len(texts) > 1 and labels.isalpha():
+            return {"options": dict(zip(labels, texts, strict=False))}
+    return None

@@ -17,8 +17,8 @@ class LogHeader:
     """What a log says about itself.
 
     ``model_names`` are the names that its model may go by, the log's own first. ``run`` is the same for attempts at one
-    and the same run, of which only the last counts; ``order`` sorts logs by time. ``warning`` says what a person should
-    know about the log.
+    and the same run, of which one counts: the last that ended well, else the last. ``order`` sorts logs by time.
+    ``status`` is how the run ended, None for success.
     """
 
     path: Path
@@ -26,7 +26,7 @@ class LogHeader:
     model_names: tuple[str, ...]
     run: str
     order: str
-    warning: str | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class LoggedTrial:
 
     ``ids`` are the names that the question may go by; the last one is unique in the study as far as a reader can make
     it so. ``question`` and ``trace`` hold columns of `benchmark_questions` and `larger_traces`; the answer's type is
-    None where the log does not say it. ``trial`` counts from 0 within the log.
+    None where the log does not say it. ``trial`` counts from 0 within the log. ``texts`` are further texts of the
+    log that may be the question's wording.
     """
 
     where: str
@@ -43,6 +44,7 @@ class LoggedTrial:
     question: Mapping[str, Any]
     trial: int
     trace: Mapping[str, Any]
+    texts: tuple[str, ...] = ()
 
 
 class EvaluationLog(Protocol):
@@ -51,6 +53,14 @@ class EvaluationLog(Protocol):
     @property
     def header(self) -> LogHeader:
         """What it says about itself."""
+
+    @property
+    def facts(self) -> list[str]:
+        """Which of its responses and verdicts were taken; known once the trials are read."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of it was not taken, and why; known once the trials are read."""
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
         """Its trials, in memory a bounded number at a time; ids that a tool only counted begin with the benchmark.

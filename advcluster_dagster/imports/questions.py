@@ -4,7 +4,7 @@ Here: rows of `benchmark_questions` out of a file. Not here: traces (traces.py),
 Questions of one benchmark are held in memory; they are small beside their traces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,7 @@ def import_questions(
         ImportFileError: anything is wrong; then nothing is imported.
     """
     check_benchmark(study, domain, benchmark, path)
-    if study.benchmark(benchmark).source != "imported":
-        raise ImportFileError(
-            f"{path}: questions of benchmark {benchmark} are {study.benchmark(benchmark).source}; "
-            "allowed: benchmarks with source: imported"
-        )
+    check_source_is_imported(study, benchmark, path)
     with staging(imports_root, study.study) as files:
         lines = JsonLines(path, on_progress)
         records = _read(lines, path, study, domain, benchmark, imports_root)
@@ -77,6 +73,35 @@ def stage_question(staged: StagedFile, question: Mapping[str, Any]) -> None:
 def answer_text(answer: str | int | fields.SpelledFloat) -> str:
     """A gold answer as text; a number as the file spells it."""
     return answer.spelling if isinstance(answer, fields.SpelledFloat) else str(answer)
+
+
+def check_source_is_imported(study: Study, benchmark: str, path: Path) -> None:
+    """Raise unless the study takes a benchmark's questions from imports.
+
+    Raises:
+        ImportFileError: it takes them from elsewhere.
+    """
+    if (source := study.benchmark(benchmark).source) != "imported":
+        raise ImportFileError(
+            f"{path}: questions of benchmark {benchmark} are {source}; allowed: benchmarks with source: imported"
+        )
+
+
+def check_answer_type(
+    known: Sequence[Mapping[str, Any]], answer_type: str | None, benchmark: str, path: Path, target: Path
+) -> None:
+    """Compare an answer type that was given with that of the questions imported before, rows of ``target``.
+
+    Raises:
+        ImportFileError: some of them have another one.
+    """
+    others = [row["answer_type"] for row in known if answer_type not in (row["answer_type"], None)]
+    if others:
+        raise ImportFileError(
+            f"{path}: --answer-type {answer_type}, but {len(others)} of the {len(known)} questions imported for "
+            f"{benchmark} are compared as {', '.join(sorted(set(others)))}; leave --answer-type out to keep that, or "
+            f"import the questions again, or remove {target} and import once more"
+        )
 
 
 def check_question_ids(

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from advcluster_dagster.contracts.inference import LARGER_TRACES
 from advcluster_dagster.imports import fields
+from advcluster_dagster.imports.copies import TrialHashes
 from advcluster_dagster.imports.errors import ImportFileError, shown
 from advcluster_dagster.imports.fields import Field
 from advcluster_dagster.imports.json_lines import JsonLines, Progress
 from advcluster_dagster.imports.provenance import ImportSummary
-from advcluster_dagster.imports.questions import imported_question_ids
+from advcluster_dagster.imports.question_match import QuestionMatch
+from advcluster_dagster.imports.questions import answer_text, check_answer_type, check_source_is_imported
 from advcluster_dagster.imports.staging import StagedFile, Staging, questions_file, staging, traces_file
 from advcluster_dagster.imports.targets import check_benchmark, player_named, players
 from advcluster_dagster.settings.base import ROLES, Role
@@ -39,8 +43,13 @@ TRACE_FIELDS = {
         Field("benchmark", fields.is_name, fields.NAME),
         Field("domain", fields.is_name, fields.NAME),
         Field("family", fields.is_name, fields.NAME),
+        Field("question", fields.is_text, fields.TEXT),
+        Field("gold", fields.is_answer, fields.ANSWER),
+        Field("options", lambda value: isinstance(value, (dict, list)), "a list of texts, or an object by letter"),
     )
 }
+# What a trace may repeat of its question, to be compared with the imported one, with the name of the column there.
+_OF_QUESTION = {"question": "question", "gold": "answer", "options": "answer_context"}
 
 
 def import_traces(
@@ -51,30 +60,69 @@ def import_traces(
     benchmark: str,
     imports_root: Path,
     on_progress: Progress | None = None,
+    answer_type: str | None = None,
+    remarks: list[str] | None = None,
 ) -> ImportSummary:
     """Import traces of a family on a benchmark, in place of any imported before for the roles in the file.
 
-    The model of a row decides its role. Questions must have been imported; trials that the file lacks stay missing.
+    The model of a row decides its role. Questions must have been imported; what a row repeats of its question
+    (question, gold, options) must agree with it. Trials that the file lacks stay missing.
+
+    Args:
+        path: JSON Lines, also packed with gzip, or a JSON array.
+        study: The study.
+        family: The family of the models.
+        domain: Domain of the benchmark.
+        benchmark: The benchmark.
+        imports_root: Where imports lie.
+        on_progress: Told bytes done and bytes in all.
+        answer_type: Must be that of the questions, where it is given.
+        remarks: Told what a person should know.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
     """
     check_benchmark(study, domain, benchmark, path)
+    check_source_is_imported(study, benchmark, path)
     known = players(study, family, path)
     expected = {"benchmark": benchmark, "domain": domain, "family": family}
-    trials = _questions(study, domain, benchmark, imports_root, path)
+    target = questions_file(imports_root, study.study, domain, benchmark)
+    questions = _questions(target, study, domain, benchmark, path)
+    check_answer_type(list(questions.values()), answer_type, benchmark, path, target)
+    match = QuestionMatch(benchmark, "import the traces under another benchmark name, or import the questions again")
+    trials = TrialSet(list(questions), study)
     with staging(imports_root, study.study) as files:
         rows = TraceFiles(files, study, family, domain, benchmark, imports_root)
         lines = JsonLines(path, on_progress)
-        for where, record in lines:
-            fields.check_record(record, TRACE_FIELDS, where)
-            fields.check_agreement(record, expected, where)
-            role, model = player_named(record["model"], known, f"{where}, field 'model'")
-            trials.add(record["question_id"], role, record["trial"], where)
-            rows.append(role, {**record, "benchmark": benchmark, "model": model.model})
+        try:
+            for where, record in lines:
+                fields.check_record(record, TRACE_FIELDS, where)
+                fields.check_agreement(record, expected, where)
+                role, model = player_named(record["model"], known, f"{where}, field 'model'")
+                trials.add(record["question_id"], role, record["trial"], where)
+                if not _OF_QUESTION.keys().isdisjoint(record):
+                    match.compare(where, questions[record["question_id"]], _of_question(record))
+                rows.append(role, {**record, "benchmark": benchmark, "model": model.model})
+        except ImportFileError:
+            match.check(len(questions))  # what differs is the cause of whatever came of it
+            raise
+        match.check(len(questions))
         if not rows.n_rows:
             raise ImportFileError(f"{path}: the file holds no traces; allowed: one JSON object a line")
-        return rows.finish("json_lines", path.name, lines.sha256)
+        summary = rows.finish("json_lines", path.name, lines.sha256)
+    if remarks is not None:
+        remarks += rows.remarks
+    return summary
+
+
+def _of_question(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trace repeats of its question, by columns of `benchmark_questions`."""
+    found = {column: record[name] for name, column in _OF_QUESTION.items() if record.get(name) is not None}
+    if "answer" in found:
+        found["answer"] = answer_text(found["answer"])
+    if "answer_context" in found:
+        found["answer_context"] = {"options": found["answer_context"]}
+    return found
 
 
 class TraceFiles:
@@ -88,6 +136,18 @@ class TraceFiles:
         self._place = (family, domain, benchmark)
         self._imports_root = imports_root
         self._by_role: dict[Role, StagedFile] = {}
+        self._hashes: dict[Role, TrialHashes] = {}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Trials of one model that are equal in every response."""
+        family = self._study.families[self._place[0]]
+        return [
+            f"trials {', '.join(map(str, equal))} of the {role} model {family.model_of(role).model} are equal in every "
+            "response; remove what was copied, or keep them if the model answers always alike"
+            for role, hashes in self._hashes.items()
+            if (equal := hashes.equal_trials)
+        ]
 
     @property
     def n_rows(self) -> int:
@@ -99,6 +159,8 @@ class TraceFiles:
         if role not in self._by_role:
             target = traces_file(self._imports_root, self._study.study, *self._place, role)
             self._by_role[role] = self._files.stage(target, TRACE_COLUMNS)
+            self._hashes[role] = TrialHashes()
+        self._hashes[role].add(trace["question_id"], trace["trial"], trace["response"])
         row = [trace.get(name) for name in _COLUMN_NAMES]
         row[_ENGINE] = row[_ENGINE] or "imported"
         row[_SAMPLING] = fields.as_json(row[_SAMPLING])
@@ -161,6 +223,7 @@ class TrialSet:
         if trial >= self._n_trials:
             raise ImportFileError(
                 f"{where}, field 'trial': {shown(trial)}; allowed: 0 to {self._n_trials - 1} (the study's trials)"
+                "; trials count from 0"
             )
         byte, bit = divmod((index * len(ROLES) + ROLES.index(role)) * self._n_trials + trial, 8)
         if self._seen[byte] >> bit & 1:
@@ -171,10 +234,11 @@ class TrialSet:
         self._seen[byte] |= 1 << bit
 
 
-def _questions(study: Study, domain: str, benchmark: str, imports_root: Path, path: Path) -> TrialSet:
-    questions = questions_file(imports_root, study.study, domain, benchmark)
-    if not questions.exists():
+def _questions(target: Path, study: Study, domain: str, benchmark: str, path: Path) -> dict[str, dict[str, Any]]:
+    """The imported questions by id."""
+    if not target.exists():
         raise ImportFileError(
-            f"{path}: benchmark {benchmark} of domain {domain} has no imported questions yet; import those first"
+            f"{path}: benchmark {benchmark} of domain {domain} has no imported questions yet; import those first: "
+            f"advcluster import questions FILE --study {study.study} --domain {domain} --benchmark {benchmark}"
         )
-    return TrialSet(imported_question_ids(questions), study)
+    return {row["question_id"]: row for row in pl.read_parquet(target).to_dicts()}

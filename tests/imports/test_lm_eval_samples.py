@@ -81,7 +81,13 @@ def test_a_folder_of_both_models_gives_questions_traces_and_verdicts(runs, study
     assert (traces.source_format, traces.n_rows_by_role) == ("lm_eval_samples", {"larger": 4, "smaller": 4})
     assert traces.models == {"larger": "org/large", "smaller": "small"}
     assert (questions.n_rows, questions.answer_type) == (4, "numeric")
-    assert outcome.remarks == ["left aside 4 logs of other tasks than sums"]
+    others = [
+        _samples(folder, model, task).name for model in ("large", "small") for task in ("sums_options", "sums_twice")
+    ]
+    assert outcome.remarks == [f"left aside 4 logs of other tasks than sums: {', '.join(others)}"]
+    assert outcome.facts == [
+        "recorded verdicts are those of exact_match under filter strict-match (not those of flexible-extract)"
+    ]
     files = [_samples(folder, model, "sums") for model in ("large", "small")]
     assert traces.file_name == ", ".join(path.relative_to(folder).as_posix() for path in files)
     assert progress[-1][0] == progress[-1][1] == sum(path.stat().st_size for path in files)
@@ -126,7 +132,9 @@ def test_several_runs_of_a_model_follow_each_other_as_trials(runs, study, root):
     asked_first = _traces(root, study, "smaller").filter(question_id="sums-0").sort("trial")
     assert asked_first["trial"].to_list() == [0, 1]
     assert asked_first["response"][1] == "later"
-    shutil.copyfile(earlier, earlier.with_name("samples_sums_2099-02-01T00-00-00.000000.jsonl"))
+    third = earlier.with_name("samples_sums_2099-02-01T00-00-00.000000.jsonl")
+    shutil.copyfile(earlier, third)
+    _change(third, resps=[["latest"]])
     with pytest.raises(ImportFileError, match=r"2099-02.*line 1, field 'trial': 2; allowed: 0 to 1"):
         _import(folder, study, root)
 
@@ -149,14 +157,21 @@ def test_a_file_without_its_results_is_the_model_of_its_folder(runs, study, root
 
 
 def test_questions_that_were_imported_stay_and_documents_are_found_by_their_own_id(runs, study, root, write):
+    texts = {
+        "What is  61*8+35?": "523",
+        "What is 12*12-4?": "140.0",
+        "What is 7+8*9?": "79",
+        "Wie viel ist 3\u00b74?": "12",
+    }
     questions = [
-        {"question_id": f"s-{number}", "question": "?", "answer": "1", "answer_type": "text"} for number in range(1, 5)
+        {"question_id": f"s-{number}", "question": text, "answer": answer, "answer_type": "numeric"}
+        for number, (text, answer) in enumerate(texts.items(), start=1)
     ]
     import_questions(write(*questions), study, "math", "sums", root)
     (summary,) = _import(runs("small"), study, root, answer_type=None).summaries
     assert summary.kind == "traces"
     assert _traces(root, study, "smaller")["question_id"].to_list() == ["s-1", "s-2", "s-3", "s-4"]
-    assert _questions(root)["question"].to_list() == ["?"] * 4
+    assert _questions(root)["question"].to_list() == list(texts)
     import_questions(write(*questions[:3]), study, "math", "sums", root)
     with pytest.raises(ImportFileError, match="line 4, field 'question_id': 'sums-3' is no question of the benchmark"):
         _import(RUNS / "org__small", study, root)
@@ -200,7 +215,10 @@ BAD = {
     "target": ({"target": None}, "line 1, field 'answer': is null; allowed: text that is not blank, or a number"),
     "NUL": ({"resps": [["\0"]]}, "line 1, field 'response': has the character U+0000"),
     "twice": ({"doc_id": 1}, "line 2, field 'doc_id': '1' stands there twice; allowed: once under a filter"),
-    "other document": ({"target": "9"}, "line 1: question 'sums-0' or its answer differs from what an earlier log"),
+    "other document": (
+        {"target": "9"},
+        "line 1: question 'sums-0' is not the one imported for sums: its gold answer is '9', imported: '523'; 1 of 4",
+    ),
 }
 
 

@@ -8,7 +8,6 @@ import pytest
 from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS
 from advcluster_dagster.imports.errors import ImportFileError
 from advcluster_dagster.imports.official_results import import_official_results
-from advcluster_dagster.imports.questions import import_questions
 from advcluster_dagster.imports.readers import import_provenance, scan_imported_traces
 from advcluster_dagster.imports.staging import questions_file
 
@@ -52,10 +51,10 @@ def test_questions_and_traces_come_from_the_records(folder, study, root):
     folder(
         "large", [_record("1 + 1?", reasoning_length=7), _record("2 + 0?", correct=False)], [_record("1 + 1?", None)]
     )
-    found = folder("small", [_record("0 + 2?", gold=2.50)])
+    found = folder("small", [_record("1  + 1?"), _record("0 + 2?", gold=2.50)])
     progress = []
     traces, questions = _import(found, study, root, on_progress=lambda done, total: progress.append((done, total)))
-    assert (traces.n_rows_by_role, questions.n_rows) == ({"larger": 3, "smaller": 1}, 3)
+    assert (traces.n_rows_by_role, questions.n_rows) == ({"larger": 3, "smaller": 2}, 3)
     assert traces.file_name == "math/addition/large/10_runs.json, math/addition/small/10_runs.json"
     assert questions.answer_type == "numeric"
     assert progress[-1][0] == progress[-1][1] == sum(path.stat().st_size for path in found.rglob("*.json"))
@@ -103,17 +102,10 @@ def test_without_a_family_every_family_of_the_model_gets_its_traces(folder, stud
     assert _questions(root).height == 1
 
 
-def test_questions_of_earlier_imports_of_such_files_stay(folder, study, root, write):
-    import_questions(
-        write({"question_id": "own", "question": "?", "answer": "2", "answer_type": "text"}),
-        study,
-        "math",
-        "addition",
-        root,
-    )
+def test_questions_of_earlier_imports_of_such_files_stay(folder, study, root):
     _import(folder("small", [_record("1 + 1?")]), study, root)
-    assert _questions(root)["question_id"].to_list() == [_id("1 + 1?")]  # JSON Lines questions are replaced
-    _import(folder("small", [_record("0 + 2?")]), study, root)
+    assert _questions(root)["question_id"].to_list() == [_id("1 + 1?")]
+    _import(folder("small", [_record("1 + 1?"), _record("0 + 2?")]), study, root)
     assert _questions(root)["question_id"].to_list() == [_id("1 + 1?"), _id("0 + 2?")]
 
 
@@ -135,7 +127,10 @@ BAD_RUNS = {
     ),
     "verdict": ([GOOD | {"correct": "yes"}], "run 0, record 1, field 'correct': 'yes'; allowed: true or false"),
     "question twice": ([GOOD, GOOD], "run 0, record 2, field 'question': stands there twice; allowed: once in a run"),
-    "two golds": ([GOOD | {"question": "0 + 1?"}, GOOD | {"gold": "3"}], "record 2, field 'gold': '3'; allowed: '2'"),
+    "two golds": (
+        [GOOD | {"question": "0 + 1?"}, GOOD | {"gold": "3"}],
+        "run 0, record 2: question 'addition-c97c3a9c9b99' is not the one imported for addition: its gold answer",
+    ),
     "NUL": ([GOOD | {"full_response": "\0"}], "run 0, record 1, field 'full_response': has the character U+0000"),
     "record no object": ([1], "run 0, field 'records': allowed: a list of objects"),
 }

@@ -29,8 +29,8 @@ inspect_ai = pytest.importorskip("inspect_ai", reason="inspect-ai is not install
 
 from inspect_ai.dataset import Sample  # noqa: E402
 from inspect_ai.log import read_eval_log  # noqa: E402
-from inspect_ai.scorer import choice  # noqa: E402
-from inspect_ai.solver import multiple_choice  # noqa: E402
+from inspect_ai.scorer import Score, Scorer, Target, choice, mean, scorer  # noqa: E402
+from inspect_ai.solver import TaskState, multiple_choice  # noqa: E402
 
 from tests.integration.inspect_runs import failing_on, run, said  # noqa: E402
 
@@ -142,13 +142,25 @@ def test_choices_bring_their_answer_type_and_the_prompt_that_lists_them(tmp_path
 
 def test_questions_that_were_imported_stay_and_must_be_the_logs(tmp_path):
     root, file = tmp_path / "imports", tmp_path / "questions.jsonl"
-    write_lines(file, [{"question_id": "1", "question": "2+3=?", "answer": "5", "answer_type": "math"}])
+    question = {"question_id": "1", "question": "What is 2 + 3?", "answer": "5.0", "answer_type": "numeric"}
+    write_lines(file, [question])
     import_questions(file, STUDY, "math", "sums", root)
     _import(run(tmp_path, "small", SUMS[:1], WRONG), root)
-    assert _questions(root)["question"].to_list() == ["2+3=?"]
+    assert _questions(root)["question"].to_list() == ["What is 2 + 3?"]
     assert _traces(root, "smaller")["question_id"].to_list() == ["1"]
     with pytest.raises(ImportFileError, match="sample 2, epoch 1, field 'question_id': 'sums-2' is no question"):
         _import(run(tmp_path, "small", SUMS, WRONG), root)
+    for sample, message in (
+        (Sample(input="What is 2+3?", target="6"), "its gold answer is '6', imported: '5.0'; 1 of 1"),
+        (
+            Sample(input="What is 2+3 in binary?", target="5"),
+            "its text is 'What is 2+3 in binary?', imported: 'What is",
+        ),
+    ):
+        with pytest.raises(
+            ImportFileError, match=f"sample 1, epoch 1: question '1' is not the one .*{re.escape(message)}"
+        ):
+            _import(run(tmp_path, "small", [sample], WRONG), root)
 
 
 def test_what_a_log_does_not_say_is_asked_for(tmp_path):
@@ -162,7 +174,8 @@ def test_of_several_tasks_the_one_named_as_the_benchmark_is_taken(tmp_path):
     logs = tmp_path / "logs"
     run(logs, "small", SUMS, WRONG)
     run(logs, "small", SUMS, WRONG, name="other")
-    assert _import(logs, tmp_path / "imports").remarks == ["left aside 1 logs of other tasks than sums"]
+    (remark,) = _import(logs, tmp_path / "imports").remarks
+    assert re.fullmatch(r"left aside 1 logs of other tasks than sums: \S+_other_\w+\.eval", remark)
     with pytest.raises(ImportFileError, match="holds logs of the tasks other, sums; allowed: logs of one task"):
         _import(logs, tmp_path / "imports", "options")
 
@@ -177,7 +190,7 @@ def test_a_run_that_was_tried_again_counts_once(tmp_path):
     content.status, content.eval.created = "success", "2099-01-01T00:00:00+00:00"
     inspect_ai.log.write_eval_log(content, str(again))
     outcome = _import(tmp_path / "logs", tmp_path / "imports")
-    assert "left aside 1 logs of runs that were tried again" in outcome.remarks
+    assert f"left aside 1 logs of runs that were tried again: {log.name}" in outcome.remarks
     assert outcome.summaries[0].n_rows == 2
 
 
@@ -192,6 +205,109 @@ def test_a_log_that_ended_early_says_so_and_a_broken_one_is_named(tmp_path):
     log.write_bytes(log.read_bytes()[:2000])
     with pytest.raises(ImportFileError, match=f"^{re.escape(str(log))}: not an Inspect log that can be read: "):
         _import(log, tmp_path / "imports")
+
+
+def test_permuted_options_are_refused(tmp_path):
+    root = tmp_path / "imports"
+    for model, choices in (("org/large", ["1", "2", "3"]), ("small", ["2", "1", "3"])):
+        sample = Sample(id="q", input="Which is even?", choices=choices, target="B")
+        log = run(
+            tmp_path / model, model, [sample], {"even": [said("ANSWER: B")]}, name="options", solver=multiple_choice(),
+            scorer=choice(),
+        )  # fmt: skip
+        if model == "org/large":
+            _import(log, root, "options", answer_type=None)
+    before = _questions(root, "options")
+    with pytest.raises(
+        ImportFileError, match=r"its options are 'A: 2, B: 1, C: 3', imported: 'A: 1, B: 2, C: 3'; 1 of 1"
+    ):
+        _import(log, root, "options", answer_type=None)
+    assert _questions(root, "options").equals(before)
+    with pytest.raises(ImportFileError, match="its options are"):
+        _import(tmp_path, tmp_path / "new imports", "options", answer_type=None)
+
+
+def test_a_log_whose_questions_have_other_ids_is_refused(tmp_path):
+    root = tmp_path / "imports"
+    _import(run(tmp_path / "a", "org/large", [Sample(id="x", input="What is 2+3?", target="5")], RIGHT), root)
+    log = run(tmp_path / "b", "small", [Sample(id="y", input="What is 4*4?", target="16")], WRONG)
+    with pytest.raises(
+        ImportFileError, match=r"none of the 1 questions of model small \('y', ...\) is among the 1 of earlier"
+    ):
+        _import(log, root)
+
+
+@scorer(metrics=[mean()])
+def _partial() -> Scorer:
+    async def score(state: TaskState, target: Target) -> Score:
+        return Score(value=0.5 if "4*4" in state.input_text else 0.0)
+
+    return score
+
+
+@pytest.mark.parametrize("log_format", ["eval", "json"])
+def test_a_zero_of_a_scorer_with_partial_credit_is_no_verdict(tmp_path, log_format):
+    log = run(tmp_path, "small", SUMS, WRONG, scorer=_partial(), log_format=log_format)
+    outcome = _import(log, tmp_path / "imports")
+    assert _traces(tmp_path / "imports", "smaller")["recorded_correct"].to_list() == [None, None]
+    assert outcome.remarks == [
+        f"{log.name}: scorer _partial gives values such as 0.5, which are neither right nor wrong; recorded_correct is "
+        "left empty"
+    ]
+    assert outcome.facts == []
+    outcome = _import(run(tmp_path / "b", "small", SUMS, WRONG, log_format=log_format), tmp_path / "imports")
+    assert outcome.facts == ["recorded verdicts are those of scorer match"]
+
+
+def test_copies_and_repeated_runs_are_no_trials_of_their_own(tmp_path):
+    log = run(tmp_path / "logs", "small", SUMS, WRONG)
+    copy = tmp_path / "logs" / "copy" / log.name
+    copy.parent.mkdir()
+    copy.write_bytes(log.read_bytes())
+    again = run(tmp_path / "logs", "small", SUMS, WRONG)
+    remarks = " ".join(_import(tmp_path / "logs", tmp_path / "imports").remarks)
+    assert "the same bytes as" in remarks
+    assert again.name in remarks
+    assert "in every response, so it is no other trial" in remarks
+    assert _traces(tmp_path / "imports", "smaller")["trial"].to_list() == [0, 0]
+    run(tmp_path / "logs", "small", SUMS, {**WRONG, "4*4": [said("\\boxed{17}")]})
+    _import(tmp_path / "logs", tmp_path / "imports")
+    assert sorted(_traces(tmp_path / "imports", "smaller")["trial"]) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("fault", ["empty", "pointer", "cut off", "no log"])
+def test_a_broken_log_beside_good_ones_stops_the_import(tmp_path, fault):
+    logs = tmp_path / "logs"
+    run(logs, "org/large", SUMS, RIGHT)
+    log = run(logs, "small", SUMS, WRONG)
+    content = {
+        "empty": b"", "pointer": b"version https://git-lfs.github.com/spec/v1\n", "cut off": log.read_bytes()[:2000],
+        "no log": b"PK\x03\x04 and so on",
+    }  # fmt: skip
+    log.write_bytes(content[fault])
+    with pytest.raises(ImportFileError) as error:
+        _import(logs, tmp_path / "imports")
+    assert str(error.value).startswith(str(log))
+    assert "nothing was imported" in str(error.value)
+    assert not list((tmp_path / "imports").rglob("*.parquet"))
+
+
+def test_a_log_without_samples_stops_unless_its_model_has_another(tmp_path):
+    logs = tmp_path / "logs"
+    log = run(logs, "small", SUMS, WRONG)
+    content = read_eval_log(str(log))
+    content.status, content.samples = "started", []
+    content.eval.task_id = "another"
+    begun = log.with_name("2099-01-01T00-00-00_sums_begun.eval")
+    inspect_ai.log.write_eval_log(content, str(begun))
+    remarks = _import(logs, tmp_path / "imports").remarks
+    assert f"{begun.name} ended with status started; what it holds counts" in remarks
+    assert f"{begun.name} holds no trials" in remarks
+    log.unlink()
+    with pytest.raises(
+        ImportFileError, match=r"holds no trials \(status started\), which would leave the smaller model"
+    ):
+        _import(logs, tmp_path / "new imports")
 
 
 def _export(given: SmallHome, folder: Path) -> list[Path]:
@@ -270,7 +386,10 @@ def test_a_study_that_went_out_and_came_back_is_graded_alike(tmp_path):
     back = write_study(tmp_path / "back", {**content, "study": "back"})
     logs = find_logs(tmp_path / "logs")
     outcome = import_logs(tmp_path / "logs", logs, back.study, "f", "sums", "additions", back.home.imports)
-    assert outcome.remarks == ["4 trials failed in the run and have no response"]
+    # Both trials of the larger model are alike here; one of the smaller model's is missing.
+    alike, failed = outcome.remarks
+    assert alike.startswith("trials 0, 1 of the larger model f-large are equal in every response")
+    assert failed == "4 trials failed in the run and have no response"
     back.run(graded)
     compared = ["question_id", "role", "trial", "prediction", "verdict", "is_correct", "grader"]
     assert back.table("graded_trials").select(compared).equals(there.table("graded_trials").select(compared))

@@ -169,13 +169,13 @@ def test_questions_are_described_and_unreadable_golds_named(write, root):
     study = _study()
     rows = [
         {"question_id": f"q{n}", "question": "?", "answer": answer, "answer_type": "numeric"}
-        for n, answer in enumerate(("5", "# 18", "1/2", "six or so"))
+        for n, answer in enumerate(("5", "some 18", "1/2", "six or so"))
     ]
     summary = import_questions(write(*rows), study, "math", "sums", root)
     assert describe_import([summary], study, root, FILE) == [
         "Imported 4 questions of sums from file.jsonl (JSON Lines or a JSON array): answers compared as numeric, such "
-        "as '5', '# 18', '1/2'.",
-        "Note: 2 gold answers cannot be read as their answer_type says, such as '# 18' of question 'q1' as numeric; "
+        "as '5', 'some 18', '1/2'.",
+        "Note: 2 gold answers cannot be read as their answer_type says, such as 'some 18' of question 'q1' as numeric; "
         "trials of such questions cannot be graded.",
     ]
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from advcluster_dagster.commands import auditing, exporting, importing, ledger, looking, operating, running, taxonomies
 from advcluster_dagster.commands.common import screen
+from advcluster_dagster.stop_signals import Stopped, stop_signals
 
 app = typer.Typer(
     name="advcluster",
@@ -75,10 +76,11 @@ def main() -> None:
     for name in ("alembic", "dagster", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        screen.print("interrupted; what is done is kept, run again to go on")
-        sys.exit(130)
+        with stop_signals():
+            app(standalone_mode=True)
+    except Stopped as stopped:
+        screen.print("Stopped: what is done is kept; run again to go on.")
+        sys.exit(stopped.status)
     except Exception as error:
         if is_debugging:
             raise

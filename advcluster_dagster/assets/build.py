@@ -36,6 +36,7 @@ from advcluster_dagster.partitions import (
 )
 from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
 from advcluster_dagster.settings.files import SettingsError
+from advcluster_dagster.stop_signals import raise_if_stopped
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.report_io import PageFiles, page_path
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
@@ -226,9 +227,17 @@ def one_line_failures() -> Iterator[None]:
         raise BrokenContract(error) from None
     except FORESEEN_ERRORS as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            raise
+        # A signal. Dagster would try the step again, and pay for it, as if something had failed.
+        raise dg.Failure("stopped by a signal; what is done is kept, run it again", allow_retries=False) from None
 
 
 def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:
+    raise_if_stopped()  # of the steps that a run still has, none begins behind a signal
     claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
     partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
     step: Step = context.resources.platform.open_step(study_name, recipe, partition, context.resources.duckdb)

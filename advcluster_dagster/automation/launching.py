@@ -25,6 +25,7 @@ from advcluster_dagster.automation.run_end import RunEnd, end_of
 from advcluster_dagster.definitions import build_defs
 from advcluster_dagster.partitions import Partition
 from advcluster_dagster.settings.files import SettingsError
+from advcluster_dagster.stop_signals import Stopped
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
@@ -68,8 +69,13 @@ class Launcher:
             for partition, steps in work.items():
                 on_run(partition.label, len(steps))
                 running[pool.submit(_run_elsewhere, reference, self._made_from(None), partition, steps)] = partition
-            for ended in as_completed(running):
-                yield running[ended], ended.result()
+            try:
+                for ended in as_completed(running):
+                    yield running[ended], ended.result()
+            except Stopped:
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
 
     def run(self, partition: Partition, steps: Collection[str]) -> RunEnd:
         """One run of these steps on one partition, started in this process."""

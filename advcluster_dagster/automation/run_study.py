@@ -18,6 +18,7 @@ from advcluster_dagster.automation.launching import Launcher, Listener
 from advcluster_dagster.automation.status import StepStatus, study_status
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.partitions import Partition, sync_partitions
+from advcluster_dagster.stop_signals import raise_if_stopped
 from advcluster_dagster.study import Study
 
 LEVELS: tuple[PartitionLevel, ...] = ("domain", "family_domain", "family", "study")
@@ -115,6 +116,7 @@ def run_study(
 
     Raises:
         SelectionError: see :meth:`Selection.check`.
+        Stopped: a signal came; nothing more is begun.
     """
     selection.check(study)
     if not has_sources(platform.home, study, Partition()):
@@ -129,6 +131,7 @@ def run_study(
             freeze_first_taxonomies(platform, study, status)
         work = _work(status, level, selection, outcome)
         for partition, end in launcher.run_all(work, on_run):
+            raise_if_stopped()
             outcome.n_runs += 1
             outcome.n_steps += len(work[partition])
             outcome.n_asked += end.n_asked

@@ -22,7 +22,7 @@ from advcluster_dagster.automation.webserver import LOCATION, names_of
 from advcluster_dagster.storage.home import Home
 
 #: How long the processes may take to end by themselves: runs in them keep the replies they wait for.
-_GRACE_S = 8.0
+_GRACE_S = 6.0
 _CODE_SERVER_START_S = 120.0
 _CHECK_PAUSE_S = 0.2
 

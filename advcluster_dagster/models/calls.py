@@ -5,6 +5,7 @@ outcomes down (``call_recorder``), transport, what replies mean.
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -216,18 +217,20 @@ class ModelCalls:
 
         def stop(error: FatalModelError) -> None:
             claimed.stop(error)
-            getattr(self._provider, "stop", lambda: None)()
+            self._stop_sending()
 
         outcomes: dict[str, Outcome] = {}
         recorder = CallRecorder(self._ledger, self._provider_name, self._price, self._use, on_fault=stop)
+
+        def keep(index: int, outcome: Outcome) -> bool:
+            request = claimed.reached[index]
+            outcomes[request.call_id] = storable(outcome)
+            recorder.put(request, outcomes[request.call_id])
+            self._on_progress(progress[0] + len(outcomes), progress[1])
+            return recorder.failed_at is None or time.monotonic() - recorder.failed_at <= _GRACE_S
+
         try:
-            for index, outcome in ask(claimed):
-                request = claimed.reached[index]
-                outcomes[request.call_id] = storable(outcome)
-                recorder.put(request, outcomes[request.call_id])
-                self._on_progress(progress[0] + len(outcomes), progress[1])
-                if recorder.failed_at is not None and time.monotonic() - recorder.failed_at > _GRACE_S:
-                    break
+            _keep_all(ask(claimed), keep, self._stop_sending)
         finally:
             self._count_asked(outcomes.values())
             answered_before = recorder.finish()
@@ -236,6 +239,9 @@ class ModelCalls:
             raise RuntimeError(f"provider {self._provider_name} gave {len(outcomes)} outcomes for {n_reached} calls")
         # Another process was faster: what stands in the ledger is what every reader gets.
         return outcomes | self._ledger.lookup(answered_before)
+
+    def _stop_sending(self) -> None:
+        getattr(self._provider, "stop", lambda: None)()
 
     def _count_asked(self, outcomes: Collection[Outcome]) -> None:
         self.stats.n_asked += len(outcomes)
@@ -253,6 +259,41 @@ class ModelCalls:
             self.stats.completion_tokens += n_completion
             self.stats.asked_prompt_tokens += n_prompt * is_asked
             self.stats.asked_completion_tokens += n_completion * is_asked
+
+
+def _keep_all(
+    answers: Iterator[tuple[int, Outcome]], keep: Callable[[int, Outcome], bool], stop: Callable[[], None]
+) -> None:
+    """Keep outcomes as they come, until ``keep`` says that no more can be kept; in a thread, so that no signal comes
+    between an outcome and its keeping.
+
+    A signal that interrupts the waiting stops the sending; what was in flight is kept, then it is raised.
+    """
+    errors: list[BaseException] = []
+    ended = threading.Event()
+
+    def keep_each() -> None:
+        try:
+            for index, outcome in answers:
+                if not keep(index, outcome):
+                    break
+        except BaseException as fault:
+            errors.append(fault)
+        finally:
+            ended.set()
+
+    threading.Thread(target=keep_each, name="keep-outcomes", daemon=True).start()
+    interruptions: list[BaseException] = []
+    while not ended.is_set():
+        try:
+            ended.wait()  # not the thread's join, which an exception leaves as if the thread had ended
+        except BaseException as interruption:
+            if interruptions:
+                raise
+            interruptions.append(interruption)
+            stop()
+    for error in (*interruptions, *errors):
+        raise error
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _LONGEST_PAUSE_S = 8.0
 _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_TIMEOUT_S = 10.0
 #: How long calls in flight may still end after a fatal fault: they are paid for.
-_GRACE_S = 10.0
+_GRACE_S = 7.0
 _MOST_DETAIL = 300
 #: Calls under way for each one in flight: those that pause before another try leave their place to others.
 _JOBS_PER_PLACE = 4

@@ -127,6 +127,7 @@ def test_a_run_of_the_ui_is_named_until_its_process_is_gone(home):
         ("another-host:1:1", "given"),  # whose end nobody would see here
         (None, "given"),
     ],
+    ids=["own", "of another study", "elsewhere", "unclaimed"],
 )
 def test_runs_that_block_nobody(home, tag, study):
     with open_instance(home) as instance:

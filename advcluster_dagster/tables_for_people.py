@@ -107,10 +107,15 @@ def status_json(found: Sequence[StepStatus]) -> str:
     )
 
 
-def plan_table(planned: Sequence[PlannedStep], prices_as_of: date | None = None) -> Group | Text:
-    """Steps that would run, on how many partitions and why, with calls, tokens and cost of those that ask models."""
+def plan_table(
+    planned: Sequence[PlannedStep], prices_as_of: date | None = None, is_complete: bool = True
+) -> Group | Text:
+    """Steps that would run, on how many partitions and why, with calls, tokens and cost of those that ask models.
+
+    ``is_complete`` is False where something is still to be imported.
+    """
     if not planned:
-        return Text("Nothing to do: all is fresh.")
+        return Text(f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh.")
     table = _numbers_table(("step", "parts", "why"), ("calls", "tokens in", "tokens out", "cost"))
     for name in dict.fromkeys(step.status.step for step in planned):
         steps = [step for step in planned if step.status.step == name]

@@ -126,7 +126,10 @@ def test_errors_in_a_home_with_a_study(fails, at, tmp_path, arguments, message):
 
 def test_a_run_without_sources_says_what_to_do(fails, at, tmp_path):
     at(write_study(tmp_path / "home", GIVEN))
-    assert fails("run", "given").endswith("no domain has questions and traces yet; see advcluster import --help")
+    assert fails("run", "given").endswith(
+        "no domain has questions and traces yet; benchmark additions of domain sums has no questions: advcluster import"
+        " questions FILE --study given --domain sums --benchmark additions"
+    )
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,8 @@ def test_a_run_that_fails_names_the_partition_and_ends_with_one(run, at, tmp_pat
     command = ("run", "given", "--domain", "sums", "--offline", "--select", "first_errors,trace_pairs,larger_traces")
     status, out, err = run(*command)
     assert (status, out) == (1, "")
-    failed, done, error = err.splitlines()
+    failed, done, *missing, error = err.splitlines()
+    assert all(line.startswith("missing benchmark open of domain later has no") for line in missing)
     assert failed.startswith("failed f/sums: larger_traces: ")
     assert "steps in 1 runs, 0 model calls." in done
     assert error == "error 1 partition(s) did not finish; the lines above say why"
@@ -417,3 +421,24 @@ def test_commands_that_only_read_make_no_home(run, monkeypatch, tmp_path, argume
     assert status == 1
     assert f"ADVCLUSTER_HOME names {tmp_path / 'misspelt'}, which is no folder" in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_warnings_and_missing_imports_are_told_by_run_and_status(given, run, monkeypatch):
+    """The bound of duplicates is exceeded: a warning, which blocks nothing and is told all the same."""
+    monkeypatch.setenv("ADVCLUSTER_HOME", str(given.home.root))
+    given.change(checks={"max_mean_edi": 1.0, "max_style_violation_share": 0.0, "max_cluster_share": 0.01})
+    status, _, told = run("run", "given")
+    assert status == 0
+    warnings = [line for line in told.splitlines() if line.startswith("warning ")]
+    assert any(
+        line.startswith("warning final_taxonomy of f: no_dominant_cluster (bound 0.01, largest_share 0.")
+        for line in warnings
+    )
+    assert "missing benchmark open of domain later has no questions: advcluster import questions FILE" in told
+    _, out, told = run("status", "given")
+    assert [line for line in told.splitlines() if line.startswith("warning ")] == warnings
+    _, out, _ = run("run", "given", "--dry-run")
+    assert "Nothing to do: all that can run is fresh." in out
+    given.change(checks={"max_mean_edi": 1.0})
+    _, _, told = run("run", "given")
+    assert "no_dominant_cluster" not in told

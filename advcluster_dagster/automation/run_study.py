@@ -17,6 +17,7 @@ from advcluster_dagster.automation.freezing import freeze_first_taxonomies
 from advcluster_dagster.automation.launching import Launcher, Listener
 from advcluster_dagster.automation.status import StepStatus, study_status
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.imports.missing import missing_imports
 from advcluster_dagster.partitions import Partition, sync_partitions
 from advcluster_dagster.stop_signals import raise_if_stopped
 from advcluster_dagster.study import Study
@@ -120,9 +121,10 @@ def run_study(
     """
     selection.check(study)
     if not has_sources(platform.home, study, Partition()):
-        raise SelectionError(
-            f"study {study.study}: no domain has questions and traces yet; see advcluster import --help"
-        )
+        imports = platform.home.imports
+        missing = [line for domain in study.domains for line in missing_imports(imports, study, domain)]
+        what_to_do = missing[0] if missing else "see advcluster import --help"
+        raise SelectionError(f"study {study.study}: no domain has questions and traces yet; {what_to_do}")
     sync_partitions(instance, study)
     launcher, outcome = Launcher(platform, study, instance), outcome or RunOutcome()
     for level in LEVELS:

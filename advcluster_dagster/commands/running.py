@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study import Study
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from advcluster_dagster.assets.resources import Platform
     from advcluster_dagster.automation.run_study import RunOutcome, Selection
 
@@ -115,10 +118,12 @@ def status(
     tell_drop_faults(platform.home, declared.study)
     with open_instance(platform.home) as instance:
         found = list(study_status(platform, declared, instance).values())
+        notices = _notices(platform.home, declared, instance)
     if as_json:
         print(status_json(found))
     else:
         Console().print(status_table(declared, found))
+    notices.tell()
 
 
 def report(study: StudyArgument) -> None:
@@ -158,14 +163,41 @@ def _run_and_tell(
         bars = stack.enter_context(run_progress())
         platform.on_progress = bars.on_calls
         outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
+        notices = _notices(platform.home, study, instance)
     # In other processes no bar sees the calls; here it also sees those of steps that failed.
-    _tell(outcome, bars.n_asked or outcome.n_asked)
+    _tell(outcome, bars.n_asked or outcome.n_asked, is_complete=not notices.missing)
+    notices.tell()
     _tell_pages(platform.home, study)
     if outcome.failures:
         raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
 
 
-def _tell(outcome: "RunOutcome", n_asked: int) -> None:
+@dataclass(frozen=True)
+class _Notices:
+    """What people should know beside what ran: checks that failed without blocking, what is still to be imported."""
+
+    warnings: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def tell(self) -> None:
+        """Say each in a line, on the error stream."""
+        from advcluster_dagster.tables_for_people import printable
+
+        for line in self.missing:
+            screen.print(f"[yellow]missing[/yellow] {escape(line)}", soft_wrap=True)
+        for line in self.warnings:
+            screen.print(f"[yellow]warning[/yellow] {escape(printable(line))}", soft_wrap=True)
+
+
+def _notices(home: Home, study: Study, instance: "dg.DagsterInstance") -> _Notices:
+    from advcluster_dagster.assets.warnings import failed_warnings
+    from advcluster_dagster.imports.missing import missing_imports
+
+    missing = tuple(line for domain in study.domains for line in missing_imports(home.imports, study, domain))
+    return _Notices(tuple(warning.text for warning in failed_warnings(instance, study)), missing)
+
+
+def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool) -> None:
     for partition, fault in outcome.failures.items():
         screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
     for partition, reason in outcome.waiting.items():
@@ -175,7 +207,7 @@ def _tell(outcome: "RunOutcome", n_asked: int) -> None:
     done = (
         f"{outcome.n_steps} steps in {outcome.n_runs} runs, {n_asked} model calls"
         if outcome.n_runs
-        else "Nothing to do: all is fresh, 0 model calls"
+        else f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh, 0 model calls"
     )
     screen.print(f"{done}.")
 
@@ -201,4 +233,7 @@ def _show_plan(platform: "Platform", study: Study, selection: "Selection") -> No
 
     with open_instance(platform.home) as instance:
         planned = plan_run(platform, study, instance, selection)
-    Console().print(plan_table(planned, load_prices(platform.home.prices).as_of))
+        notices = _notices(platform.home, study, instance)
+    as_of = load_prices(platform.home.prices).as_of
+    Console().print(plan_table(planned, as_of, is_complete=not notices.missing))
+    notices.tell()

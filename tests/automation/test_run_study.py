@@ -143,5 +143,7 @@ def test_offline_all_that_is_in_the_ledger_can_be_had_again(given):
 
 def test_a_study_without_anything_to_run_says_what_to_do(tmp_path):
     small = write_study(tmp_path / "home", GIVEN)
-    with pytest.raises(SelectionError, match="study given: no domain has questions and traces yet; see advcluster"):
+    with pytest.raises(
+        SelectionError, match="study given: no domain has questions and traces yet; benchmark additions"
+    ):
         small.run()

@@ -1,0 +1,127 @@
+"""Comparing statements that say the same in the same words: what they hold besides words.
+
+Here: a statement of the wrong solution that repeats one of the right solution with another value, or turned into its
+opposite. Not here: calculations (``numbers.py``), procedures (``procedures.py``).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from advcluster_dagster.models.analyst.arithmetic import WORDS
+from advcluster_dagster.models.analyst.findings import Difference, Finding
+from advcluster_dagster.models.analyst.reading import Trace, literals_in
+
+_MOST_COMPARED = 60
+_FEWEST_SHARED = 2
+_TOKEN = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|-?\d+(?:\.\d+)?|[A-Za-z](?:-[A-Za-z])+\b|[A-Za-z]+(?:'[a-z]+)?|[^\s\w]")
+_FILLERS = frozenset("the a an is are was so then thus hence therefore now of in to we it that this there and".split())
+_OPPOSITES = (
+    ("even", "odd"), ("true", "false"), ("more", "less"), ("more", "fewer"), ("greater", "smaller"),
+    ("greater", "less"), ("larger", "smaller"), ("above", "below"), ("left", "right"), ("before", "after"),
+    ("first", "last"), ("increases", "decreases"), ("increase", "decrease"), ("rises", "falls"), ("adds", "subtracts"),
+    ("add", "subtract"), ("multiply", "divide"), ("maximum", "minimum"), ("positive", "negative"), ("all", "none"),
+    ("ascending", "descending"), ("up", "down"), ("holds", "fails"), ("acid", "base"), ("inside", "outside"),
+    ("oxidised", "reduced"), ("oxidized", "reduced"), ("yes", "no"), ("always", "never"),
+    ("all", "some"), ("longer", "shorter"), ("faster", "slower"), ("heavier", "lighter"), ("clockwise", "anticlockwise"), ("forwards", "backwards"), ("numerator", "denominator"),
+)  # fmt: skip
+_PAIRS = {frozenset(pair) for pair in _OPPOSITES}
+_NEGATIONS = frozenset({"not", "no", "never", "isn't", "doesn't", "aren't", "cannot", "can't", "don't", "won't"})
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A statement in words and values; numbers written as words count as values."""
+
+    text: str
+    at: int
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """Its tokens in order, words in small letters without fillers."""
+        found = (_plain(token) for token in _TOKEN.findall(self.text))
+        return [token for token in found if token not in _FILLERS and token not in ".,;:!"]
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Its words, sorted, without negations."""
+        return sorted(token for token in self.tokens if _is_word(token) and token not in _NEGATIONS)
+
+    @cached_property
+    def values(self) -> list[str]:
+        """Its numbers, quoted texts and spelled-out letters in order."""
+        return [token for token in self.tokens if not _is_word(token) and any(map(str.isalnum, token))]
+
+    @property
+    def is_negated(self) -> bool:
+        """Whether it holds an odd number of negations."""
+        return sum(token in _NEGATIONS for token in self.tokens) % 2 == 1
+
+
+def differing_statement(problem: str, right: Trace, wrong: Trace) -> Finding | None:
+    """The first statement of the wrong solution that repeats a statement of the right one but for its value or sense.
+
+    Statements count as repeated when their words are the same in any order, or the same but for one pair of
+    opposites. Another value counts only if it stands nowhere in the right solution and the problem, and is not the answer.
+    """
+    ours, others = (
+        [_Statement(trace.statements[at], at) for at in trace.reasoning[:_MOST_COMPARED]] for trace in (right, wrong)
+    )
+    known = _values_in(problem) | {value for statement in ours for value in statement.values}
+    # That the answers differ is known; where is the question.
+    known |= _values_in(wrong.final or "")
+    for theirs in others:
+        for mine in ours:
+            kind = _difference(mine, theirs, known)
+            if kind is Difference.MISCALCULATED and set(mine.values) <= _values_in(problem):
+                kind = Difference.MISCOPIED
+            if kind:
+                return Finding(kind, mine.text, theirs.text, theirs.at)
+    return None
+
+
+def _difference(mine: _Statement, theirs: _Statement, known: set[str]) -> Difference | None:
+    if mine.words == theirs.words:
+        if mine.is_negated != theirs.is_negated and len(mine.words) >= _FEWEST_SHARED:
+            return Difference.MISTRACED
+        is_new = [value for value in theirs.values if value not in known]
+        is_same_form = len(mine.values) == len(theirs.values) and len(mine.words) >= 1
+        return Difference.MISCALCULATED if is_new and is_same_form else None
+    if mine.values == theirs.values and mine.is_negated == theirs.is_negated and _is_opposite(mine, theirs):
+        return Difference.MISTRACED
+    return None
+
+
+def _is_opposite(mine: _Statement, theirs: _Statement) -> bool:
+    """Whether the words are the same but for one pair of opposites."""
+    ours, others = list(mine.words), list(theirs.words)
+    for word in mine.words:
+        if word in others:
+            ours.remove(word)
+            others.remove(word)
+    n_shared = len(mine.words) - len(ours)
+    return len(ours) == len(others) == 1 and frozenset(ours + others) in _PAIRS and n_shared >= _FEWEST_SHARED
+
+
+def _values_in(text: str) -> set[str]:
+    return set(_Statement(text, 0).values) | set(_inner(literals_in(text)))
+
+
+def _inner(literals: list[str]) -> Iterator[str]:
+    """The elements of lists and the texts inside quotes, as they may stand on their own."""
+    for literal in literals:
+        yield from (part.strip(" '\"[]") for part in literal.split(","))
+
+
+def _plain(token: str) -> str:
+    word = token.lower()
+    if word in WORDS:
+        return f"{WORDS[word]:g}"
+    if re.fullmatch(r"-?\d+(?:\.\d+)?", token):
+        return f"{float(token):g}"
+    return token if token[0] in "'\"" else word
+
+
+def _is_word(token: str) -> bool:
+    return token[0].isalpha() and "-" not in token

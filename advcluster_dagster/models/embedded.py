@@ -31,7 +31,7 @@ from advcluster_dagster.science.prompting import read_fenced
 
 ANALYST = "analyst"
 EMBEDDER = "wordllama-256"
-#: Reason of a pair of which the analyst says nothing, see :class:`~advcluster_dagster.models.analyst.findings.NoContrast`.
+#: Reason of the failure where two responses show no contrast; its detail is a text of ``NoContrast``.
 NO_CONTRAST = "no_contrast"
 STAND_IN = "embedded analyst (stand-in)"
 EMBEDDING_DIMENSIONS = 256

@@ -17,7 +17,9 @@ from advcluster_dagster.models.analyst.reading import Trace
 _FACTORS = [60.0, 3600.0, 24.0, 1440.0, 7.0, 365.0, 12.0, 3.0, 36.0, 2.54, 0.3048, 1.609, 3.6, 4.184, 0.4536, 57.2958]
 _KELVIN = 273.15
 _ROUNDING = re.compile(r"\b(?:round|approximat|about|nearest|convenient)", re.IGNORECASE)
-_UNITS = re.compile(r"(?<![\w'\"])[a-z]+(?![\w'\"])|[\s$€£]|\.(?!\d)|\\(?:text|mathrm|,|!)|(?<=\d),(?=\d{3})", re.IGNORECASE)
+_UNITS = re.compile(
+    r"(?<![\w'\"])[a-z]+(?![\w'\"])|[\s$€£]|\.(?!\d)|\\(?:text|mathrm|,|!)|(?<=\d),(?=\d{3})", re.IGNORECASE
+)
 
 
 def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
@@ -54,12 +56,12 @@ def _from_calculation(right: Trace, wrong: Trace, source: int) -> Finding | None
 
 
 def _stops_early(right: Trace, wrong: Trace) -> bool:
-    """Whether what is stated is a value on the way, of a solution with fewer steps than the right one."""
+    """Whether the work ends before the right one's last result, with a value on the way or a choice made early."""
     ours, theirs = ([found.claimed for found in trace.calculations] for trace in (right, wrong))
-    if theirs and len(set(theirs)) < len(set(ours)):
+    if ours and theirs and not is_among(ours[-1], theirs):
         if wrong.result is not None:
             return is_among(wrong.result, right.reached_values)
-        return all(is_among(value, ours) for value in theirs) and not is_among(ours[-1], theirs)
+        return all(is_among(value, right.reached_values) for value in theirs)
     return wrong.final in [step.outcome for step in right.steps[:-1]] and len(wrong.steps) < len(right.steps)
 
 
@@ -101,7 +103,8 @@ def is_scaled(goal: float, stated: float) -> bool:
     if is_close(abs(goal), abs(stated)):
         return True
     factor = max(abs(goal), abs(stated)) / max(min(abs(goal), abs(stated)), 1e-300)
-    is_power = abs(math.log10(factor) - round(math.log10(factor))) < 1e-3
+    power = math.log10(factor)
+    is_power = power > 0.5 and abs(power - round(power)) < 1e-3
     is_unit = any(abs(factor / unit - 1) < 5e-3 for unit in _FACTORS)
     return is_power or is_unit or is_close(abs(goal - stated), _KELVIN)
 

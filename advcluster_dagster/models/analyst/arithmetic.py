@@ -17,12 +17,13 @@ _TOKEN = re.compile(rf"{_NUMBER}|\*\*|[-+*/^()]")
 _NUMBER_IN_TEXT = re.compile(rf"(?<![\w.]){_DIGITS}")
 _PERCENTAGE = re.compile(rf"({_DIGITS})(?: ?%| ?per ?cent)")
 _FRACTION = re.compile(rf"({_DIGITS}) ?/ ?({_DIGITS})")
+_LETTERS = re.compile(r"[a-z]{3,}")
 _LONGEST_SUM = 160
 _LARGEST = 1e15
 
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
 WORDS: dict[str, float] = {
-    **{word: float(value) for value, word in enumerate(_ONES)},
+    **{"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9},
+    **{"ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16},
     **{"seventeen": 17, "eighteen": 18, "nineteen": 19},
     **{"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90},
     **{"hundred": 100, "thousand": 1000, "million": 1e6, "dozen": 12, "score": 20, "couple": 2, "pair": 2},
@@ -78,7 +79,7 @@ def numbers_with_words(text: str) -> list[float]:
     """Numbers written in digits, then percentages as shares, fractions (``3/4``) and numbers written as words."""
     shares = [float(match[1]) / 100 for match in _PERCENTAGE.finditer(text)]
     fractions = [float(a) / float(b) for a, b in _FRACTION.findall(text) if float(b)]
-    words = [value for word in re.findall(r"[a-z]+", text.lower()) if (value := WORDS.get(word)) is not None]
+    words = [value for word in _LETTERS.findall(text.lower()) if (value := WORDS.get(word)) is not None]
     return [*numbers_in(text), *shares, *fractions, *words]
 
 

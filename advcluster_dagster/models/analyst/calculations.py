@@ -13,12 +13,20 @@ from advcluster_dagster.models.analyst.arithmetic import Sum, is_close, read_sum
 
 _PERCENT = re.compile(r"%|\bper ?cent")
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")
-_NAMED = re.compile(r"(?<![\w.])(?<![-+*/^(] )(?<![-+*/^(])([A-Za-z]\w*) ?= ?(-?\d+(?:\.\d+)?)(?![\d.]*\s*(?:[-+*/^\d]|\(\d))")
+_NAMED = re.compile(
+    r"(?<![\w.])(?<![-+*/^(] )(?<![-+*/^(])([A-Za-z]\w*) ?= ?(-?\d+(?:\.\d+)?)(?![\d.]*\s*(?:[-+*/^\d]|\(\d))"
+)
 _NAME = re.compile(r"[A-Za-z]\w*")
 _FORMULA = re.compile(r"[\w.]+(?: ?[-+*/^] ?[\w.]+)+")
 _ASSIGNMENT = re.compile(r"([A-Za-z]\w*) ?= ?([\w.()+*/ -]+?)\s*(?:#.*)?")
 # Words of a unit between a number and what follows it; a single letter may be an unknown.
-_UNIT = re.compile(r"(?<=[\d)]) ?(?:(?!and\b|or\b|so\b|is\b|of\b)[A-Za-z]{2,}(?:/ ?[A-Za-z]+)?,? ?){1,3}(?=[-+*=)]|/ ?[\d(]|[.,;]?$)")
+_UNIT = re.compile(
+    r"(?<=[\d)])(?:/ ?[A-Za-z]{3,} ?| ?(?:(?!and\b|or\b|so\b|is\b)[A-Za-z]{2,}(?:/ ?[A-Za-z]+)?,? ?){1,3})"
+    r"(?=[-+*=)]|/ ?[\d(]|[.,;]?$)"
+)
+_NUMBER_ALONE = re.compile(r"(?:^|[\w:,] )(-?\d+(?:\.\d+)?)$")
+_UNIT_START = re.compile(r"[\d)] ?/? ?[A-Za-z]{2}")
+_LONGEST_END = 200
 _OPERATOR_BEFORE = re.compile(r"[\w)] ?[-+*/^] ?$")
 _OPERATOR_BEHIND = re.compile(r" ?[-+*^] ?[\w(]| ?/ ?[\d(]|[A-Za-z](?![A-Za-z])")
 
@@ -68,6 +76,8 @@ def _walk(statements: Sequence[str], values: dict[str, float], most: int) -> Ite
     """The calculations in order; ``values`` is filled on the way."""
     n_found = 0
     for at, statement in enumerate(statements):
+        if "=" not in statement:
+            continue
         here = list(_calculations(statement, at, values))
         if not here and (assigned := _assigned(statement, at, values)):
             here = [assigned]
@@ -111,15 +121,28 @@ def _calculations(statement: str, at: int, values: Mapping[str, float]) -> Itera
     """Sums followed by ``=``, each with the value on the other side."""
     plain = _COMPARISON.sub("?", statement)
     for clause in plain.split(";"):
-        sides = [_UNIT.sub(" ", f"{side.strip()} ").strip() for side in clause.split("=")]
+        if "=" not in clause:
+            continue
+        sides = [_without_units(side) for side in clause.split("=")]
         for left, right in pairwise(sides):
-            total = sum_at_end(_with_values(left.strip(), values))
-            claimed = sum_at_start(right)
+            total = sum_at_end(_with_values(left, values))
+            claimed = sum_at_start(right) if total else None
+            if total is None and (number := _NUMBER_ALONE.search(left)) and (turned := sum_at_start(right)):
+                # The value stands first, as in "15 = 5 * 3".
+                total, claimed = (turned, read_sum(number[1])) if turned.operators else (None, None)
             if total and claimed and not _is_piece(left, total, right, claimed):
-                places = re.match(r"\s*-?\d*\.(\d+)", right)
+                places = re.match(r"\s*-?\d*\.(\d+)", claimed.text)
                 first = claimed.operands[0] if claimed.operands else claimed.value
                 n_places = len(places[1]) if places else 0
                 yield Calculation(total, claimed.value, first, n_places, statement, at)
+
+
+def _without_units(side: str) -> str:
+    """The ends of a side, which alone can belong to a sum, without the units behind its numbers."""
+    plain = side.strip()
+    if len(plain) > 2 * _LONGEST_END:
+        plain = f"{plain[:_LONGEST_END]} ? {plain[-_LONGEST_END:]}"
+    return _UNIT.sub(" ", f"{plain} ").strip() if _UNIT_START.search(plain) else plain
 
 
 def _is_piece(left: str, total: Sum, right: str, claimed: Sum) -> bool:

@@ -20,7 +20,7 @@ _PROGRAM = re.compile(r"^\s*def \w+\(.*\):|```python", re.MULTILINE)
 def find_divergence(problem: str, right_text: str, wrong_text: str) -> Finding | NoContrast:
     """The first difference that matters between a right and a wrong solution of a problem, or why none is named."""
     right, wrong = read_trace(right_text), read_trace(wrong_text)
-    if not right.reasoning or not wrong.reasoning:
+    if not right.has_reasoning or not wrong.has_reasoning:
         return _without_reasoning(right, wrong)
     found = _located(problem, right, wrong)
     if found:
@@ -29,9 +29,9 @@ def find_divergence(problem: str, right_text: str, wrong_text: str) -> Finding |
 
 
 def _without_reasoning(right: Trace, wrong: Trace) -> NoContrast:
-    if right.reasoning:
+    if right.has_reasoning:
         return NoContrast.WRONG_WITHOUT_REASONING
-    return NoContrast.RIGHT_WITHOUT_REASONING if wrong.reasoning else NoContrast.NO_REASONING
+    return NoContrast.RIGHT_WITHOUT_REASONING if wrong.has_reasoning else NoContrast.NO_REASONING
 
 
 def _located(problem: str, right: Trace, wrong: Trace) -> Finding | None:

@@ -15,7 +15,8 @@ from advcluster_dagster.models.analyst.reading import Trace
 _LETTER = r"([A-Za-z])(?![\w'])"
 #: A letter that is asked for, or stands beside an operator, and is no unit.
 _UNKNOWN = re.compile(
-    rf"\b(?:variable|value of|solve for|find|let|determine) {_LETTER}|(?<=[-+*/=^] ){_LETTER}|(?<![\w/] )\b{_LETTER}(?= ?[-+*=^])"
+    rf"\b(?:variable|value of|solve for|find|let|determine) {_LETTER}"
+    rf"|(?<=[-+*/=^] ){_LETTER}|(?<![\w/] )\b{_LETTER}(?= ?[-+*=^])"
 )
 _ASKED = re.compile(rf"\bvalue of (?:the )?(?:unknown )?(?:variable )?{_LETTER}")
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")

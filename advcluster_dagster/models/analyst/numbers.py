@@ -17,7 +17,14 @@ from advcluster_dagster.models.analyst.findings import Difference, Finding
 from advcluster_dagster.models.analyst.reading import Trace
 
 _CONSTANTS = [0.0, 1.0, 2.0, 10.0, 12.0, 24.0, 60.0, 100.0, 365.0, 1000.0]
-_CONVERSIONS = {"week": [7.0, 52.0], "month": [30.0, 4.0], "year": [52.0], "yard": [3.0], "hour": [3600.0], "quart": [4.0]}
+_CONVERSIONS = {
+    "week": [7.0, 52.0],
+    "month": [30.0, 4.0],
+    "year": [52.0],
+    "yard": [3.0],
+    "hour": [3600.0],
+    "quart": [4.0],
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class NumericComparison:
 
     @cached_property
     def agreed(self) -> list[float]:
-        """Numbers of the right solution. Values of parts of its sums count where the wrong one reaches the whole too."""
+        """Numbers of the right solution; values of parts of its sums where the wrong solution reaches the whole too."""
         reached = [found.claimed for found in self.wrong.calculations]
         parts = [
             part for found in self.right.calculations if is_among(found.claimed, reached) for part in found.sum.parts
@@ -85,7 +92,7 @@ class NumericComparison:
     def _judge(self, calculation: Calculation, known: list[float], is_suspect: bool) -> Finding | None:
         partner = self._partner(calculation)
         shown = partner.statement if partner else self._closest_statement(calculation.statement)
-        if not calculation.is_sound:
+        if not calculation.is_sound and not self._is_cut_off(calculation):
             return Finding(Difference.MISCALCULATED, shown, calculation.statement, calculation.at)
         if not is_suspect:
             return None
@@ -117,6 +124,11 @@ class NumericComparison:
         is_calculated = any(found.at == at for found in self.wrong.calculations)
         return at if is_alike and ((one & two).total() > 1 or not is_calculated) else None
 
+    def _is_cut_off(self, calculation: Calculation) -> bool:
+        """Whether the text ends within the claimed number."""
+        is_last = self.wrong.final is None and calculation.at == len(self.wrong.statements) - 1
+        return is_last and f"{calculation.sum.value:.12g}".startswith(f"{calculation.claimed:.12g}")
+
     def _results_before(self, calculation: Calculation) -> list[float]:
         index = self.wrong.calculations.index(calculation)
         return [found.claimed for found in self.wrong.calculations[:index]]
@@ -130,6 +142,8 @@ class NumericComparison:
         not hold their values; None when no calculation gives the answer.
         """
         calculations, final = self.wrong.calculations, self.wrong.result
+        if final is not None and self.right.result is not None and is_close(final, self.right.result):
+            return set()
         if final is None or not calculations:
             return set() if self.wrong.final is None else None
         last = last_with(calculations, len(calculations), final)
@@ -155,7 +169,7 @@ class NumericComparison:
         arithmetic.
         """
         used = self.wrong.used_values
-        lost = [value for value in self.given if is_among(value, self.right.used_values) and not is_among(value, used)]
+        lost = [value for value in self.given if is_among(value, self.right.numbers) and not is_among(value, used)]
         if any(_looks_like(operand, value) for value in lost):
             return Difference.MISCOPIED
         if any(_combines_to(one, other, operand) for one in known for other in known[: len(self.given)]):

@@ -18,6 +18,7 @@ _MOST_STATEMENTS = 400
 _MOST_CALCULATIONS = 150
 
 _SPELLINGS = [
+    (re.compile(r"(?<=[$€£])(\d{1,3}) (?=\d{3}(?![\d]))"), r"\1"),
     (re.compile(r"<<([^<>\n]*)>>(?:\$?[\d.,]*\d)?"), r"\1"),
     (re.compile(r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}"), r"(\1)/(\2)"),
     (re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}"), r" \1 "),
@@ -35,17 +36,31 @@ _NUMBERING = re.compile(rf"^\s*(?:{_NUMBER_OF_STEP})\s*", re.IGNORECASE)
 _LITERAL = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\[[^\[\]\n]*\]|(?<![\w.])-?\d+(?:\.\d+)?")
 _VERDICT = re.compile(r"\b(is true|is false|holds|does not hold|fails|true|false)\b", re.IGNORECASE)
 _TRUE = ("is true", "holds", "true")
-_STATES_ANSWER = r"(?:the )?(?:(?:final |correct )?(?:answer|result) (?:is|would be|will be)\b:?|(?:final )?answer ?[:=])"
+_STATES_ANSWER = (
+    r"(?:the )?(?:(?:final |correct )?(?:answer|result) (?:is|would be|will be)\b:?|(?:final )?answer ?[:=])"
+)
 _FINALS = (
     re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}?"),
     re.compile(r"\[ANSWER\](.*?)(?:\[/ANSWER\]|$)", re.DOTALL),
     re.compile(rf"(?:####|(?:^|\n)[ \t]*(?:{_NUMBER_OF_STEP})?[ \t]*A:)[ \t]*(.+)", re.IGNORECASE),
     re.compile(rf"\b{_STATES_ANSWER}[ \t]*(.+?)(?:\.?[ \t]*(?:\n|$)|\.[ \t]+(?=[A-Z]))", re.IGNORECASE),
 )
+#: A last sentence that draws a conclusion and holds a number.
+_CONCLUSION = re.compile(
+    r"\b(?:so|thus|hence|therefore|altogether|in total|finally|in conclusion)\b[^\n]*?"
+    r"(?<![\w.,])\$?(\d[\d,]*(?:\.\d+)?)(?![\d.,]*\d)(?:(?!\d)[^\n=])*[.!*)]\s*$",
+    re.IGNORECASE,
+)
 _MARKED_ANSWER = re.compile(rf"^(?:####|A:|(?:(?:so|thus|hence|therefore),? )?{_STATES_ANSWER}).*", re.IGNORECASE)
+#: A word letter by letter, or an equation with an operator.
+_WORKED = re.compile(
+    r"\b[A-Za-z](?:-[A-Za-z]){2,}\b"
+    r"|[\w)] ?[-+*/^] ?[\w(][^=]*(?<![<>=!])=(?!=)|(?<![<>=!])=(?!=)[^=]*[\w)] ?[-+*/^] ?[\w(]"
+)
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _ANSWER_KEYS = ("answer", "final_answer", "finalanswer", "final", "result", "output", "response", "solution")
 _FEWEST_WORDS = 3
+_LONGEST_CONCLUSION = 400
 _MOST_WORDS_OF_SUBJECT = 3
 
 
@@ -100,7 +115,7 @@ class Trace:
     @cached_property
     def numbers(self) -> list[float]:
         """Every number that is written anywhere, in digits or words."""
-        written = [value for statement in self.statements for value in numbers_with_words(statement)]
+        written = numbers_with_words("\n".join(self.statements))
         final = self.final_number
         return [*written, *([] if final is None else [final])]
 
@@ -136,16 +151,17 @@ class Trace:
         printed = re.fullmatch(r"print\((\w+)\)", self.statements[-1])
         return assigned_values(self.statements).get(printed[1]) if printed else None
 
+    @property
+    def has_reasoning(self) -> bool:
+        """Whether any statement says more than an answer."""
+        return any(map(_is_worded, self.statements)) or bool(self.reasoning)
+
     @cached_property
     def reasoning(self) -> tuple[int, ...]:
-        """Which statements say more than an answer: a calculation, a step of a procedure, or a few words."""
+        """Which statements say more than an answer: a few words, a calculation, a step of a procedure."""
         steps = {step.at for step in self.steps} if len(self.steps) > 1 else set()
         working = {found.at for found in self.calculations} | steps
-        return tuple(
-            at
-            for at, statement in enumerate(self.statements)
-            if at in working or len(_WORD.findall(_MARKED_ANSWER.sub("", statement))) >= _FEWEST_WORDS
-        )
+        return tuple(at for at, statement in enumerate(self.statements) if at in working or _is_worded(statement))
 
 
 def read_trace(text: str) -> Trace:
@@ -189,12 +205,18 @@ def _without_json(text: str) -> tuple[str, str | None]:
     return "\n".join(others), answer
 
 
+def _is_worded(statement: str) -> bool:
+    plain = _MARKED_ANSWER.sub("", statement)
+    return len(_WORD.findall(plain)) >= _FEWEST_WORDS or bool(_WORKED.search(plain))
+
+
 def _final_answer(text: str) -> str | None:
     for pattern in _FINALS:
         found = pattern.findall(text)
         if found and found[-1].strip():
-            return str(found[-1]).strip().rstrip(".")
-    return None
+            return str(found[-1]).strip(" \t\r\n*_`").rstrip(".") or None
+    concluded = _CONCLUSION.search(text[-_LONGEST_CONCLUSION:])
+    return concluded[1] if concluded else None
 
 
 def _procedure_step(statement: str, at: int) -> ProcedureStep | None:

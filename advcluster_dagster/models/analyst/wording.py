@@ -16,17 +16,17 @@ from advcluster_dagster.models.analyst.reading import Trace, literals_in
 _MOST_COMPARED = 60
 _FEWEST_SHARED = 2
 _TOKEN = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|-?\d+(?:\.\d+)?|[A-Za-z](?:-[A-Za-z])+\b|[A-Za-z]+(?:'[a-z]+)?|[^\s\w]")
-_FILLERS = frozenset("the a an is are was so then thus hence therefore now of in to we it that this there and".split())
+_FILLERS = frozenset(
+    ("the", "a", "an", "is", "are", "was", "so", "then", "thus", "hence", "therefore", "now", "of", "in", "to", "we")
+) | {"it", "that", "this", "there", "and"}
 _OPPOSITES = (
-    ("even", "odd"), ("true", "false"), ("more", "less"), ("more", "fewer"), ("greater", "smaller"),
-    ("greater", "less"), ("larger", "smaller"), ("above", "below"), ("left", "right"), ("before", "after"),
-    ("first", "last"), ("increases", "decreases"), ("increase", "decrease"), ("rises", "falls"), ("adds", "subtracts"),
-    ("add", "subtract"), ("multiply", "divide"), ("maximum", "minimum"), ("positive", "negative"), ("all", "none"),
-    ("ascending", "descending"), ("up", "down"), ("holds", "fails"), ("acid", "base"), ("inside", "outside"),
-    ("oxidised", "reduced"), ("oxidized", "reduced"), ("yes", "no"), ("always", "never"),
-    ("all", "some"), ("longer", "shorter"), ("faster", "slower"), ("heavier", "lighter"), ("clockwise", "anticlockwise"), ("forwards", "backwards"), ("numerator", "denominator"),
-)  # fmt: skip
-_PAIRS = {frozenset(pair) for pair in _OPPOSITES}
+    "even odd,true false,more less,more fewer,greater smaller,greater less,larger smaller,above below,left right,"
+    "before after,first last,increases decreases,increase decrease,rises falls,adds subtracts,add subtract,"
+    "multiply divide,maximum minimum,positive negative,all none,all some,ascending descending,up down,holds fails,"
+    "acid base,inside outside,oxidised reduced,oxidized reduced,yes no,always never,longer shorter,faster slower,"
+    "heavier lighter,clockwise anticlockwise,forwards backwards,numerator denominator"
+)
+_PAIRS = {frozenset(pair.split()) for pair in _OPPOSITES.split(",")}
 _NEGATIONS = frozenset({"not", "no", "never", "isn't", "doesn't", "aren't", "cannot", "can't", "don't", "won't"})
 
 
@@ -63,15 +63,17 @@ def differing_statement(problem: str, right: Trace, wrong: Trace) -> Finding | N
     """The first statement of the wrong solution that repeats a statement of the right one but for its value or sense.
 
     Statements count as repeated when their words are the same in any order, or the same but for one pair of
-    opposites. Another value counts only if it stands nowhere in the right solution and the problem, and is not the answer.
+    opposites. Another value counts only if it stands nowhere in the right solution and the problem, and is not the
+    answer.
     """
-    ours, others = (
-        [_Statement(trace.statements[at], at) for at in trace.reasoning[:_MOST_COMPARED]] for trace in (right, wrong)
-    )
+    ours, others = _worded(right), _worded(wrong)
     known = _values_in(problem) | {value for statement in ours for value in statement.values}
     # That the answers differ is known; where is the question.
     known |= _values_in(wrong.final or "")
+    repeated = {(tuple(mine.words), tuple(mine.values), mine.is_negated) for mine in ours}
     for theirs in others:
+        if (tuple(theirs.words), tuple(theirs.values), theirs.is_negated) in repeated:
+            continue
         for mine in ours:
             kind = _difference(mine, theirs, known)
             if kind is Difference.MISCALCULATED and set(mine.values) <= _values_in(problem):
@@ -79,6 +81,13 @@ def differing_statement(problem: str, right: Trace, wrong: Trace) -> Finding | N
             if kind:
                 return Finding(kind, mine.text, theirs.text, theirs.at)
     return None
+
+
+def _worded(trace: Trace) -> list[_Statement]:
+    """The statements of the reasoning that hold no calculation."""
+    calculated = {found.at for found in trace.calculations}
+    worded = [at for at in trace.reasoning if at not in calculated]
+    return [_Statement(trace.statements[at], at) for at in worded[:_MOST_COMPARED]]
 
 
 def _difference(mine: _Statement, theirs: _Statement, known: set[str]) -> Difference | None:
@@ -118,7 +127,7 @@ def _plain(token: str) -> str:
     word = token.lower()
     if word in WORDS:
         return f"{WORDS[word]:g}"
-    if re.fullmatch(r"-?\d+(?:\.\d+)?", token):
+    if token[-1].isdigit() and (token[0].isdigit() or token[0] == "-"):
         return f"{float(token):g}"
     return token if token[0] in "'\"" else word
 

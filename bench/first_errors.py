@@ -3,7 +3,7 @@
     python bench/first_errors.py FILE
 
 FILE is JSON Lines. Rows that hold a reference solution and the step that a person marked are used, as in MR-GSM8K:
-`question`, `reference_solution`, `steps` (texts of the wrong solution), `first_error_step` (counted from 1; null: none).
+`question`, `reference_solution`, `steps` (texts of the wrong solution), `first_error_step` (from 1; null: none).
 Nothing is asked of a model server and nothing is written.
 """
 

@@ -31,8 +31,10 @@ def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
     if source is not None and stated is not None and right.result is not None and not is_close(right.result, stated):
         return _from_calculation(right, wrong, source)
     if right.result is None and right.calculations and source is not None and stated is not None:
-        # A choice was asked for: the number behind the right letter, or another one.
-        is_chosen = is_close(right.calculations[-1].claimed, stated)
+        # A name or a letter was asked for, and all work is done, or the number behind the right letter is stated.
+        last = right.calculations[-1].claimed
+        is_named = right.final.isalpha() and len(right.final) > 1 and is_among(last, wrong.reached_values)
+        is_chosen = is_named or is_close(last, stated)
         return _at_end(right, wrong, Difference.MISSTATED) if is_chosen else _from_calculation(right, wrong, source)
     if _reaches_result(right, wrong) and is_other_form(right, wrong):
         return _at_end(right, wrong, Difference.MISSTATED)

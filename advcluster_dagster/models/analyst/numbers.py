@@ -156,6 +156,9 @@ class NumericComparison:
             if index in found:
                 continue
             found.add(index)
+            if index and calculations[index - 1].claimed == calculations[index].claimed:
+                # One calculation in two forms: "(6 * 9 - 4) * 18 = 50 * 18 = 900".
+                waiting.append(index - 1)
             if index != last and is_among(calculations[index].claimed, self.agreed):
                 continue
             for operand in calculations[index].sum.operands:

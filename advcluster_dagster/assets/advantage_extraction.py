@@ -31,11 +31,14 @@ def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: 
 
 
 def _failures_bounded(step: Step, failures: pl.LazyFrame) -> Outcome:
-    n_failures = failures.select(pl.len()).collect().item()
+    reasons = failures.select("reason").collect()["reason"]
+    n_failures, n_silent = len(reasons), int((reasons == "no_contrast").sum())
     n_pairs = step.read_partition("trace_pairs", must_exist=True).height
     share = n_failures / n_pairs if n_pairs else 0.0
     bound = step.study.checks.max_extraction_failure_share
-    return Outcome(share <= bound, {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound})
+    facts = {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound}
+    hint = f"{n_silent} of {n_pairs} pairs hold no contrast that the embedded reader can see, a judge model is needed"
+    return Outcome(share <= bound, {**facts, "hint": hint} if n_silent else facts)
 
 
 def _style_kept(step: Step, corpus: pl.LazyFrame) -> Outcome:

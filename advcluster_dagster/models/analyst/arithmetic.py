@@ -18,6 +18,7 @@ _NUMBER_IN_TEXT = re.compile(rf"(?<![\w.]){_DIGITS}")
 _PERCENTAGE = re.compile(rf"({_DIGITS})(?: ?%| ?per ?cent)")
 _FRACTION = re.compile(rf"({_DIGITS}) ?/ ?({_DIGITS})")
 _LETTERS = re.compile(r"[a-z]{3,}")
+_LAST_OF_SUM = frozenset("0123456789)% ")
 _LONGEST_SUM = 160
 _LARGEST = 1e15
 
@@ -47,6 +48,8 @@ class Sum:
 
 def sum_at_end(text: str) -> Sum | None:
     """The sum that a text ends with, if it ends with one of at least two numbers."""
+    if text[-1:] not in _LAST_OF_SUM:
+        return None
     match = _SUM_AT_END.search(text[-_LONGEST_SUM:])
     return read_sum(match[0]) if match else None
 

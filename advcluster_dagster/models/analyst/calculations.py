@@ -7,12 +7,14 @@ sum (``arithmetic.py``), what a calculation means in its solution (``divergence.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from advcluster_dagster.models.analyst.arithmetic import Sum, is_close, read_sum, sum_at_end, sum_at_start
 
 _PERCENT = re.compile(r"%|\bper ?cent")
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")
+_COMPARISONS = ("==", "<=", ">=", "!=", "->", "=>")
 _NAMED = re.compile(
     r"(?<![\w.])(?<![-+*/^(] )(?<![-+*/^(])([A-Za-z]\w*) ?= ?(-?\d+(?:\.\d+)?)(?![\d.]*\s*(?:[-+*/^\d]|\(\d))"
 )
@@ -89,9 +91,12 @@ def _walk(statements: Sequence[str], values: dict[str, float], most: int) -> Ite
             return
 
 
-def named_numbers(statement: str) -> list[tuple[str, float]]:
+@lru_cache(maxsize=1024)
+def named_numbers(statement: str) -> tuple[tuple[str, float], ...]:
     """Names and the numbers that follow them behind ``=``."""
-    return [(match[1], float(match[2])) for match in _NAMED.finditer(statement)]
+    if "=" not in statement:
+        return ()
+    return tuple((match[1], float(match[2])) for match in _NAMED.finditer(statement))
 
 
 def last_with(calculations: Sequence[Calculation], before: int, value: float) -> int | None:
@@ -119,7 +124,7 @@ def _assigned(statement: str, at: int, values: dict[str, float]) -> Calculation 
 
 def _calculations(statement: str, at: int, values: Mapping[str, float]) -> Iterator[Calculation]:
     """Sums followed by ``=``, each with the value on the other side."""
-    plain = _COMPARISON.sub("?", statement)
+    plain = _COMPARISON.sub("?", statement) if any(map(statement.__contains__, _COMPARISONS)) else statement
     for clause in plain.split(";"):
         if "=" not in clause:
             continue

@@ -40,7 +40,7 @@ def _located(problem: str, right: Trace, wrong: Trace) -> Finding | None:
         source, at = found
         return Finding(Difference.MISCOPIED, source, wrong.statements[at], at)
     if _PROGRAM.search(problem) or not (right.calculations or wrong.calculations):
-        located = compare_procedures(problem, right.steps, wrong.steps)
+        located = compare_procedures(problem, right.steps, wrong.steps, is_cut_off=wrong.final is None)
         if located:
             return located
     return (

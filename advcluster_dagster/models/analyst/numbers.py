@@ -53,6 +53,11 @@ class NumericComparison:
         ]
         return [*self.right.numbers, *parts]
 
+    @cached_property
+    def expected(self) -> list[float]:
+        """Values that a calculation may have without leading away: those of the problem and the right solution."""
+        return [*self.agreed, *self.given]
+
     def _findings(self) -> Iterator[Finding]:
         """At most one finding of every kind of cue."""
         cues = (self._miscopied_name(), self._false_equation(), self._wrong_calculation())
@@ -90,26 +95,31 @@ class NumericComparison:
         return None
 
     def _judge(self, calculation: Calculation, known: list[float], is_suspect: bool) -> Finding | None:
-        partner = self._partner(calculation)
-        shown = partner.statement if partner else self._closest_statement(calculation.statement)
+        kind = None
         if not calculation.is_sound and not self._is_cut_off(calculation):
-            return Finding(Difference.MISCALCULATED, shown, calculation.statement, calculation.at)
-        if not is_suspect:
+            kind = Difference.MISCALCULATED
+        elif is_suspect:
+            strange = (value for value in calculation.sum.operands if not is_among(value, known))
+            kind = next(filter(None, (self._strange_operand(value, known) for value in strange)), None)
+        if kind is None and (not is_suspect or is_among(calculation.claimed, self.expected)):
             return None
-        for operand in calculation.sum.operands:
-            kind = None if is_among(operand, known) else self._strange_operand(operand, known)
-            if kind:
-                return Finding(kind, shown, calculation.statement, calculation.at)
-        if is_among(calculation.claimed, [*self.agreed, *self.given]) or not partner:
-            return None
-        if self.right.result is not None and is_among(self.right.result, self._results_before(calculation)):
-            is_unit = is_scaled(self.right.result, calculation.claimed)
-            kind = Difference.MISSTATED if is_unit else Difference.OTHER_GOAL
+        partner = self._partner(calculation)
+        if kind is None:
+            return self._led_away(calculation, partner) if partner else None
+        shown = partner.statement if partner else self._closest_statement(calculation.statement)
+        return Finding(kind, shown, calculation.statement, calculation.at)
+
+    def _led_away(self, calculation: Calculation, partner: Calculation) -> Finding:
+        """A sound calculation whose value the right solution does not hold: which difference, and where."""
+        goal = self.right.result
+        before = self.wrong.calculations[: self.wrong.calculations.index(calculation)]
+        if goal is not None and is_among(goal, [earlier.claimed for earlier in before]):
+            kind = Difference.MISSTATED if is_scaled(goal, calculation.claimed) else Difference.OTHER_GOAL
             return Finding(kind, self.right.final or "", calculation.statement, calculation.at)
         kind = self._other_combination(calculation, partner)
         at = self._origin(calculation, partner) if kind is not Difference.MISCOPIED else None
         at = calculation.at if at is None else at
-        return Finding(kind, shown, self.wrong.statements[at], at)
+        return Finding(kind, partner.statement, self.wrong.statements[at], at)
 
     def _origin(self, calculation: Calculation, partner: Calculation) -> int | None:
         """Where the wrong solution last states the value that stands in place of the right one; None when more than
@@ -128,10 +138,6 @@ class NumericComparison:
         """Whether the text ends within the claimed number."""
         is_last = self.wrong.final is None and calculation.at == len(self.wrong.statements) - 1
         return is_last and f"{calculation.sum.value:.12g}".startswith(f"{calculation.claimed:.12g}")
-
-    def _results_before(self, calculation: Calculation) -> list[float]:
-        index = self.wrong.calculations.index(calculation)
-        return [found.claimed for found in self.wrong.calculations[:index]]
 
     def _last_mention(self, value: float, before: int) -> int | None:
         places = range(before - 1, -1, -1)

@@ -17,10 +17,15 @@ _MIN_STEPS = 2
 _CALL = re.compile(r"\b[a-z]\w*\(\d{2,}\)")
 
 
-def compare_procedures(problem: str, right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep]) -> Finding | None:
+def compare_procedures(
+    problem: str, right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep], is_cut_off: bool = False
+) -> Finding | None:
     """The first step at which the procedures part; None when there are fewer than two steps, when they are steps of
-    different things, or none differs.
+    different things, or none differs. Of a wrong one that is cut off, the last step and what is missing do not count.
     """
+    if is_cut_off:
+        wrong = wrong[:-1]
+        right = right[: len(wrong)]
     if min(len(right), len(wrong)) < _MIN_STEPS or not _is_same_procedure(right, wrong):
         return None
     for index, (ours, theirs) in enumerate(zip_longest(right, wrong)):

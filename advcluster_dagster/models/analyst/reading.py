@@ -47,7 +47,7 @@ _FINALS = (
 )
 #: A last sentence that draws a conclusion and holds a number.
 _CONCLUSION = re.compile(
-    r"\b(?:so|thus|hence|therefore|altogether|in total|finally|in conclusion)\b[^\n]*?"
+    r"(?:^|[.!?\n:]\s*)(?:so|thus|hence|therefore|altogether|in total|finally|in conclusion)\b[^\n]*?"
     r"(?<![\w.,])\$?(\d[\d,]*(?:\.\d+)?)(?![\d.,]*\d)(?:(?!\d)[^\n=])*[.!*)]\s*$",
     re.IGNORECASE,
 )

@@ -66,21 +66,26 @@ def differing_statement(problem: str, right: Trace, wrong: Trace) -> Finding | N
     opposites. Another value counts only if it stands nowhere in the right solution and the problem, and is not the
     answer.
     """
-    ours, others = _worded(right), _worded(wrong)
-    known = _values_in(problem) | {value for statement in ours for value in statement.values}
-    # That the answers differ is known; where is the question.
-    known |= _values_in(wrong.final or "")
-    repeated = {(tuple(mine.words), tuple(mine.values), mine.is_negated) for mine in ours}
-    for theirs in others:
-        if (tuple(theirs.words), tuple(theirs.values), theirs.is_negated) in repeated:
+    ours = _worded(right)
+    # A text without an answer may end within a statement.
+    for theirs in _worded(wrong) if wrong.final is not None else _worded(wrong)[:-1]:
+        alike = [mine for mine in ours if mine.words == theirs.words]
+        if any(mine.values == theirs.values and mine.is_negated == theirs.is_negated for mine in alike):
             continue
-        for mine in ours:
-            kind = _difference(mine, theirs, known)
-            if kind is Difference.MISCALCULATED and set(mine.values) <= _values_in(problem):
-                kind = Difference.MISCOPIED
-            if kind:
-                return Finding(kind, mine.text, theirs.text, theirs.at)
+        for mine in alike or ours:
+            kind = _difference(mine, theirs)
+            if kind is Difference.MISTRACED or (kind and _is_new(theirs, problem, ours, wrong.final)):
+                is_given = kind is Difference.MISCALCULATED and set(mine.values) <= _values_in(problem)
+                return Finding(Difference.MISCOPIED if is_given else kind, mine.text, theirs.text, theirs.at)
     return None
+
+
+def _is_new(theirs: _Statement, problem: str, ours: list[_Statement], final: str | None) -> bool:
+    """Whether a value stands neither in the problem nor in the right solution. That the answers differ is known; where
+    is the question.
+    """
+    known = _values_in(f"{problem}\n{final or ''}") | {value for mine in ours for value in mine.values}
+    return any(value not in known for value in theirs.values)
 
 
 def _worded(trace: Trace) -> list[_Statement]:
@@ -90,13 +95,11 @@ def _worded(trace: Trace) -> list[_Statement]:
     return [_Statement(trace.statements[at], at) for at in worded[:_MOST_COMPARED]]
 
 
-def _difference(mine: _Statement, theirs: _Statement, known: set[str]) -> Difference | None:
+def _difference(mine: _Statement, theirs: _Statement) -> Difference | None:
     if mine.words == theirs.words:
-        if mine.is_negated != theirs.is_negated and len(mine.words) >= _FEWEST_SHARED:
-            return Difference.MISTRACED
-        is_new = [value for value in theirs.values if value not in known]
-        is_same_form = len(mine.values) == len(theirs.values) and len(mine.words) >= 1
-        return Difference.MISCALCULATED if is_new and is_same_form else None
+        if mine.is_negated != theirs.is_negated:
+            return Difference.MISTRACED if len(mine.words) >= _FEWEST_SHARED else None
+        return Difference.MISCALCULATED if mine.words and len(mine.values) == len(theirs.values) else None
     if mine.values == theirs.values and mine.is_negated == theirs.is_negated and _is_opposite(mine, theirs):
         return Difference.MISTRACED
     return None
@@ -104,6 +107,8 @@ def _difference(mine: _Statement, theirs: _Statement, known: set[str]) -> Differ
 
 def _is_opposite(mine: _Statement, theirs: _Statement) -> bool:
     """Whether the words are the same but for one pair of opposites."""
+    if len(mine.words) != len(theirs.words):
+        return False
     ours, others = list(mine.words), list(theirs.words)
     for word in mine.words:
         if word in others:

@@ -153,7 +153,10 @@ def without_contrast(seed: int) -> Iterator[Pair]:
     for one, other in _SENTENCES:
         yield Pair("sentences", "Is it so? Answer yes or no.", f"{one} Answer: yes", f"{other} Answer: no")
         yield Pair("sentences", "Is it so? Answer yes or no.", f"{other} Answer: no", f"{one} Answer: yes")
-    for _ in range(20):
+    for _ in range(5):
+        pair = _wrong_branch(rng)
+        yield Pair("cut off", pair.problem, pair.right, pair.right[: rng.randint(100, len(pair.right) - 25)])
+    for _ in range(15):
         t = task(rng)
         ours, theirs = rng.sample([_equations, _merged, _reordered], 2)
         text = theirs(t, t.values[2])

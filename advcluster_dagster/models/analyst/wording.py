@@ -36,6 +36,7 @@ class _Statement:
 
     text: str
     at: int
+    answer: str = ""
 
     @cached_property
     def tokens(self) -> list[str]:
@@ -74,7 +75,9 @@ def differing_statement(problem: str, right: Trace, wrong: Trace) -> Finding | N
             continue
         for mine in alike or ours:
             kind = _difference(mine, theirs)
-            if kind is Difference.MISTRACED or (kind and _is_new(theirs, problem, ours, wrong.final)):
+            if kind in (Difference.MISTRACED, Difference.OTHER_GOAL) or (
+                kind and _is_new(theirs, problem, ours, wrong.final)
+            ):
                 is_given = kind is Difference.MISCALCULATED and set(mine.values) <= _values_in(problem)
                 return Finding(Difference.MISCOPIED if is_given else kind, mine.text, theirs.text, theirs.at)
     return None
@@ -92,7 +95,8 @@ def _worded(trace: Trace) -> list[_Statement]:
     """The statements of the reasoning that hold no calculation."""
     calculated = {found.at for found in trace.calculations}
     worded = [at for at in trace.reasoning if at not in calculated]
-    return [_Statement(trace.statements[at], at) for at in worded[:_MOST_COMPARED]]
+    answer = (trace.final or "").lower()
+    return [_Statement(trace.statements[at], at, answer) for at in worded[:_MOST_COMPARED]]
 
 
 def _difference(mine: _Statement, theirs: _Statement) -> Difference | None:
@@ -100,21 +104,26 @@ def _difference(mine: _Statement, theirs: _Statement) -> Difference | None:
         if mine.is_negated != theirs.is_negated:
             return Difference.MISTRACED if len(mine.words) >= _FEWEST_SHARED else None
         return Difference.MISCALCULATED if mine.words and len(mine.values) == len(theirs.values) else None
-    if mine.values == theirs.values and mine.is_negated == theirs.is_negated and _is_opposite(mine, theirs):
+    if mine.values != theirs.values or mine.is_negated != theirs.is_negated:
+        return None
+    if _is_opposite(mine.words, theirs.words):
         return Difference.MISTRACED
-    return None
+    # "The smaller value belongs to North" and "The larger value belongs to South", these being the answers.
+    ours, others = ([word for word in each.words if word != each.answer] for each in (mine, theirs))
+    is_choice = len(ours) < len(mine.words) and len(others) < len(theirs.words)
+    return Difference.OTHER_GOAL if is_choice and _is_opposite(ours, others) else None
 
 
-def _is_opposite(mine: _Statement, theirs: _Statement) -> bool:
+def _is_opposite(mine: list[str], theirs: list[str]) -> bool:
     """Whether the words are the same but for one pair of opposites."""
-    if len(mine.words) != len(theirs.words):
+    if len(mine) != len(theirs):
         return False
-    ours, others = list(mine.words), list(theirs.words)
-    for word in mine.words:
+    ours, others = list(mine), list(theirs)
+    for word in mine:
         if word in others:
             ours.remove(word)
             others.remove(word)
-    n_shared = len(mine.words) - len(ours)
+    n_shared = len(mine) - len(ours)
     return len(ours) == len(others) == 1 and frozenset(ours + others) in _PAIRS and n_shared >= _FEWEST_SHARED
 
 

@@ -18,7 +18,7 @@ from tests.studies import SmallHome, content_hashes, ledger_rows, n_files, run_u
 from tests.test_cli import run_cli
 
 #: Measured adjusted Rand index against the planted skills and share of right stages, per family.
-RECOVERED = {"orion": (0.67, 0.987), "lyra": (0.88, 0.99)}
+RECOVERED = {"orion": (0.79, 0.985), "lyra": (0.63, 1.0)}
 MARGIN = 0.1
 
 
@@ -102,6 +102,10 @@ def test_what_was_planted_is_recovered(finished_demo, study, family):
     _, rand_index, n_advantages, accuracy, n_pairs = measure_recovery(study, family, tables)
     assert n_advantages > 100
     assert n_pairs > 50
+    # Measured: 9 of orion's and 6 of lyra's pairs hold no contrast that the reader sees, most being cut off.
+    failures = read_table(finished_demo.lake, study, TABLES["extraction_failures"]).filter(family=family)
+    assert set(failures["reason"]) <= {"no_contrast"}
+    assert failures.height <= 0.04 * tables["trace_pairs"].filter(family=family).height
     assert rand_index >= RECOVERED[family][0] - MARGIN
     assert accuracy >= RECOVERED[family][1] - MARGIN
     page = _page(finished_demo)

@@ -34,11 +34,16 @@ def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: 
 
 def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outcome:
     reasons = failures.select("reason", "detail").collect()
-    n_failures = reasons.height
+    n_failures, n_silent = reasons.height, int((reasons["reason"] == "no_contrast").sum())
     n_pairs = step.read_partition("trace_pairs", must_exist=True).height
     share = n_failures / n_pairs if n_pairs else 0.0
-    facts = {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound}
-    return Outcome(share <= bound, facts | ({"reasons": failure_reasons(reasons.iter_rows())} if n_failures else {}))
+    facts: dict[str, Any] = {"n_failures": n_failures, "n_pairs": n_pairs, "share": share, "bound": bound}
+    if n_failures:
+        facts["reasons"] = failure_reasons(reasons.iter_rows())
+    if n_silent:
+        silent = f"{n_silent} of {n_pairs} pairs hold no contrast that the embedded reader can see"
+        facts["hint"] = f"{silent}, a judge model is needed"
+    return Outcome(share <= bound, facts)
 
 
 def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:

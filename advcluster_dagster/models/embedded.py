@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advcluster_dagster.models.analyst.divergence import find_divergence
+from advcluster_dagster.models.analyst.findings import NoContrast
 from advcluster_dagster.models.analyst.naming import name_cluster
 from advcluster_dagster.models.analyst.phrasing import advantages_of, failure_description
 from advcluster_dagster.models.analyst.reviewing import review_clusters
@@ -30,6 +31,8 @@ from advcluster_dagster.science.prompting import read_fenced
 
 ANALYST = "analyst"
 EMBEDDER = "wordllama-256"
+#: Reason of the failure where two responses show no contrast; its detail is a text of ``NoContrast``.
+NO_CONTRAST = "no_contrast"
 STAND_IN = "embedded analyst (stand-in)"
 EMBEDDING_DIMENSIONS = 256
 _LONGEST_TEXT = 20_000
@@ -111,7 +114,7 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
     fenced = read_fenced(
         next((m.content for m in reversed(request.messages) if m.role == "user" and "<<<" in m.content), "")
     )
-    content: dict[str, Any]
+    content: dict[str, Any] | CallFailure
     if fenced.keys() >= {"problem", "model_a", "model_b"}:
         content = _extract(fenced["problem"], fenced["model_a"], fenced["model_b"])
     elif "descriptions" in fenced:
@@ -122,6 +125,8 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
         return CallFailure(
             "unknown_task", f"the {ANALYST} knows extraction, naming and review; the message holds none of them"
         )
+    if isinstance(content, CallFailure):
+        return content
     text = json.dumps(content, ensure_ascii=False)
     return ChatReply(
         text=text,
@@ -137,8 +142,10 @@ def _n_tokens(text: str) -> int:
     return -(-len(text) // 4)
 
 
-def _extract(problem: str, right_text: str, wrong_text: str) -> dict[str, Any]:
+def _extract(problem: str, right_text: str, wrong_text: str) -> dict[str, Any] | CallFailure:
     finding = find_divergence(problem, right_text, wrong_text)
+    if isinstance(finding, NoContrast):
+        return CallFailure(NO_CONTRAST, str(finding))
     return {
         "failure_stage": finding.stage,
         "failure_description": failure_description(finding),

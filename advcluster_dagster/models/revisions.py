@@ -6,7 +6,7 @@ Here: what makes replies of an older version be asked for anew. Not here: the mo
 from advcluster_dagster.simulation.questions import GENERATOR_VERSION
 
 #: Raise when the embedded analyst answers differently.
-ANALYST_REVISION = "analyst-1"
+ANALYST_REVISION = "analyst-2"
 
 
 def provider_revision(provider: str) -> str | None:

@@ -25,6 +25,7 @@ from advcluster_dagster.report.sections import (
     methods,
     question_set,
     semantic_clustering,
+    stand_ins,
     summary,
     taxonomy_coverage,
 )
@@ -58,6 +59,7 @@ class FamilyView:
     figures: Mapping[str, FigureView]
     clusters: tuple[ClusterView, ...]
     since_frozen: tuple[TableView, ...]
+    notices: Mapping[str, str | None]
 
 
 def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None) -> str:
@@ -138,6 +140,7 @@ def _family_view(
             for table in (taxonomy_coverage.coverage_table(data, family), taxonomy_coverage.changes_table(data, family))
             if table is not None
         ),
+        notices=stand_ins.notices(data, family),
     )
 
 

@@ -58,7 +58,7 @@ def judged(tmp_path, provider):
     write_lines(
         traces,
         [
-            {"question_id": q, "model": model, "trial": trial, "response": f"So \\boxed{{{answer}}}"}
+            {"question_id": q, "model": model, "trial": trial, "response": _worked(answer)}
             for (q, model), answer in said.items()
             for trial in range(2)
         ],
@@ -66,6 +66,11 @@ def judged(tmp_path, provider):
     import_questions(questions, small.study, "sums", "additions", small.home.imports)
     import_traces(traces, small.study, "f", "sums", "additions", small.home.imports)
     return small
+
+
+def _worked(answer):
+    """What is no answer of this study adds one too many."""
+    return f"We add: 2 + 3 = {answer}.\nTwelve are 6 + 6 = {answer}.\n\\boxed{{{answer}}}"
 
 
 def test_the_panel_decides_what_no_rule_does_and_is_held_against_them(judged, provider):

@@ -7,6 +7,7 @@ import pytest
 
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.imports.traces import import_traces
 from advcluster_dagster.partitions import Partition, all_partitions
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import scan_file
@@ -20,6 +21,7 @@ from tests.studies import (
     given_study,
     ledger_rows,
     made_once,
+    write_lines,
     write_study,
 )
 
@@ -206,3 +208,21 @@ def test_failed_extractions_are_named_kept_and_asked_again_only_when_told(tmp_pa
     assert small.table("first_errors").height == 8
     retired = [row for row in ledger_rows(small.home) if row[2]]
     assert len(retired) == 6  # the three broken replies of both pairs stay on record
+
+
+def test_bare_answers_give_no_advantage_and_the_check_says_what_is_needed(tmp_path):
+    small = given_study(tmp_path / "home")
+    path = small.home.root / "f-sums-traces.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    answers = [row | {"response": row["response"].split("\n")[-1].partition("gives ")[2]} for row in rows]
+    assert {row["response"][:7] for row in answers} == {"\\boxed{"}
+    write_lines(path, answers)
+    import_traces(path, small.study, "f", "sums", "additions", small.home.imports)
+    said = small.run(UP_TO_CORPUS, domains=("sums",)).failures[SUMS]
+    assert "n_failures 8, n_pairs 8" in said
+    assert "8 of 8 pairs hold no contrast that the embedded reader can see, a judge model is needed" in said
+    small.change(checks={"max_extraction_failure_share": 1.0})
+    assert small.run(UP_TO_CORPUS, domains=("sums",)).failures == {}
+    assert small.table("extraction_failures")["reason"].to_list() == ["no_contrast"] * 8
+    assert small.table("advantage_corpus").is_empty()
+    assert small.table("first_errors").is_empty()

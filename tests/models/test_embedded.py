@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from advcluster_dagster.models.embedded import STAND_IN, EmbeddedAnalyst, EmbeddedEmbedder, embed_texts
+from advcluster_dagster.models.embedded import NO_CONTRAST, STAND_IN, EmbeddedAnalyst, EmbeddedEmbedder, embed_texts
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatReply,
@@ -73,6 +73,23 @@ def test_extraction_reply_keeps_the_rules() -> None:
         assert "1*8=9" in item.evidence
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "detail"),
+    [
+        ("12", "14", "neither response holds reasoning"),
+        ("3 * 4 = 12. \\boxed{12}", "[1, 2]", "the wrong response holds no reasoning"),
+        ('{"answer": 12}', "3 * 4 = 14. \\boxed{14}", "the right response holds no reasoning"),
+        ("3 * 4 = 12. \\boxed{12}", "We see 12 = 4 * 3. \\boxed{17}", "differ in no place that can be told"),
+    ],
+)
+def test_no_contrast_is_a_failure_by_name(right: str, wrong: str, detail: str) -> None:
+    messages = extraction_messages(TEMPLATES["extraction"], "3*4?", right, wrong)
+    ((_, outcome),) = EmbeddedAnalyst().complete([ChatRequest("analyst", messages)])
+    assert isinstance(outcome, CallFailure)
+    assert outcome.reason == NO_CONTRAST == "no_contrast"
+    assert detail in outcome.detail
+
+
 ANY = st.one_of(
     st.text(max_size=300),
     st.text(alphabet="0123456789+-*/=().,[]'\"\\{}<>: \nabxdefboxtru%$^", max_size=400),
@@ -82,8 +99,13 @@ ANY = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(ANY, ANY, ANY)
 @example("", "", "\x08a\x00")  # no reply may hold control characters
-def test_any_texts_give_a_valid_extraction(problem: str, right: str, wrong: str) -> None:
-    reply = extract(problem, right, wrong)
+def test_any_texts_give_a_valid_extraction_or_none(problem: str, right: str, wrong: str) -> None:
+    messages = extraction_messages(TEMPLATES["extraction"], problem, right, wrong)
+    ((_, outcome),) = EmbeddedAnalyst().complete([ChatRequest("analyst", messages)])
+    if isinstance(outcome, CallFailure):
+        assert outcome.reason == NO_CONTRAST
+        return
+    reply = parse_extraction_reply(outcome.text)
     assert all(style_violations(item.advantage) == [] for item in reply.advantages)
 
 
@@ -131,7 +153,7 @@ def test_unknown_task_and_model() -> None:
 
 
 def test_a_repeat_with_its_fault_named_is_answered() -> None:
-    messages = extraction_messages(TEMPLATES["extraction"], "1+1?", "\\boxed{2}", "\\boxed{3}")
+    messages = extraction_messages(TEMPLATES["extraction"], "1+1?", "1+1=2. \\boxed{2}", "1+1=3. \\boxed{3}")
     again = (*messages, Message("assistant", "no"), Message("user", "The reply holds no complete JSON object."))
     assert ask(again).text == ask(messages).text
 

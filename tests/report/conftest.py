@@ -74,7 +74,7 @@ PHRASES = (
 
 
 def sample_study(families: Sequence[str], domains: Sequence[str] = DOMAINS, **settings: object) -> Study:
-    """A study of imported families with two benchmarks a domain."""
+    """A study of imported families with two benchmarks a domain, judged by a vendor's models."""
     pair = {
         name: {
             role: {"model": f"{name}-{size}", "provider": "imported"}
@@ -83,7 +83,10 @@ def sample_study(families: Sequence[str], domains: Sequence[str] = DOMAINS, **se
         for name in families
     }
     benchmarks = {domain: (f"{domain}-basic", f"{domain}-olympiad") for domain in domains}
-    return Study.model_validate({"study": "sample", "families": pair, "domains": benchmarks, **settings})
+    judge = {"model": "judge", "provider": "openai"}
+    judges = {"extractor": judge, "summariser": judge, "reviewer": judge}
+    made = {"study": "sample", "families": pair, "domains": benchmarks, "judges": judges}
+    return Study.model_validate({**made, **settings})
 
 
 def _spread(rng: np.random.Generator, n: int) -> list[int]:

@@ -12,6 +12,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.page import render_report
 from advcluster_dagster.report.style import notice_figure
+from advcluster_dagster.settings.models import Family
 
 HOSTILE = "<script>alert(1)</script>\"' onmouseover=alert(1) x='</td></table>{{ 7*7 }} \u202egnp.exe\u200b " + "W" * 400
 
@@ -142,6 +143,57 @@ def test_the_summary_speaks_in_numbers_of_the_tables(data: ReportData, page: Pag
     assert f"{kept} of 320 questions show a stable advantage of at least 0.6" in page.text
     assert "a deterministic stand-in for a judge model" in page.text
     assert ["qwen3", "0.431", "700", "81.2", "281"] in page.rows
+
+
+NOTICE = "made by the embedded reader, a stand-in without language understanding: not findings"
+
+
+def summary_of(page: Page) -> str:
+    return page.text.split("What to bear in mind")[0]
+
+
+def with_embedded(make_data: Callable[..., ReportData], *parts: str, provider: str = "imported") -> ReportData:
+    """One family whose named judges are embedded, the others a vendor's."""
+    embedded, other = {"model": "analyst", "provider": "embedded"}, {"model": "judge", "provider": "openai"}
+    judges = {part: embedded if part in parts else other for part in ("extractor", "summariser", "reviewer")}
+    data = make_data(("lyra",), judges=judges)
+    models = {role: {"model": f"lyra-{role}", "provider": provider} for role in ("larger", "smaller")}
+    families = {"lyra": Family.model_validate(models)}
+    return replace(data, study=data.study.model_copy(update={"families": families}))
+
+
+def test_what_the_embedded_reader_made_of_real_traces_is_no_finding(make_data: Callable[..., ReportData]) -> None:
+    data = with_embedded(make_data, "extractor", "summariser", "reviewer")
+    page = page_of(data)
+    summary = summary_of(page)
+    tags = data.table("final_taxonomy", "lyra")["tag"].to_list()
+    assert not [tag for tag in tags if tag in summary]
+    assert "goes wrong first" not in summary
+    assert "Error Dispersion Index" not in summary
+    assert "remain after deduplication" not in summary
+    pairs, failures = data.table("trace_pairs", "lyra").height, data.table("extraction_failures", "lyra")
+    silent = failures.filter(reason="no_contrast").height
+    assert f"{pairs:,} pairs of traces were compared by the embedded reader" in summary
+    assert f"{silent} hold no contrast that it can see" in summary
+    # One notice each over advantages, clusters, taxonomy and first errors; what they hide is there.
+    assert page.text.count(NOTICE) == 4
+    assert all(tag in page.text for tag in tags)
+
+
+def test_tags_alone_are_no_finding_where_a_model_extracted(make_data: Callable[..., ReportData]) -> None:
+    page = page_of(with_embedded(make_data, "summariser"))
+    assert page.text.count(NOTICE) == 1
+    assert "goes wrong first most often" in summary_of(page)
+    assert "the largest," not in summary_of(page)
+
+
+@pytest.mark.parametrize(("parts", "provider"), [((), "imported"), (("extractor", "summariser"), "simulated")])
+def test_models_and_simulated_traces_need_no_notice(
+    make_data: Callable[..., ReportData], parts: tuple[str, ...], provider: str
+) -> None:
+    page = page_of(with_embedded(make_data, *parts, provider=provider))
+    assert NOTICE not in page.text
+    assert "goes wrong first most often" in summary_of(page)
 
 
 def test_tables_show_the_data(data: ReportData, page: Page) -> None:

@@ -3,13 +3,14 @@
 import pytest
 
 from advcluster_dagster.models.analyst.divergence import find_divergence
+from advcluster_dagster.models.analyst.findings import Finding
 from advcluster_dagster.simulation.profiles import TrialPlan, plan_trial
 from advcluster_dagster.simulation.questions import BUILT_IN_BENCHMARKS, problem_bank
 from advcluster_dagster.simulation.trials import respond
 
 
 @pytest.mark.parametrize("domain", list(BUILT_IN_BENCHMARKS))
-def test_four_of_five_first_error_stages_are_recovered(domain: str) -> None:
+def test_nine_of_ten_first_error_stages_are_recovered(domain: str) -> None:
     outcomes = []
     for problem in problem_bank(BUILT_IN_BENCHMARKS[domain][0], domain, 11):
         right = [t for t in range(5) if plan_trial("lyra-large", problem, 11, t) == TrialPlan(None, "complete")]
@@ -20,6 +21,9 @@ def test_four_of_five_first_error_stages_are_recovered(domain: str) -> None:
                     respond("lyra-large", problem, 11, right[0]).text,
                     respond("lyra-small", problem, 11, trial).text,
                 ]
-                outcomes.append(find_divergence(problem.question, *texts).stage == slip.stage)
+                found = find_divergence(problem.question, *texts)
+                outcomes.append(found.stage == slip.stage if isinstance(found, Finding) else None)
     assert len(outcomes) > 20
-    assert sum(outcomes) / len(outcomes) >= 0.8
+    # Measured: 95 to 99 % right, pairs of which nothing is said counting as not right; at most 5 % of them.
+    assert outcomes.count(True) / len(outcomes) >= 0.9
+    assert outcomes.count(None) / len(outcomes) <= 0.1

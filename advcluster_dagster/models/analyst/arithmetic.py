@@ -8,34 +8,28 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
+_DIGITS = r"(?:\d+(?:\.\d+)?|\.\d+)"
+# A percent sign before another operand is an operator of programs.
+_NUMBER = rf"{_DIGITS}(?:%(?!\s*[\w(]))?"
 _SUM_AT_END = re.compile(rf"[(\s-]*{_NUMBER}[)\s]*(?:(?:\*\*|[-+*/^])[(\s-]*{_NUMBER}[)\s]*)+$")
 _SUM_AT_START = re.compile(rf"[(\s-]*{_NUMBER}[)\s]*(?:(?:\*\*|[-+*/^])[(\s-]*{_NUMBER}[)\s]*)*")
 _TOKEN = re.compile(rf"{_NUMBER}|\*\*|[-+*/^()]")
+_NUMBER_IN_TEXT = re.compile(rf"(?<![\w.]){_DIGITS}")
+_PERCENTAGE = re.compile(rf"({_DIGITS})(?: ?%| ?per ?cent)")
+_FRACTION = re.compile(rf"({_DIGITS}) ?/ ?({_DIGITS})")
+_LETTERS = re.compile(r"[a-z]{3,}")
+_LAST_OF_SUM = frozenset("0123456789)% ")
 _LONGEST_SUM = 160
 _LARGEST = 1e15
 
-_WORDS = {
-    "half": 0.5,
-    "twice": 2,
-    "two": 2,
-    "double": 2,
-    "three": 3,
-    "thrice": 3,
-    "triple": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "eleven": 11,
-    "twelve": 12,
-    "dozen": 12,
-    "twenty": 20,
-    "thirty": 30,
-    "hundred": 100,
+WORDS: dict[str, float] = {
+    **{"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9},
+    **{"ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16},
+    **{"seventeen": 17, "eighteen": 18, "nineteen": 19},
+    **{"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90},
+    **{"hundred": 100, "thousand": 1000, "million": 1e6, "dozen": 12, "score": 20, "couple": 2, "pair": 2},
+    **{"half": 0.5, "halves": 0.5, "third": 1 / 3, "quarter": 0.25, "fourth": 0.25, "fifth": 0.2, "tenth": 0.1},
+    **{"once": 1, "twice": 2, "thrice": 3, "double": 2, "doubled": 2, "triple": 3, "tripled": 3, "quadruple": 4},
 }
 
 
@@ -54,6 +48,8 @@ class Sum:
 
 def sum_at_end(text: str) -> Sum | None:
     """The sum that a text ends with, if it ends with one of at least two numbers."""
+    if text[-1:] not in _LAST_OF_SUM:
+        return None
     match = _SUM_AT_END.search(text[-_LONGEST_SUM:])
     return read_sum(match[0]) if match else None
 
@@ -72,20 +68,22 @@ def read_sum(text: str) -> Sum | None:
         value = reader.read()
     except (_UnreadableError, ZeroDivisionError, OverflowError):
         return None
-    operands = tuple(float(token) for token in tokens if token[0].isdigit() or token[0] == ".")
+    operands = tuple(_value_of(token) for token in tokens if token[0].isdigit() or token[0] == ".")
     operators = "".join("^" if token == "**" else token for token in tokens if token in ("**", *"+-*/^"))
     return Sum(" ".join(text.split()), operands, operators, value, tuple(reader.parts))
 
 
 def numbers_in(text: str) -> list[float]:
     """All numbers written in digits, in order."""
-    return [float(match[0]) for match in re.finditer(rf"(?<![\w.]){_NUMBER}", text)]
+    return [float(match[0]) for match in _NUMBER_IN_TEXT.finditer(text)]
 
 
 def numbers_with_words(text: str) -> list[float]:
-    """Numbers written in digits, then those written as words."""
-    words = re.findall(r"[a-z]+", text.lower())
-    return numbers_in(text) + [float(_WORDS[word]) for word in words if word in _WORDS]
+    """Numbers written in digits, then percentages as shares, fractions (``3/4``) and numbers written as words."""
+    shares = [float(match[1]) / 100 for match in _PERCENTAGE.finditer(text)]
+    fractions = [float(a) / float(b) for a, b in _FRACTION.findall(text) if float(b)]
+    words = [value for word in _LETTERS.findall(text.lower()) if (value := WORDS.get(word)) is not None]
+    return [*numbers_in(text), *shares, *fractions, *words]
 
 
 def is_close(first: float, second: float) -> bool:
@@ -100,6 +98,10 @@ def is_among(value: float, values: tuple[float, ...] | list[float]) -> bool:
 
 class _UnreadableError(ValueError):
     pass
+
+
+def _value_of(token: str) -> float:
+    return float(token[:-1]) / 100 if token.endswith("%") else float(token)
 
 
 def _balanced(tokens: list[str]) -> list[str]:
@@ -168,7 +170,7 @@ class _Reader:
             return value
         if not (token[0].isdigit() or token[0] == "."):
             raise _UnreadableError
-        return float(token)
+        return _value_of(token)
 
     def _while(self, operators: str) -> Iterator[str]:
         while self._at < len(self._tokens):

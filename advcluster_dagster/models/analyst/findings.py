@@ -1,7 +1,7 @@
 """What a comparison of two solutions can find.
 
-Here: the kinds of difference, their stages in Newman's error analysis (paper appendix A.5), the record of a finding.
-Not here: how one is found or phrased.
+Here: the kinds of difference, their stages in Newman's error analysis (paper appendix A.5), the records of a
+difference and of its absence. Not here: how a difference is found or phrased.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,6 @@ class Difference(StrEnum):
     MISCALCULATED = "a calculation is carried out wrongly"
     MISTRACED = "a condition or a repetition of the procedure is followed wrongly"
     MISSTATED = "the result is reached but stated in a wrong form"
-    UNFINISHED = "the solution ends before an answer"
-    UNLOCATED = "the solutions end differently without a difference that can be placed"
 
 
 STAGES: dict[Difference, str] = {
@@ -34,20 +32,33 @@ STAGES: dict[Difference, str] = {
     Difference.MISCALCULATED: "Process Skills",
     Difference.MISTRACED: "Process Skills",
     Difference.MISSTATED: "Encoding",
-    Difference.UNFINISHED: "Process Skills",
-    Difference.UNLOCATED: "Transformation",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The first difference: its kind, and what the right and the wrong solution write there (either may be empty)."""
+    """The first difference: its kind, and what the right and the wrong solution write there (either may be empty).
+
+    ``wrong_at`` is the place in the wrong solution, the number of a statement from 0; None where the answer alone
+    differs and stands in no statement.
+    """
 
     difference: Difference
     right_text: str
     wrong_text: str
+    wrong_at: int | None
 
     @property
     def stage(self) -> str:
         """The stage of Newman's error analysis."""
         return STAGES[self.difference]
+
+
+class NoContrast(StrEnum):
+    """Why nothing is said of two solutions."""
+
+    NO_REASONING = "neither response holds reasoning, only an answer"
+    RIGHT_WITHOUT_REASONING = "the right response holds no reasoning, only an answer"
+    WRONG_WITHOUT_REASONING = "the wrong response holds no reasoning, only an answer"
+    UNFINISHED = "the wrong response ends before an answer, and nothing in it contradicts the right one"
+    NOT_LOCATED = "the responses differ in no place that can be told from another wording or another way"

@@ -126,30 +126,6 @@ _PHRASES: dict[Difference, tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[s
             ("as the instructions require", "in the expected representation", "without changing its format"),
         ),
     ),
-    Difference.UNFINISHED: (
-        (
-            ("Completes", "Finishes", "Concludes"),
-            ("the solution", "the line of thought", "the work"),
-            ("with a definite conclusion", "instead of breaking off", "within the available space"),
-        ),
-        (
-            ("Brings", "Drives", "Pushes"),
-            ("the work", "the solution", "the argument"),
-            ("to a definite close", "to completion"),
-        ),
-    ),
-    Difference.UNLOCATED: (
-        (
-            ("Organises", "Arranges", "Structures"),
-            ("the solution path", "the line of argument", "the plan"),
-            ("into connected steps", "coherently", "so that each step follows"),
-        ),
-        (
-            ("Connects", "Links", "Justifies"),
-            ("successive steps", "each inference", "partial insights"),
-            ("into a coherent plan", "to the one before", "explicitly"),
-        ),
-    ),
 }
 
 

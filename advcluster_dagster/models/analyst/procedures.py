@@ -5,6 +5,7 @@ Here: the first step at which two sequences of steps part, and how. Not here: ca
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -16,34 +17,48 @@ _MIN_STEPS = 2
 _CALL = re.compile(r"\b[a-z]\w*\(\d{2,}\)")
 
 
-def compare_procedures(problem: str, right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep]) -> Finding | None:
-    """The first step at which the procedures part; None when there are fewer than two steps or none differs."""
-    if min(len(right), len(wrong)) < _MIN_STEPS:
+def compare_procedures(
+    problem: str, right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep], is_cut_off: bool = False
+) -> Finding | None:
+    """The first step at which the procedures part; None when there are fewer than two steps, when they are steps of
+    different things, or none differs. Of a wrong one that is cut off, the last step and what is missing do not count.
+    """
+    if is_cut_off:
+        wrong = wrong[:-1]
+        right = right[: len(wrong)]
+    if min(len(right), len(wrong)) < _MIN_STEPS or not _is_same_procedure(right, wrong):
         return None
     for index, (ours, theirs) in enumerate(zip_longest(right, wrong)):
         if ours is None or theirs is None:
             return _after_the_end(right, wrong, index)
         if ours.subject != theirs.subject:
-            return Finding(_other_subject(problem, right, wrong, index), ours.statement, theirs.statement)
+            return Finding(_other_subject(problem, right, wrong, index), ours.statement, theirs.statement, theirs.at)
         if ours.verdicts != theirs.verdicts and ours.verdicts and theirs.verdicts:
-            return Finding(Difference.MISTRACED, ours.statement, theirs.statement)
+            return Finding(Difference.MISTRACED, ours.statement, theirs.statement, theirs.at)
         if ours.outcome != theirs.outcome:
             known = f"{problem} {' '.join(step.outcome for step in wrong[:index])}"
-            return Finding(_other_outcome(known, ours, theirs), ours.statement, theirs.statement)
+            return Finding(_other_outcome(known, ours, theirs), ours.statement, theirs.statement, theirs.at)
     return None
 
 
-def miscopied_literal(problem: str, right: Sequence[str], wrong: Sequence[str]) -> tuple[str, str] | None:
+def _is_same_procedure(right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep]) -> bool:
+    """Whether most steps of the shorter one have their like in the other, by what they are about."""
+    ours, theirs = (Counter(step.subject_name for step in steps) for steps in (right, wrong))
+    n_shared = (ours & theirs).total()
+    return n_shared >= _MIN_STEPS and 2 * n_shared >= min(len(right), len(wrong))
+
+
+def miscopied_literal(problem: str, right: Sequence[str], wrong: Sequence[str]) -> tuple[str, int] | None:
     """A list or quoted text of the problem, and the wrong solution's early statement that repeats it with one
     element changed.
     """
     given = _constants_in(problem)
     ours = given.union(*map(_constants_in, right))
-    for statement in wrong[:3]:
+    for at, statement in enumerate(wrong[:3]):
         for literal in _constants_in(statement) - ours:
             for source in sorted(given):
                 if _n_changed(source, literal) == 1 or _is_rearranged_call(source, literal):
-                    return source, statement
+                    return source, at
     return None
 
 
@@ -66,7 +81,8 @@ def _after_the_end(right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep
     longer = max(right, wrong, key=len)
     is_round = longer[index].subject_name == longer[index - 1].subject_name
     kind = Difference.MISTRACED if is_round else Difference.OTHER_GOAL
-    return Finding(kind, right[min(index, len(right) - 1)].statement, wrong[min(index, len(wrong) - 1)].statement)
+    ours, theirs = right[min(index, len(right) - 1)], wrong[min(index, len(wrong) - 1)]
+    return Finding(kind, ours.statement, theirs.statement, theirs.at)
 
 
 def _other_subject(

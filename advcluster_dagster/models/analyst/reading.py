@@ -1,71 +1,73 @@
 """What can be read off a worked solution: its statements, calculations, named values, steps of a procedure, final
 answer.
 
-Here: turning text into these records by general cues. Not here: comparing two solutions (``divergence.py``).
+Here: turning text into these records by general cues. Not here: finding calculations in a statement
+(``calculations.py``), comparing two solutions (``divergence.py``).
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
 
-from advcluster_dagster.models.analyst.arithmetic import Sum, is_close, numbers_in, sum_at_end, sum_at_start
+from advcluster_dagster.models.analyst.arithmetic import is_close, numbers_in, numbers_with_words
+from advcluster_dagster.models.analyst.calculations import Calculation, assigned_values, calculations_in, named_numbers
+from advcluster_dagster.science.json_values import find_values
 
 _LONGEST_TEXT = 60_000
 _MOST_STATEMENTS = 400
 _MOST_CALCULATIONS = 150
 
 _SPELLINGS = [
+    (re.compile(r"(?<=[$€£])(\d{1,3}) (?=\d{3}(?![\d]))"), r"\1"),
     (re.compile(r"<<([^<>\n]*)>>(?:\$?[\d.,]*\d)?"), r"\1"),
     (re.compile(r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}"), r"(\1)/(\2)"),
     (re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"\\(?:times|cdot)|[\u00d7·]|(?<=\d) ?x (?=\$?\d)"), " * "),
+    (re.compile(r"\\(?:times|cdot)|[\u00d7·]|(?<=[\w%)]) x (?=\$?\d)|(?<=\d)x (?=\d)"), " * "),
     (re.compile(r"\\div|÷"), " / "),
+    (re.compile(r"\\%"), "%"),
     (re.compile(r"[\u2212\u2013]"), "-"),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"\\(?:left|right|[()\[\],;! ])|\$"), ""),
-    (re.compile(r"</?think>|\*\*(?=\D)|(?<=\D)\*\*|#+ "), " "),
+    (re.compile(r"\\(?:left|right|[()\[\],;! ])|[$€£]"), ""),
+    (re.compile(r"</?think>|\*\*(?=\D)|(?<=\D)\*\*|#+ |```\w*"), " "),
 ]
 _STATEMENT_END = re.compile(r"\n+|(?<=[.;!?])\s+|(?<=[a-z]):\s+(?=[A-Z][a-z]+ )")
-_NUMBERING = re.compile(r"^\s*(?:step\s*\d+\s*[:.]|\(\d+\)|\d+[.)](?=\s|$)|[-*•])\s*", re.IGNORECASE)
-_COMPARISON = re.compile(r"[<>=!]=|->|=>")
-_NAMED = re.compile(r"(?<![\w.])([A-Za-z]\w*) ?= ?(\d+(?:\.\d+)?)(?![\d.]*\s*(?:[-+*/^\d]|\(\d))")
-_NAME = re.compile(r"[A-Za-z]\w*")
-_FORMULA = re.compile(r"[\w.]+(?: ?[-+*/^] ?[\w.]+)+")
+_NUMBER_OF_STEP = r"step\s*\d+\s*[:.]|\(\d+\)|\d+[.)](?=\s|$)|[-*•]"
+_NUMBERING = re.compile(rf"^\s*(?:{_NUMBER_OF_STEP})\s*", re.IGNORECASE)
 _LITERAL = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\[[^\[\]\n]*\]|(?<![\w.])-?\d+(?:\.\d+)?")
 _VERDICT = re.compile(r"\b(is true|is false|holds|does not hold|fails|true|false)\b", re.IGNORECASE)
 _TRUE = ("is true", "holds", "true")
+_STATES_ANSWER = (
+    r"(?:the )?(?:(?:final |correct )?(?:answer|result) (?:is|would be|will be)\b:?|(?:final )?answer ?[:=])"
+)
 _FINALS = (
     re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}?"),
     re.compile(r"\[ANSWER\](.*?)(?:\[/ANSWER\]|$)", re.DOTALL),
-    re.compile(r"(?:^|\n)[ \t]*(?:####|A:|(?:final )?answer\s*(?:is|:))\s*(.+)", re.IGNORECASE),
+    re.compile(rf"(?:####|(?:^|\n)[ \t]*(?:{_NUMBER_OF_STEP})?[ \t]*A:)[ \t]*(.+)", re.IGNORECASE),
+    re.compile(rf"\b{_STATES_ANSWER}[ \t]*(.+?)(?:\.?[ \t]*(?:\n|$)|\.[ \t]+(?=[A-Z]))", re.IGNORECASE),
 )
-
-
-@dataclass(frozen=True)
-class Calculation:
-    """A sum, the value claimed for it, and the statement it stands in."""
-
-    sum: Sum
-    claimed: float
-    n_places: int
-    statement: str
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether the claimed value is the sum's value, up to the rounding that its written places allow."""
-        if is_close(self.claimed, self.sum.value):
-            return True
-        rounding = 0.51 * 10.0**-self.n_places
-        is_whole = abs(self.sum.value - round(self.sum.value)) < 1e-9
-        return not is_whole and abs(self.claimed - self.sum.value) <= max(rounding, 0.0)
+#: A last sentence that draws a conclusion and holds a number.
+_CONCLUSION = re.compile(
+    r"(?:^|[.!?\n:]\s*)(?:so|thus|hence|therefore|altogether|in total|finally|in conclusion)\b[^\n]*?"
+    r"(?<![\w.,])\$?(\d[\d,]*(?:\.\d+)?)(?![\d.,]*\d)(?:(?!\d)[^\n=])*[.!*)]\s*$",
+    re.IGNORECASE,
+)
+_MARKED_ANSWER = re.compile(rf"^(?:####|A:|(?:(?:so|thus|hence|therefore),? )?{_STATES_ANSWER}).*", re.IGNORECASE)
+#: A word letter by letter, or an equation with an operator.
+_WORKED = re.compile(
+    r"\b[A-Za-z](?:-[A-Za-z]){2,}\b"
+    r"|[\w)] ?[-+*/^] ?[\w(][^=]*(?<![<>=!])=(?!=)|(?<![<>=!])=(?!=)[^=]*[\w)] ?[-+*/^] ?[\w(]"
+)
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_ANSWER_KEYS = ("answer", "final_answer", "finalanswer", "final", "result", "output", "response", "solution")
+_FEWEST_WORDS = 3
+_LONGEST_CONCLUSION = 400
+_MOST_WORDS_OF_SUBJECT = 3
 
 
 @dataclass(frozen=True)
 class ProcedureStep:
     """One step of a traced procedure: at what, which verdicts were given, by what working, with what outcome
-    (literals).
+    (literals), in which statement.
     """
 
     subject: str
@@ -73,6 +75,7 @@ class ProcedureStep:
     working: str
     outcome: str
     statement: str
+    at: int
 
     @property
     def subject_name(self) -> str:
@@ -82,7 +85,9 @@ class ProcedureStep:
 
 @dataclass(frozen=True)
 class Trace:
-    """A worked solution in statements; ``final`` is the stated answer, None when there is none."""
+    """A worked solution in statements, which are counted from 0; ``final`` is the stated answer, None when there is
+    none.
+    """
 
     statements: tuple[str, ...]
     final: str | None
@@ -90,22 +95,29 @@ class Trace:
     @cached_property
     def calculations(self) -> tuple[Calculation, ...]:
         """The calculations in order, of very many the first."""
-        found = (one for statement in self.statements for one in _calculations(statement, self.named_values))
-        return tuple(islice(found, _MOST_CALCULATIONS))
+        return tuple(calculations_in(self.statements, _MOST_CALCULATIONS))
 
     @cached_property
     def named_values(self) -> dict[str, float]:
         """The first value given to each name without a calculation."""
         values: dict[str, float] = {}
         for statement in self.statements:
-            for match in _NAMED.finditer(statement):
-                values.setdefault(match[1], float(match[2]))
+            for name, value in named_numbers(statement):
+                values.setdefault(name, value)
         return values
 
     @cached_property
     def steps(self) -> tuple[ProcedureStep, ...]:
         """The statements that read like steps of a procedure."""
-        return tuple(step for statement in self.statements if (step := _procedure_step(statement)))
+        found = (_procedure_step(statement, at) for at, statement in enumerate(self.statements))
+        return tuple(step for step in found if step)
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """Every number that is written anywhere, in digits or words."""
+        written = numbers_with_words("\n".join(self.statements))
+        final = self.final_number
+        return [*written, *([] if final is None else [final])]
 
     @cached_property
     def used_values(self) -> list[float]:
@@ -124,16 +136,40 @@ class Trace:
 
     @property
     def final_number(self) -> float | None:
-        """The stated answer when it is, or starts with, a number."""
-        numbers = numbers_in(self.final or "")
-        return numbers[0] if len(numbers) == 1 else None
+        """The stated answer when it holds one number, or one several times (``6 + 6 = 12`` counts as its last)."""
+        final = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", self.final or "")
+        numbers = numbers_in(final)
+        if not numbers or (len(numbers) > 1 and "=" not in final and not is_close(numbers[0], numbers[-1])):
+            return None
+        return -numbers[-1] if re.match(r"\W*-\W*\d", final) and len(numbers) == 1 else numbers[-1]
+
+    @cached_property
+    def result(self) -> float | None:
+        """The stated answer as a number; of a program without one the value that it prints."""
+        if self.final is not None or not self.statements:
+            return self.final_number
+        printed = re.fullmatch(r"print\((\w+)\)", self.statements[-1])
+        return assigned_values(self.statements).get(printed[1]) if printed else None
+
+    @property
+    def has_reasoning(self) -> bool:
+        """Whether any statement says more than an answer."""
+        return any(map(_is_worded, self.statements)) or bool(self.reasoning)
+
+    @cached_property
+    def reasoning(self) -> tuple[int, ...]:
+        """Which statements say more than an answer: a few words, a calculation, a step of a procedure."""
+        steps = {step.at for step in self.steps} if len(self.steps) > 1 else set()
+        working = {found.at for found in self.calculations} | steps
+        return tuple(at for at, statement in enumerate(self.statements) if at in working or _is_worded(statement))
 
 
 def read_trace(text: str) -> Trace:
-    """Read a solution; of a very long one, beginning and end."""
+    """Read a solution; of a very long one, beginning and end. A JSON object is read by its values."""
     if len(text) > _LONGEST_TEXT:
         text = f"{text[: _LONGEST_TEXT // 2]}\n{text[-_LONGEST_TEXT // 2 :]}"
-    final = _final_answer(text)
+    text, field = _without_json(text)
+    final = field or _final_answer(text)
     for pattern in _FINALS[:2]:
         text = pattern.sub(" ", text)
     return Trace(tuple(statements_of(text)), final)
@@ -152,42 +188,46 @@ def literals_in(text: str) -> list[str]:
     return _LITERAL.findall(text)
 
 
+def _without_json(text: str) -> tuple[str, str | None]:
+    """The texts of a response that is a JSON object, one a line, and its field with the answer; other text as it is."""
+    if not re.match(r"\s*(?:```\w*\s*)?\{\s*[\"'\w]", text):
+        return text, None
+    objects = [found.value for found in find_values(text).complete if isinstance(found.value, dict)]
+    if not objects:
+        return text, None
+    answer, others = None, []
+    for key, value in objects[-1].items():
+        written = value if isinstance(value, str) else repr(value)
+        if key.lower().replace(" ", "_") in _ANSWER_KEYS:
+            answer = written
+        else:
+            others.append(written)
+    return "\n".join(others), answer
+
+
+def _is_worded(statement: str) -> bool:
+    plain = _MARKED_ANSWER.sub("", statement)
+    return len(_WORD.findall(plain)) >= _FEWEST_WORDS or bool(_WORKED.search(plain))
+
+
 def _final_answer(text: str) -> str | None:
     for pattern in _FINALS:
         found = pattern.findall(text)
         if found and found[-1].strip():
-            return str(found[-1]).strip().rstrip(".")
-    return None
+            return str(found[-1]).strip(" \t\r\n*_`").rstrip(".") or None
+    concluded = _CONCLUSION.search(text[-_LONGEST_CONCLUSION:])
+    return concluded[1] if concluded else None
 
 
-def _calculations(statement: str, named: Mapping[str, float]) -> list[Calculation]:
-    """Sums followed by ``=``, each with the value on the other side; named values may stand in a sum."""
-    plain = _COMPARISON.sub("?", statement)
-    found = []
-    for clause in plain.split(";"):
-        segments = clause.split("=")
-        for left, right in pairwise(segments):
-            total, claimed = sum_at_end(_with_values(left.strip(), named)), sum_at_start(right)
-            if total and claimed:
-                places = re.match(r"\s*-?\d*\.(\d+)", right)
-                found.append(Calculation(total, claimed.value, len(places[1]) if places else 0, statement))
-    return found
-
-
-def _with_values(segment: str, named: Mapping[str, float]) -> str:
-    """A segment that is a formula of named values only, with the values put in; any other as it is."""
-    if not _FORMULA.fullmatch(segment) or not all(name in named for name in _NAME.findall(segment)):
-        return segment
-    return _NAME.sub(lambda match: f"{named[match[0]]:g}", segment)
-
-
-def _procedure_step(statement: str) -> ProcedureStep | None:
+def _procedure_step(statement: str, at: int) -> ProcedureStep | None:
     """A statement of the form *subject: what happens, outcome* that holds a literal."""
     head, mark, rest = (*re.split(r"([:,])\s+", statement, maxsplit=1), "", "")[:3]
     literals = literals_in(rest)
     if not mark or not literals or len(head) > 40 or "[" in head or "(" in head:
         return None
+    if "=" not in head and len(head.split()) > _MOST_WORDS_OF_SUBJECT:
+        return None
     verdicts = tuple(word.lower() in _TRUE for word in _VERDICT.findall(rest))
     done = rest.rsplit(", so ", 1)[-1] if verdicts else rest
     working = re.split(r", now |(?: becomes| is now| -> ).*|= (?=[^=]*$)", done)[0]
-    return ProcedureStep(head, verdicts, working.strip(" ."), literals[-1], statement)
+    return ProcedureStep(head, verdicts, working.strip(" ."), literals[-1], statement, at)

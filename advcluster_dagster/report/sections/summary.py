@@ -13,13 +13,21 @@ from advcluster_dagster.report.formatting import (
     ratio,
     word_list,
 )
+from advcluster_dagster.report.sections import stand_ins
 from advcluster_dagster.report.views import Row, TableView
 from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
 
 
 def findings(data: ReportData, family: str) -> tuple[str, ...]:
-    """What was found for a family, in reading order; without data no sentence, but a missing taxonomy is explained."""
-    parts = (_accuracy, _kept, _extracted, _taxonomy, _first_errors)
+    """What was found for a family, in reading order; without data no sentence, but a missing taxonomy is explained.
+
+    What an embedded judge made of traces that are not simulated is left out.
+    """
+    parts = [_accuracy, _kept, _extracted, _taxonomy, _first_errors]
+    if stand_ins.is_stand_in(data, family, "extractor"):
+        parts[2:] = [stand_ins.extraction_sentences, _missing_taxonomy]
+    elif stand_ins.is_stand_in(data, family, "summariser"):
+        parts[3:4] = [_missing_taxonomy]
     return tuple(sentence for part in parts for sentence in part(data, family))
 
 
@@ -83,6 +91,11 @@ def _taxonomy(data: ReportData, family: str) -> list[str]:
     listed = "; ".join(f"{isolated(tag)} in {domain}" for tag, domain in special)
     split = f"{counted(common, 'is', 'are')} common to several domains, {integer(len(special))} specialised"
     return [*sentences, f"{split}{f' ({listed})' if listed else ''}."]
+
+
+def _missing_taxonomy(data: ReportData, family: str) -> list[str]:
+    """Why there is no taxonomy; nothing where there is one."""
+    return _taxonomy(data, family) if data.table("final_taxonomy", family).is_empty() else []
 
 
 def no_taxonomy_reason(data: ReportData, family: str) -> str:

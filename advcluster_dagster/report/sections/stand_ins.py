@@ -1,0 +1,50 @@
+"""What the embedded judges made of traces that are not simulated: shown behind a notice, left out of the summary.
+
+Here: for which parts of the report this holds, and the notices. Not here: what those parts show, the list of all
+stand-ins (assets/report).
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from advcluster_dagster.models.analyst.findings import NoContrast
+from advcluster_dagster.report.data import ReportData
+from advcluster_dagster.report.formatting import counted, integer
+
+_MADE_BY = "made by the embedded reader, a stand-in without language understanding: not findings"
+_BARE = [NoContrast.NO_REASONING, NoContrast.RIGHT_WITHOUT_REASONING, NoContrast.WRONG_WITHOUT_REASONING]
+
+
+def is_stand_in(data: ReportData, family: str, part: str) -> bool:
+    """Whether an embedded judge (``extractor`` or ``summariser``) read traces that no generator made."""
+    models = data.study.families[family]
+    is_simulated = models.larger.provider == models.smaller.provider == "simulated"
+    return bool(getattr(data.study.judges, part).provider == "embedded") and not is_simulated
+
+
+def notices(data: ReportData, family: str) -> Mapping[str, str | None]:
+    """By section (``extraction``, ``clustering``, ``taxonomy``, ``errors``) its notice, None where it needs none."""
+    found: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors"))
+    if is_stand_in(data, family, "extractor"):
+        found["extraction"] = f"The advantages counted here were {_MADE_BY}."
+        found["clustering"] = found["taxonomy"] = f"The advantages, and all that is made of them, were {_MADE_BY}."
+        found["errors"] = f"The stages of first errors and the Error Dispersion Index were {_MADE_BY}."
+    elif is_stand_in(data, family, "summariser"):
+        found["taxonomy"] = f"The tags and definitions were {_MADE_BY}."
+    return found
+
+
+def extraction_sentences(data: ReportData, family: str) -> list[str]:
+    """In place of results: how many pairs the embedded reader could tell apart, and where the rest stands."""
+    pairs, failures = data.table("trace_pairs", family).height, data.table("extraction_failures", family)
+    if not pairs:
+        return []
+    silent = failures.filter(pl.col("reason") == "no_contrast")
+    bare = silent.filter(pl.col("detail").is_in(_BARE)).height if "detail" in silent.columns else 0
+    without = f", {integer(bare)} of them because a response holds no reasoning" if bare else ""
+    return [
+        f"{counted(pairs, 'pair')} of traces were compared by the embedded reader, a stand-in without language "
+        f"understanding; {integer(silent.height)} hold no contrast that it can see{without}. Its tags, stages and "
+        "dispersion indices are no findings and stand behind notices below; a judge model is needed for findings."
+    ]

@@ -3,11 +3,14 @@
 Here: the assets of group `advantage_extraction` and their checks. Not here: prompts, parsing, rules (science).
 """
 
-from typing import Any
-
 import polars as pl
 
-from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
+from advcluster_dagster.assets.estimates import (
+    assumed_questions,
+    at_least_as_now,
+    estimate_assumed,
+    estimate_chat,
+)
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.models.failures import failure_reasons
@@ -126,16 +129,17 @@ _KEPT_SHARE, _PAIRS_EACH, _USUAL_REPLY = 0.05, 7, 150
 
 def assumed_pairs(step: Step) -> tuple[int, str]:
     """Pairs of a partition that a dry run assumes while they are not drawn yet, and how it says so."""
+    n_questions, known = assumed_questions(step)
     pairs_each = min(_PAIRS_EACH, step.study.trials)
-    said = f"{_KEPT_SHARE:.0%} of the questions kept, {pairs_each} pairs each"
-    return round((step.n_questions() or 0) * _KEPT_SHARE) * pairs_each, said
+    said = f"{_KEPT_SHARE:.0%} of the questions kept, {pairs_each} pairs each{known}"
+    return at_least_as_now(step, "trace_pairs", round(n_questions * _KEPT_SHARE) * pairs_each, said, "pairs")
 
 
 def _estimate(step: Step) -> Estimate:
     pairs, judge = step.read_partition("trace_pairs"), step.study.judges.extractor
-    if pairs is None:
-        n_pairs, said = assumed_pairs(step)
-        return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, said)
-    traces: list[Any] = [step.scan_partition(table) for table in ("larger_traces", "smaller_traces")]
-    requests = _requests(step, pairs, step.read_partition("benchmark_questions", must_exist=True), *traces)
-    return estimate_chat(step, judge, requests, _USUAL_REPLY)
+    if step.has_final_inputs:
+        tables = ("benchmark_questions", "larger_traces", "smaller_traces")
+        questions, *traces = (step.scan_partition(table) for table in tables)
+        return estimate_chat(step, judge, _requests(step, pairs, questions.collect(), *traces), _USUAL_REPLY)
+    n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
+    return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, said)

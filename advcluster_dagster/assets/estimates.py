@@ -56,7 +56,7 @@ def estimate_embeddings(step: "Step", model: Model, texts: Sequence[str]) -> Est
 def estimate_assumed(
     step: "Step", model: Model, n_calls: int, prompt_tokens: int, completion_tokens: int, assumed: str
 ) -> Estimate:
-    """An estimate for a step whose inputs do not exist yet; tokens are per call, no completion is an embedding.
+    """An estimate for a step whose inputs are still to be made; tokens are per call, no completion is an embedding.
 
     Args:
         step: the step.
@@ -72,6 +72,30 @@ def estimate_assumed(
     price = step.price(model, is_embedder)
     estimate = _priced(model, price, n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, said)
     return estimate if is_embedder else _with_reasoning(estimate, price)
+
+
+def assumed_questions(step: "Step") -> tuple[int, str]:
+    """Number of the domain's questions as far as it is known without fetching any, and a phrase about benchmarks whose
+    number is not known; empty when all are.
+    """
+    counts = step.n_questions()
+    unknown = [name for name, n_questions in counts.items() if n_questions is None]
+    said = f", without the questions of {', '.join(unknown)}, whose number is not known" if unknown else ""
+    return sum(n_questions or 0 for n_questions in counts.values()), said
+
+
+def at_least_as_now(step: "Step", table: str, n_assumed: int, assumed: str, rows: str) -> tuple[int, str]:
+    """The number assumed and what it rests on, or the number of rows that the table has now, where that is larger.
+
+    Args:
+        step: the step.
+        table: what will be made again, so that its rows may not be estimated from.
+        n_assumed: a number of rows by a rule.
+        assumed: the rule in words.
+        rows: what the rows are, in words.
+    """
+    n_now = step.n_rows_now(table)
+    return (n_now, f"as many {rows} as now, all asked again") if n_now > n_assumed else (n_assumed, assumed)
 
 
 def _prompt_tokens(

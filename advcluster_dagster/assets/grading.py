@@ -1,6 +1,7 @@
 """Graded trials (paper section 3.2.1, the indicator c).
 
-Here: the assets of group `grading` and their checks. Not here: how an answer is found and compared (science/grading).
+Here: the assets of group `grading` and their checks. Not here: what the longer checks measure (grading_checks), how an
+answer is found and compared (science/grading).
 """
 
 from dataclasses import asdict
@@ -8,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import estimate_assumed
+from advcluster_dagster.assets.estimates import assumed_questions, estimate_assumed
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
+from advcluster_dagster.assets.grading_checks import answers_found, credible_accuracy, few_contradictions
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.validated import Validated
@@ -99,6 +101,27 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
                 bound="max_ungraded_share",
                 is_blocking=True,
             ),
+            Check(
+                "no_answer_share_by_benchmark",
+                description="Each model gives answers on each benchmark, where the study says that they stand.",
+                judge=answers_found,
+                is_blocking=True,
+                bound="max_no_answer_share_by_benchmark",
+            ),
+            Check(
+                "contradiction_share_by_benchmark",
+                description="No model has hardly an answer right on a benchmark where the verdicts that came with its"
+                " traces say otherwise.",
+                judge=credible_accuracy,
+                is_blocking=True,
+                bound="max_contradiction_share_by_benchmark",
+            ),
+            Check(
+                "contradiction_share",
+                description="Few verdicts contradict those that came with the traces.",
+                judge=few_contradictions,
+                bound="max_contradiction_share",
+            ),
             _share_check(
                 "no_answer_share",
                 pl.col("verdict") == "no_answer",
@@ -170,9 +193,12 @@ def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:
 
 def _estimate(step: Step) -> Estimate:
     """What the panel would be asked; which answers no rule decides is known only once they are graded."""
-    grading, n_trials = step.study.grading, (step.n_questions() or 0) * step.study.trials * len(ROLES)
+    n_questions, known = assumed_questions(step)
+    grading, n_trials = step.study.grading, n_questions * step.study.trials * len(ROLES)
     n_pairs = min(n_trials, grading.n_agreement_pairs + round(_ASSUMED_UNDECIDED_SHARE * n_trials))
-    said = f"{_ASSUMED_UNDECIDED_SHARE:.0%} of the answers decided by no rule, {grading.n_agreement_pairs} others"
+    said = (
+        f"{_ASSUMED_UNDECIDED_SHARE:.0%} of the answers decided by no rule, {grading.n_agreement_pairs} others{known}"
+    )
     estimates = (estimate_assumed(step, model, n_pairs, 600, 80, said) for model in grading.panel)
     return sum(estimates, Estimate())
 

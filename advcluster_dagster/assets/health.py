@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import dagster as dg
 
+from advcluster_dagster.assets.check_facts import last_facts
 from advcluster_dagster.assets.recipe import sql_checks
 from advcluster_dagster.assets.stages import recipe_of
 from advcluster_dagster.contracts.registry import TABLES
@@ -76,9 +77,15 @@ def table_health(instance: dg.DagsterInstance, study: str, table: str) -> TableH
             faults[partition_from_key(level, key_of_check)] = (
                 Fault(FaultKind.CONTRACT, f"{table} broke its contract when last made")
                 if check == CONTRACT_CHECK
-                else Fault(FaultKind.CHECK, f"blocking check {check} of {table} failed")
+                else _check_fault(instance, key, check, key_of_check)
             )
     return TableHealth(versions, faults)
+
+
+def _check_fault(instance: dg.DagsterInstance, key: dg.AssetKey, check: str, partition_key: str) -> Fault:
+    facts = last_facts(instance, dg.AssetCheckKey(key, check), partition_key)
+    text = f"blocking check {check} of {key.path[-1]} failed"
+    return Fault(FaultKind.CHECK, f"{text} ({facts})" if facts else text)
 
 
 def _failed_checks(

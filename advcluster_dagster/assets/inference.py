@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
+from advcluster_dagster.assets.estimates import assumed_questions, estimate_assumed, estimate_chat
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED
 from advcluster_dagster.assets.recipe import Estimate, table_step
 from advcluster_dagster.assets.step import Step
@@ -120,7 +120,8 @@ def _estimate(step: Step, role: Role) -> Estimate:
         return Estimate()
     questions = step.questions()
     if questions is None:
-        n_calls = (step.n_questions() or 0) * step.study.trials
-        return estimate_assumed(step, model, n_calls, 400, _USUAL_TRACE, "as many questions as the benchmarks have")
+        n_questions, known = assumed_questions(step)
+        said = f"as many questions as the benchmarks have{known}"
+        return estimate_assumed(step, model, n_questions * step.study.trials, 400, _USUAL_TRACE, said)
     usual = _SIMULATED_TRACE if model.provider == "simulated" else _USUAL_TRACE
     return estimate_chat(step, model, _requests(step, questions, role), usual)

@@ -1,11 +1,11 @@
 """First stage (paper section 3.2.1): pass rates, accuracies, the analysis question set.
 
-Here: the assets of group `question_set`. Not here: the SQL, the gap rule (science/question_set).
+Here: the assets of group `question_set` and their check. Not here: the SQL, the gap rule (science/question_set).
 """
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import sql_step, table_step
+from advcluster_dagster.assets.recipe import Check, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.science.question_set.selection import count_incomplete_questions, select_analysis_questions
 
@@ -16,9 +16,24 @@ sql_step("benchmark_accuracy", _GROUP)
 sql_step("accuracy_summary", _GROUP)
 
 
+def _several_trials(step: Step, _questions: pl.LazyFrame) -> Outcome:
+    trials = step.study.trials
+    reading = {"measured": "one trial a question, so pass rates are 0 or 1 and a gap says nothing about chance"}
+    return Outcome(trials > 1, {"trials": trials, **(reading if trials == 1 else {})})
+
+
 @table_step(
     _GROUP,
     settings=lambda study, _: {"min_gap": study.question_set.min_gap, "trials": study.trials},
+    checks={
+        "analysis_question_set": (
+            Check(
+                "several_trials",
+                description="Each model answers each question in several trials.",
+                judge=_several_trials,
+            ),
+        )
+    },
 )
 def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataFrame:
     """Questions on which the larger model's advantage is stable."""

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,14 @@ class Check:
             )
 
     def evaluate(self, step: "Step", rows: pl.LazyFrame) -> Outcome:
-        """What the check says of the rows of one partition."""
-        bounds = () if self.bound is None else (getattr(step.study.checks, self.bound),)
-        return self.judge(step, rows, *bounds)
+        """What the check says of the rows of one partition; a bound that the study sets itself is shown with its
+        default.
+        """
+        if self.bound is None:
+            return self.judge(step, rows)
+        bound, default = getattr(step.study.checks, self.bound), CheckBounds.model_fields[self.bound].default
+        outcome = self.judge(step, rows, bound)
+        return outcome if bound == default else replace(outcome, facts={**outcome.facts, "default_bound": default})
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,14 @@ Here: assets of group `semantic_clustering` up to the candidates, and their chec
 (taxonomy), the mathematics (science/semantic_clustering).
 """
 
+import re
+
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from advcluster_dagster.assets.advantage_extraction import assumed_pairs
-from advcluster_dagster.assets.estimates import estimate_assumed, estimate_embeddings
+from advcluster_dagster.assets.estimates import at_least_as_now, estimate_assumed, estimate_embeddings
 from advcluster_dagster.assets.failed_calls import failed_calls
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
 from advcluster_dagster.assets.step import Step, StepError
@@ -22,6 +26,8 @@ _GROUP = "semantic_clustering"
 _N_NAMED = 20
 #: What a dry run assumes while there are no descriptions: so many a pair, of so many tokens.
 _ADVANTAGES_EACH, _DESCRIPTION_TOKENS = 3, 15
+#: Vectors are equal where no number differs by more than this share of the first vector's length.
+_SAME_VECTOR = 1e-6
 _SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims_kept")
 
 
@@ -29,6 +35,40 @@ def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
     n_texts = step.read_partition("advantage_corpus", must_exist=True).height
     n_vectors = embedded.select(pl.len()).collect().item()
     return Outcome(n_texts == n_vectors, {"n_texts": n_texts, "n_vectors": n_vectors, **failed_calls(step)})
+
+
+def _vectors_differ(step: Step, embedded: pl.LazyFrame) -> Outcome:
+    """Fails where descriptions of different words have one vector, up to rounding, or every vector is zero."""
+    rows = embedded.select("advantage_id", "embedding").collect()
+    if rows.is_empty():
+        return Outcome(True, {"n_vectors": 0})
+    corpus = step.scan_partition("advantage_corpus").select("advantage_id", "advantage").collect()
+    texts = corpus.join(rows, on="advantage_id", how="semi")["advantage"]
+    n_texts = len({tuple(sorted(re.findall(r"\w+", text.casefold()))) for text in texts})
+    vectors = _matrix(rows["embedding"])
+    lengths = np.linalg.norm(vectors, axis=1)
+    is_one_vector = bool((np.abs(vectors - vectors[0]) <= _SAME_VECTOR * lengths[0]).all())
+    facts: dict[str, int | str] = {
+        "n_different_texts": n_texts,
+        "n_vectors": rows.height,
+        "n_zero_vectors": int((lengths == 0).sum()),
+    }
+    if not lengths.any():
+        facts["measured"] = f"all {rows.height} vectors are zero"
+    elif is_one_vector and n_texts > 1:
+        facts["measured"] = f"all {rows.height} vectors are equal"
+    return Outcome("measured" not in facts, facts)
+
+
+def _no_zero_vectors(_step: Step, embedded: pl.LazyFrame) -> Outcome:
+    vectors = _matrix(embedded.select("embedding").collect()["embedding"])
+    n_zero = int((~vectors.any(axis=1)).sum())
+    return Outcome(n_zero == 0, {"n_zero_vectors": n_zero, "n_vectors": len(vectors)})
+
+
+def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
+    """Vectors of one length d as an array of shape (n, d); (0, 1) without any."""
+    return vectors.explode().to_numpy().astype(np.float64).reshape(len(vectors), -1 if len(vectors) else 1)
 
 
 @table_step(
@@ -41,6 +81,13 @@ def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
     checks={
         "advantage_embeddings": (
             Check("all_embedded", description="Every description has a vector.", judge=_all_embedded, is_blocking=True),
+            Check(
+                "vectors_differ",
+                description="Descriptions of different words have different vectors; equal ones cannot be clustered.",
+                judge=_vectors_differ,
+                is_blocking=True,
+            ),
+            Check("no_zero_vectors", description="Every vector has a direction.", judge=_no_zero_vectors),
         )
     },
     estimate=lambda step: _estimate_embeddings(step),
@@ -71,13 +118,14 @@ def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataF
 
 
 def _estimate_embeddings(step: Step) -> Estimate:
-    corpus, pairs = step.read_partition("advantage_corpus"), step.read_partition("trace_pairs")
     embedder = step.study.judges.embedder
-    if corpus is None:
-        n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
-        said = f"{said}, {_ADVANTAGES_EACH} descriptions a pair"
-        return estimate_assumed(step, embedder, _ADVANTAGES_EACH * n_pairs, _DESCRIPTION_TOKENS, 0, said)
-    return estimate_embeddings(step, embedder, corpus["advantage"].to_list())
+    if step.has_final_inputs:
+        return estimate_embeddings(step, embedder, step.read_partition("advantage_corpus")["advantage"].to_list())
+    pairs = step.read_partition("trace_pairs")
+    n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
+    said = f"{said}, {_ADVANTAGES_EACH} descriptions a pair"
+    n_texts, said = at_least_as_now(step, "advantage_corpus", _ADVANTAGES_EACH * n_pairs, said, "descriptions")
+    return estimate_assumed(step, embedder, n_texts, _DESCRIPTION_TOKENS, 0, said)
 
 
 def _few_duplicates(_step: Step, deduplicated: pl.LazyFrame, bound: float) -> Outcome:

@@ -3,7 +3,7 @@
 Here: the object every asset function gets first. Not here: Dagster's own objects (build), the functions (stages).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,8 +64,9 @@ class Step:
 
     ``facts`` and ``figures`` collect what the UI shows beside the result, ``notes`` what is kept in the files'
     stamps too. ``on_progress`` is told (step, model calls done, in all). ``caps`` bound what models may cost;
-    ``is_batched`` hands chat calls over in batches; ``planned`` holds the ids of calls that other steps of a dry run
-    make first. ``failed_warnings`` are lines about the study's failed warnings, for pages.
+    ``is_batched`` hands chat calls over in batches. Of a dry run, ``planned`` holds the ids of calls that other steps
+    make first, ``to_be_made`` the partitions of tables that the run would make, again or for the first time: the step
+    sees no file of theirs. ``failed_warnings`` are lines about the study's failed warnings, for pages.
     """
 
     home: Home
@@ -80,6 +81,7 @@ class Step:
     caps: Sequence[Cap] = ()
     is_batched: bool = False
     planned: set[str] = field(default_factory=set)
+    to_be_made: Collection[tuple[str, Partition]] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, "Figure"] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -107,12 +109,28 @@ class Step:
 
     def paths_of(self, table: str) -> list[UPath]:
         """Files of an upstream table that this partition maps to and that exist."""
-        level = TABLES[table].level
-        paths = (
-            table_path(self.home.lake, self.study.study, table, partition)
-            for partition in upstream_partitions(self.study, self.partition, level)
-        )
-        return [path for path in paths if path.exists()]
+        files = ((partition, self._path(table, partition)) for partition in self._partitions_of(table))
+        return [path for partition, path in files if (table, partition) not in self.to_be_made and path.exists()]
+
+    @property
+    def has_final_inputs(self) -> bool:
+        """Whether a dry run may estimate from the step's inputs: each is there, and the run makes none of them."""
+        return not any(
+            (table, partition) in self.to_be_made
+            for table in self.recipe.upstream
+            for partition in self._partitions_of(table)
+        ) and all(self.paths_of(table) for table in self.recipe.upstream)
+
+    def n_rows_now(self, table: str) -> int:
+        """Rows that a table has for this partition by the stamps of its files, whatever is to be made again."""
+        stamps = (read_stamp(self._path(table, partition)) for partition in self._partitions_of(table))
+        return sum(stamp.n_rows for stamp in stamps if stamp is not None)
+
+    def _partitions_of(self, table: str) -> list[Partition]:
+        return upstream_partitions(self.study, self.partition, TABLES[table].level)
+
+    def _path(self, table: str, partition: Partition) -> UPath:
+        return table_path(self.home.lake, self.study.study, table, partition)
 
     def read_partition(self, table: str, must_exist: bool = False) -> Any:
         """The partition of an upstream table that this step's partition lies in; None (or an error) when it is not
@@ -121,8 +139,7 @@ class Step:
         Raises:
             StepError: it is not there though it must be.
         """
-        path = self._partition_path(table)
-        if path.exists():
+        if (path := self._file_of(table)) is not None:
             return scan_file(path).collect()
         if must_exist:
             raise StepError(f"{table} of {self.partition.label} is not there; materialise it first")
@@ -130,18 +147,21 @@ class Step:
 
     def scan_partition(self, table: str) -> pl.LazyFrame:
         """As :meth:`read_partition`, lazily; a missing one has no rows."""
-        path = self._partition_path(table)
-        return scan_file(path) if path.exists() else TABLES[table].empty().lazy()
+        path = self._file_of(table)
+        return TABLES[table].empty().lazy() if path is None else scan_file(path)
 
     def questions(self) -> pl.DataFrame | None:
         """Questions of the domain, materialised or not; None where they must be fetched or imported first."""
         found: pl.DataFrame | None = self.read_partition("benchmark_questions")
         return questions_at_hand(self.home, self.study, self.domain) if found is None else found
 
-    def n_questions(self) -> int | None:
-        """Number of the domain's questions, or of those that its benchmarks are known to have; None when unknown."""
-        found = self.questions()
-        return expected_questions(self.study, self.domain) if found is None else found.height
+    def n_questions(self) -> dict[str, int | None]:
+        """Number of questions of each of the domain's benchmarks, as far as it is known; None where it is not."""
+        found: pl.DataFrame | None = self.read_partition("benchmark_questions")
+        if found is None:
+            return expected_questions(self.home, self.study, self.domain)
+        counts = dict(found.group_by("benchmark").len().iter_rows())
+        return {name: counts.get(name, 0) for name in self.study.domains[self.domain]}
 
     def load(self, table: str) -> pl.DataFrame:
         """Everything of an upstream table that this partition maps to, as the IO manager would give it."""
@@ -149,12 +169,15 @@ class Step:
 
     def note_of(self, table: str, name: str) -> Any:
         """A note that an upstream step left in the stamp of its file; None without one."""
-        stamp = read_stamp(self._partition_path(table))
+        path = self._file_of(table)
+        stamp = None if path is None else read_stamp(path)
         return stamp.notes.get(name) if stamp else None
 
-    def _partition_path(self, table: str) -> UPath:
+    def _file_of(self, table: str) -> UPath | None:
+        """The file of the partition of a table that this step's partition lies in; None where there is none to read."""
         partition = self.partition.at(TABLES[table].level)
-        return table_path(self.home.lake, self.study.study, table, partition)
+        path = self._path(table, partition)
+        return path if (table, partition) not in self.to_be_made and path.exists() else None
 
     def read(self, table: str) -> pl.DataFrame:
         """A whole table of the study, all partitions."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import estimate_assumed, estimate_chat
+from advcluster_dagster.assets.estimates import at_least_as_now, estimate_assumed, estimate_chat
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
 from advcluster_dagster.assets.step import Step, StepError
@@ -101,6 +101,8 @@ def _shown_clusters(step: Step, corpus: ClusteringCorpus, assignments: pl.DataFr
         points = project(corpus.embeddings, pca_dim).points.astype("float64")
         of_dim = assignments.filter(pl.col("pca_dim") == pca_dim)
         for (n_clusters,), members in of_dim.group_by("n_clusters", maintain_order=True):
+            if members["advantage_id"].to_list() != ids:
+                raise StepError("cluster_assignments are not those of the present advantages; materialise them first")
             labels = members["cluster_id"].cast(pl.Int32).to_numpy()
             for cluster_id in range(int(str(n_clusters))):
                 shown = select_shown(points, labels, cluster_id, domains, ids, n_shown, seed)
@@ -116,25 +118,26 @@ def _naming_requests(step: Step, corpus: ClusteringCorpus, clusters: list[_Shown
 
 
 def _estimate_naming(step: Step) -> Estimate:
-    judge, assignments = step.study.judges.summariser, step.load("cluster_assignments")
+    judge = step.study.judges.summariser
     usual = _EMBEDDED_NAME if judge.provider == "embedded" else _USUAL_NAME
-    if assignments.is_empty():
-        said = f"{_CLUSTERS} clusters over all candidates of a family"
-        return estimate_assumed(step, judge, _CLUSTERS, 3000, usual, said)
-    corpus = gather_corpus(*(step.load(table) for table in _CORPUS_TABLES))
-    requests = _naming_requests(step, corpus, _shown_clusters(step, corpus, assignments))
-    return estimate_chat(step, judge, requests, usual)
+    if step.has_final_inputs:
+        corpus = gather_corpus(*(step.load(table) for table in _CORPUS_TABLES))
+        clusters = _shown_clusters(step, corpus, step.load("cluster_assignments"))
+        return estimate_chat(step, judge, _naming_requests(step, corpus, clusters), usual)
+    said = f"{_CLUSTERS} clusters over all candidates of a family"
+    n_clusters, said = at_least_as_now(step, "cluster_summaries", _CLUSTERS, said, "clusters of a family")
+    return estimate_assumed(step, judge, n_clusters, 3000, usual, said)
 
 
 def _estimate_reviews(step: Step) -> Estimate:
-    judge, summaries = step.study.judges.reviewer, step.load("cluster_summaries")
-    if summaries.is_empty():
-        n_reviews = step.study.clustering.n_reviews
-        said = f"{_CANDIDATES} candidates of a family, {n_reviews} reviews each"
-        return estimate_assumed(step, judge, _CANDIDATES * n_reviews, 1500, _USUAL_REVIEW, said)
-    candidates = summaries.group_by(_CANDIDATE, maintain_order=True)
-    requests = [request for _, clusters in candidates for request in _review_requests(step, clusters)]
-    return estimate_chat(step, judge, requests, _USUAL_REVIEW)
+    judge, n_reviews = step.study.judges.reviewer, step.study.clustering.n_reviews
+    if step.has_final_inputs:
+        candidates = step.load("cluster_summaries").group_by(_CANDIDATE, maintain_order=True)
+        requests = [request for _, clusters in candidates for request in _review_requests(step, clusters)]
+        return estimate_chat(step, judge, requests, _USUAL_REVIEW)
+    said = f"{_CANDIDATES} candidates of a family, {n_reviews} reviews each"
+    n_calls, said = at_least_as_now(step, "candidate_reviews", _CANDIDATES * n_reviews, said, "reviews of a family")
+    return estimate_assumed(step, judge, n_calls, 1500, _USUAL_REVIEW, said)
 
 
 def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
@@ -191,6 +194,16 @@ def _all_named(_step: Step, taxonomy: pl.LazyFrame) -> Outcome:
     return Outcome(n_unnamed == 0, {"n_unnamed": n_unnamed})
 
 
+def _chosen_by_reviews(step: Step, taxonomy: pl.LazyFrame) -> Outcome:
+    """Fails where no usable review is behind the chosen candidate, unless it is chosen by hand."""
+    chosen = taxonomy.select(_CANDIDATE).unique().collect()
+    reviews = step.scan_partition("candidate_reviews").collect()
+    totals = reviews.join(chosen, on=_CANDIDATE, how="semi")["total"]
+    is_pinned = step.family in step.study.clustering.pins
+    facts = {"n_reviews": totals.len(), "n_usable_reviews": totals.count(), "is_pinned": is_pinned}
+    return Outcome(chosen.is_empty() or is_pinned or totals.count() > 0, facts)
+
+
 def _just_made(_step: Step, _taxonomy: pl.LazyFrame) -> Outcome:
     return Outcome(True, {"state": "fresh"})
 
@@ -210,6 +223,11 @@ def _just_made(_step: Step, _taxonomy: pl.LazyFrame) -> Outcome:
                 bound="max_cluster_share",
             ),
             Check("all_named", description="Every cluster has a tag and a definition.", judge=_all_named),
+            Check(
+                "chosen_by_reviews",
+                description="The chosen candidate has a usable review, or was chosen by hand.",
+                judge=_chosen_by_reviews,
+            ),
             Check(
                 FOLLOWS_INPUTS,
                 description="Is up to date: true when just made, then watched by the daemon.",

@@ -4,13 +4,12 @@ Here: the warnings of a study's present tables, from the instance's history, as 
 make a partition unfit (health.py), where the lines are shown (command line, report).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
 
+from advcluster_dagster.assets.check_facts import last_facts
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.recipe import Check, sql_checks
 from advcluster_dagster.assets.stages import RECIPES
@@ -48,17 +47,10 @@ def failed_warnings(instance: dg.DagsterInstance, study: Study) -> list[FailedWa
                 partitions = {partition_from_key(recipe.level, key): key for key in keys}
                 kept = [partition for partition in all_partitions(study, recipe.level) if partition in partitions]
                 if kept:
-                    facts = _facts_of(instance, study.study, table, name, partitions[kept[0]])
+                    key = dg.AssetCheckKey(asset_key(study.study, table), name)
+                    facts = last_facts(instance, key, partitions[kept[0]])
                     found.append(FailedWarning(table, name, checks[name].description, tuple(kept), facts))
     return found
-
-
-def words_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
-    """What a check found, in words: numbers as they are, shares with three digits."""
-    values = {name: value.value for name, value in metadata.items()}
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
 
 
 def _failed_partitions(
@@ -71,20 +63,3 @@ def _failed_partitions(
         if info.latest_execution_status.value == "FAILED":
             failed.setdefault(info.check_key.name, []).append(info.partition_key)
     return failed
-
-
-def _facts_of(instance: dg.DagsterInstance, study: str, table: str, check: str, partition_key: str | None) -> str:
-    key = dg.AssetCheckKey(asset_key(study, table), check)
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        key, limit=1, partition_filter=PartitionKeyFilter(key=partition_key)
-    )
-    for evaluation in _evaluations(records):
-        return words_of(evaluation.metadata)
-    return ""
-
-
-def _evaluations(records: Any) -> Iterator[dg.AssetCheckEvaluation]:
-    for record in records:
-        event = record.event.dagster_event if record.event is not None else None
-        if event is not None and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            yield event.asset_check_evaluation_data

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from advcluster_dagster.assets.build import FORESEEN_ERRORS
 from advcluster_dagster.assets.recipe import Estimate
 from advcluster_dagster.assets.resources import Platform
 from advcluster_dagster.assets.stages import RECIPES
@@ -26,7 +27,8 @@ class PlannedStep:
 def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, selection: Selection) -> list[PlannedStep]:
     """Steps that a run would run, in order. Nothing is asked, run or written.
 
-    A step whose inputs exist is estimated from them exactly as it would ask; one whose inputs are still to be made
+    A step whose inputs exist and stay as they are is estimated from them exactly as it would ask. One whose inputs the
+    run would make, again or for the first time, is estimated from what is known before, such as the questions, and
     states its assumption. A call that several partitions make counts with the first.
 
     Raises:
@@ -34,18 +36,21 @@ def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, sel
     """
     selection.check(study)
     statuses = study_status(platform, study, instance, platform.retry_failed)
+    chosen = [status for status in statuses.values() if status.must_run and selection.covers(status)]
+    to_be_made = {(table, status.partition) for status in chosen for table in RECIPES[status.step].tables}
     planned: set[str] = set()
-    return [
-        PlannedStep(status, _estimate(platform, study, status, planned))
-        for status in statuses.values()
-        if status.must_run and selection.covers(status)
-    ]
 
+    def estimate(status: StepStatus) -> Estimate | None:
+        recipe = RECIPES[status.step]
+        if recipe.estimate is None:
+            return None
+        step = platform.open_step(study.study, recipe, status.partition, study=study)
+        step.planned, step.to_be_made = planned, to_be_made
+        try:
+            return recipe.estimate(step)
+        except FORESEEN_ERRORS as error:
+            return Estimate(
+                assumed=(f"{recipe.name} of {status.partition.label}: no calls, for it cannot run: {error}",)
+            )
 
-def _estimate(platform: Platform, study: Study, status: StepStatus, planned: set[str]) -> Estimate | None:
-    recipe = RECIPES[status.step]
-    if recipe.estimate is None:
-        return None
-    step = platform.open_step(study.study, recipe, status.partition, study=study)
-    step.planned = planned
-    return recipe.estimate(step)
+    return [PlannedStep(status, estimate(status)) for status in chosen]

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from advcluster_dagster.assets.check_facts import words_of
 from advcluster_dagster.assets.health import CONTRACT_CHECK
 from advcluster_dagster.assets.stages import step_of_op
 from advcluster_dagster.automation.failures import failure_line
@@ -54,16 +55,8 @@ def _first_failure(result: RunResult) -> str | None:
             # A broken contract is told by the failure of its step, which says what is broken.
             if not found.passed and found.blocking and found.check_name != CONTRACT_CHECK:
                 return (
-                    f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({_facts(found.metadata)})"
+                    f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({words_of(found.metadata)})"
                 )
         if event.is_step_failure and event.step_failure_data is not None:
             return f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"
     return None
-
-
-def _facts(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
-    """What a check found, in words: numbers as they are, shares with three digits."""
-    values = {name: value.value for name, value in metadata.items()}
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )

@@ -147,18 +147,19 @@ def can_load_questions(home: Home, study: Study, domain: str) -> bool:
     return n_imported >= sources.count("imported") and all(path and path.is_file() for path in dropped_in)
 
 
-def expected_questions(study: Study, domain: str) -> int | None:
-    """How many questions a domain will have, without loading any; None where one benchmark cannot tell.
+def expected_questions(home: Home, study: Study, domain: str) -> dict[str, int | None]:
+    """How many questions each benchmark of a domain will have, without fetching any; None where nobody can tell.
 
     Raises:
-        BenchmarkError: a benchmark is not registered, or has no questions for the domain.
+        BenchmarkError, ImportFileError: as :func:`load_questions`; or a registered benchmark has no questions for the
+            domain.
     """
-    sizes = [_expected(study, domain, name) for name in study.domains[domain]]
-    return None if None in sizes else sum(size for size in sizes if size is not None)
+    return {name: _expected(home, study, domain, name) for name in study.domains[domain]}
 
 
-def _expected(study: Study, domain: str, benchmark: str) -> int | None:
-    source = study.benchmark(benchmark).source
-    if source == "simulated":
-        return simulated_questions(benchmark, domain, study.seed).height
-    return _definition(study, benchmark).expected_size(domain) if source == "registered" else None
+def _expected(home: Home, study: Study, domain: str, benchmark: str) -> int | None:
+    alone = study.model_copy(update={"domains": {domain: (benchmark,)}})
+    if (questions := questions_at_hand(home, alone, domain)) is not None:
+        return questions.height
+    is_registered = study.benchmark(benchmark).source == "registered"
+    return _definition(study, benchmark).expected_size(domain) if is_registered else None

@@ -17,6 +17,9 @@ VERDICTS = (
     "grader_timeout",
 )
 _VERDICT = Column("verdict", pl.String(), "Why the trial counts as it does.", allowed=VERDICTS)
+_PREDICTION = Column(
+    "prediction", pl.String(), "The answer found in the response; null when there is none.", is_nullable=True
+)
 _IS_CORRECT = Column("is_correct", pl.Boolean(), "Right, wrong, or null: could not be graded.", is_nullable=True)
 
 GRADED_TRIALS = Table(
@@ -30,9 +33,7 @@ GRADED_TRIALS = Table(
         ROLE,
         TRIAL,
         MODEL,
-        Column(
-            "prediction", pl.String(), "The answer found in the response; null when there is none.", is_nullable=True
-        ),
+        _PREDICTION,
         _VERDICT,
         _IS_CORRECT,
         Column("grader", pl.String(), "What compared the answers: the rule of an answer type, `panel`, or `none`."),
@@ -68,6 +69,8 @@ GRADING_DISAGREEMENTS = Table(
         QUESTION_ID,
         ROLE,
         TRIAL,
+        Column("answer", pl.String(), "Gold answer."),
+        _PREDICTION,
         Column("recorded_correct", pl.Boolean(), "Verdict that came with the trace."),
         _IS_CORRECT,
         _VERDICT,

@@ -85,6 +85,23 @@ class CheckBounds(Settings):
     )
     max_ungraded_share: float = Field(0.05, ge=0, le=1, description="Trials that could not be graded.")
     max_no_answer_share: float = Field(0.2, ge=0, le=1, description="Trials without an answer.")
+    max_no_answer_share_by_benchmark: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Trials of one model on one benchmark without an answer; from this share on the result is blocked,"
+        " at 1 never.",
+    )
+    max_contradiction_share: float = Field(
+        0.05, ge=0, le=1, description="Verdicts that came with the traces and that ours contradict."
+    )
+    max_contradiction_share_by_benchmark: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="The same of one model on one benchmark of which it has at most 5 % right; from this share on the"
+        " result is blocked, at 1 never.",
+    )
     max_truncated_share: float = Field(0.2, ge=0, le=1, description="Trials cut off at the token limit.")
     max_extraction_failure_share: float = Field(
         0.1, ge=0, le=1, description="Pairs without a usable extraction; above it the result is blocked."

@@ -3,7 +3,9 @@ import pytest
 
 from advcluster_dagster.assets.stages import RECIPES
 from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
+from advcluster_dagster.models.protocol import CallFailure
 from advcluster_dagster.partitions import Partition
+from advcluster_dagster.settings.analysis import Pin
 
 DECLARED = {
     check.name: (table, check)
@@ -24,13 +26,57 @@ def _with_failed_calls(step, rows):
     return rows
 
 
+def _with_failed_replies(step, rows):
+    step._count_failures([CallFailure("timeout", "")] * 2 + [None])
+    return rows
+
+
+def _with_recorded_verdicts(step, rows):
+    """Traces whose own verdicts are the opposite of every verdict of the rows, none of which is correct."""
+    wrong = rows.with_columns(is_correct=pl.lit(False))
+    step.scan_partition = lambda table: (
+        pl.LazyFrame({"question_id": rows["question_id"], "answer": "12"}).unique()
+        if table == "benchmark_questions"
+        else wrong.lazy().filter(role=table.removesuffix("_traces")).with_columns(recorded_correct=pl.lit(True))
+    )
+    return wrong
+
+
+def _with_one_trial(step, rows):
+    step.study = step.study.model_copy(update={"trials": 1})
+    return rows
+
+
+def _with_no_review(step, rows):
+    reviews = step.read_partition("candidate_reviews")
+    step.scan_partition = lambda _: reviews.with_columns(total=pl.lit(None, dtype=pl.Int64)).lazy()
+    return rows
+
+
+def _of_one_vector(_, rows):
+    return rows.with_columns(embedding=pl.lit(rows["embedding"][0].to_list(), dtype=rows.schema["embedding"]))
+
+
+def _with_a_zero_vector(_, rows):
+    embeddings = [[0.0] * len(rows["embedding"][0]), *rows["embedding"][1:].to_list()]
+    return rows.with_columns(embedding=pl.Series(embeddings, dtype=rows.schema["embedding"]))
+
+
 #: Per check, rows of its table on which it must fail, made from rows on which it passes.
 BROKEN = {
     "trials_complete": lambda _, rows: rows.head(-1),
     "ungraded_share": lambda _, rows: rows.with_columns(is_correct=pl.lit(None, dtype=pl.Boolean)),
     "no_answer_share": lambda _, rows: rows.with_columns(verdict=pl.lit("no_answer")),
+    "no_answer_share_by_benchmark": lambda _, rows: rows.with_columns(verdict=pl.lit("no_answer")),
+    "contradiction_share": _with_recorded_verdicts,
+    "contradiction_share_by_benchmark": _with_recorded_verdicts,
+    "several_trials": _with_one_trial,
+    "vectors_differ": _of_one_vector,
+    "no_zero_vectors": _with_a_zero_vector,
+    "chosen_by_reviews": _with_no_review,
     "truncated_share": lambda _, rows: rows.with_columns(verdict=pl.lit("truncated")),
     "calls_answered": _with_failed_calls,
+    "judge_usable": _with_failed_replies,  # 2 of 3: 0.67 > 0.5
     "style_rules": lambda _, rows: rows.with_columns(rule_violations=pl.lit(["quantity", "too_long"])),
     "failures_bounded": _failures_of_every_pair,
     "all_embedded": lambda _, rows: rows.head(-1),
@@ -98,3 +144,43 @@ def test_shares_are_taken_by_role(given_once, name, share, is_passed):
 def test_an_undefined_mean_index_is_no_fault(given_once):
     step, rows, check = _step_and_rows(given_once, "mean_edi_bounded")
     assert check.evaluate(step, rows.with_columns(mean_edi=pl.lit(None, dtype=pl.Float64)).lazy()).is_passed
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("all_zero", lambda vectors: [[0.0] * len(vectors[0])] * len(vectors)),
+        ("all_equal", lambda vectors: [vectors[0]] * len(vectors)),
+        ("all_equal_up_to_rounding", lambda vectors: [[x + 1e-9 * n for x in vectors[0]] for n in range(len(vectors))]),
+        ("one_of_two_zero", lambda vectors: [[0.0] * len(vectors[0]), *vectors[1:]]),
+    ],
+)
+def test_vectors_that_say_nothing_are_told_from_those_of_equal_texts(given_once, name, change):
+    step, rows, check = _step_and_rows(given_once, "vectors_differ")
+    changed = rows.with_columns(embedding=pl.Series(change(rows["embedding"].to_list()), dtype=pl.List(pl.Float32)))
+    outcome = check.evaluate(step, changed.lazy())
+    assert outcome.is_passed == (name == "one_of_two_zero")
+    said = {"all_zero": "zero", "one_of_two_zero": None}.get(name, "equal")
+    assert outcome.facts.get("measured") == (f"all {rows.height} vectors are {said}" if said else None)
+    # One text, or the same words in another order or case, may well have one vector; but not a zero one.
+    corpus = step.read_partition("advantage_corpus").with_row_index()
+    texts = pl.when(pl.col("index") % 2 == 0).then(pl.lit("Adds, then checks.")).otherwise(pl.lit("checks then ADDS"))
+    step.scan_partition = lambda _: corpus.with_columns(advantage=texts).lazy()
+    assert check.evaluate(step, changed.lazy()).is_passed == (name != "all_zero")
+
+
+def test_a_candidate_chosen_by_hand_needs_no_review(given_once):
+    step, rows, check = _step_and_rows(given_once, "chosen_by_reviews")
+    _with_no_review(step, rows)
+    pins = {"f": Pin(pca_dim=2, n_clusters=2, reason="by hand")}
+    clustering = step.study.clustering.model_copy(update={"pins": pins})
+    step.study = step.study.model_copy(update={"clustering": clustering})
+    assert check.evaluate(step, rows.lazy()).is_passed
+
+
+def test_a_bound_that_the_study_sets_is_shown_beside_its_default(given_once):
+    step, rows, check = _step_and_rows(given_once, "mean_edi_bounded")
+    facts = check.evaluate(step, rows.lazy()).facts
+    assert (facts["bound"], facts["default_bound"]) == (1.0, 0.4)
+    step, rows, check = _step_and_rows(given_once, "no_answer_share")
+    assert "default_bound" not in check.evaluate(step, rows.lazy()).facts

@@ -17,13 +17,14 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
     bring_traces(given, "sums", is_missing=True)  # nothing can be graded, so pass rates would be wrong
     bring_traces(given, "products", n_kept=3)
     outcome = given.run()
-    line = "graded_trials: blocking check ungraded_share failed (larger 1, smaller 1, bound 0.05)"
-    assert outcome.failures == {SUMS: line}
+    facts = "larger 1, smaller 1, bound 0.05"
+    assert outcome.failures == {SUMS: f"graded_trials: blocking check ungraded_share failed ({facts})"}
     assert outcome.waiting == {F: "not run, waits for f/sums"}
 
     found = given.status()
     blocked = found["graded_trials", "f/sums"]
-    fault = Fault(FaultKind.CHECK, "blocking check ungraded_share of graded_trials failed")
+    line = f"blocking check ungraded_share of graded_trials failed ({facts})"
+    fault = Fault(FaultKind.CHECK, line)
     assert (blocked.state, blocked.reasons) == ("blocked", (fault,))
     assert found["edi_summary", "f/products"].state == "fresh"
     after = given.hashes()
@@ -33,7 +34,7 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
 
     refused = given.run()
     assert refused.n_runs == 0
-    assert refused.failures == {SUMS: "blocking check ungraded_share of graded_trials failed; nothing after it was run"}
+    assert refused.failures == {SUMS: f"{line}; nothing after it was run"}
     assert refused.waiting == {F: "not run, waits for f/sums"}
 
     bring_traces(given, "sums", n_kept=3)

@@ -66,23 +66,29 @@ def test_all_benchmarks_of_the_paper_load_through_the_step(home: Home) -> None:
     }
 
 
-def test_expected_sizes_of_the_paper() -> None:
+def test_expected_sizes_of_the_paper(home: Home) -> None:
     study = load_study(shipped("data/studies") / "paper.yaml")
-    # Design section 3: 30 + 236 + 482, 123 + 113 + 86, 156 + 93, 800 + 800.
-    expected = {"math": 748, "physics": 322, "chemistry": 249, "programming": 1600}
-    assert {domain: expected_questions(study, domain) for domain in study.domains} == expected
+    # Design section 3.
+    expected = {"math": [30, 236, 482], "physics": [123, 113, 86], "chemistry": [156, 93], "programming": [800, 800]}
+    found = {domain: [*expected_questions(home, study, domain).values()] for domain in study.domains}
+    assert found == expected
 
 
 def test_expected_sizes_of_other_sources(home: Home) -> None:
     study = study_of(
-        {"math": ["made", "hmmt-nov-2025"], "later": ["hmmt-nov-2025", "brought"], "own": ["own"]},
+        {"math": ["made", "hmmt-nov-2025"], "later": ["hmmt-nov-2025", "brought"], "own": ["own", "hmmt-nov-2025"]},
         {"made": {"source": "simulated"}, "hmmt-nov-2025": {"source": "registered"}, "own": {"source": "jsonl"}},
     )
     n_simulated = load_questions(home, study_of({"math": ["made"]}, {"made": {"source": "simulated"}}), "math").height
     assert n_simulated > 0
-    assert expected_questions(study, "math") == n_simulated + 30
-    assert expected_questions(study, "later") is None
-    assert expected_questions(study, "own") is None
+    assert expected_questions(home, study, "math") == {"made": n_simulated, "hmmt-nov-2025": 30}
+    assert expected_questions(home, study, "later") == {"hmmt-nov-2025": 30, "brought": None}
+    assert expected_questions(home, study, "own") == {"own": None, "hmmt-nov-2025": 30}
+    # A file that is there is counted, whatever else is still to be fetched.
+    (home.root / "benchmarks").mkdir(exist_ok=True)
+    row = {"question_id": "a", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
+    write_rows(home.root / "benchmarks" / "own.jsonl", [row])
+    assert expected_questions(home, study, "own") == {"own": 1, "hmmt-nov-2025": 30}
 
 
 def test_a_size_that_differs_is_a_warning_with_both_numbers(home: Home) -> None:
@@ -139,7 +145,7 @@ def test_a_benchmark_that_is_not_registered(home: Home) -> None:
     with pytest.raises(BenchmarkError, match=r"'unheard-of' is not registered; allowed: hmmt-nov-2025, jeebench"):
         load_questions(home, study, "math")
     with pytest.raises(BenchmarkError, match="not registered"):
-        expected_questions(study, "math")
+        expected_questions(home, study, "math")
 
 
 def test_a_domain_that_the_data_set_does_not_have(home: Home) -> None:

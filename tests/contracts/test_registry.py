@@ -30,7 +30,7 @@ PUBLISHED_NAMES = {
     "grading_disagreements": (
         "family_domain",
         "question_id role trial",
-        "question_id role trial recorded_correct is_correct verdict",
+        "question_id role trial answer prediction recorded_correct is_correct verdict",
     ),
     "pass_rate_table": (
         "family_domain",

@@ -18,7 +18,8 @@ def _same(table, *columns):
 GRADED, KEY = "graded_trials", ("question_id", "role", "trial")
 EXPECTED = {
     "grading_disagreements": {
-        **_same(GRADED, "family", "domain", "question_id", "role", "trial", "is_correct", "verdict"),
+        **_same(GRADED, "family", "domain", "question_id", "role", "trial", "prediction", "is_correct", "verdict"),
+        **_same("benchmark_questions", "answer"),
         "recorded_correct": (("larger_traces", "recorded_correct"), ("smaller_traces", "recorded_correct")),
     },
     "pass_rate_table": {

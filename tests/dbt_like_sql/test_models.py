@@ -197,14 +197,22 @@ def test_a_domain_is_the_plain_mean_of_its_benchmarks(run):
 
 # grading_disagreements
 
+QUESTION = {"domain": PLACE["domain"], "question_id": "q", "answer": "12"}
+
 
 def test_only_verdicts_that_differ_are_disagreements(run):
     # Trial: theirs/ours  0: right/right  1: right/wrong  2: wrong/right  3: none/right  4: right/not graded
     recorded = [True, True, False, None, True]
     traces = [{**PLACE, "question_id": "q", "trial": i, "recorded_correct": r} for i, r in enumerate(recorded)]
-    found = run(MODELS["grading_disagreements"], graded_trials=graded({"q": "1011-"}), larger_traces=traces)
-    rows = found.select("question_id", "role", "trial", "recorded_correct", "is_correct").rows()
-    assert rows == [("q", "larger", 1, True, False), ("q", "larger", 2, False, True)]
+    trials = [{**row, "prediction": f"p{row['trial']}"} for row in graded({"q": "1011-"})]
+    found = run(
+        MODELS["grading_disagreements"], graded_trials=trials, larger_traces=traces, benchmark_questions=[QUESTION]
+    )
+    columns = ("question_id", "role", "trial", "answer", "prediction", "recorded_correct", "is_correct")
+    assert found.select(columns).rows() == [
+        ("q", "larger", 1, "12", "p1", True, False),
+        ("q", "larger", 2, "12", "p2", False, True),
+    ]
 
 
 def test_each_role_is_held_against_its_own_traces(run):
@@ -215,6 +223,7 @@ def test_each_role_is_held_against_its_own_traces(run):
         graded_trials=[*graded({"q": "1"}), *graded({"q": "1"}, "smaller")],
         larger_traces=larger,
         smaller_traces=smaller,
+        benchmark_questions=[QUESTION],
     )
     assert found.select("role", "recorded_correct").rows() == [("smaller", False)]
 

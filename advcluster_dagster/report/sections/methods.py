@@ -28,7 +28,19 @@ def settings_table(data: ReportData) -> TableView:
         columns=("setting", "value", "meaning"),
         rows=rows,
         n_text_columns=3,
+        notes=_overridden_bounds(data),
     )
+
+
+def _overridden_bounds(data: ReportData) -> tuple[str, ...]:
+    """A note that names the bounds of checks that the study sets itself; none without any."""
+    checks = data.study.checks
+    changed = [
+        f"{name} {getattr(checks, name):g} (default {field.default:g})"
+        for name, field in type(checks).model_fields.items()
+        if getattr(checks, name) != field.default
+    ]
+    return (f"Bounds of checks that are not the default: {', '.join(changed)}.",) if changed else ()
 
 
 def _flatten(key: str, value: Any, meaning: str) -> Iterator[tuple[str, str, str]]:

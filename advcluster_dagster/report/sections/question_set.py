@@ -8,6 +8,11 @@ from advcluster_dagster.report.published_results import PublishedFamily
 from advcluster_dagster.report.views import Row, TableView
 from advcluster_dagster.science.question_set.selection import count_incomplete_questions
 
+_ONE_TRIAL = (
+    "With one trial a question, pass rates are 0 or 1: a gap rests on one answer of each model and says nothing about "
+    "chance."
+)
+
 
 def kept_questions_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
     """Per domain: questions in the pool, those not scored in every trial, those kept; published counts beside."""
@@ -25,7 +30,10 @@ def kept_questions_table(data: ReportData, family: str, published: PublishedFami
         columns=("domain", "pool", "incomplete", "kept", "kept (%)", *(("kept", "pool") if published else ())),
         spans=(("", 1), ("this study", 4), ("published", 2)) if published else (),
         rows=tuple(rows),
-        notes=("Incomplete: a trial is missing or could not be graded, so the question cannot be kept.",),
+        notes=(
+            "Incomplete: a trial is missing or could not be graded, so the question cannot be kept.",
+            *((_ONE_TRIAL,) if data.study.trials == 1 else ()),
+        ),
     )
 
 

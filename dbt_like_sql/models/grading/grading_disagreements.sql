@@ -11,6 +11,8 @@ select
     graded.question_id,
     graded.role,
     graded.trial,
+    questions.answer,
+    graded.prediction,
     traces.recorded_correct,
     graded.is_correct,
     graded.verdict
@@ -21,5 +23,8 @@ inner join traces
     and graded.question_id = traces.question_id
     and graded.role = traces.role
     and graded.trial = traces.trial
+left join {{ ref('benchmark_questions') }} as questions
+    on graded.domain = questions.domain
+    and graded.question_id = questions.question_id
 where graded.is_correct <> traces.recorded_correct
 order by graded.question_id, graded.role, graded.trial

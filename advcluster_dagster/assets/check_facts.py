@@ -1,0 +1,30 @@
+"""What a check found, in words, from the history.
+
+Here: the facts of an evaluation as a line. Not here: which checks failed (health, warnings), evaluating them (build).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
+
+
+def words_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
+    """What a check found, in words: numbers as they are, shares with three digits; what was measured stands first, the
+    bound last.
+    """
+    names = sorted(metadata, key=lambda name: (name != "measured", name.endswith("bound"), name))
+    values = [(name, metadata[name].value) for name in names]
+    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values)
+
+
+def last_facts(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition_key: str | None) -> str:
+    """The facts of a check's last evaluation on a partition, in words; empty without an evaluation or facts."""
+    partition = PartitionKeyFilter(key=partition_key)
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, partition_filter=partition)
+    for record in records:
+        event = record.event.dagster_event if record.event is not None else None
+        if event is not None and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            return words_of(event.asset_check_evaluation_data.metadata)
+    return ""

@@ -40,6 +40,7 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import bind, held_open, sql_models, sql_tests
 from advcluster_dagster.storage.table_files import (
     concat_partitions,
+    read_file,
     read_stamp,
     read_table,
     scan_file,
@@ -123,7 +124,7 @@ class Step:
         """
         path = self._partition_path(table)
         if path.exists():
-            return scan_file(path).collect()
+            return read_file(path)
         if must_exist:
             raise StepError(f"{table} of {self.partition.label} is not there; materialise it first")
         return None
@@ -145,7 +146,7 @@ class Step:
 
     def load(self, table: str) -> pl.DataFrame:
         """Everything of an upstream table that this partition maps to, as the IO manager would give it."""
-        return concat_partitions(TABLES[table], [scan_file(path).collect() for path in self.paths_of(table)])
+        return concat_partitions(TABLES[table], [read_file(path) for path in self.paths_of(table)])
 
     def note_of(self, table: str, name: str) -> Any:
         """A note that an upstream step left in the stamp of its file; None without one."""

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from advcluster_dagster.commands import auditing, exporting, importing, ledger, looking, operating, running, taxonomies
 from advcluster_dagster.commands.common import screen
+from advcluster_dagster.commands.faults import line_of
 from advcluster_dagster.stop_signals import Stopped, stop_signals
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ export_app.command("inspect")(exporting.export_inspect)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("export")(ledger.export_command)
 ledger_app.command("import")(ledger.import_command)
+ledger_app.command("new")(ledger.new_command)
 ledger_app.command("costs")(ledger.costs_command)
 ledger_app.command("batches")(ledger.batches_command)
 
@@ -84,6 +86,5 @@ def main() -> None:
     except Exception as error:
         if is_debugging:
             raise
-        line = " ".join(str(error).split()) or type(error).__name__
-        screen.print(f"[red]error[/red] {escape(line)}", soft_wrap=True)
+        screen.print(f"[red]error[/red] {escape(line_of(error))}", soft_wrap=True)
         sys.exit(1)

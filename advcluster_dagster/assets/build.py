@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import duckdb
 import polars as pl
+import pyarrow as pa
 
 from advcluster_dagster.assets.claims import STUDY_TAG, claim_run
 from advcluster_dagster.assets.follow import automation_condition
@@ -27,6 +29,7 @@ from advcluster_dagster.benchmarks.registry import BenchmarkError
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import ContractError, PartitionLevel
 from advcluster_dagster.imports.errors import ImportFileError
+from advcluster_dagster.models.ledger_database import LedgerError
 from advcluster_dagster.models.protocol import FatalModelError
 from advcluster_dagster.partitions import (
     all_partitions,
@@ -37,9 +40,10 @@ from advcluster_dagster.partitions import (
 from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
 from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.stop_signals import raise_if_stopped
+from advcluster_dagster.storage.faults import DamagedFileError, StorageError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.report_io import PageFiles, page_path
-from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
+from advcluster_dagster.storage.table_files import StagedTable, Stamp, content_fault, stage_table, table_path
 from advcluster_dagster.study import Study, StudyError
 
 # Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
@@ -47,7 +51,17 @@ for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
 
 #: Errors whose message is meant for people; a step that raises one fails with that line and no more.
-FORESEEN_ERRORS = (StepError, StudyError, SettingsError, BenchmarkError, FatalModelError, ImportFileError, CorpusError)
+FORESEEN_ERRORS = (
+    StepError,
+    StudyError,
+    SettingsError,
+    BenchmarkError,
+    FatalModelError,
+    ImportFileError,
+    CorpusError,
+    StorageError,
+    LedgerError,
+)
 
 
 def build_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
@@ -85,7 +99,8 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         with one_line_failures():
             step = _open_step(context, study.study, recipe)
             step.failed_warnings = [warning.text for warning in failed_warnings(context.instance, step.study)]
-            files: PageFiles = recipe.function(step)
+            with damage_named(step):
+                files: PageFiles = recipe.function(step)
         yield dg.Output(
             files,
             data_version=dg.DataVersion(files.stamp.content_hash),
@@ -190,10 +205,11 @@ def _run_step(
         with one_line_failures():
             step = _open_step(context, study_name, recipe)
             stamp = expected_stamp(step)
-            made = recipe.function(step, **inputs)
-            frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
-            for name in recipe.tables:
-                staged.append(_stage(step, name, frames[name], stamp))
+            with damage_named(step):
+                made = recipe.function(step, **inputs)
+                frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
+                for name in recipe.tables:
+                    staged.append(_stage(step, name, frames[name], stamp))
             results = [result for table in staged for result in _check_results(step, table)]
         yield from (_output(step, table) for table in staged)
         yield from results
@@ -234,6 +250,22 @@ def one_line_failures() -> Iterator[None]:
             raise
         # A signal. Dagster would try the step again, and pay for it, as if something had failed.
         raise dg.Failure("stopped by a signal; what is done is kept, run it again", allow_retries=False) from None
+
+
+@contextmanager
+def damage_named(step: Step) -> Iterator[None]:
+    """Name the file where a step fails over one that cannot be read.
+
+    Raises:
+        DamagedFileError: instead of an error of the library that read the file.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, duckdb.Error) as error:
+        for path in (path for table in step.recipe.upstream for path in step.paths_of(table)):
+            if fault := content_fault(path):
+                raise DamagedFileError(fault) from error
+        raise
 
 
 def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:

@@ -12,6 +12,7 @@ from dagster_duckdb import DuckDBResource
 from advcluster_dagster.assets.recipe import Recipe
 from advcluster_dagster.assets.step import Step
 from advcluster_dagster.models.caps import run_cap
+from advcluster_dagster.models.home_ledger import open_ledger
 from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.spending import Cap
 from advcluster_dagster.partitions import Partition
@@ -37,8 +38,12 @@ class Platform:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The call ledger of the home, opened when first used."""
-        return Ledger(self.home.ledger_url, self.home.root / "ledger")
+        """The call ledger of the home, opened when first used.
+
+        Raises:
+            LedgerError: it is damaged, or gone; one line.
+        """
+        return open_ledger(self.home)
 
     @cached_property
     def caps(self) -> tuple[Cap, ...]:

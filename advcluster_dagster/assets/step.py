@@ -40,6 +40,7 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import bind, held_open, sql_models, sql_tests
 from advcluster_dagster.storage.table_files import (
     concat_partitions,
+    read_file,
     read_stamp,
     read_table,
     scan_file,
@@ -140,7 +141,7 @@ class Step:
             StepError: it is not there though it must be.
         """
         if (path := self._file_of(table)) is not None:
-            return scan_file(path).collect()
+            return read_file(path)
         if must_exist:
             raise StepError(f"{table} of {self.partition.label} is not there; materialise it first")
         return None
@@ -165,7 +166,7 @@ class Step:
 
     def load(self, table: str) -> pl.DataFrame:
         """Everything of an upstream table that this partition maps to, as the IO manager would give it."""
-        return concat_partitions(TABLES[table], [scan_file(path).collect() for path in self.paths_of(table)])
+        return concat_partitions(TABLES[table], [read_file(path) for path in self.paths_of(table)])
 
     def note_of(self, table: str, name: str) -> Any:
         """A note that an upstream step left in the stamp of its file; None without one."""

@@ -4,7 +4,7 @@ Here: the order of runs and their outcome. Not here: what is stale (status), a s
 themselves (assets).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,7 +15,7 @@ from advcluster_dagster.assets.stages import RECIPES, recipe_of
 from advcluster_dagster.assets.upstream import has_sources
 from advcluster_dagster.automation.freezing import freeze_first_taxonomies
 from advcluster_dagster.automation.launching import Launcher, Listener
-from advcluster_dagster.automation.status import StepStatus, study_status
+from advcluster_dagster.automation.status import StepKey, StepStatus, damaged_inputs, study_status
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.imports.missing import missing_imports
 from advcluster_dagster.partitions import Partition, sync_partitions
@@ -132,6 +132,7 @@ def run_study(
         if level == "study":
             freeze_first_taxonomies(platform, study, status)
         work = _work(status, level, selection, outcome)
+        _refuse_damaged(study, status, work, outcome)
         for partition, end in launcher.run_all(work, on_run):
             raise_if_stopped()
             outcome.n_runs += 1
@@ -141,6 +142,21 @@ def run_study(
             if end.fault is not None:
                 outcome.failures[partition] = end.fault
     return outcome
+
+
+def _refuse_damaged(
+    study: Study,
+    status: Mapping[StepKey, StepStatus],
+    work: dict[Partition, list[str]],
+    outcome: RunOutcome,
+) -> None:
+    """Take out partitions whose steps would read a damaged file that this run does not make again, and name it."""
+    made = {(step, partition) for partition, steps in work.items() for step in steps}
+    for partition, steps in list(work.items()):
+        lines = [line for step in steps for line in damaged_inputs(study, status[step, partition], status, made)]
+        if lines:
+            outcome.failures[partition] = lines[0]
+            del work[partition]
 
 
 def _work(

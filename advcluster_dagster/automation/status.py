@@ -3,7 +3,7 @@
 Here: comparing fingerprints kept with the data to those of now, and following staleness downstream. Not here: running.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -17,8 +17,9 @@ from advcluster_dagster.assets.stages import RECIPES, recipe_of
 from advcluster_dagster.assets.upstream import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.report_io import read_report_stamp
-from advcluster_dagster.storage.table_files import Stamp, read_stamp, table_path
+from advcluster_dagster.storage.table_files import Stamp, file_fault, read_stamp, table_path
 from advcluster_dagster.study import Study
 
 State = Literal["fresh", "stale", "missing", "failed", "blocked", "no sources"]
@@ -33,7 +34,8 @@ class ReasonKind(StrEnum):
     ``EARLIER_VERSION``: the program that made it kept no record that could be compared. ``CODE``, ``SETTINGS``,
     ``PROMPT``: what it is made with is not what it was. ``INPUT``: the rows it reads are not what they were.
     ``FOLLOWS``: a step that it reads from is to be run. ``UNRECORDED``: the history knows no such file.
-    ``FAILED_CALLS``: it holds failed model calls that are to be asked again.
+    ``FAILED_CALLS``: it holds failed model calls that are to be asked again. ``DAMAGED``: its file cannot be read, or
+    is not what was written.
     """
 
     EARLIER_VERSION = "earlier version"
@@ -44,6 +46,7 @@ class ReasonKind(StrEnum):
     FOLLOWS = "follows"
     UNRECORDED = "unrecorded"
     FAILED_CALLS = "failed calls"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,45 @@ class _Reader:
     def __init__(self, platform: Platform, study: Study, instance: dg.DagsterInstance) -> None:
         self.platform, self.study, self._instance = platform, study, instance
         self._stamps: dict[tuple[str, Partition], Stamp | None] = {}
+        self._damages: dict[tuple[str, Partition], str] = {}
         self._health: dict[str, TableHealth] = {}
         self._has_sources: dict[Partition, bool] = {}
 
     def stamp(self, table: str, partition: Partition) -> Stamp | None:
-        if (table, partition) not in self._stamps:
-            home = self.platform.home
-            self._stamps[table, partition] = (
-                read_stamp(table_path(home.lake, self.study.study, table, partition))
-                if table in TABLES
-                else read_report_stamp(home.reports, self.study.study, table)
-            )
-        return self._stamps[table, partition]
+        """The stamp of a file; None where there is no file, or one that :meth:`damages` tells of."""
+        place = table, partition
+        if place not in self._stamps:
+            self._stamps[place] = None
+            try:
+                self._stamps[place] = (
+                    self._table_stamp(table, partition)
+                    if table in TABLES
+                    else read_report_stamp(self.platform.home.reports, self.study.study, table)
+                )
+            except DamagedFileError as error:
+                self._damages[place] = str(error)
+        return self._stamps[place]
+
+    def damages(self, recipe: Recipe, partition: Partition) -> list[Reason]:
+        """Why files of a step that are there cannot be used."""
+        places = [(table, partition) for table in recipe.tables]
+        return [Reason(ReasonKind.DAMAGED, self._damages[place]) for place in places if place in self._damages]
+
+    def _table_stamp(self, table: str, partition: Partition) -> Stamp | None:
+        """The stamp of a table's file; the rows are read again where it was changed since it was written.
+
+        Raises:
+            DamagedFileError: its rows are not those that were written.
+        """
+        path = table_path(self.platform.home.lake, self.study.study, table, partition)
+        stamp = read_stamp(path)
+        try:
+            fault = file_fault(path, stamp)
+        except FileNotFoundError:
+            return None
+        if fault is not None:
+            raise DamagedFileError(fault)
+        return stamp
 
     def has_sources(self, partition: Partition) -> bool:
         if partition not in self._has_sources:
@@ -130,13 +160,15 @@ def _status(
     present = [stamp for stamp in stamps if stamp is not None]
     n_failures = max((int(stamp.notes.get("n_failures") or 0) for stamp in present), default=0)
     waiting = _upstream_to_run(reader.study, recipe, partition, found)
+    if damages := reader.damages(recipe, partition):
+        return StepStatus(recipe.name, partition, "stale", (*damages, *waiting), n_failures)
     if len(present) < len(stamps):
         # A step after a failed one was never tried, whatever its run came to.
         is_failed = bool(faults) and not waiting
         return StepStatus(
             recipe.name, partition, "failed" if is_failed else "missing", tuple(faults if is_failed else waiting)
         )
-    reasons = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
+    reasons: list[Reason] = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
     for table, stamp in zip(recipe.tables, present, strict=True):
         if reader.health(table).versions.get(partition) != stamp.content_hash:
             reasons.append(Reason(ReasonKind.UNRECORDED, f"{table} is not recorded as materialised"))
@@ -190,3 +222,21 @@ def _upstream_to_run(
     name, candidate = waiting[0]
     more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
     return [Reason(ReasonKind.FOLLOWS, f"follows {name} of {candidate.label}{more}")]
+
+
+def damaged_inputs(
+    study: Study, status: StepStatus, found: Mapping[StepKey, StepStatus], made: Collection[StepKey]
+) -> list[str]:
+    """Damaged files that a step would read and that no step of ``made`` makes again first, a line each."""
+    pairs = {
+        (recipe_of(table).name, candidate)
+        for table in RECIPES[status.step].upstream
+        for candidate in upstream_partitions(study, status.partition, TABLES[table].level)
+    }
+    return [
+        reason.text
+        for key in sorted(pairs - set(made))
+        if key in found
+        for reason in found[key].reasons
+        if reason.kind == ReasonKind.DAMAGED
+    ]

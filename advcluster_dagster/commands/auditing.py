@@ -96,9 +96,9 @@ def _audit(home: Home, study: Study, start: "Start | None", page: bool, as_json:
     from advcluster_dagster.audit.shown import MOST_CHILDREN, TEXT_LIMIT, audit_json
     from advcluster_dagster.audit.verify import verify
     from advcluster_dagster.automation.instance import open_instance
-    from advcluster_dagster.models.ledger import Ledger
+    from advcluster_dagster.models.home_ledger import open_ledger
 
-    with open_instance(home) as instance, Ledger(home.ledger_url) as ledger:
+    with open_instance(home) as instance, open_ledger(home) as ledger:
         found = verify(home, study, instance, ledger, start.roots if start else ())
         evidence = Evidence(found, ledger, None if as_json else TEXT_LIMIT)
         chain = chain_of(start, evidence, None if as_json else MOST_CHILDREN) if start else None

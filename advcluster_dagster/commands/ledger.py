@@ -1,4 +1,4 @@
-"""Commands over the call ledger: ledger export, ledger import, ledger costs, ledger batches."""
+"""Commands over the call ledger: ledger export, ledger import, ledger new, ledger costs, ledger batches."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +39,14 @@ def import_command(
         return
     read = import_replies(ledger, file)
     screen.print(f"Took in {read.n_calls} calls of study {read.study}, {read.n_known} of them known before.")
+
+
+def new_command() -> None:
+    """Begin an empty ledger where the home's is gone: replies that are needed are asked for, and paid for, again."""
+    from advcluster_dagster.models.home_ledger import begin_ledger
+
+    path = begin_ledger(Home.existing())
+    screen.print(f"Began an empty ledger{'' if path is None else f', {escape(str(path))}'}.", soft_wrap=True)
 
 
 def costs_command(study: StudyArgument) -> None:

@@ -5,11 +5,17 @@ Here: the record of one import and its way into and out of a file. Not here: the
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
+
+from advcluster_dagster.storage.faults import DamagedFileError
 
 _FOOTER_KEY = "advcluster_import"
 
@@ -51,6 +57,39 @@ def add_provenance(writer: pq.ParquetWriter, summary: ImportSummary) -> None:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """The record in the footer of an imported file, the fields of :class:`ImportSummary` and its roles."""
-    record: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_FOOTER_KEY.encode()])
+    """The record in the footer of an imported file, the fields of :class:`ImportSummary` and its roles.
+
+    Raises:
+        DamagedFileError: the file cannot be read.
+    """
+    with reading_import(path), path.open("rb") as file:
+        record: dict[str, Any] = json.loads(pq.read_metadata(file).metadata[_FOOTER_KEY.encode()])
     return record
+
+
+def verify_pages(path: Path) -> None:
+    """Read every row of an imported file against the checksums of its pages; files of earlier versions have none.
+
+    Raises:
+        DamagedFileError: a page is not what was written.
+    """
+    with reading_import(path), path.open("rb") as file:
+        for _ in pq.ParquetFile(file, page_checksum_verification=True).iter_batches():
+            pass
+
+
+@contextmanager
+def reading_import(path: Path) -> Iterator[None]:
+    """Name an imported file that cannot be read.
+
+    Raises:
+        DamagedFileError: instead of an error of the library that reads it.
+    """
+    try:
+        yield
+    except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, TypeError, KeyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedFileError(
+            f"{path} is damaged; import it again (advcluster import --help), or restore it from a backup"
+        ) from error

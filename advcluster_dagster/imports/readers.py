@@ -11,7 +11,7 @@ import polars as pl
 
 from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS, LARGER_TRACES
 from advcluster_dagster.imports.errors import ImportFileError
-from advcluster_dagster.imports.provenance import read_provenance
+from advcluster_dagster.imports.provenance import read_provenance, verify_pages
 from advcluster_dagster.imports.staging import questions_file, traces_file
 from advcluster_dagster.settings.base import ROLES, Role
 from advcluster_dagster.study import Study
@@ -35,6 +35,7 @@ def read_imported_questions(imports_root: Path, study: Study, domain: str) -> pl
                     f"study {study.study}: benchmark {benchmark} of domain {domain} has no imported questions yet; "
                     "import them, or take the benchmark out of the study"
                 )
+            verify_pages(path)
             frames.append(pl.read_parquet(path, schema=_QUESTION_SCHEMA))
     return pl.concat(frames)
 
@@ -62,6 +63,7 @@ def scan_imported_traces(imports_root: Path, study: Study, family: str, domain: 
                 f"study {study.study}: the {role} model of family {family} is {model.model}, the traces of "
                 f"{path.parent.name} were imported for {imported_model}; import them again"
             )
+        verify_pages(path)
         frames.append(pl.scan_parquet(path, schema=_TRACE_SCHEMA, glob=False))
     return pl.concat(frames).filter(pl.col("trial") < study.trials).with_columns(model=pl.lit(model.model))
 

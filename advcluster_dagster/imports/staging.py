@@ -47,7 +47,12 @@ class StagedFile:
         # Repeated short names compress as dictionaries; texts are all different and only cost time and memory there.
         names = [name for name in self._schema.names if name not in ("question", "prompt", "response")]
         self._writer = pq.ParquetWriter(
-            self._staged, self._schema, compression="zstd", use_dictionary=names, write_statistics=names
+            self._staged,
+            self._schema,
+            compression="zstd",
+            use_dictionary=names,
+            write_statistics=names,
+            write_page_checksum=True,
         )
         self.n_rows = 0
 

@@ -18,7 +18,7 @@ from advcluster_dagster.models.call_claims import CallClaims
 from advcluster_dagster.models.call_recorder import CallRecorder, storable
 from advcluster_dagster.models.claimed_requests import ClaimedRequests
 from advcluster_dagster.models.ledger import Ledger
-from advcluster_dagster.models.ledger_database import fault_of
+from advcluster_dagster.models.ledger_database import LedgerError, fault_of
 from advcluster_dagster.models.ledger_tables import Outcome, Use, cost_of
 from advcluster_dagster.models.prices import Price
 from advcluster_dagster.models.protocol import (
@@ -35,7 +35,7 @@ from advcluster_dagster.models.protocol import (
 Q = TypeVar("Q", ChatRequest, EmbeddingRequest)
 OpenProvider = Callable[[], ChatProvider] | Callable[[], EmbeddingProvider]
 #: What a database raises that cannot be written.
-_FAULTS = (SQLAlchemyError, sqlite3.Error)
+_FAULTS = (LedgerError, SQLAlchemyError, sqlite3.Error)
 #: How long outcomes are still waited for once the ledger takes no more.
 _GRACE_S = 15.0
 

@@ -98,7 +98,7 @@ class Ledger(LedgerDatabase):
         self.unkept = UnkeptPlaces.of(sa.make_url(url), folder)
         try:
             self.take_in_unkept()
-        except (OSError, SQLAlchemyError) as error:  # it can be read all the same; who asks models tries again
+        except (OSError, SQLAlchemyError, LedgerError) as error:  # it can be read; who asks models tries again
             _LOG.warning("ledger %s: the replies beside it cannot be taken in: %s", self, fault_of(error))
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
@@ -109,8 +109,19 @@ class Ledger(LedgerDatabase):
                 columns = (CALLS.c.call_id, CALLS.c.kind, CALLS.c.reply, CALLS.c.failure)
                 query = sa.select(*columns).where(CALLS.c.call_id.in_(chunk), ~CALLS.c.is_retired)
                 rows = connection.execute(query)
-                found.update({row.call_id: decode_outcome(row.kind, row.reply, row.failure) for row in rows})
+                found.update({row.call_id: self._outcome(row) for row in rows})
         return found
+
+    def _outcome(self, row: Any) -> Outcome:
+        """The outcome in a row.
+
+        Raises:
+            LedgerError: what was kept there is garbled.
+        """
+        try:
+            return decode_outcome(row.kind, row.reply, row.failure)
+        except (ValueError, TypeError, KeyError) as error:
+            raise self.damaged(error) from error
 
     def record(self, request: ModelRequest, outcome: Outcome, provider: str, price: Price | None = None) -> None:
         """Keep one outcome; it is on disk when this returns. See :meth:`record_many`."""

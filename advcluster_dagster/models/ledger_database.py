@@ -7,14 +7,15 @@ Here: one engine for readers and writers, tries after a lock, what a database sa
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from advcluster_dagster.models.ledger_tables import SCHEMA_VERSION, create_tables, open_engine
+from advcluster_dagster.storage.faults import database_fault
 
 R = TypeVar("R")
 
@@ -23,8 +24,18 @@ _LOCK_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _TRANSIENT = ("locked", "deadlock detected")
 
 
+_DAMAGED = (
+    "restore it from a backup, or move it away and begin an empty one with `advcluster ledger new`: tables stay, and"
+    " replies that are needed again are asked for, and paid for, again"
+)
+
+
 class LedgerError(RuntimeError):
-    """The ledger cannot be used; one line for people."""
+    """The ledger cannot be used; one line for people. ``orig`` is what the database said, where it said something."""
+
+    def __init__(self, line: str, orig: BaseException | None = None) -> None:
+        super().__init__(line)
+        self.orig = orig
 
 
 class LedgerDatabase:
@@ -34,7 +45,7 @@ class LedgerDatabase:
         url: SQLAlchemy URL; tables are made where missing.
 
     Raises:
-        LedgerError: the tables were written by another version of this program.
+        LedgerError: the tables were written by another version of this program, or the file is damaged.
     """
 
     def __init__(self, url: str) -> None:
@@ -86,10 +97,14 @@ class LedgerDatabase:
             return int(size * (n_before - n_after))
 
     def write(self, work: Callable[[sa.Connection], R]) -> R:
-        """Do the work in one transaction, again where SQLite gave up waiting for another writer; raises undo it."""
+        """Do the work in one transaction, again where SQLite gave up waiting for another writer; raises undo it.
+
+        Raises:
+            LedgerError: the file is damaged, the disk full or read-only.
+        """
         for pause in (*_LOCK_PAUSES_S, None):
             try:
-                with self._writer.begin() as connection:
+                with self._naming_faults(), self._writer.begin() as connection:
                     return work(connection)
             except (OperationalError, sqlite3.OperationalError) as error:  # the latter while switching to WAL
                 if pause is None or not any(word in fault_of(error) for word in _TRANSIENT):
@@ -97,9 +112,38 @@ class LedgerDatabase:
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def read(self) -> AbstractContextManager[sa.Connection]:
-        """A connection whose reads all see the same state."""
-        return self._reader.begin()
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection whose reads all see the same state.
+
+        Raises:
+            LedgerError: the file is damaged, or cannot be opened.
+        """
+        with self._naming_faults(), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _naming_faults(self) -> Iterator[None]:
+        """Name the ledger and the remedy in faults of its file.
+
+        Raises:
+            LedgerError: instead of the database's error.
+        """
+        try:
+            yield
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            if line := database_fault(error, self.place, _DAMAGED):
+                raise LedgerError(line, getattr(error, "orig", None) or error) from error
+            raise
+
+    def damaged(self, error: BaseException) -> LedgerError:
+        """The error to raise where what is kept makes no sense."""
+        return LedgerError(f"{self.place} is damaged; {_DAMAGED}", error)
+
+    @property
+    def place(self) -> str:
+        """The ledger's file, or its database without a password, for messages."""
+        return f"ledger {self._engine.url.database if self._engine.dialect.name == 'sqlite' else self}"
 
     @contextmanager
     def session_lock(self, name: str) -> Iterator[None]:

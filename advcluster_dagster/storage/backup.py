@@ -168,6 +168,7 @@ def _unpack(source: Path, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with content, path.open("xb") as file:
                 shutil.copyfileobj(content, file, _CHUNK)
+            os.utime(path, (member.mtime, member.mtime))
 
 
 def _is_safe(name: str) -> bool:
@@ -195,6 +196,7 @@ def _readable_copy(path: Path, copy: Path) -> Path | None:
             is_database = file.read(len(_SQLITE)) == _SQLITE
         if not is_database:
             shutil.copyfile(path, copy)
+            shutil.copystat(path, copy)  # a table's own time says that nobody changed it
             return copy
     except FileNotFoundError:
         return None

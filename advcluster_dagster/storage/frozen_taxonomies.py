@@ -5,6 +5,7 @@ Here: writing and reading them, which one counts. Not here: what is computed fro
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from advcluster_dagster.science.semantic_clustering.coverage import TaxonomyModel
+from advcluster_dagster.storage.faults import DamagedFileError, writing
 
 #: The name under which the first finished taxonomy of a family is frozen by the run that made it.
 FIRST = "first"
@@ -62,10 +66,11 @@ def write_frozen(root: Path, study: str, family: str, frozen: FrozenTaxonomy) ->
     vector, matrix = pl.List(pl.Float32), pl.List(pl.List(pl.Float32))
     types = {"mean": vector, **dict.fromkeys(("components", "centroids", "centres"), matrix)}
     path = root / study / family / f"{frozen.name}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
-    pl.DataFrame(row, schema_overrides=types).write_parquet(staged)
-    staged.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pl.DataFrame(row, schema_overrides=types).to_arrow(), staged, write_page_checksum=True)
+        staged.replace(path)
     return path
 
 
@@ -74,7 +79,7 @@ def read_frozen(root: Path, study: str, family: str) -> FrozenTaxonomy | None:
     found = _latest(root, study, family)
     if found is None:
         return None
-    row = pl.read_parquet(found[0]).row(0, named=True)
+    row = _read_row(found[0])
     array = {name: np.array(row[name], dtype=np.float32) for name in ("mean", "components", "centroids", "centres")}
     return FrozenTaxonomy(
         **{name: row[name] for name in _FACTS},
@@ -101,5 +106,28 @@ def has_frozen(root: Path, study: str, family: str) -> bool:
 
 def _latest(root: Path, study: str, family: str) -> tuple[Path, dict[str, Any]] | None:
     files = sorted(path for path in (root / study / family).glob("*.parquet") if not path.name.startswith("."))
-    rows = [(path, pl.read_parquet(path, columns=list(_FACTS)).row(0, named=True)) for path in files]
+    rows = [(path, _read_row(path, _FACTS)) for path in files]
     return max(rows, key=lambda row: row[1]["frozen_at"], default=None)
+
+
+def _read_row(path: Path, columns: Sequence[str] | None = None) -> dict[str, Any]:
+    """The row of a file, or these columns of it.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            table = pq.read_table(file, columns=columns and list(columns), page_checksum_verification=True)
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        return frame.row(0, named=True)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedFileError(
+            f"{path} is damaged; restore it from a backup, or remove it: the taxonomy frozen before it counts then, or"
+            " the next one that is frozen"
+        ) from error

@@ -13,10 +13,12 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.partitions import partition_from_key
 from advcluster_dagster.storage.places import is_local
+from advcluster_dagster.storage.step_failures import faults_in_one_line
 from advcluster_dagster.storage.table_files import (
     StagedTable,
     Stamp,
     concat_partitions,
+    read_file,
     scan_file,
     stage_table,
 )
@@ -55,24 +57,26 @@ class LakeIOManager(dg.UPathIOManager):
             table = _table(context.asset_key)
             key = context.asset_partition_key if context.has_asset_partitions else None
             obj = stage_table(table, obj, partition_from_key(table.level, key), path, Stamp())
-        obj.publish()
+        with faults_in_one_line():
+            obj.publish()
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.DataFrame | pl.LazyFrame:
         """One partition."""
-        rows = scan_file(path)
-        return rows if context.dagster_type.typing_type is pl.LazyFrame else rows.collect()
+        return scan_file(path) if context.dagster_type.typing_type is pl.LazyFrame else read_file(path)
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         """One partition, or the concatenation of several."""
         if not context.has_asset_partitions or not _is_gather(context):
             return self._load_one(context)
         paths = self._get_paths_for_partitions(context)
-        frames = [scan_file(path).collect() for _, path in sorted(paths.items()) if path.exists()]
+        with faults_in_one_line():
+            frames = [read_file(path) for _, path in sorted(paths.items()) if path.exists()]
         return concat_partitions(_table(context.asset_key), frames)
 
     def _load_one(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         try:
-            loaded = super().load_input(context)
+            with faults_in_one_line():
+                loaded = super().load_input(context)
         except FileNotFoundError:
             table = _table(context.asset_key)
             key = context.asset_partition_keys[0] if context.has_asset_partitions else None

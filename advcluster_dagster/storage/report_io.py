@@ -3,6 +3,7 @@
 Here: writing them and reading back their stamp. Not here: what they show (report, explorer).
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -10,8 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dagster as dg
+from upath import UPath
 
-from advcluster_dagster.storage.table_files import Stamp
+from advcluster_dagster.storage.faults import DamagedFileError, writing
+from advcluster_dagster.storage.step_failures import faults_in_one_line
+from advcluster_dagster.storage.table_files import Stamp, file_sha256, written_as
+
+#: Entry of a page's stamp: by file name, its size and time of change, and the sha256 of its bytes.
+_WRITTEN = "written"
+_REMADE = "a run writes it again"
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,12 @@ class ReportIOManager(dg.IOManager):
         """Replace the files, then the page; files that the new page lacks are removed last."""
         study, asset = context.asset_key.path
         folder, place = self._reports / study, _PLACES[asset]
-        folder.mkdir(parents=True, exist_ok=True)
-        written = set()
-        for name, content in obj.files:
-            _replace(folder / name, content)
-            written.add(folder / name)
-        _replace(folder / place.page, obj.page.encode())
-        _replace(folder / place.stamp, json.dumps(asdict(obj.stamp), sort_keys=True).encode())
-        _remove_others(folder, place.files, written)
+        with faults_in_one_line(), writing(folder):
+            written = {name: _replace(folder / name, content) for name, content in obj.files}
+            record = {**written, place.page: _replace(folder / place.page, obj.page.encode())}
+            stamp = {**asdict(obj.stamp), _WRITTEN: record}
+            _replace(folder / place.stamp, json.dumps(stamp, sort_keys=True).encode())
+            _remove_others(folder, place.files, {folder / name for name in written})
 
     def load_input(self, context: dg.InputContext) -> str:
         """The page."""
@@ -71,18 +77,43 @@ class ReportIOManager(dg.IOManager):
 
 
 def read_report_stamp(reports: Path, study: str, asset: str) -> Stamp | None:
-    """Where the page of an asset comes from; None when there is none."""
-    stamp = reports / study / _PLACES[asset].stamp
-    if not page_path(reports, study, asset).is_file() or not stamp.is_file():
+    """Where the page of an asset comes from; None when there is none.
+
+    Raises:
+        DamagedFileError: the stamp cannot be read, or the page or a file beside it is not what was written.
+    """
+    path = reports / study / _PLACES[asset].stamp
+    if not page_path(reports, study, asset).is_file() or not path.is_file():
         return None
-    return Stamp(**json.loads(stamp.read_text(encoding="utf-8")))
+    try:
+        content = json.loads(path.read_bytes())
+        written = content.pop(_WRITTEN, {})  # earlier versions of this program kept none
+        stamp = Stamp(**content)
+        changed = [name for name, kept in written.items() if not _is_as_written(path.parent / name, *kept)]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedFileError(f"{path} is damaged; {_REMADE}") from error
+    if changed:
+        raise DamagedFileError(f"{path.parent / changed[0]} is damaged: not what was written; {_REMADE}")
+    return stamp
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _is_as_written(path: Path, written: str, sha256: str) -> bool:
+    """Whether a file is what was written, by size and time of change, else (a home was copied) by its bytes."""
+    place = UPath(path)
+    return path.is_file() and (written_as(place) == written or file_sha256(place) == sha256)
+
+
+def _replace(path: Path, content: bytes) -> tuple[str, str]:
+    """Put a file in its place; its size and time of change, and the sha256 of its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
-    staged.write_bytes(content)
-    staged.replace(path)
+    try:
+        staged.write_bytes(content)
+        staged.replace(path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    return written_as(UPath(path)), hashlib.sha256(content).hexdigest()
 
 
 def _remove_others(folder: Path, pattern: str, kept: set[Path]) -> None:

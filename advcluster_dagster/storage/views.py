@@ -4,6 +4,7 @@ Here: one connection for people's queries. Not here: SQL models (sql_models), wh
 """
 
 import re
+from collections.abc import Sequence
 
 import duckdb
 import polars as pl
@@ -11,10 +12,11 @@ from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import all_partitions
+from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.places import is_local
 from advcluster_dagster.storage.sql_models import bind, held_open
-from advcluster_dagster.storage.table_files import table_path
+from advcluster_dagster.storage.table_files import file_fault, read_stamp, table_path
 from advcluster_dagster.study import Study
 
 _ANALYZE = re.compile(r"\A\s*(?:analy[sz]e\b|\([^)]*\))\s*", re.IGNORECASE)
@@ -31,21 +33,36 @@ def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
 
     Raises:
         QueryError: the SQL is wrong, or one of its statements does anything but select rows.
+        DamagedFileError: a file of a table that the query names is not what was written.
     """
-    with duckdb.connect() as connection:
-        files = {name: _files(home, study, name) for name in TABLES}
-        with held_open({name: paths for name, paths in files.items() if name in sql.lower()}) as held:
-            # DuckDB cannot look into a bucket by itself, so a table that the query does not name stays without rows.
-            unnamed = {name: [str(path) for path in paths if is_local(path)] for name, paths in files.items()}
-            readable = {**unnamed, **held}
-            bind(connection, readable)
-            _confine(connection, [path for paths in readable.values() for path in paths])
-            try:
-                _check_statements(connection, sql)
-                rows: pl.DataFrame = connection.sql(sql).pl()
-            except duckdb.Error as error:
-                raise QueryError(f"query: {' '.join(str(error).split())}") from None
+    files = {name: _files(home, study, name) for name in TABLES}
+    named = {name: paths for name, paths in files.items() if name in sql.lower()}
+    for fault in (_fault(paths) for paths in named.values()):
+        if fault is not None:
+            raise DamagedFileError(fault)
+    # DuckDB cannot look into a bucket by itself, so a table that the query does not name stays without rows; a damaged
+    # one is left out.
+    sound = {name: paths for name, paths in files.items() if name not in named and _fault(paths) is None}
+    unnamed = {name: [str(path) for path in paths if is_local(path)] for name, paths in sound.items()}
+    with duckdb.connect() as connection, held_open(named) as held:
+        readable = {**unnamed, **held}
+        bind(connection, readable)
+        _confine(connection, [path for paths in readable.values() for path in paths])
+        try:
+            _check_statements(connection, sql)
+            rows: pl.DataFrame = connection.sql(sql).pl()
+        except duckdb.Error as error:
+            raise QueryError(f"query: {' '.join(str(error).split())}") from None
     return rows
+
+
+def _fault(paths: Sequence[UPath]) -> str | None:
+    """What is wrong with the first file that is not what was written; None where all are sound."""
+    try:
+        faults = [file_fault(path, read_stamp(path)) for path in paths]
+    except DamagedFileError as error:
+        return str(error)
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, readable: list[str]) -> None:

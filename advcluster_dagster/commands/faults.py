@@ -1,0 +1,56 @@
+"""The one line by which a command ends that failed.
+
+Here: errors of disks, rights and databases in words, with the file and the remedy. Not here: other errors, whose own
+text is such a line already.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from advcluster_dagster.storage.faults import StorageError, causes, database_fault, system_fault
+from advcluster_dagster.storage.home import Home
+
+_MOVE_HISTORY = (
+    "move the folder {folder} away: tables and paid replies stay, and the next run records the tables again without"
+    " asking models"
+)
+
+
+def line_of(error: BaseException) -> str:
+    """What went wrong, in one line for people."""
+    own = " ".join(str(error).split()) or type(error).__name__
+    if type(error).__module__.startswith("advcluster_dagster."):
+        return own
+    for cause in causes(error):
+        if line := _known(cause):
+            return " ".join(line.split())
+    return own
+
+
+def _known(error: BaseException) -> str | None:
+    if isinstance(error, StorageError):
+        return str(error)
+    if isinstance(error, OSError):
+        return system_fault(error)
+    if not isinstance(getattr(error, "orig", None) or error, sqlite3.Error):
+        return None
+    folder = Home.from_environment().dagster
+    # The ledger names its own faults, so that any other database is one of Dagster's.
+    place = damaged_database(folder) or folder / "history"
+    return database_fault(error, place, _MOVE_HISTORY.format(folder=folder))
+
+
+def damaged_database(folder: Path) -> Path | None:
+    """The first SQLite file below a folder that is damaged; None where all can be read."""
+    return next((path for path in sorted(folder.rglob("*.db")) if not _is_sound(path)), None)
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.OperationalError:  # it cannot be opened, which says nothing of its content
+        return True
+    except sqlite3.DatabaseError:
+        return False

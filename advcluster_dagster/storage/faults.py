@@ -1,0 +1,96 @@
+"""Files of a home that cannot be read or written: one line that names the file and what to do.
+
+Here: the errors, and the words for what the operating system and SQLite say. Not here: who reads or writes (the other
+modules of this folder, models/ledger_database), how a command ends (cli).
+"""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from upath import UPath
+
+_ROOM = "make room and run the command again; what is done is kept"
+_RIGHTS = "run the command as the user who owns the home, or let this user write there"
+_REMEDIES = {
+    errno.ENOSPC: ("the disk is full", _ROOM),
+    errno.EDQUOT: ("this user's share of the disk is full", _ROOM),
+    errno.EFBIG: ("the file would be larger than is allowed", "raise the limit (ulimit -f) and run the command again"),
+    errno.EROFS: ("the file system is read-only", "make it writable, or copy the home to a disk that is"),
+    errno.EACCES: ("permission denied", _RIGHTS),
+    errno.EPERM: ("permission denied", _RIGHTS),
+    errno.EIO: ("the disk reports an error", "look after the disk, then restore from a backup"),
+}
+#: What SQLite says of a file that is damaged, of a full disk, and of a file that may not be written.
+_DAMAGED = ("malformed", "not a database", "unsupported file format", "could not decode")
+_FULL = ("is full",)
+_CLOSED = ("readonly", "unable to open", "disk i/o", "authorization denied", "access permission")
+_MOST_CAUSES = 12
+
+
+class StorageError(RuntimeError):
+    """A file of the home cannot be read or written; one line that names it and what to do."""
+
+
+class DamagedFileError(StorageError):
+    """A file of the home is not what was written; one line that names it and what to do."""
+
+
+@contextmanager
+def writing(path: Path | UPath) -> Iterator[None]:
+    """Name the file in what goes wrong while it is written.
+
+    Raises:
+        StorageError: instead of an error of the operating system that a person can mend.
+    """
+    try:
+        yield
+    except OSError as error:
+        line = system_fault(error, path)
+        if line is None:
+            raise
+        raise StorageError(line) from error
+
+
+def system_fault(error: OSError, path: Path | UPath | None = None) -> str | None:
+    """What the operating system refused, with its path and a remedy; None for faults that are no matter of disks or
+    rights. ``path`` is named where the error names none.
+    """
+    if error.errno not in _REMEDIES:
+        return None
+    what, remedy = _REMEDIES[error.errno]
+    place = error.filename if isinstance(error.filename, str) else path
+    return f"{what}; {remedy}" if place is None else f"{place}: {what}; {remedy}"
+
+
+def database_fault(error: BaseException, place: object, remedy: str) -> str | None:
+    """What SQLite says of a file, with a remedy: ``remedy`` where the file is damaged; None for faults of other kinds.
+
+    Args:
+        error: of sqlite3, or of SQLAlchemy, which carries it.
+        place: the file.
+        remedy: what to do about a damaged file.
+    """
+    cause = getattr(error, "orig", None) or error
+    if not isinstance(cause, sqlite3.Error):
+        return None
+    said = str(cause).lower()
+    if any(word in said for word in _DAMAGED):
+        return f"{place} is damaged; {remedy}"
+    if any(word in said for word in _FULL):
+        return f"{place}: the disk is full; {_ROOM}"
+    if any(word in said for word in _CLOSED):
+        return f"{place}: cannot be opened or written; make room, let this user write there and in its folder"
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from, the outermost first."""
+    current: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if current is None:
+            return
+        yield current
+        current = current.__cause__ or current.__context__

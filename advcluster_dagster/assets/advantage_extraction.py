@@ -3,6 +3,8 @@
 Here: the assets of group `advantage_extraction` and their checks. Not here: prompts, parsing, rules (science).
 """
 
+from typing import Any
+
 import polars as pl
 
 from advcluster_dagster.assets.estimates import (

@@ -93,7 +93,8 @@ def is_close(first: float, second: float) -> bool:
 
 def is_among(value: float, values: tuple[float, ...] | list[float]) -> bool:
     """Whether a number agrees with one of the values."""
-    return any(is_close(value, other) for other in values)
+    size = max(abs(value), 1e-9)
+    return any(abs(value - other) <= 6e-4 * max(size, abs(other)) for other in values)
 
 
 class _UnreadableError(ValueError):
@@ -105,18 +106,12 @@ def _value_of(token: str) -> float:
 
 
 def _balanced(tokens: list[str]) -> list[str]:
-    """The tokens without parentheses that have no partner."""
-    open_at: list[int] = []
-    lonely = set()
-    for index, token in enumerate(tokens):
-        if token == "(":
-            open_at.append(index)
-        elif token == ")" and open_at:
-            open_at.pop()
-        elif token == ")":
-            lonely.add(index)
-    lonely.update(open_at)
-    return [token for index, token in enumerate(tokens) if index not in lonely]
+    """The tokens without a first or last parenthesis that has no partner; any other such one makes them unreadable."""
+    while tokens and tokens.count("(") > tokens.count(")") and tokens[0] == "(":
+        tokens = tokens[1:]
+    while tokens and tokens.count(")") > tokens.count("(") and tokens[-1] == ")":
+        tokens = tokens[:-1]
+    return tokens
 
 
 class _Reader:

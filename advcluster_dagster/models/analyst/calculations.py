@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from advcluster_dagster.models.analyst.arithmetic import Sum, is_close, read_sum, sum_at_end, sum_at_start
 
-_PERCENT = re.compile(r"%|\bper ?cent")
+_PERCENT = re.compile(r"%|\bper ?cent|\bcents?\b")
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")
 _COMPARISONS = ("==", "<=", ">=", "!=", "->", "=>")
 _NAMED = re.compile(
@@ -26,11 +26,19 @@ _UNIT = re.compile(
     r"(?<=[\d)])(?:/ ?[A-Za-z]{3,} ?| ?(?:(?!and\b|or\b|so\b|is\b)[A-Za-z]{2,}(?:/ ?[A-Za-z]+)?,? ?){1,3})"
     r"(?=[-+*=)]|/ ?[\d(]|[.,;]?$)"
 )
-_NUMBER_ALONE = re.compile(r"(?:^|[\w:,] )(-?\d+(?:\.\d+)?)$")
+_NUMBER_ALONE = re.compile(
+    r"(?:^|[:,] |\b(?:so|then|thus|hence|therefore|and|get|have|see|is|gives|that) )(-?\d+(?:\.\d+)?)$", re.IGNORECASE
+)
+_PRODUCT_START = re.compile(r"[\d)]\(|\)\d")
 _UNIT_START = re.compile(r"[\d)] ?/? ?[A-Za-z]{2}")
 _LONGEST_END = 200
 _OPERATOR_BEFORE = re.compile(r"[\w)] ?[-+*/^] ?$")
-_OPERATOR_BEHIND = re.compile(r" ?[-+*^] ?[\w(]| ?/ ?[\d(]|[A-Za-z](?![A-Za-z])")
+_OPERATOR_BEHIND = re.compile(r" ?[-+*^] ?[\w(]| ?/ ?(?:[\d(]|[A-Za-z]\b)|[A-Za-z](?![A-Za-z])| ?[\u221a\\(]")
+_FACTOR_BEFORE = re.compile(r"[\w)\]}\u221a]$")
+# Products without a sign: "2(3 + 4)", "(1/2)(6)".
+_PRODUCT = re.compile(
+    r"(?<=\))(?=\()|(?<![A-Za-z_\d.])(?<=\d)(?=\()|(?<=[ (*+/=-]\d)(?=\()|(?<=[ (*+/=-]\d\d)(?=\()|(?<=\))(?=\d)"
+)
 
 
 @dataclass(frozen=True)
@@ -132,14 +140,19 @@ def _calculations(statement: str, at: int, values: Mapping[str, float]) -> Itera
         for left, right in pairwise(sides):
             total = sum_at_end(_with_values(left, values))
             claimed = sum_at_start(right) if total else None
-            if total is None and (number := _NUMBER_ALONE.search(left)) and (turned := sum_at_start(right)):
+            if total is None and (number := _NUMBER_ALONE.search(left)):
                 # The value stands first, as in "15 = 5 * 3".
-                total, claimed = (turned, read_sum(number[1])) if turned.operators else (None, None)
-            if total and claimed and not _is_piece(left, total, right, claimed):
-                places = re.match(r"\s*-?\d*\.(\d+)", claimed.text)
-                first = claimed.operands[0] if claimed.operands else claimed.value
-                n_places = len(places[1]) if places else 0
-                yield Calculation(total, claimed.value, first, n_places, statement, at)
+                turned = sum_at_start(right)
+                if turned and turned.operators and not _goes_on(right, turned):
+                    yield _calculation(turned, read_sum(number[1]) or turned, statement, at)
+            elif total and claimed and not _begins_before(left, total) and not _goes_on(right, claimed):
+                yield _calculation(total, claimed, statement, at)
+
+
+def _calculation(total: Sum, claimed: Sum, statement: str, at: int) -> Calculation:
+    places = re.match(r"\s*-?\d*\.(\d+)", claimed.text)
+    first = claimed.operands[0] if claimed.operands else claimed.value
+    return Calculation(total, claimed.value, first, len(places[1]) if places else 0, statement, at)
 
 
 def _without_units(side: str) -> str:
@@ -147,16 +160,22 @@ def _without_units(side: str) -> str:
     plain = side.strip()
     if len(plain) > 2 * _LONGEST_END:
         plain = f"{plain[:_LONGEST_END]} ? {plain[-_LONGEST_END:]}"
+    if _PRODUCT_START.search(plain):
+        plain = _PRODUCT.sub("*", plain)
     return _UNIT.sub(" ", f"{plain} ").strip() if _UNIT_START.search(plain) else plain
 
 
-def _is_piece(left: str, total: Sum, right: str, claimed: Sum) -> bool:
-    """Whether either side goes on with something that has no value, as in ``x + 2 + 3 = 5 + x``."""
+def _begins_before(left: str, total: Sum) -> bool:
+    """Whether a sum is the end of something that has no value, as in ``x + 2 + 3`` or ``f(2) + 3``."""
     before = left.strip()
     before = before[: -len(total.text)] if before.endswith(total.text) else ""
+    return bool(_OPERATOR_BEFORE.search(before) or (total.text[0] == "(" and _FACTOR_BEFORE.search(before)))
+
+
+def _goes_on(right: str, total: Sum) -> bool:
+    """Whether a sum is the beginning of something that has no value, as in ``5 + x``."""
     behind = right.lstrip("~≈ ")
-    behind = behind[len(claimed.text) :] if behind.startswith(claimed.text) else ""
-    return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_BEHIND.match(behind))
+    return bool(behind.startswith(total.text) and _OPERATOR_BEHIND.match(behind[len(total.text) :]))
 
 
 def _with_values(segment: str, values: Mapping[str, float]) -> str:

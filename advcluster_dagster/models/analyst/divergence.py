@@ -39,8 +39,13 @@ def _located(problem: str, right: Trace, wrong: Trace) -> Finding | None:
     if found := miscopied_literal(problem, right.statements, wrong.statements):
         source, at = found
         return Finding(Difference.MISCOPIED, source, wrong.statements[at], at)
-    if _PROGRAM.search(problem) or not (right.calculations or wrong.calculations):
-        located = compare_procedures(problem, right.steps, wrong.steps, is_cut_off=wrong.final is None)
+    is_program = _PROGRAM.search(problem) is not None
+    if is_program or not (right.calculations or wrong.calculations):
+        ours, theirs = (
+            [step for step in trace.steps if is_program or "=" in step.subject or step.verdicts]
+            for trace in (right, wrong)
+        )
+        located = compare_procedures(problem, ours, theirs, is_cut_off=wrong.final is None)
         if located:
             return located
     return (

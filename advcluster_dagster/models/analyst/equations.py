@@ -13,12 +13,11 @@ from advcluster_dagster.models.analyst.calculations import named_numbers
 from advcluster_dagster.models.analyst.reading import Trace
 
 _LETTER = r"([A-Za-z])(?![\w'])"
-#: A letter that is asked for, or stands beside an operator, and is no unit.
-_UNKNOWN = re.compile(
-    rf"\b(?:variable|value of|solve for|find|let|determine) {_LETTER}"
-    rf"|(?<=[-+*/=^] ){_LETTER}|(?<![\w/] )\b{_LETTER}(?= ?[-+*=^])"
-)
-_ASKED = re.compile(rf"\bvalue of (?:the )?(?:unknown )?(?:variable )?{_LETTER}")
+#: A letter whose value the problem asks for.
+_ASKED = re.compile(rf"\b(?:value of|solve for|find|determine) (?:the )?(?:unknown )?(?:variable )?{_LETTER}")
+#: What is said of a case or by way of trial need not hold.
+_SUPPOSED = re.compile(r"\b(?:case|if|suppose|assume|try|test|when|or|let)\b", re.IGNORECASE)
+_LONGEST_SIDE = 160
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")
 _IMPLIED = (
     (re.compile(r"(?<=[\d)])\s*(?=[A-Za-z(])"), " * "),
@@ -28,29 +27,26 @@ _NOTHING_BUT = r"(?:[\s()+*/^.\d-]|{names})"
 
 
 def unknowns_of(problem: str, right: Trace) -> dict[str, float]:
-    """Values of the single letters that the problem itself asks for or relates, where the right solution gives each
-    one value.
-    """
-    named = {match[1] or match[2] or match[3] for match in _UNKNOWN.finditer(problem)}
-    found: dict[str, set[float]] = {}
-    for statement in right.statements:
-        for name, value in named_numbers(statement):
-            found.setdefault(name, set()).add(value)
-    values = {name: found[name].pop() for name in named if len(found.get(name, ())) == 1}
-    asked = _ASKED.search(problem)
-    if asked and asked[1] not in values and right.final_number is not None:
-        values[asked[1]] = right.final_number
+    """Values of the single letters that the problem asks for, where the right solution gives each one value."""
+    stated = [pair for statement in right.statements for pair in named_numbers(statement)]
+    values: dict[str, float] = {}
+    for name in {match[1] for match in _ASKED.finditer(problem)}:
+        known = {value for other, value in stated if other == name}
+        if not known and right.final_number is not None:
+            known.add(right.final_number)
+        if len(known) == 1:
+            values[name] = known.pop()
     return values
 
 
 def false_equations(statement: str, values: Mapping[str, float]) -> Iterator[bool]:
     """For every equation of the statement that does not hold for these values: whether it is *unknown = number*."""
-    if not values:
+    if not values or _SUPPOSED.search(statement):
         return
     for clause in re.split(r"[;,]\s", _COMPARISON.sub("?", statement)):
         for left, right in pairwise(clause.split("=")):
             names = "|".join(map(re.escape, values))
-            sides = _at_end(left, names), _at_start(right, names)
+            sides = _at_end(left[-_LONGEST_SIDE:], names), _at_start(right[:_LONGEST_SIDE], names)
             if not all(sides) or not re.search(names, " ".join(sides)):
                 continue
             numbers = [_value(side, values) for side in sides]

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from advcluster_dagster.models.analyst.answers import is_scaled
 from advcluster_dagster.models.analyst.arithmetic import is_among, is_close, numbers_with_words
-from advcluster_dagster.models.analyst.calculations import Calculation, last_with
+from advcluster_dagster.models.analyst.calculations import Calculation, last_with, named_numbers
 from advcluster_dagster.models.analyst.equations import false_equations, unknowns_of
 from advcluster_dagster.models.analyst.findings import Difference, Finding
 from advcluster_dagster.models.analyst.reading import Trace
@@ -64,14 +64,14 @@ class NumericComparison:
         return (found for found in cues if found)
 
     def _miscopied_name(self) -> Finding | None:
+        """A name whose first value looks like the one that the right solution and the problem give it."""
         for at, statement in enumerate(self.wrong.statements):
-            for name, value in self.wrong.named_values.items():
+            for name, value in named_numbers(statement):
                 source = self.right.named_values.get(name)
-                if source is None or is_close(source, value) or is_among(value, self.given):
+                if source is None or source == value or self.wrong.named_values[name] != value:
                     continue
-                if not is_among(source, self.given) or not _looks_like(source, value):
-                    continue
-                if f"{name} = {value:g}" in statement.replace(f"{name}=", f"{name} = "):
+                is_given = is_among(source, self.given) and not is_among(value, self.given)
+                if is_given and max(source, value) >= 10 and _looks_like(source, value):
                     return Finding(Difference.MISCOPIED, f"{name} = {source:g}", f"{name} = {value:g}", at)
         return None
 

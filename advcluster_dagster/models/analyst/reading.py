@@ -55,12 +55,14 @@ _MARKED_ANSWER = re.compile(rf"^(?:####|A:|(?:(?:so|thus|hence|therefore),? )?{_
 #: A word letter by letter, or an equation with an operator.
 _WORKED = re.compile(
     r"\b[A-Za-z](?:-[A-Za-z]){2,}\b"
-    r"|[\w)] ?[-+*/^] ?[\w(][^=]*(?<![<>=!])=(?!=)|(?<![<>=!])=(?!=)[^=]*[\w)] ?[-+*/^] ?[\w(]"
+    r"|[\w)] ?[-+*/^] ?[\w(][^=]{0,200}(?<![<>=!])=(?!=)|(?<![<>=!])=(?!=)[^=]{0,200}?[\w)] ?[-+*/^] ?[\w(]"
 )
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _ANSWER_KEYS = ("answer", "final_answer", "finalanswer", "final", "result", "output", "response", "solution")
+_ANSWER_KEY = re.compile(r"[\"'](?:final_)?answer[\"']\s*:")
 _FEWEST_WORDS = 3
 _LONGEST_CONCLUSION = 400
+_MOST_WORDS_OF_ANSWER = 6
 _MOST_WORDS_OF_SUBJECT = 3
 
 
@@ -194,7 +196,7 @@ def _without_json(text: str) -> tuple[str, str | None]:
         return text, None
     objects = [found.value for found in find_values(text).complete if isinstance(found.value, dict)]
     if not objects:
-        return text, None
+        return _without_broken_json(text)
     answer, others = None, []
     for key, value in objects[-1].items():
         written = value if isinstance(value, str) else repr(value)
@@ -205,6 +207,13 @@ def _without_json(text: str) -> tuple[str, str | None]:
     return "\n".join(others), answer
 
 
+def _without_broken_json(text: str) -> tuple[str, str | None]:
+    """The same of an object that JSON does not read: what stands behind the last key for an answer is the answer."""
+    parts = _ANSWER_KEY.split(text)
+    answer = parts[-1].strip(" \t\r\n\"'`{},") if len(parts) > 1 else ""
+    return "\n".join(parts[:-1] or parts).replace("\\n", "\n"), answer or None
+
+
 def _is_worded(statement: str) -> bool:
     plain = _MARKED_ANSWER.sub("", statement)
     return len(_WORD.findall(plain)) >= _FEWEST_WORDS or bool(_WORKED.search(plain))
@@ -212,11 +221,17 @@ def _is_worded(statement: str) -> bool:
 
 def _final_answer(text: str) -> str | None:
     for pattern in _FINALS:
-        found = pattern.findall(text)
-        if found and found[-1].strip():
-            return str(found[-1]).strip(" \t\r\n*_`").rstrip(".") or None
+        answers = [answer for answer in pattern.findall(text) if _is_answer(answer)]
+        if answers:
+            return str(answers[-1]).strip(" \t\r\n*_`").rstrip(".") or None
     concluded = _CONCLUSION.search(text[-_LONGEST_CONCLUSION:])
     return concluded[1] if concluded else None
+
+
+def _is_answer(text: str) -> bool:
+    """Whether it may be an answer: a number, or a few words, letters or brackets."""
+    is_short = len(_WORD.findall(text)) <= _MOST_WORDS_OF_ANSWER
+    return any(map(str.isdigit, text)) or (is_short and any(char.isalnum() or char in "[{('\"" for char in text))
 
 
 def _procedure_step(statement: str, at: int) -> ProcedureStep | None:

@@ -65,6 +65,7 @@ def refuses(run):
     def command(arguments, path, remedy) -> None:
         status, said = run(*arguments)
         assert status == 1
+        assert "fresh" not in said
         assert str(path) in said
         assert remedy in said
 

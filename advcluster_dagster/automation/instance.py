@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import yaml
+from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.launcher import DefaultRunLauncher
 
 from advcluster_dagster.assets.claims import PROCESS_TAG
@@ -24,6 +25,7 @@ from advcluster_dagster.storage.places import remove_abandoned_files
 
 _UNCLAIMED_AFTER_S = 600
 _HEAD = "# Follows platform.yaml until it is edited; then it is left to you. Written as "
+_REMOVE = "remove the file to have it written again, or restore your own from a backup"
 _SQLITE = """\
 event_log_storage:
   module: advcluster_dagster.storage.event_log
@@ -67,12 +69,25 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     with locked(home.dagster / "opening.lock"):
         if home.settings.executor != "kubernetes":
             _write_settings(home, home.dagster / "dagster.yaml")
-        instance = dg.DagsterInstance.from_config(str(home.dagster))
+        instance = _opened(home.dagster)
         _limit_pool(instance, home.settings.gpu_pool_slots)
         mark_dead_runs(instance)
         assert instance.schedule_storage is not None
     remove_abandoned_files(home.lake)
     return instance
+
+
+def _opened(folder: Path) -> dg.DagsterInstance:
+    """Dagster's instance of a folder.
+
+    Raises:
+        SettingsError: its ``dagster.yaml`` is not what Dagster reads; one line.
+    """
+    path = folder / "dagster.yaml"
+    try:
+        return dg.DagsterInstance.from_config(str(folder))
+    except (yaml.YAMLError, UnicodeDecodeError, dg.DagsterInvalidConfigError, DagsterInvariantViolationError) as error:
+        raise SettingsError(f"{path}: cannot be used as settings of Dagster; {_REMOVE}") from error
 
 
 def _write_settings(home: Home, path: Path) -> None:
@@ -84,7 +99,10 @@ def _write_settings(home: Home, path: Path) -> None:
     body = _settings(home)
     digest = hashlib.sha256(body.encode()).hexdigest()[:16]
     if path.exists():
-        head, _, present = path.read_text(encoding="utf-8").partition("\n")
+        try:
+            head, _, present = path.read_text(encoding="utf-8").partition("\n")
+        except UnicodeDecodeError:
+            raise SettingsError(f"{path}: is no text file; {_REMOVE}") from None
         if not head.startswith(_HEAD):  # a person's from the first line on
             if home.database_url is not None and "postgres" not in head + present:
                 raise SettingsError(f"{path}: platform.yaml asks for PostgreSQL, but this file of yours names none")

@@ -19,7 +19,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.partitions import Partition, all_partitions
 from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.report_io import read_report_stamp
-from advcluster_dagster.storage.table_files import Stamp, file_fault, read_stamp, table_path
+from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
 from advcluster_dagster.study import Study
 
 State = Literal["fresh", "stale", "missing", "failed", "blocked", "no sources"]
@@ -34,8 +34,8 @@ class ReasonKind(StrEnum):
     ``EARLIER_VERSION``: the program that made it kept no record that could be compared. ``CODE``, ``SETTINGS``,
     ``PROMPT``: what it is made with is not what it was. ``INPUT``: the rows it reads are not what they were.
     ``FOLLOWS``: a step that it reads from is to be run. ``UNRECORDED``: the history knows no such file.
-    ``FAILED_CALLS``: it holds failed model calls that are to be asked again. ``DAMAGED``: its file cannot be read, or
-    is not what was written.
+    ``FAILED_CALLS``: it holds failed model calls that are to be asked again. ``DAMAGED``: its file cannot be read, is
+    not what was written, or is gone.
     """
 
     EARLIER_VERSION = "earlier version"
@@ -124,6 +124,18 @@ class _Reader:
             raise DamagedFileError(fault)
         return stamp
 
+    def losses(self, recipe: Recipe, partition: Partition) -> list[Reason]:
+        """Files of a step that were made and are gone."""
+        home, name = self.platform.home, self.study.study
+        return [
+            Reason(
+                ReasonKind.DAMAGED,
+                f"{table_path(home.lake, name, table, partition)} is gone, though it was made; {REMADE}",
+            )
+            for table in recipe.tables
+            if table in TABLES and partition in self.health(table).versions and self.stamp(table, partition) is None
+        ]
+
     def has_sources(self, partition: Partition) -> bool:
         if partition not in self._has_sources:
             self._has_sources[partition] = has_sources(self.platform.home, self.study, partition)
@@ -164,10 +176,9 @@ def _status(
         return StepStatus(recipe.name, partition, "stale", (*damages, *waiting), n_failures)
     if len(present) < len(stamps):
         # A step after a failed one was never tried, whatever its run came to.
-        is_failed = bool(faults) and not waiting
-        return StepStatus(
-            recipe.name, partition, "failed" if is_failed else "missing", tuple(faults if is_failed else waiting)
-        )
+        if faults and not waiting:
+            return StepStatus(recipe.name, partition, "failed", tuple(faults))
+        return StepStatus(recipe.name, partition, "missing", (*reader.losses(recipe, partition), *waiting))
     reasons: list[Reason] = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
     for table, stamp in zip(recipe.tables, present, strict=True):
         if reader.health(table).versions.get(partition) != stamp.content_hash:

@@ -8,13 +8,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from advcluster_dagster.storage.faults import StorageError, causes, database_fault, system_fault
+from advcluster_dagster.storage.faults import StorageError, causes, database_fault, history_remedy, system_fault
 from advcluster_dagster.storage.home import Home
-
-_MOVE_HISTORY = (
-    "move the folder {folder} away: tables and paid replies stay, and the next run records the tables again without"
-    " asking models"
-)
 
 
 def line_of(error: BaseException) -> str:
@@ -38,7 +33,7 @@ def _known(error: BaseException) -> str | None:
     folder = Home.from_environment().dagster
     # The ledger names its own faults, so that any other database is one of Dagster's.
     place = damaged_database(folder) or folder / "history"
-    return database_fault(error, place, _MOVE_HISTORY.format(folder=folder))
+    return database_fault(error, place, history_remedy(folder))
 
 
 def damaged_database(folder: Path) -> Path | None:

@@ -204,12 +204,10 @@ def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool) -> None:
         screen.print(f"{escape(f'{partition.label}: {reason}')}", soft_wrap=True)
     for line in outcome.call_failures:
         screen.print(f"[yellow]{escape(line)}[/yellow]", soft_wrap=True)
-    done = (
-        f"{outcome.n_steps} steps in {outcome.n_runs} runs, {n_asked} model calls"
-        if outcome.n_runs
-        else f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh, 0 model calls"
-    )
-    screen.print(f"{done}.")
+    fresh = f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh"
+    idle = "Nothing was run" if outcome.failures or outcome.waiting else fresh
+    steps = f"{outcome.n_steps} steps in {outcome.n_runs} runs" if outcome.n_runs else idle
+    screen.print(f"{steps}, {n_asked if outcome.n_runs else 0} model calls.")
 
 
 def _tell_pages(home: Home, study: Study) -> None:

@@ -15,19 +15,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from advcluster_dagster.models.ledger_tables import SCHEMA_VERSION, create_tables, open_engine
-from advcluster_dagster.storage.faults import database_fault
+from advcluster_dagster.storage.faults import LEDGER_REMEDY, database_fault
 
 R = TypeVar("R")
 
 _LOCK_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 #: What databases say where another try may help; a full disk or a database that is read only is not mended by it.
 _TRANSIENT = ("locked", "deadlock detected")
-
-
-_DAMAGED = (
-    "restore it from a backup, or move it away and begin an empty one with `advcluster ledger new`: tables stay, and"
-    " replies that are needed again are asked for, and paid for, again"
-)
 
 
 class LedgerError(RuntimeError):
@@ -132,13 +126,13 @@ class LedgerDatabase:
         try:
             yield
         except (DatabaseError, sqlite3.DatabaseError) as error:
-            if line := database_fault(error, self.place, _DAMAGED):
+            if line := database_fault(error, self.place, LEDGER_REMEDY):
                 raise LedgerError(line, getattr(error, "orig", None) or error) from error
             raise
 
     def damaged(self, error: BaseException) -> LedgerError:
         """The error to raise where what is kept makes no sense."""
-        return LedgerError(f"{self.place} is damaged; {_DAMAGED}", error)
+        return LedgerError(f"{self.place} is damaged; {LEDGER_REMEDY}", error)
 
     @property
     def place(self) -> str:

@@ -21,8 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import psutil
+from upath import UPath
 
+from advcluster_dagster.storage.faults import LEDGER_REMEDY, DamagedFileError, database_fault, history_remedy
 from advcluster_dagster.storage.home import Home
+from advcluster_dagster.storage.table_files import file_fault, read_stamp
 
 _MANIFEST = "manifest.json"
 _VERSION = 1
@@ -55,7 +58,8 @@ def back_up(home: Home, target: Path, replace: bool = False) -> BackupSummary:
         replace: Overwrite a file that exists.
 
     Raises:
-        BackupError: the home holds nothing, the file would lie inside it, exists already, or cannot be written.
+        BackupError: the home holds nothing or a damaged file; the file would lie inside it, exists, or cannot be
+            written.
     """
     target = target.expanduser().resolve()
     if not home.root.is_dir() or not any(_files(home.root)):
@@ -87,7 +91,7 @@ def _pack(home: Home, archive_path: Path, made_at: str) -> int:
     with tarfile.open(archive_path, "w:gz", compresslevel=1) as archive:
         for path in _files(home.root):
             name = path.relative_to(home.root).as_posix()
-            if (copy := _readable_copy(path, archive_path.with_name("copy"))) is not None:
+            if (copy := _sound_copy(home, path, archive_path.with_name("copy"))) is not None:
                 archive.add(copy, arcname=name, recursive=False)
                 entries[name] = {"sha256": _sha256(copy), "size": copy.stat().st_size}
         manifest = archive_path.with_name(_MANIFEST)
@@ -189,11 +193,37 @@ def _files(root: Path) -> Iterator[Path]:
                 yield path
 
 
+def _sound_copy(home: Home, path: Path, copy: Path) -> Path | None:
+    """As :func:`_readable_copy`, of a file that is what was written: a backup is no place for another one.
+
+    Raises:
+        BackupError: the file is damaged, or cannot be read.
+    """
+    is_ledger = path.is_relative_to(home.root / "ledger")
+    remedy = LEDGER_REMEDY if is_ledger else history_remedy(home.dagster)
+    fault = None
+    try:
+        made = _readable_copy(path, copy)
+        if path.suffix == ".parquet" and path.is_relative_to(home.root / "lake"):
+            place = UPath(path)
+            fault = file_fault(place, read_stamp(place))
+    except FileNotFoundError:
+        return None
+    except DamagedFileError as error:
+        fault = str(error)
+    except sqlite3.DatabaseError as error:
+        fault = database_fault(error, path, remedy) or f"{path}: {error}"
+    if fault is not None:
+        raise BackupError(f"nothing was backed up: {fault}")
+    return made
+
+
 def _readable_copy(path: Path, copy: Path) -> Path | None:
     """A copy that does not change while it is read; None where the file is gone by now."""
     try:
         with path.open("rb") as file:
-            is_database = file.read(len(_SQLITE)) == _SQLITE
+            # A database whose head is garbled is still told by its name, and refused.
+            is_database = file.read(len(_SQLITE)) == _SQLITE or path.suffix in (".db", ".sqlite")
         if not is_database:
             shutil.copyfile(path, copy)
             shutil.copystat(path, copy)  # a table's own time says that nobody changed it
@@ -203,6 +233,8 @@ def _readable_copy(path: Path, copy: Path) -> Path | None:
     copy.unlink(missing_ok=True)
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as live, closing(sqlite3.connect(copy)) as kept:
         live.backup(kept)
+        if kept.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("malformed")
     return copy
 
 

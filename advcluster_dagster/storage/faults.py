@@ -27,6 +27,12 @@ _REMEDIES = {
 _DAMAGED = ("malformed", "not a database", "unsupported file format", "could not decode")
 _FULL = ("is full",)
 _CLOSED = ("readonly", "unable to open", "disk i/o", "authorization denied", "access permission")
+_ACCESS = "see that the disk has room and that this user may write there and in its folder, then run the command again"
+#: What to do about a damaged ledger.
+LEDGER_REMEDY = (
+    "restore it from a backup, or move it away and begin an empty one with `advcluster ledger new`: tables stay, and"
+    " replies that are needed again are asked for, and paid for, again"
+)
 _MOST_CAUSES = 12
 
 
@@ -82,8 +88,16 @@ def database_fault(error: BaseException, place: object, remedy: str) -> str | No
     if any(word in said for word in _FULL):
         return f"{place}: the disk is full; {_ROOM}"
     if any(word in said for word in _CLOSED):
-        return f"{place}: cannot be opened or written; make room, let this user write there and in its folder"
+        return f"{place}: cannot be opened or written; {_ACCESS}"
     return None
+
+
+def history_remedy(folder: Path) -> str:
+    """What to do about a damaged history, which lies in this folder."""
+    return (
+        f"move the folder {folder} away: tables and paid replies stay, and the next run records the tables again"
+        " without asking models"
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

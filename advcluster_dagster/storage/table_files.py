@@ -28,7 +28,8 @@ from advcluster_dagster.study import Study
 _STAMP_KEY = "advcluster_stamp"
 _ROWS_PER_GROUP = 65_536
 _BYTES_PER_BATCH = 32 * 2**20
-_REMADE = "a run makes it again and takes the replies of models from the ledger"
+#: What to do about a file that is not what was written.
+REMADE = "a run makes it again and takes the replies of models from the ledger"
 #: What Arrow and Polars raise over bytes that are no Parquet file, and the stamp's reader over text that is no stamp.
 _UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError)
 
@@ -202,10 +203,10 @@ def content_fault(path: UPath) -> str | None:
     except DamagedFileError as error:
         return str(error)
     if stamp is None:
-        return f"{path} carries no stamp, so another program wrote it; {_REMADE}"
+        return f"{path} carries no stamp, so another program wrote it; {REMADE}"
     if content is not None and content.hexdigest() == stamp.content_hash:
         return None
-    return f"{path} is damaged: its rows are not those that were written; {_REMADE}"
+    return f"{path} is damaged: its rows are not those that were written; {REMADE}"
 
 
 def written_as(path: UPath) -> str:
@@ -224,11 +225,11 @@ def _reading(path: UPath) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise DamagedFileError(f"{path} is damaged: cut short or garbled; {_REMADE}") from error
+        raise DamagedFileError(f"{path} is damaged: cut short or garbled; {REMADE}") from error
     except OSError as error:  # Arrow's own, of a damaged page, has no number
         if error.errno is not None:
             raise
-        raise DamagedFileError(f"{path} is damaged: cut short or garbled; {_REMADE}") from error
+        raise DamagedFileError(f"{path} is damaged: cut short or garbled; {REMADE}") from error
 
 
 def read_table(lake: UPath, study: Study, table: Table) -> pl.DataFrame:

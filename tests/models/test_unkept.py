@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from advcluster_dagster.models import ledger_database
 from advcluster_dagster.models.calls import ModelCalls
-from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.models.ledger import Ledger, LedgerError
 from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.unkept import UnkeptCall, UnkeptFile
@@ -330,6 +330,6 @@ def test_only_a_lock_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) ->
                 raise fault
 
             pauses.clear()
-            with pytest.raises(sqlite3.OperationalError):
+            with pytest.raises((sqlite3.OperationalError, LedgerError)):
                 ledger.write(fail)
             assert len(pauses) == n_pauses

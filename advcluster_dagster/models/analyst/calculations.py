@@ -36,9 +36,7 @@ _OPERATOR_BEFORE = re.compile(r"[\w)] ?[-+*/^] ?$")
 _OPERATOR_BEHIND = re.compile(r" ?[-+*^] ?[\w(]| ?/ ?(?:[\d(]|[A-Za-z]\b)|[A-Za-z](?![A-Za-z])| ?[\u221a\\(]")
 _FACTOR_BEFORE = re.compile(r"[\w)\]}\u221a]$")
 # Products without a sign: "2(3 + 4)", "(1/2)(6)".
-_PRODUCT = re.compile(
-    r"(?<=\))(?=\()|(?<![A-Za-z_\d.])(?<=\d)(?=\()|(?<=[ (*+/=-]\d)(?=\()|(?<=[ (*+/=-]\d\d)(?=\()|(?<=\))(?=\d)"
-)
+_PRODUCT = re.compile(r"((?<![A-Za-z_\d.])\d+(?:\.\d+)?(?=\()|\)(?=[\d(]))")
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ def _without_units(side: str) -> str:
     if len(plain) > 2 * _LONGEST_END:
         plain = f"{plain[:_LONGEST_END]} ? {plain[-_LONGEST_END:]}"
     if _PRODUCT_START.search(plain):
-        plain = _PRODUCT.sub("*", plain)
+        plain = _PRODUCT.sub(r"\1*", plain)
     return _UNIT.sub(" ", f"{plain} ").strip() if _UNIT_START.search(plain) else plain
 
 

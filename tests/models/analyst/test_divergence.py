@@ -112,8 +112,17 @@ def test_sums_with_units_and_names() -> None:
         (72, 72, 0), (80, 80, 1), (15, 15, 3)
     ]  # fmt: skip
     assert trace.result == 15
-    # What goes on with an unknown has no value of its own.
-    assert read_trace("x + 2 + 3 = 5 + x").calculations == ()
+    # What begins or goes on with an unknown, a root or a power has no value of its own.
+    for text in (
+        "x + 2 + 3 = 5 + x",
+        "(y-24)^2 = 625",
+        "f(2) + 1 = 9",
+        "20 = 1/2 * size",
+        "12 / 4 = 6 / x",
+        "3% of 40 = 0.03 * 40",
+    ):
+        assert not [found for found in read_trace(text).calculations if not found.is_sound], text
+    assert [found.sum.value for found in read_trace("2(6 + 1.5) = 15. So 12 = 3 * 4.").calculations] == [15, 12]
 
 
 def test_equations_are_tried_with_the_right_value() -> None:
@@ -124,7 +133,10 @@ def test_equations_are_tried_with_the_right_value() -> None:
     # 7 * 5 = 35, not 39; x = 39 / 7 is not 5; 7 * 5 + 4 = 39 holds; nothing is claimed of other letters
     texts = ["So 7x = 39.", "x = 39/7.", "We write 7 * x + 4 = 39.", "7y = 39."]
     assert [list(false_equations(text, values)) for text in texts] == [[False], [True], [], []]
-    assert unknowns_of("A car at 5 m/s for x s, x > 3.", read_trace("x = 4. x = 6.")) == {}
+    # Asked for nowhere, or of several values.
+    assert unknowns_of("A car at 5 m/s for x s, x > 3.", read_trace("x = 4.")) == {}
+    assert unknowns_of("Find x if x * x = 16.", read_trace("x = 4 or x = -4.")) == {}
+    assert list(false_equations("Case 2: x = 7", {"x": 5.0})) == []
 
 
 def test_final_answers() -> None:
@@ -135,6 +147,8 @@ def test_final_answers() -> None:
     assert read_trace("Step 3: #### 42").final == "42"
     assert read_trace("She has 3 left.\nSo she pays $1,234 in all.").final == "1,234"
     assert read_trace("She has 3 left. So she pays $1,234 and").final is None
+    assert read_trace('{"reasoning": "the word "x" is 6 * 7 = 42", "answer": "42"}').final == "42"
+    assert read_trace("The answer is presented in the form that was asked for below.").final is None
     assert read_trace('```json\n{"reasoning": "6 * 7 = 42.", "answer": 42}\n```').final == "42"
     assert read_trace("[ANSWER][1, 2][/ANSWER]").final == "[1, 2]"
     assert read_trace("nothing").final is None

@@ -11,10 +11,8 @@ from dagster._core.event_api import PartitionKeyFilter
 
 
 def words_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
-    """What a check found, in words: numbers as they are, shares with three digits; what was measured stands first, the
-    bound last.
-    """
-    names = sorted(metadata, key=lambda name: (name != "measured", name.endswith("bound"), name))
+    """What a check found, in words: numbers as they are, shares with three digits; what was measured stands first."""
+    names = sorted(metadata, key=lambda name: name != "measured")
     values = [(name, metadata[name].value) for name in names]
     return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values)
 

@@ -37,8 +37,8 @@ def answers_found(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
     facts = {
         "measured": _first_of(measured),
         "a_response_ends_in": _end_of_a_response(step, graded.filter(is_missing), reached["benchmark"][0]),
-        "look_at": _places_of_answers(step, reached["benchmark"].unique(maintain_order=True)),
         "bound": bound,
+        "look_at": _places_of_answers(step, reached["benchmark"].unique(maintain_order=True)),
     }
     return Outcome(False, facts)
 
@@ -112,7 +112,7 @@ def credible_accuracy(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome
     names = reached["benchmark"].unique(maintain_order=True)
     contradicted = compared.filter(is_contradicted).join(reached, on=_BY_MODEL, how="semi", maintain_order="left")
     look_at = f"answer and answer_type of the questions, {_places_of_answers(step, names)}"
-    facts = {"measured": _first_of(measured), **_examples(step, contradicted), "look_at": look_at, "bound": bound}
+    facts = {"measured": _first_of(measured), "bound": bound, **_examples(step, contradicted), "look_at": look_at}
     return Outcome(False, facts)
 
 

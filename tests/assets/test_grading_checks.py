@@ -7,7 +7,6 @@ from rich.console import Console
 from advcluster_dagster.assets.health import asset_key
 from advcluster_dagster.assets.warnings import failed_warnings
 from advcluster_dagster.automation.run_study import Selection, run_study
-from advcluster_dagster.commands import running
 from advcluster_dagster.imports.questions import import_questions
 from advcluster_dagster.imports.traces import import_traces
 from advcluster_dagster.partitions import Partition
@@ -76,8 +75,8 @@ def test_an_untouched_template_over_marked_answers_ends_with_what_to_do(tmp_path
     outcome = small.run()
     facts = (
         "measured 160 of 160 responses of my-model-large on my-benchmark have no answer; 160 of 160 responses of"
-        " my-model-small on my-benchmark have no answer, a_response_ends_in Adding up. A: 100, look_at"
-        r" benchmarks.my-benchmark.answer_marker, answer_field or whole_response (now \boxed{} or [ANSWER]), bound 0.95"
+        " my-model-small on my-benchmark have no answer, a_response_ends_in Adding up. A: 100, bound 0.95, look_at"
+        r" benchmarks.my-benchmark.answer_marker, answer_field or whole_response (now \boxed{} or [ANSWER])"
     )
     name = "no_answer_share_by_benchmark"
     assert outcome.failures == {ONE: f"graded_trials: blocking check {name} failed ({facts})"}
@@ -86,10 +85,7 @@ def test_an_untouched_template_over_marked_answers_ends_with_what_to_do(tmp_path
     status = small.status()["graded_trials", "my-family/math"]
     assert (status.state, status.texts) == ("blocked", (f"blocking check {name} of graded_trials failed ({facts})",))
     Console(width=1000).print(status_table(small.study, [status]))
-    running._tell(outcome, 0)
-    told = capsys.readouterr()
-    assert facts in told.out
-    assert facts in told.err
+    assert "look_at benchmarks.my-benchmark.answer_marker, answer_field or whole_response" in capsys.readouterr().out
     # The setting that it names mends it.
     small.change(benchmarks={"my-benchmark": {"answer_marker": "A:"}})
     assert small.run(GRADED).failures == {}

@@ -23,7 +23,7 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
 
     found = given.status()
     blocked = found["graded_trials", "f/sums"]
-    line = f"blocking check ungraded_share of graded_trials failed ({facts})"
+    line = "blocking check ungraded_share of graded_trials failed (bound 0.05, larger 1, smaller 1)"
     fault = Fault(FaultKind.CHECK, line)
     assert (blocked.state, blocked.reasons) == ("blocked", (fault,))
     assert found["edi_summary", "f/products"].state == "fresh"

@@ -271,9 +271,8 @@ def test_more_questions_imported(given):
     bring_questions(given, "sums", n_questions=7)
     assert _because(given.status(), "settings changed") == {("benchmark_questions", "sums")}
     assert given.run(("benchmark_questions",)).failures == {}
-    readers = {
-        (step, "f/sums") for step in ("larger_traces", "smaller_traces", "graded_trials", "extracted_advantages")
-    }
+    steps = ("larger_traces", "smaller_traces", "graded_trials", "grading_disagreements", "extracted_advantages")
+    readers = {(step, "f/sums") for step in steps}
     assert _because(given.status(), "benchmark_questions@sums changed") == readers
 
 

@@ -324,3 +324,18 @@ def test_credentials_in_an_address_are_not_shown(make_data: Callable[..., Report
     page = page_of(make_data(("orion",), ("math",), 5, providers=providers))
     assert ["providers.local.base_url", "http://localhost:8000/v1"] in [row[:2] for row in page.rows]
     assert "secret" not in page.text
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_a_study_with_one_trial_says_what_its_gaps_are_worth(data: ReportData, trials: int) -> None:
+    said = "With one trial a question, pass rates are 0 or 1: a gap rests on one answer of each model and says nothing"
+    text = page_of(replace(data, study=data.study.model_copy(update={"trials": trials}))).text
+    assert (said in text) == (trials == 1)
+
+
+def test_bounds_that_the_study_sets_itself_are_named_with_their_default(data: ReportData) -> None:
+    said = "Bounds of checks that are not the default:"
+    assert said not in page_of(data).text
+    checks = data.study.checks.model_copy(update={"max_no_answer_share_by_benchmark": 1.0, "max_mean_edi": 0.5})
+    text = page_of(replace(data, study=data.study.model_copy(update={"checks": checks}))).text
+    assert f"{said} max_no_answer_share_by_benchmark 1 (default 0.95), max_mean_edi 0.5 (default 0.4)." in text

@@ -270,7 +270,7 @@ def said(text: str, most: int = 700) -> str:
     telling = [
         line
         for line in lines
-        if re.search(r"^error|[^d_]failed|damaged|Nothing|steps in|broken:| is (stale|missing)|cannot", line)
+        if re.search(r"^error|(^|[^d_])failed|damaged|Nothing|steps in|broken:| is (stale|missing)|cannot", line)
     ]
     return " / ".join(telling[:4] or lines[-4:-3] or lines[-1:])[:most]
 

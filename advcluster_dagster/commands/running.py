@@ -197,7 +197,7 @@ def _notices(home: Home, study: Study, instance: "dg.DagsterInstance") -> _Notic
     return _Notices(tuple(warning.text for warning in failed_warnings(instance, study)), missing)
 
 
-def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool) -> None:
+def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None:
     for partition, fault in outcome.failures.items():
         screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
     for partition, reason in outcome.waiting.items():

@@ -149,7 +149,7 @@ def _extraction(advantages):
 
 
 def test_descriptions_that_are_all_alike_give_no_candidates(tmp_path, monkeypatch):
-    alike = _extraction(["Tracks units through every step"] * 2)
+    alike = _extraction(["Tracks units through every step", "Tracks the units through every step"])
     with SmallProvider(lambda _path, body, _n: Answer(chat_completion(body, json.dumps(alike)))) as provider:
         small = _judged_by(provider, tmp_path / "home", monkeypatch, checks={"max_duplicate_share": 1.0})
         outcome = small.run(domains=("sums",))

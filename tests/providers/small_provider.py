@@ -273,10 +273,11 @@ def extraction_of(prompt: str) -> str:
     """A valid extraction that depends on the prompt."""
     digest = hashlib.sha256(prompt.encode()).digest()
     stage = ("Reading", "Comprehension", "Transformation", "Process Skills", "Encoding")[digest[0] % 5]
-    advantage = {"advantage": "Tracks units through every step", "evidence": "one solution writes them down"}
-    return json.dumps(
-        {"failure_stage": stage, "failure_description": f"fails at {stage}", "advantages": [advantage, advantage]}
-    )
+    advantages = [
+        {"advantage": text, "evidence": "one solution writes them down"}
+        for text in ("Tracks units through every step", "Tracks the units through every step")
+    ]
+    return json.dumps({"failure_stage": stage, "failure_description": f"fails at {stage}", "advantages": advantages})
 
 
 def _three_numbers(text: str) -> list[float]:

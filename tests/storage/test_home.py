@@ -157,7 +157,7 @@ def test_the_platforms_settings_move_lake_and_database(home, monkeypatch):
         (
             "s3://bucket",
             ImportError,
-            r"lake s3://bucket: install the package for it: pip install 'advcluster-dagster\[s3]'",
+            r"lake s3://bucket: install the package for it: pip install -c constraints.txt -e '.\[s3]'",
         ),
         ("floppy://disk", ValueError, "lake floppy://disk: there is no storage 'floppy'"),
     ],

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from advcluster_dagster.contracts.table import Column
 from advcluster_dagster.imports.errors import ImportFileError
 from advcluster_dagster.imports.provenance import ImportSummary, add_provenance
+from advcluster_dagster.storage.faults import writing
 
 # A row group is written when its texts reach this size or its rows this number, whichever is first.
 _ROW_GROUP_CHARACTERS = 4 * 2**20
@@ -117,6 +118,7 @@ def staging(imports_root: Path, study: str) -> Iterator[Staging]:
 
     Raises:
         ImportFileError: another import into the study is running.
+        StorageError: the folder of imports takes no files, such as on a full disk.
     """
     folder = imports_root / study
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,8 @@ def staging(imports_root: Path, study: str) -> Iterator[Staging]:
             raise ImportFileError(f"another import into study {study} is running; wait until it has ended") from None
         files = Staging()
         try:
-            yield files
+            with writing(folder):
+                yield files
         except BaseException:
             files.discard_all()
             raise

@@ -31,7 +31,8 @@ def read_settings(path: Path, record: type[S], what: str) -> S:
     except FileNotFoundError:
         raise SettingsError(f"{path}: there is no such {what}") from None
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+        remedy = "; let this user read it" if isinstance(error, PermissionError) else ""
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}{remedy}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

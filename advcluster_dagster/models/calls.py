@@ -230,7 +230,8 @@ class ModelCalls:
             return recorder.failed_at is None or time.monotonic() - recorder.failed_at <= _GRACE_S
 
         try:
-            _keep_all(ask(claimed), keep, self._stop_sending)
+            # The provider is opened by the first request, so it is asked for its way to stop only when it must.
+            _keep_all(ask(claimed), keep, lambda: getattr(self._provider, "stop", None))
         finally:
             self._count_asked(outcomes.values())
             answered_before = recorder.finish()
@@ -262,12 +263,15 @@ class ModelCalls:
 
 
 def _keep_all(
-    answers: Iterator[tuple[int, Outcome]], keep: Callable[[int, Outcome], bool], stop: Callable[[], None]
+    answers: Iterator[tuple[int, Outcome]],
+    keep: Callable[[int, Outcome], bool],
+    way_to_stop: Callable[[], Callable[[], None] | None],
 ) -> None:
     """Keep outcomes as they come, until ``keep`` says that no more can be kept; in a thread, so that no signal comes
     between an outcome and its keeping.
 
-    A signal that interrupts the waiting stops the sending; what was in flight is kept, then it is raised.
+    A signal that interrupts the waiting stops the sending; what was in flight is kept, then it is raised. With a provider
+    that cannot stop, such as an engine in this process, it is raised at once, and closing the provider ends its work.
     """
     errors: list[BaseException] = []
     ended = threading.Event()
@@ -288,7 +292,8 @@ def _keep_all(
         try:
             ended.wait()  # not the thread's join, which an exception leaves as if the thread had ended
         except BaseException as interruption:
-            if interruptions:
+            stop = way_to_stop()
+            if interruptions or stop is None:
                 raise
             interruptions.append(interruption)
             stop()

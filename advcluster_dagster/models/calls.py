@@ -270,8 +270,9 @@ def _keep_all(
     """Keep outcomes as they come, until ``keep`` says that no more can be kept; in a thread, so that no signal comes
     between an outcome and its keeping.
 
-    A signal that interrupts the waiting stops the sending; what was in flight is kept, then it is raised. With a provider
-    that cannot stop, such as an engine in this process, it is raised at once, and closing the provider ends its work.
+    A signal that interrupts the waiting stops the sending; what was in flight is kept, then it is raised. With a
+    provider that cannot stop, such as an engine in this process, it is raised at once, and closing the provider ends
+    its work.
     """
     errors: list[BaseException] = []
     ended = threading.Event()

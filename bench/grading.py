@@ -19,6 +19,7 @@ import polars as pl
 import psutil
 
 from advcluster_dagster.sandbox.deciding import Deciders
+from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.science.grading.grade import grade_in_batches
 
 TARGET_SECONDS = 60.0
@@ -110,7 +111,8 @@ def main() -> int:
     traces, questions, wanted = made_trials(parser.parse_args().trials)
     start, processor_start = time.perf_counter(), processor_time()
     with Deciders() as deciders:
-        graded = grade_in_batches({"larger": traces.lazy()}, questions, {"made": "Answer:"}, deciders.decide_many)
+        places = {"made": AnswerPlace(marker="Answer:")}
+        graded = grade_in_batches({"larger": traces.lazy()}, questions, places, deciders.decide_many)
         seconds, processor_seconds = time.perf_counter() - start, processor_time() - processor_start
     rows = graded.select("question_id", "prediction", "verdict", "is_correct", "grader").rows()
     bad = [row for row in rows if wanted[row[0], row[1]] != ("null" if row[3] is None else row[2])]

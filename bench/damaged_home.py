@@ -31,10 +31,10 @@ ROOT = Path(os.environ.get("ADVCLUSTER_CHECKOUT") or Path(__file__).resolve().pa
 sys.path.insert(0, str(ROOT))
 
 from advcluster_dagster.contracts.registry import TABLES  # noqa: E402
-from advcluster_dagster.partitions import all_partitions  # noqa: E402
 from advcluster_dagster.storage.content_hash import frame_hash  # noqa: E402
 from advcluster_dagster.storage.home import Home  # noqa: E402
 from advcluster_dagster.storage.table_files import scan_file, table_path  # noqa: E402
+from advcluster_dagster.study.partitions import all_partitions  # noqa: E402
 from tests.studies import COMPARES_TAXONOMIES, given_study  # noqa: E402
 
 NOBODY = 65534
@@ -237,7 +237,7 @@ KINDS = (
     Kind("symlinked home", symlinked),
     Kind("home on another path"),
 )  # fmt: skip
-PROGRAM = [sys.executable, "-c", "from advcluster_dagster.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from advcluster_dagster.cli.main import main; main()"]
 
 
 def commands(study: str, beside: Path) -> dict[str, list[str]]:

@@ -25,16 +25,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from advcluster_dagster.models.calls import CallStats, ModelCalls
+from advcluster_dagster.ledger.calls import CallStats, ModelCalls
+from advcluster_dagster.ledger.ledger import Ledger
+from advcluster_dagster.ledger.validated import InvalidReply, ask_validated
 from advcluster_dagster.models.google_genai import GoogleGenaiChat
-from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat
 from advcluster_dagster.models.protocol import ChatRequest
-from advcluster_dagster.models.validated import InvalidReply, ask_validated
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 
 SMALL_PROVIDER = Path(__file__).resolve().parent.parent / "tests" / "providers" / "small_provider.py"
 

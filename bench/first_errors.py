@@ -14,9 +14,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from advcluster_dagster.models.analyst.divergence import find_divergence
-from advcluster_dagster.models.analyst.findings import Finding
-from advcluster_dagster.models.analyst.reading import statements_of
+from advcluster_dagster.demo.analyst.divergence import find_divergence
+from advcluster_dagster.demo.analyst.findings import Finding
+from advcluster_dagster.demo.analyst.reading import statements_of
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from advcluster_dagster.imports.questions import import_questions
-from advcluster_dagster.imports.traces import import_traces
-from advcluster_dagster.study import Study
+from advcluster_dagster.sources.imports.questions import import_questions
+from advcluster_dagster.sources.imports.traces import import_traces
+from advcluster_dagster.study.study import Study
 
 TRIALS = 10
 RESPONSE_WORDS = 900  # about 6 kB, a reasoning trace of medium length

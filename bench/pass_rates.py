@@ -38,8 +38,8 @@ def write_trials(path: Path, n_trials: int) -> None:
     import polars as pl
 
     from advcluster_dagster.contracts.grading import GRADED_TRIALS
-    from advcluster_dagster.partitions import Partition
     from advcluster_dagster.storage.table_files import Stamp, stage_table
+    from advcluster_dagster.study.partitions import Partition
 
     n_questions = n_trials // (2 * TRIALS_PER_QUESTION)
     question = pl.int_range(n_questions, eager=True).alias("question").to_frame()

@@ -24,17 +24,17 @@ from typing import Any
 
 import dagster as dg
 
-from advcluster_dagster.assets.health import asset_key
-from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.assets.upstream import expected_stamp
-from advcluster_dagster.automation.instance import open_instance
-from advcluster_dagster.automation.run_study import run_study
+from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import all_partitions, sync_partitions
+from advcluster_dagster.orchestration.instance import open_instance
+from advcluster_dagster.orchestration.run_study import run_study
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.stamps import expected_stamp
+from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import stage_table, table_path
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import all_partitions, sync_partitions
+from advcluster_dagster.study.study import Study
 
 
 def write_study(home: Home, n_families: int, n_domains: int) -> Study:
@@ -88,13 +88,13 @@ import time
 started = time.perf_counter()
 import dagster
 imported = time.perf_counter()
-import advcluster_dagster.code_location
+import advcluster_dagster.orchestration.code_location
 print(imported - started, time.perf_counter() - imported)
 """
 STATUS = """
 import time
 started = time.perf_counter()
-from advcluster_dagster.cli import main
+from advcluster_dagster.cli.main import main
 import sys
 sys.argv = ["advcluster", "status", "wide", "--json"]
 try:

@@ -75,7 +75,7 @@ def served_ui(home: Home, timeout_s: float = 120.0) -> Iterator[str]:
     port = _free_port()
     environment = {**os.environ, "ADVCLUSTER_HOME": str(home.root), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     environment.pop("DAGSTER_HOME", None)
-    program = [sys.executable, "-c", "from advcluster_dagster.cli import main; main()", "ui", "--port", str(port)]
+    program = [sys.executable, "-c", "from advcluster_dagster.cli.main import main; main()", "ui", "--port", str(port)]
     process = subprocess.Popen(
         program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

@@ -26,20 +26,20 @@ import polars as pl
 import pytest
 import yaml
 
-from advcluster_dagster.assets.recipe import Recipe
-from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.assets.step import Step
-from advcluster_dagster.automation.instance import open_instance
-from advcluster_dagster.automation.run_study import RunOutcome, Selection, run_study
-from advcluster_dagster.automation.status import StepStatus, study_status
+from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.imports.questions import import_questions
-from advcluster_dagster.imports.traces import import_traces
-from advcluster_dagster.partitions import Partition, all_partitions
+from advcluster_dagster.orchestration.instance import open_instance
+from advcluster_dagster.orchestration.run_study import RunOutcome, Selection, run_study
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.recipe import Recipe
+from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.planning.status import StepStatus, study_status
+from advcluster_dagster.sources.imports.questions import import_questions
+from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, read_table, table_path
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = {"provider": "imported"}
@@ -273,7 +273,7 @@ def run_until(command: Sequence[str], home: Home, is_far_enough: Callable[[], bo
     """
     environment = {**os.environ, "ADVCLUSTER_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
     environment.pop("DAGSTER_HOME", None)
-    program = [sys.executable, "-c", "from advcluster_dagster.cli import main; main()", *command]
+    program = [sys.executable, "-c", "from advcluster_dagster.cli.main import main; main()", *command]
     deadline = time.monotonic() + timeout_s
     with subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:

@@ -5,17 +5,17 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.automation.status import study_status
+from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition, all_partitions
-from advcluster_dagster.simulation.recovery import measure_recovery
+from advcluster_dagster.demo.simulation.recovery import measure_recovery
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.planning.status import study_status
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import sql_models
 from advcluster_dagster.storage.table_files import read_table, scan_file, table_path
+from advcluster_dagster.study.partitions import Partition, all_partitions
+from tests.cli.test_cli import run_cli
 from tests.studies import SmallHome, content_hashes, ledger_rows, n_files, run_until
-from tests.test_cli import run_cli
 
 #: Measured adjusted Rand index against the planted skills and share of right stages, per family.
 RECOVERED = {"orion": (0.59, 0.982), "lyra": (0.64, 1.0)}

@@ -7,18 +7,18 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import (
+from advcluster_dagster.ledger.validated import Validated
+from advcluster_dagster.models.failures import failure_reasons
+from advcluster_dagster.models.protocol import ChatRequest
+from advcluster_dagster.models.server_messages import one_line
+from advcluster_dagster.pipeline.estimates import (
     assumed_questions,
     at_least_as_now,
     estimate_assumed,
     estimate_chat,
 )
-from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
-from advcluster_dagster.assets.step import Step
-from advcluster_dagster.models.failures import failure_reasons
-from advcluster_dagster.models.protocol import ChatRequest
-from advcluster_dagster.models.server_messages import one_line
-from advcluster_dagster.models.validated import Validated
+from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, table_step
+from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.pairs import draw_trace_pairs

@@ -5,8 +5,8 @@ Here: the assets of group `error_dispersion` and their check. Not here: the inde
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import Check, Outcome, sql_step, table_step
-from advcluster_dagster.assets.step import Step
+from advcluster_dagster.pipeline.recipe import Check, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.science.error_dispersion.dispersion import measure_error_dispersion
 
 _GROUP = "error_dispersion"

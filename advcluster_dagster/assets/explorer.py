@@ -8,15 +8,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from advcluster_dagster.assets.recipe import fingerprint, page_step
-from advcluster_dagster.assets.step import Step
-from advcluster_dagster.assets.upstream import expected_stamp
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.explorer.data import TABLES_READ, DomainEvidence, FamilyEvidence, join_evidence
-from advcluster_dagster.explorer.page import render_explorer
-from advcluster_dagster.explorer.scripts import script_files
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.pipeline.recipe import fingerprint, page_step
+from advcluster_dagster.pipeline.stamps import expected_stamp
+from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.report.explorer.data import TABLES_READ, DomainEvidence, FamilyEvidence, join_evidence
+from advcluster_dagster.report.explorer.page import render_explorer
+from advcluster_dagster.report.explorer.scripts import script_files
 from advcluster_dagster.storage.report_io import PageFiles
+from advcluster_dagster.study.partitions import Partition
 
 
 @page_step(

@@ -4,8 +4,8 @@ Here: checks for the tables whose rows do not tell it themselves. Not here: what
 too many (the checks of the stages).
 """
 
-from advcluster_dagster.assets.recipe import Check, Outcome
-from advcluster_dagster.assets.step import Step
+from advcluster_dagster.pipeline.recipe import Check, Outcome
+from advcluster_dagster.pipeline.step import Step
 
 
 def failed_calls(step: Step) -> dict[str, str]:

@@ -9,13 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import assumed_questions, estimate_assumed
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.grading_checks import answers_found, credible_accuracy, few_contradictions
-from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
-from advcluster_dagster.assets.step import Step, StepError
-from advcluster_dagster.models.validated import Validated
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.ledger.validated import Validated
+from advcluster_dagster.pipeline.estimates import assumed_questions, estimate_assumed
+from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.sandbox.deciding import Deciders
 from advcluster_dagster.sandbox.pool import SandboxError
@@ -33,9 +32,10 @@ from advcluster_dagster.science.grading.panel import (
     measure_agreement,
     panel_pairs,
 )
-from advcluster_dagster.settings.base import ROLES
-from advcluster_dagster.settings.models import Model
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.models import Model
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 _GROUP = "grading"
 #: How often a member of the panel is asked again after a broken reply.

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import Outcome
-from advcluster_dagster.assets.step import Step
 from advcluster_dagster.models.server_messages import one_line
-from advcluster_dagster.settings.base import ROLES
+from advcluster_dagster.pipeline.recipe import Outcome
+from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.study.base import ROLES
 
 #: An accuracy up to this is blocked where most recorded verdicts say otherwise.
 _HARDLY_ANY_CORRECT = 0.05

@@ -7,20 +7,20 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import assumed_questions, estimate_assumed, estimate_chat
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED
-from advcluster_dagster.assets.recipe import Estimate, table_step
-from advcluster_dagster.assets.step import Step
-from advcluster_dagster.benchmarks.registry import benchmark_provenance, load_questions
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.imports.readers import import_provenance, scan_imported_traces
 from advcluster_dagster.models.protocol import ChatRequest
 from advcluster_dagster.models.trace_answers import answer_columns
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.pipeline.estimates import assumed_questions, estimate_assumed, estimate_chat
+from advcluster_dagster.pipeline.recipe import Estimate, table_step
+from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.settings.base import Role
+from advcluster_dagster.sources.benchmarks.registry import benchmark_provenance, load_questions
+from advcluster_dagster.sources.imports.readers import import_provenance, scan_imported_traces
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.base import Role
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 _GROUP = "inference"
 #: Tokens of a trace while none of the model is known: reasoning models take thousands, the simulated ones 94.

@@ -5,8 +5,8 @@ Here: the assets of group `question_set` and their check. Not here: the SQL, the
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import Check, Outcome, sql_step, table_step
-from advcluster_dagster.assets.step import Step
+from advcluster_dagster.pipeline.recipe import Check, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.science.question_set.selection import count_incomplete_questions, select_analysis_questions
 
 _GROUP = "question_set"

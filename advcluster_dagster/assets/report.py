@@ -11,17 +11,17 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.assets.recipe import page_step
-from advcluster_dagster.assets.step import Step
-from advcluster_dagster.assets.upstream import expected_stamp
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.demo.simulation.recovery import measure_recovery
+from advcluster_dagster.pipeline.recipe import page_step
+from advcluster_dagster.pipeline.stamps import expected_stamp
+from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
-from advcluster_dagster.simulation.recovery import measure_recovery
 from advcluster_dagster.storage.report_io import PageFiles
 from advcluster_dagster.storage.table_files import read_stamp, table_path
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 _NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings")
 _PROMPTS = ("extraction", "naming", "review", "equivalence")

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import polars as pl
 
 from advcluster_dagster.assets.advantage_extraction import assumed_pairs
-from advcluster_dagster.assets.estimates import at_least_as_now, estimate_assumed, estimate_embeddings
 from advcluster_dagster.assets.failed_calls import failed_calls
-from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, table_step
-from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.models.protocol import CallFailure
+from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assumed, estimate_embeddings
+from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, table_step
+from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.semantic_clustering.candidates import CandidateSweep, SweepSettings, sweep_candidates
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus, stack_vectors
 from advcluster_dagster.science.semantic_clustering.deduplication import deduplicate
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 _GROUP = "semantic_clustering"
 #: Texts without a vector that are named beside the table; more are counted.

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from advcluster_dagster.assets.estimates import at_least_as_now, estimate_assumed, estimate_chat
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
-from advcluster_dagster.assets.recipe import Check, Estimate, Outcome, sql_step, table_step
-from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.protocol import ChatRequest
+from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assumed, estimate_chat
+from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.semantic_clustering.choice import choose_candidate
 from advcluster_dagster.science.semantic_clustering.cluster_samples import select_shown

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from advcluster_dagster.assets.recipe import Check, Outcome, table_step
-from advcluster_dagster.assets.step import Step, StepError
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.pipeline.recipe import Check, Outcome, table_step
+from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.semantic_clustering.corpus import ClusteringCorpus, gather_corpus
 from advcluster_dagster.science.semantic_clustering.coverage import cluster_means, place
 from advcluster_dagster.science.semantic_clustering.matching import match_clusters
 from advcluster_dagster.storage.frozen_taxonomies import FrozenTaxonomy, chosen_by_hand, read_frozen
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 _GROUP = "semantic_clustering"
 _IDENTITY = ["advantage_id", "advantage"]

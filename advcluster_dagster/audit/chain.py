@@ -10,8 +10,8 @@ from typing import Any, Literal
 from advcluster_dagster.audit.evidence import Evidence
 from advcluster_dagster.audit.records import AuditError, Node, Place
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 Kind = Literal["cluster", "cell", "advantage", "edi"]
 _FORMS: dict[Kind, str] = {

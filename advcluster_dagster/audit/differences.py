@@ -10,12 +10,12 @@ from typing import Any
 
 import dagster as dg
 
-from advcluster_dagster.assets.stages import recipe_of
+from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.audit.history import Materialisation, materialisations
 from advcluster_dagster.audit.records import AuditError, partition_named
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition, all_partitions
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.study import Study
 
 _REPORT = "study_report"
 _SHOWN = 60

@@ -13,10 +13,9 @@ import polars as pl
 
 from advcluster_dagster.audit.kept_calls import Found, KeptCalls
 from advcluster_dagster.audit.records import Break
-from advcluster_dagster.models.ledger_entries import LedgerEntry
+from advcluster_dagster.ledger.entries import LedgerEntry
+from advcluster_dagster.ledger.validated import InvalidReply, Validated
 from advcluster_dagster.models.protocol import EmbeddingReply
-from advcluster_dagster.models.validated import InvalidReply, Validated
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.replies import (
@@ -32,6 +31,7 @@ from advcluster_dagster.science.semantic_clustering.replies import (
     parse_candidate_review,
     parse_cluster_name,
 )
+from advcluster_dagster.study.partitions import Partition
 
 T = TypeVar("T")
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")

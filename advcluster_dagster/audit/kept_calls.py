@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from advcluster_dagster.models.ledger_entries import LedgerEntry
+from advcluster_dagster.ledger.entries import LedgerEntry
+from advcluster_dagster.ledger.validated import InvalidReply, Validated, ask_validated
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
-from advcluster_dagster.models.validated import InvalidReply, Validated, ask_validated
 from advcluster_dagster.science.prompting import Message, read_fenced
 
 T = TypeVar("T")

@@ -30,14 +30,14 @@ from openlineage.client.facet_v2 import (
     tags_run,
 )
 
-from advcluster_dagster.assets.stages import recipe_of
+from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.audit.history import Materialisation, every_materialisation
 from advcluster_dagster.audit.records import partition_named
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import sql_models
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 NAMESPACE = "advcluster"
 _REPORT = "study_report"

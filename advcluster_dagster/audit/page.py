@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from advcluster_dagster.audit.verify import Verification
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.report.formatting import foreign_text
 from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.partitions import Partition
 
 PAGE = "audit.html"
 _HASH = 12

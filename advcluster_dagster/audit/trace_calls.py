@@ -13,15 +13,15 @@ from advcluster_dagster.audit.files import salvage_file
 from advcluster_dagster.audit.history import Materialisation
 from advcluster_dagster.audit.records import Break
 from advcluster_dagster.contracts.inference import LARGER_TRACES
-from advcluster_dagster.imports.provenance import read_provenance
-from advcluster_dagster.imports.staging import traces_file
-from advcluster_dagster.models.ledger_entries import LedgerEntry
+from advcluster_dagster.ledger.entries import LedgerEntry
 from advcluster_dagster.models.protocol import ChatRequest, EmbeddingReply
 from advcluster_dagster.models.trace_answers import answer_columns
-from advcluster_dagster.partitions import Partition
-from advcluster_dagster.settings.base import Role
+from advcluster_dagster.sources.imports.provenance import read_provenance
+from advcluster_dagster.sources.imports.staging import traces_file
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.base import Role
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 KEY = ("question_id", "trial")
 _ANSWER = ("response", "finish_reason", "prompt_tokens", "completion_tokens", "sampling")

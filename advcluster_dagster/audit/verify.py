@@ -25,14 +25,14 @@ from advcluster_dagster.audit.records import AuditError, Break, Place, TableCoun
 from advcluster_dagster.audit.references import Rows, check_references
 from advcluster_dagster.audit.trace_calls import check_imported, check_sampled, lost_traces
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.models.ledger import Ledger
-from advcluster_dagster.models.ledger_entries import LedgerEntry, entries_used
+from advcluster_dagster.ledger.entries import LedgerEntry, entries_used
+from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, call_id_of
-from advcluster_dagster.partitions import Partition, all_partitions
-from advcluster_dagster.settings.base import ROLES, Role
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import table_path
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.base import ROLES, Role
+from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.study import Study
 
 #: What an audit of a whole study starts from: the taxonomy and the Error Dispersion Index.
 RESULTS = ("final_taxonomy", "taxonomy_assignments", "domain_distribution", "error_dispersion", "edi_summary")

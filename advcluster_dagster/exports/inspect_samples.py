@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.imports.inspect_logs import METADATA_KEY, inspect_module
+from advcluster_dagster.sources.imports.inspect_logs import METADATA_KEY, inspect_module
 
 #: Name of the scorer under which our verdicts stand.
 SCORER = "advcluster"

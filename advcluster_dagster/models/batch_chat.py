@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Generic, TypeVar
 
-from advcluster_dagster.models.batch_store import Batch, BatchStore
+from advcluster_dagster.ledger.batches import Batch, BatchStore
+from advcluster_dagster.ledger.ledger import Ledger
+from advcluster_dagster.ledger.spending import Bills
 from advcluster_dagster.models.connection import Connection
 from advcluster_dagster.models.faults import StatusFault
-from advcluster_dagster.models.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm
-from advcluster_dagster.models.spending import Bills
 
 C = TypeVar("C", bound=Connection)
 R = TypeVar("R")

@@ -19,12 +19,12 @@ from typing import Any, Generic, TypeVar
 import httpx2
 from pydantic import SecretStr
 
+from advcluster_dagster.ledger.spending import Purse
 from advcluster_dagster.models.faults import TRANSIENT_STATUSES, ErrorReplyError, Fault, StatusFault
 from advcluster_dagster.models.limits import Gate
 from advcluster_dagster.models.protocol import CallFailure, FatalModelError
 from advcluster_dagster.models.server_messages import one_line
-from advcluster_dagster.models.spending import Purse
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 
 J = TypeVar("J")
 R = TypeVar("R")

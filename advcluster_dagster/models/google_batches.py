@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from google.genai import errors, types
 
+from advcluster_dagster.ledger.batches import Batch
 from advcluster_dagster.models.batch_chat import BatchLostError, BatchWire, RowOutcome
-from advcluster_dagster.models.batch_store import Batch
 from advcluster_dagster.models.faults import StatusFault, UnreadableReplyError
 from advcluster_dagster.models.google_connection import GoogleConnection
 from advcluster_dagster.models.google_genai import config_of, contents_of, read_response

@@ -22,7 +22,7 @@ from advcluster_dagster.models.faults import (
     status_of_code,
 )
 from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 
 #: Ends of the paths whose answers are replies.
 _CALLS = (":generateContent", ":batchEmbedContents", ":embedContent")

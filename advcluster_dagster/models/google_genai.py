@@ -15,7 +15,7 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
 from advcluster_dagster.models.server_messages import one_line
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 
 #: Sampling settings by the names studies use, with Gemini's.
 _SAMPLING_NAMES = {

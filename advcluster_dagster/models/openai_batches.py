@@ -13,8 +13,8 @@ import openai
 from openai.types import Batch as VendorBatch
 from openai.types.chat import ChatCompletion
 
+from advcluster_dagster.ledger.batches import Batch
 from advcluster_dagster.models.batch_chat import BatchLostError, BatchWire, RowOutcome
-from advcluster_dagster.models.batch_store import Batch
 from advcluster_dagster.models.faults import ErrorReplyError, StatusFault, UnreadableReplyError
 from advcluster_dagster.models.openai_compatible import chat_body, read_completion
 from advcluster_dagster.models.openai_connection import OpenAIConnection, status_fault

@@ -21,7 +21,7 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm, without_schema
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
 from advcluster_dagster.models.server_messages import one_line, read_body, server_message
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 
 #: Older and newer name of the same setting; servers know one or both.
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")

@@ -13,7 +13,7 @@ import openai
 from advcluster_dagster.models.connection import COMMON_FAULTS, Connection
 from advcluster_dagster.models.faults import ErrorReplyError, StatusFault, is_filter_code
 from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 
 #: Codes of a quota that no waiting brings back.
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}

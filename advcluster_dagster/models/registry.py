@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
-from advcluster_dagster.settings.models import Provider
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.models import Provider
+from advcluster_dagster.study.study import Study
 
 #: Built-in providers that are vendors over the network; their names are also the kinds of declared ones.
 _VENDORS: tuple[Literal["openai"], Literal["google-genai"]] = ("openai", "google-genai")
@@ -78,20 +78,20 @@ def _open(name: str, study: Study, what: str) -> Any:
 
 
 def _open_analyst(_name: str, _settings: Provider, _study: Study) -> ChatProvider:
-    from advcluster_dagster.models.embedded import EmbeddedAnalyst
+    from advcluster_dagster.demo.embedded_judges import EmbeddedAnalyst
 
     return EmbeddedAnalyst()
 
 
 def _open_embedder(_name: str, _settings: Provider, _study: Study) -> EmbeddingProvider:
-    from advcluster_dagster.models.embedded import EmbeddedEmbedder
+    from advcluster_dagster.demo.embedded_judges import EmbeddedEmbedder
 
     return EmbeddedEmbedder()
 
 
 def _open_simulated(name: str, _settings: Provider, study: Study) -> ChatProvider:
-    from advcluster_dagster.models.simulated import SimulatedFamily
-    from advcluster_dagster.simulation.questions import answerable_benchmarks
+    from advcluster_dagster.demo.simulated_family import SimulatedFamily
+    from advcluster_dagster.demo.simulation.questions import answerable_benchmarks
 
     try:
         return SimulatedFamily(seed=study.seed, benchmarks=answerable_benchmarks(study))

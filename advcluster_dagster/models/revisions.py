@@ -3,7 +3,7 @@
 Here: what makes replies of an older version be asked for anew. Not here: the models.
 """
 
-from advcluster_dagster.simulation.questions import GENERATOR_VERSION
+from advcluster_dagster.demo.simulation.questions import GENERATOR_VERSION
 
 #: Raise when the embedded analyst answers differently.
 ANALYST_REVISION = "analyst-2"

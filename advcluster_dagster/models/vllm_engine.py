@@ -15,8 +15,8 @@ from advcluster_dagster.extras import install_command
 from advcluster_dagster.models.gpu import GpuWatch, watch_gpus
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.vllm_requests import PromptSamples, group_samples, split_channels, split_sampling
-from advcluster_dagster.settings.models import Engine, Model
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.models import Engine, Model
+from advcluster_dagster.study.study import Study
 
 #: Read by vLLM when it is imported: workers start clean, since this process has threads; nothing is told to anyone.
 _ENVIRONMENT = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 CALL_TOTALS_SCHEMA = pl.Schema(
     {

@@ -31,7 +31,7 @@ from advcluster_dagster.report.sections import (
 )
 from advcluster_dagster.report.style import figure_svg
 from advcluster_dagster.report.views import ClusterView, FigureView, TableView
-from advcluster_dagster.settings.models import Family
+from advcluster_dagster.study.models import Family
 
 
 class _Numbers:

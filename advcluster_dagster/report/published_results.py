@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 MeanStd = tuple[float, float]
 

@@ -6,9 +6,9 @@ Here: finding them, and the study that they make together with its file. Not her
 from collections.abc import Iterator
 from pathlib import Path
 
-from advcluster_dagster.settings.base import ROLES, is_name
-from advcluster_dagster.settings.benchmarks import Benchmark
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.base import ROLES, is_name
+from advcluster_dagster.study.benchmarks import Benchmark
+from advcluster_dagster.study.study import Study
 
 
 def with_dropped_benchmarks(root: Path, declared: Study) -> Study:

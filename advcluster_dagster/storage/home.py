@@ -14,10 +14,10 @@ import fsspec
 from upath import UPath
 
 from advcluster_dagster.extras import install_command
-from advcluster_dagster.settings.files import SettingsError
-from advcluster_dagster.settings.platform import PlatformSettings, load_platform_settings
 from advcluster_dagster.storage.dropped import drop_faults, with_dropped_benchmarks
-from advcluster_dagster.study import Study, StudyError, load_study
+from advcluster_dagster.study.files import SettingsError
+from advcluster_dagster.study.platform import PlatformSettings, load_platform_settings
+from advcluster_dagster.study.study import Study, StudyError, load_study
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROJECT = _PACKAGE.parent

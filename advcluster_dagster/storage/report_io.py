@@ -13,8 +13,8 @@ from pathlib import Path
 import dagster as dg
 from upath import UPath
 
+from advcluster_dagster.orchestration.step_failures import faults_in_one_line
 from advcluster_dagster.storage.faults import DamagedFileError, writing
-from advcluster_dagster.storage.step_failures import faults_in_one_line
 from advcluster_dagster.storage.table_files import Stamp, file_sha256, written_as
 
 #: Entry of a page's stamp: by file name, its size and time of change, and the sha256 of its bytes.

@@ -21,7 +21,7 @@ from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import shipped
-from advcluster_dagster.storage.places import is_local, open_whole
+from advcluster_dagster.storage.paths import is_local, open_whole
 
 _DUCKDB_TYPES = {
     "String": "VARCHAR", "Int64": "BIGINT", "Float64": "DOUBLE", "Boolean": "BOOLEAN",

@@ -1,11 +1,11 @@
 import polars as pl
 import pytest
 
-from advcluster_dagster.assets.stages import RECIPES
+from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
 from advcluster_dagster.models.protocol import CallFailure
-from advcluster_dagster.partitions import Partition
-from advcluster_dagster.settings.analysis import Pin
+from advcluster_dagster.study.analysis import Pin
+from advcluster_dagster.study.partitions import Partition
 
 DECLARED = {
     check.name: (table, check)

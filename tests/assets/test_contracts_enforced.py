@@ -2,8 +2,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.study.partitions import Partition
 from tests.studies import changed_recipe
 
 SUMS = Partition("f", "sums")

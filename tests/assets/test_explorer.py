@@ -2,9 +2,9 @@
 
 import pytest
 
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.report_io import page_path, read_report_stamp
-from tests.explorer.test_scripts import read_files
+from advcluster_dagster.study.partitions import Partition
+from tests.report.explorer.test_scripts import read_files
 
 
 @pytest.fixture(scope="module")

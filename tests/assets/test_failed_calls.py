@@ -5,11 +5,11 @@ import json
 import dagster as dg
 import pytest
 
-from advcluster_dagster.assets.health import asset_key
-from advcluster_dagster.automation.run_study import RunOutcome
-from advcluster_dagster.commands import running
+from advcluster_dagster.cli import run as running
 from advcluster_dagster.models import connection
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.orchestration.run_study import RunOutcome
+from advcluster_dagster.planning.partition_state import asset_key
+from advcluster_dagster.study.partitions import Partition
 from tests.providers.small_provider import Answer, SmallProvider, canned
 from tests.studies import GIVEN, given_study
 

@@ -4,15 +4,15 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-from advcluster_dagster.assets.health import asset_key
-from advcluster_dagster.assets.warnings import failed_warnings
-from advcluster_dagster.automation.run_study import Selection, run_study
-from advcluster_dagster.imports.questions import import_questions
-from advcluster_dagster.imports.traces import import_traces
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.cli.study_template import write_study_template
+from advcluster_dagster.cli.tables import status_table
+from advcluster_dagster.orchestration.run_study import Selection, run_study
+from advcluster_dagster.planning.failed_checks import failed_warnings
+from advcluster_dagster.planning.partition_state import asset_key
+from advcluster_dagster.sources.imports.questions import import_questions
+from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study_template import write_study_template
-from advcluster_dagster.tables_for_people import status_table
+from advcluster_dagster.study.partitions import Partition
 from tests.studies import SmallHome, write_lines
 
 ONE = Partition("my-family", "math")

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from advcluster_dagster.assets.step import StepError
 from advcluster_dagster.assets.taxonomy_coverage import coverage_line, covered_advantages, taxonomy_changes
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.pipeline.step import StepError
 from advcluster_dagster.storage.frozen_taxonomies import read_frozen
+from advcluster_dagster.study.partitions import Partition
 
 CORPUS = (
     "advantage_corpus",

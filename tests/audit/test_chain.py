@@ -11,7 +11,7 @@ from advcluster_dagster.audit.evidence import Evidence
 from advcluster_dagster.audit.records import AuditError, Node, Text, partition_named
 from advcluster_dagster.audit.shown import chain_tree
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.models.ledger import Ledger
+from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.prompts.files import load_prompt
 from tests.audit.conftest import audited
 

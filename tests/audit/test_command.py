@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.audit.conftest import HERE, flip
-from tests.test_cli import run_cli
+from tests.cli.test_cli import run_cli
 
 
 @pytest.fixture

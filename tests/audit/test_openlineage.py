@@ -13,7 +13,7 @@ import pytest
 
 from advcluster_dagster.audit.records import AuditError
 from advcluster_dagster.contracts.registry import TABLES
-from tests.test_cli import run_cli
+from tests.cli.test_cli import run_cli
 
 pytest.importorskip("openlineage.client")
 
@@ -110,7 +110,7 @@ def test_a_step_tells_its_run_inputs_and_fingerprints(events, made_intact):
 
 
 def _places():
-    from advcluster_dagster.partitions import Partition
+    from advcluster_dagster.study.partitions import Partition
 
     return [("advantage_corpus", Partition("orion", "math"))]
 

@@ -3,8 +3,8 @@
 import pytest
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.settings.base import ROLES
 from advcluster_dagster.storage.sql_models import SqlModel, sql_models
+from advcluster_dagster.study.base import ROLES
 
 
 def _of(table, *columns):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from advcluster_dagster.cli import app, import_app
-from advcluster_dagster.docs_pages import SMALLEST_STUDY, pages, settings_places, study_file_page
-from advcluster_dagster.settings.base import Settings
-from advcluster_dagster.settings.platform import PlatformSettings
-from advcluster_dagster.study import Study
+from advcluster_dagster.cli.main import app, import_app
+from advcluster_dagster.study.base import Settings
+from advcluster_dagster.study.platform import PlatformSettings
+from advcluster_dagster.study.study import Study
+from docs.generate_pages import SMALLEST_STUDY, pages, settings_places, study_file_page
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_HAND = sorted(path for name in ("*.md", "data/*.md", "docs/**/*.md") for path in ROOT.glob(name))

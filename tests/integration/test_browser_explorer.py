@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from advcluster_dagster.explorer.page import render_explorer
-from advcluster_dagster.explorer.scripts import script_files
-from tests.explorer.evidence import clusters, family_of, made_study, pair_of
+from advcluster_dagster.report.explorer.page import render_explorer
+from advcluster_dagster.report.explorer.scripts import script_files
+from tests.report.explorer.evidence import clusters, family_of, made_study, pair_of
 
 pytestmark = pytest.mark.integration
 

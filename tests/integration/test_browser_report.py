@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from advcluster_dagster.report.page import render_report
-from tests.explorer.evidence import family_of, pair_of
 from tests.integration.test_browser_explorer import written
 from tests.report.conftest import make_report_data
+from tests.report.explorer.evidence import family_of, pair_of
 from tests.report.test_page import HOSTILE, with_table
 
 pytestmark = pytest.mark.integration

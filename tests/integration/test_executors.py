@@ -11,11 +11,11 @@ import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import LaunchRunContext
 
-from advcluster_dagster.assets.health import asset_key
-from advcluster_dagster.definitions import build_defs
-from advcluster_dagster.partitions import Partition, sync_partitions
+from advcluster_dagster.orchestration.definitions import build_defs
+from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.storage.home import Home
-from tests.automation.test_killed_runs import _judges
+from advcluster_dagster.study.partitions import Partition, sync_partitions
+from tests.orchestration.test_killed_runs import _judges
 from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.servers import kill_tree, ray_cluster
 from tests.studies import SmallHome, given_study, ledger_rows, questions_asked
@@ -78,7 +78,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(given_once, tmp_path, short
 
 def a_run_is_launched(small):
     """As the UI, a schedule or a sensor launches it: the run itself is a job of the cluster."""
-    repository = ReconstructableRepository.for_module("advcluster_dagster.code_location", small.name)
+    repository = ReconstructableRepository.for_module("advcluster_dagster.orchestration.code_location", small.name)
     job = build_defs(small.home, small.study).resolve_implicit_global_asset_job_def()
     selected = frozenset({asset_key(small.name, "benchmark_questions")})
     with small.instance() as instance:

@@ -16,12 +16,12 @@ import pytest
 from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS, LARGER_TRACES
 from advcluster_dagster.exports.inspect_logs import ExportError, export_inspect_logs
 from advcluster_dagster.exports.inspect_samples import SCORER
-from advcluster_dagster.imports.errors import ImportFileError
-from advcluster_dagster.imports.evaluation_logs import LogImport, find_logs, import_logs
-from advcluster_dagster.imports.questions import import_questions
-from advcluster_dagster.imports.readers import import_provenance, scan_imported_traces
-from advcluster_dagster.imports.staging import questions_file
-from advcluster_dagster.study import Study
+from advcluster_dagster.sources.imports.errors import ImportFileError
+from advcluster_dagster.sources.imports.evaluation_logs import LogImport, find_logs, import_logs
+from advcluster_dagster.sources.imports.questions import import_questions
+from advcluster_dagster.sources.imports.readers import import_provenance, scan_imported_traces
+from advcluster_dagster.sources.imports.staging import questions_file
+from advcluster_dagster.study.study import Study
 from tests.studies import GIVEN, SmallHome, write_lines, write_study
 
 pytestmark = pytest.mark.integration
@@ -376,7 +376,7 @@ def test_a_study_that_went_out_and_came_back_is_graded_alike(tmp_path):
         if (name, model, trial) != ("empty", "f-small", 1)
     ]  # fmt: skip
     write_lines(root / "traces.jsonl", traces)
-    from advcluster_dagster.imports.traces import import_traces
+    from advcluster_dagster.sources.imports.traces import import_traces
 
     import_traces(root / "traces.jsonl", there.study, "f", "sums", "additions", there.home.imports)
     graded = ("benchmark_questions", "larger_traces", "smaller_traces", "graded_trials")

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from advcluster_dagster.assets.placement import memory_resource, placement
-from advcluster_dagster.assets.stages import RECIPES
-from advcluster_dagster.settings.platform import PlatformSettings, load_platform_settings
-from advcluster_dagster.study import Study
+from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.orchestration.step_resources import memory_resource, placement
+from advcluster_dagster.study.platform import PlatformSettings, load_platform_settings
+from advcluster_dagster.study.study import Study
 from tests.studies import ROOT
 
 kubernetes = pytest.importorskip("kubernetes")

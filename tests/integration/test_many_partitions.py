@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from advcluster_dagster.assets.health import table_health
-from advcluster_dagster.automation.launching import Launcher
-from advcluster_dagster.imports.questions import import_questions
-from advcluster_dagster.imports.traces import import_traces
-from advcluster_dagster.partitions import Partition, sync_partitions
+from advcluster_dagster.orchestration.run_launcher import Launcher
+from advcluster_dagster.planning.partition_state import table_health
+from advcluster_dagster.sources.imports.questions import import_questions
+from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.table_files import scan_file, table_path
 from advcluster_dagster.storage.views import query_study
+from advcluster_dagster.study.partitions import Partition, sync_partitions
 from tests.studies import ROOT, write_lines, write_study
 
 pytestmark = pytest.mark.integration
@@ -24,10 +24,10 @@ DOMAINS = [f"d{number}" for number in range(N_DOMAINS)]
 WRITER = """
 import sys
 from pathlib import Path
-from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.automation.instance import open_instance
-from advcluster_dagster.automation.launching import Launcher
-from advcluster_dagster.partitions import Partition
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.orchestration.instance import open_instance
+from advcluster_dagster.orchestration.run_launcher import Launcher
+from advcluster_dagster.study.partitions import Partition
 from advcluster_dagster.storage.home import Home
 
 home = Home(Path(sys.argv[1]))

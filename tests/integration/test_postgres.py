@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from advcluster_dagster.models.batch_store import BatchStore, open_batches
-from advcluster_dagster.models.calls import ModelCalls
-from advcluster_dagster.models.ledger import Ledger
-from advcluster_dagster.models.ledger_tables import CALLS, USES
-from advcluster_dagster.models.prices import Price
+from advcluster_dagster.ledger.batches import BatchStore, open_batches
+from advcluster_dagster.ledger.calls import ModelCalls
+from advcluster_dagster.ledger.ledger import Ledger
+from advcluster_dagster.ledger.prices import Price
+from advcluster_dagster.ledger.tables import CALLS, USES
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatReply,
@@ -25,8 +25,8 @@ from advcluster_dagster.models.protocol import (
     FatalModelError,
 )
 from advcluster_dagster.science.prompting import Message
-from tests.models import claiming
-from tests.models.test_old_repeats import OldLedger, old_request, replayed
+from tests.ledger import claiming
+from tests.ledger.test_old_repeats import OldLedger, old_request, replayed
 from tests.servers import postgres_server
 from tests.studies import ROOT, given_study
 
@@ -108,8 +108,8 @@ def test_the_url_and_its_password_stay_in_the_environment(database, tmp_path):
 OPENER = """
 import sys
 from pathlib import Path
-from advcluster_dagster.assets.resources import Platform
-from advcluster_dagster.automation.instance import open_instance
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.orchestration.instance import open_instance
 from advcluster_dagster.storage.home import Home
 
 home = Home(Path(sys.argv[1]))

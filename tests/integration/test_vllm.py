@@ -59,7 +59,7 @@ def run_study(root: Path, models: dict[str, dict[str, object]], providers: dict[
     command = [
         sys.executable,
         "-c",
-        "from advcluster_dagster.cli import main; main()",
+        "from advcluster_dagster.cli.main import main; main()",
         "run",
         "tiny",
         "--select",

@@ -17,7 +17,7 @@ from advcluster_dagster.models.protocol import (
     FatalModelError,
 )
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 from tests.providers.small_provider import Answer, Body, Faults, SmallProvider, canned, gemini_reply
 
 KEY = "AIza-not-a-real-key-8d1f"

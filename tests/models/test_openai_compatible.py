@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advcluster_dagster.ledger.calls import ModelCalls
+from advcluster_dagster.ledger.files import export_replies
+from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models import connection
-from advcluster_dagster.models.calls import ModelCalls
-from advcluster_dagster.models.ledger import Ledger
-from advcluster_dagster.models.ledger_files import export_replies
 from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat, OpenAICompatibleEmbedder
 from advcluster_dagster.models.protocol import (
     CallFailure,
@@ -27,7 +27,7 @@ from advcluster_dagster.models.protocol import (
     FatalModelError,
 )
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 from tests.providers.small_provider import (
     Answer,
     Body,

@@ -5,8 +5,8 @@ from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat, Op
 from advcluster_dagster.models.protocol import ChatRequest, EmbeddingRequest, FatalModelError
 from advcluster_dagster.models.registry import open_chat_provider, open_embedding_provider
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.settings.models import BUILT_IN_PROVIDERS
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.models import BUILT_IN_PROVIDERS
+from advcluster_dagster.study.study import Study
 
 STUDY = Study.model_validate(
     {

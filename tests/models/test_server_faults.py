@@ -20,7 +20,7 @@ from advcluster_dagster.models.protocol import (
     FatalModelError,
 )
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.settings.models import Provider
+from advcluster_dagster.study.models import Provider
 from tests.providers.small_provider import (
     Answer,
     Body,

@@ -13,7 +13,7 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 from advcluster_dagster.models.registry import open_chat_provider
 from advcluster_dagster.models.vllm_engine import VllmChat
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 MOST_IN_FLIGHT = 2
 

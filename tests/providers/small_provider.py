@@ -289,11 +289,11 @@ def analyst(seed: int) -> Respond:
 
     The trial of a simulated call is its ``seed`` where the body carries one, else how often the body came before.
     """
-    from advcluster_dagster.models.embedded import EmbeddedAnalyst, EmbeddedEmbedder
+    from advcluster_dagster.demo.embedded_judges import EmbeddedAnalyst, EmbeddedEmbedder
+    from advcluster_dagster.demo.simulated_family import SimulatedFamily
+    from advcluster_dagster.demo.simulation.profiles import PROFILES
     from advcluster_dagster.models.protocol import CallFailure, ChatRequest, EmbeddingRequest, FatalModelError
-    from advcluster_dagster.models.simulated import SimulatedFamily
     from advcluster_dagster.science.prompting import Message
-    from advcluster_dagster.simulation.profiles import PROFILES
 
     judge, family, embedder = EmbeddedAnalyst(), SimulatedFamily(seed=seed), EmbeddedEmbedder()
 

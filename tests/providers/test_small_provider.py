@@ -1,4 +1,6 @@
-from advcluster_dagster.models.embedded import EmbeddedEmbedder
+from advcluster_dagster.demo.embedded_judges import EmbeddedEmbedder
+from advcluster_dagster.demo.simulated_family import SimulatedFamily
+from advcluster_dagster.demo.simulation.questions import simulated_questions
 from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat, OpenAICompatibleEmbedder
 from advcluster_dagster.models.protocol import (
     CallFailure,
@@ -8,10 +10,8 @@ from advcluster_dagster.models.protocol import (
     EmbeddingRequest,
     FatalModelError,
 )
-from advcluster_dagster.models.simulated import SimulatedFamily
 from advcluster_dagster.science.prompting import Message
-from advcluster_dagster.settings.models import Provider
-from advcluster_dagster.simulation.questions import simulated_questions
+from advcluster_dagster.study.models import Provider
 from tests.providers.small_provider import SmallProvider, analyst
 
 

@@ -10,7 +10,7 @@ from advcluster_dagster.contracts.grading import VERDICTS
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
 from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 DOMAINS = ("math", "physics", "chemistry", "programming")
 CLUSTERS = (

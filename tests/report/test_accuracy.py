@@ -6,7 +6,7 @@ import polars as pl
 from advcluster_dagster.contracts.grading import GRADING_PANEL
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.sections.accuracy import panel_table
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 ROWS = [
     # domain, prediction, verdict of the rules, majority

@@ -12,7 +12,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.page import render_report
 from advcluster_dagster.report.style import notice_figure
-from advcluster_dagster.settings.models import Family
+from advcluster_dagster.study.models import Family
 
 HOSTILE = "<script>alert(1)</script>\"' onmouseover=alert(1) x='</td></table>{{ 7*7 }} \u202egnp.exe\u200b " + "W" * 400
 

@@ -1,7 +1,7 @@
 import pytest
 
 from advcluster_dagster.report.published_results import published_families
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.study import Study
 
 
 def study(*families: str, results: str | None = "paper") -> Study:

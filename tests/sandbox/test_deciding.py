@@ -9,7 +9,7 @@ from advcluster_dagster.contracts.inference import ANSWER_TYPES
 from advcluster_dagster.sandbox.deciding import Deciders
 from advcluster_dagster.sandbox.jobs import JOBS, timed
 from advcluster_dagster.science.grading.comparison import Comparison
-from advcluster_dagster.settings.grading import Grading
+from advcluster_dagster.study.grading import Grading
 
 FOLDER = Path(__file__).parents[1] / "cases/grading"
 CASES = [json.loads(line) for name in ("comparisons", "decisions") for line in (FOLDER / f"{name}.jsonl").open()]

@@ -7,10 +7,10 @@ import pytest
 from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, stage_table, table_path
-from advcluster_dagster.study import Study
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
 
 IMPORTED = {"provider": "imported"}
 STUDY = {

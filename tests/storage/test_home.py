@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from advcluster_dagster.settings.files import SettingsError
 from advcluster_dagster.storage.home import Home, shipped
-from advcluster_dagster.study import StudyError
+from advcluster_dagster.study.files import SettingsError
+from advcluster_dagster.study.study import StudyError
 
 SMALLEST = """\
 study: {name}

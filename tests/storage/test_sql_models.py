@@ -4,8 +4,8 @@ import pytest
 from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.sql_models import SqlModel, bind, held_open
+from advcluster_dagster.study.partitions import Partition
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import ContractError
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.content_hash import frame_hash
 from advcluster_dagster.storage.table_files import (
     Stamp,
@@ -16,6 +15,7 @@ from advcluster_dagster.storage.table_files import (
     stage_table,
     table_path,
 )
+from advcluster_dagster.study.partitions import Partition
 
 PAIRS = TABLES["trace_pairs"]
 F_MATH = Partition("f", "math")

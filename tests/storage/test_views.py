@@ -1,10 +1,10 @@
 import pytest
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.partitions import Partition
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, stage_table, table_path
 from advcluster_dagster.storage.views import QueryError, query_study
+from advcluster_dagster.study.partitions import Partition
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -21,7 +21,7 @@ from advcluster_dagster.report.formatting import (
 from advcluster_dagster.report.published_results import PublishedFamily, RoleAccuracy
 from advcluster_dagster.report.views import Row, TableView
 from advcluster_dagster.science.grading.panel import UNDECIDED, measure_agreement
-from advcluster_dagster.settings.base import ROLES, Role
+from advcluster_dagster.study.base import ROLES, Role
 
 _VERDICT_WORDS = {
     "correct": "correct",

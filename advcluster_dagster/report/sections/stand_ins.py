@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from advcluster_dagster.models.analyst.findings import NoContrast
+from advcluster_dagster.demo.analyst.findings import NoContrast
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import counted, integer
 

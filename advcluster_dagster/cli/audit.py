@@ -1,0 +1,145 @@
+"""Commands that follow results back: audit, lineage."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from advcluster_dagster.cli.common import CommandError, StudyArgument, screen
+from advcluster_dagster.extras import install_command
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.study import Study
+
+if TYPE_CHECKING:
+    from advcluster_dagster.audit.chain import Kind, Start
+    from advcluster_dagster.audit.records import Node
+    from advcluster_dagster.audit.verify import Verification
+
+_MOST_CHANGES = 10
+
+
+def audit(
+    study: StudyArgument,
+    cluster: Annotated[str | None, typer.Option(help="Start at a cluster: FAMILY/CLUSTER.")] = None,
+    cell: Annotated[str | None, typer.Option(help="Start at a heatmap cell: FAMILY/CLUSTER/DOMAIN.")] = None,
+    advantage: Annotated[str | None, typer.Option(help="Start at an advantage: FAMILY/ADVANTAGE_ID.")] = None,
+    edi: Annotated[str | None, typer.Option(help="Start at an index: FAMILY/DOMAIN or FAMILY/DOMAIN/QUESTION.")] = None,
+    diff: Annotated[
+        str | None, typer.Option(help="What changed between an asset's materialisations: ASSET or ASSET@PARTITION.")
+    ] = None,
+    page: Annotated[bool, typer.Option("--page", help="Write audit.html beside the report, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object, texts whole.")] = False,
+) -> None:
+    """Follow results back to traces, prompts and runs, and verify every link; all results without a starting point."""
+    home = Home.existing()
+    declared = home.register_study(study)
+    given = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise CommandError(f"--{' and --'.join(named)}: give one of them")
+    if page and named:
+        raise CommandError("--page shows the whole study; leave the starting point out")
+    if diff is not None:
+        _show_changes(home, declared, diff, as_json)
+        return
+    with _collector_paused():
+        _audit(home, declared, _start(declared, given), page, as_json)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector, which would pass over everything read, again and again, and find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def lineage(
+    study: StudyArgument,
+    to: Annotated[str, typer.Option("--to", help="File of JSON Lines, or address of a server.", show_default=False)],
+) -> None:
+    """Write or send a study's history as OpenLineage events; a server's key: OPENLINEAGE_API_KEY."""
+    from advcluster_dagster.orchestration.instance import open_instance
+
+    try:
+        from advcluster_dagster.audit.openlineage_events import lineage_events
+        from advcluster_dagster.audit.openlineage_out import emit
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"module {error.name} is missing; install the extra: {install_command('openlineage')}"
+        ) from None
+    home = Home.existing()
+    declared = home.register_study(study)
+    with open_instance(home) as instance:
+        n_events = emit(lineage_events(home, declared, instance), to)
+    screen.print(f"{n_events} events to {escape(to)}.", soft_wrap=True)
+
+
+def _start(study: Study, given: "dict[str, str | None]") -> "Start | None":
+    from advcluster_dagster.audit.chain import Start
+
+    kinds: tuple[Kind, ...] = ("cluster", "cell", "advantage", "edi")
+    return next((Start.parse(study, kind, value) for kind in kinds if (value := given[kind])), None)
+
+
+def _audit(home: Home, study: Study, start: "Start | None", page: bool, as_json: bool) -> None:
+    from advcluster_dagster.audit.chain import chain_of
+    from advcluster_dagster.audit.evidence import Evidence
+    from advcluster_dagster.audit.page import write_page
+    from advcluster_dagster.audit.shown import MOST_CHILDREN, TEXT_LIMIT, audit_json
+    from advcluster_dagster.audit.verify import verify
+    from advcluster_dagster.ledger.home_ledger import open_ledger
+    from advcluster_dagster.orchestration.instance import open_instance
+
+    with open_instance(home) as instance, open_ledger(home) as ledger:
+        found = verify(home, study, instance, ledger, start.roots if start else ())
+        evidence = Evidence(found, ledger, None if as_json else TEXT_LIMIT)
+        chain = chain_of(start, evidence, None if as_json else MOST_CHILDREN) if start else None
+    written = write_page(home, found) if page else None
+    if as_json:
+        print(audit_json(found, chain))
+    else:
+        _show(found, chain)
+    if written:
+        screen.print(f"Page: {written.as_uri()}", soft_wrap=True)
+    if not found.is_intact:
+        raise CommandError(f"the chain is broken in {len(found.breaks)} place(s){'' if as_json else ', named above'}")
+
+
+def _show(found: "Verification", chain: "Node | None") -> None:
+    from advcluster_dagster.audit.shown import break_lines, chain_tree, counts_table
+
+    console = Console(highlight=False, emoji=False)
+    if chain:
+        console.print(chain_tree(chain))
+    else:
+        console.print(counts_table(found))
+    for line in found.notes:
+        console.print(Text(f"note: {line}"), soft_wrap=True)
+    for line in break_lines(found):
+        console.print(Text(f"broken: {line}"), soft_wrap=True)
+    counts = found.counts.values()
+    verified = f"{sum(c.n_files for c in counts)} files, {sum(c.n_hashes for c in counts):,} hashes,"
+    verified += f" {sum(c.n_references for c in counts):,} references, {sum(c.n_calls for c in counts):,} model calls"
+    console.print(f"{'Intact' if found.is_intact else 'Not intact'}: {verified} verified.")
+
+
+def _show_changes(home: Home, study: Study, given: str, as_json: bool) -> None:
+    from advcluster_dagster.audit.differences import asset_changes
+    from advcluster_dagster.audit.shown import change_lines, changes_json
+    from advcluster_dagster.orchestration.instance import open_instance
+
+    with open_instance(home) as instance:
+        changes = asset_changes(instance, study, given, _MOST_CHANGES)
+    if as_json:
+        print(changes_json(changes))
+        return
+    for line in change_lines(changes):
+        print(line)

@@ -1,0 +1,51 @@
+"""What several commands share: their arguments, the screen, how a command fails, opening a study."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.study import Study, StudyError
+
+if TYPE_CHECKING:
+    from advcluster_dagster.pipeline.platform import Platform
+
+screen = Console(stderr=True, highlight=False, emoji=False)
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Name of a study, or a study file (.yaml).", show_default=False)
+]
+StudyOption = Annotated[str, typer.Option("--study", "-s", help="Name of the study.", show_default=False)]
+DomainOption = Annotated[str, typer.Option("--domain", "-d", help="Domain of the study.", show_default=False)]
+BenchmarkOption = Annotated[str, typer.Option("--benchmark", "-b", help="Benchmark of the domain.", show_default=False)]
+
+
+class CommandError(Exception):
+    """A command ends without success; one line, already complete."""
+
+
+def open_study(home: Home, study: str) -> "tuple[Platform, Study]":
+    """The platform of a home and a study of it, registered where it came as a file."""
+    from advcluster_dagster.pipeline.platform import Platform
+
+    return Platform(home), home.register_study(study)
+
+
+def only_study(home: Home, name: str | None) -> Study:
+    """The study of that name, or the only one there is.
+
+    Raises:
+        StudyError: none is named and there is not exactly one.
+    """
+    known = [path.stem for path in home.study_files()]
+    if name is None and len(known) != 1:
+        raise StudyError(f"name a study with --study; known: {', '.join(known) or 'none yet'}")
+    return home.load_study(name or known[0])
+
+
+def tell_drop_faults(home: Home, study: str) -> None:
+    """Name what lies in a study's drop folder and is no benchmark."""
+    for fault in home.drop_faults(study):
+        screen.print(escape(fault), soft_wrap=True)

@@ -1,0 +1,79 @@
+"""Commands over the call ledger: ledger export, ledger import, ledger new, ledger costs, ledger batches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from advcluster_dagster.cli.common import StudyArgument, open_study, screen
+from advcluster_dagster.storage.home import Home
+
+
+def export_command(
+    study: StudyArgument,
+    file: Annotated[Path, typer.Argument(help="File to write, gzip-compressed JSON Lines.")],
+) -> None:
+    """Write every reply that a study used to one file."""
+    from advcluster_dagster.ledger.files import export_replies
+
+    platform, declared = open_study(Home.existing(), study)
+    written = export_replies(platform.ledger, declared.study, file)
+    screen.print(f"Wrote {written.n_calls} calls to {escape(str(file))}.", soft_wrap=True)
+
+
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A file that ledger export wrote, or one of replies beside a ledger.")],
+) -> None:
+    """Take the replies of such a file into this home's ledger; its runs then ask nothing for them."""
+    from advcluster_dagster.ledger.files import import_replies
+    from advcluster_dagster.ledger.unwritten_replies import is_unkept
+    from advcluster_dagster.pipeline.platform import Platform
+
+    lies_beside = is_unkept(file)  # opening the ledger takes such files in by itself where it finds them
+    ledger = Platform(Home.from_environment()).ledger
+    if lies_beside:
+        ledger.take_in_file(file)
+        screen.print(f"Took in the replies of {escape(str(file))}.", soft_wrap=True)
+        return
+    read = import_replies(ledger, file)
+    screen.print(f"Took in {read.n_calls} calls of study {read.study}, {read.n_known} of them known before.")
+
+
+def new_command() -> None:
+    """Begin an empty ledger where the home's is gone: replies that are needed are asked for, and paid for, again."""
+    from advcluster_dagster.ledger.home_ledger import begin_ledger
+
+    path = begin_ledger(Home.existing())
+    screen.print(f"Began an empty ledger{'' if path is None else f', {escape(str(path))}'}.", soft_wrap=True)
+
+
+def costs_command(study: StudyArgument) -> None:
+    """Show what the model calls of a study took and cost, by asset and model."""
+    from advcluster_dagster.cli.tables import costs_table
+    from advcluster_dagster.ledger.prices import dollars, load_prices
+    from advcluster_dagster.ledger.spending_limits import spent_by_study
+
+    platform, declared = open_study(Home.existing(), study)
+    totals = platform.ledger.totals_by_asset_and_model(declared.study)
+    if not totals:
+        screen.print(f"Study {declared.study} has asked no model yet.")
+        return
+    Console().print(costs_table(totals))
+    spent = spent_by_study(platform.ledger, declared, load_prices(platform.home.prices))
+    limit = declared.spending.max_cost
+    of_limit = f" of {dollars(limit)} that spending.max_cost allows" if limit is not None else ""
+    screen.print(f"In all, with replies that were asked for again: {dollars(spent)}{of_limit}.", soft_wrap=True)
+
+
+def batches_command() -> None:
+    """Show the batches that were handed over to vendors and not collected yet, of all studies."""
+    from advcluster_dagster.ledger.batches import open_batches
+    from advcluster_dagster.pipeline.platform import Platform
+
+    batches = open_batches(Platform(Home.existing()).ledger)
+    for server, batch_id, state, n_calls in batches:
+        print(f"{server}  {batch_id or '(no id yet)'}  {state}  {n_calls} calls")
+    if not batches:
+        screen.print("No batch is under way.")

@@ -1,0 +1,97 @@
+"""The command line: one program over the same functions that the UI's assets use.
+
+Here: which commands there are, under which names, and what becomes of an error. Not here: any command (commands).
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from advcluster_dagster.cli import audit as auditing
+from advcluster_dagster.cli import export as exporting
+from advcluster_dagster.cli import imports as importing
+from advcluster_dagster.cli import ledger
+from advcluster_dagster.cli import maintenance as operating
+from advcluster_dagster.cli import run as running
+from advcluster_dagster.cli import show as looking
+from advcluster_dagster.cli import taxonomy as taxonomies
+from advcluster_dagster.cli.common import screen
+from advcluster_dagster.cli.faults import line_of
+from advcluster_dagster.stop_signals import Stopped, stop_signals
+
+app = typer.Typer(
+    name="advcluster",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find out where a larger language model beats its smaller sibling, why, and what the smaller one gets wrong"
+    " first.\n\nEverything is kept below the folder that ADVCLUSTER_HOME names, by default the project's data folder.",
+)
+import_app = typer.Typer(no_args_is_help=True, help="Bring questions and traces that exist already.")
+export_app = typer.Typer(no_args_is_help=True, help="Take traces and verdicts to other tools.")
+ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model replies to others; see costs and batches.")
+
+taxonomy_app = typer.Typer(no_args_is_help=True, help="Keep a taxonomy, to compare later ones with it.")
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Options of every command; --debug is read in :func:`main`."""
+    del debug
+
+
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    running.demo,
+    importing.init,
+    running.run,
+    running.regrade,
+    running.status,
+    looking.query,
+    running.report,
+    looking.ui,
+    operating.backup,
+    operating.restore,
+    operating.housekeeping,
+    auditing.audit,
+    auditing.lineage,
+)
+for _command in _COMMANDS:
+    app.command()(_command)
+app.add_typer(import_app, name="import")
+import_app.command("questions")(importing.import_questions_command)
+import_app.command("traces")(importing.import_traces_command)
+app.add_typer(export_app, name="export")
+export_app.command("inspect")(exporting.export_inspect)
+app.add_typer(ledger_app, name="ledger")
+ledger_app.command("export")(ledger.export_command)
+ledger_app.command("import")(ledger.import_command)
+ledger_app.command("new")(ledger.new_command)
+ledger_app.command("costs")(ledger.costs_command)
+ledger_app.command("batches")(ledger.batches_command)
+
+app.add_typer(taxonomy_app, name="taxonomy")
+taxonomy_app.command("freeze")(taxonomies.freeze_command)
+
+
+def main() -> None:
+    """Entry point: foreseen errors become one line and exit status 1; ``--debug`` shows tracebacks."""
+    is_debugging = "--debug" in sys.argv
+    for name in ("alembic", "dagster", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        with stop_signals():
+            app(standalone_mode=True)
+    except Stopped as stopped:
+        screen.print("Stopped: what is done is kept; run again to go on.")
+        sys.exit(stopped.status)
+    except Exception as error:
+        if is_debugging:
+            raise
+        screen.print(f"[red]error[/red] {escape(line_of(error))}", soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,237 @@
+"""Commands that run a study or say what a run would do: demo, run, regrade, status, report."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from advcluster_dagster.cli.common import CommandError, StudyArgument, open_study, screen, tell_drop_faults
+from advcluster_dagster.cli.progress import run_progress
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.study import Study
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from advcluster_dagster.orchestration.run_study import RunOutcome, Selection
+    from advcluster_dagster.pipeline.platform import Platform
+
+
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Where another process runs the study, wait for it to end, then run.")
+]
+
+
+def demo(wait: WaitOption = False) -> None:
+    """Run the demonstration study: two simulated families, four domains, no key, no download."""
+    from advcluster_dagster.pipeline.platform import Platform
+
+    home = Home.from_environment()
+    _run_and_tell(Platform(home), home.register_study("demo"), command="demo", must_wait=wait)
+
+
+def run(
+    study: StudyArgument,
+    family: Annotated[
+        list[str] | None, typer.Option("--family", "-f", help="Only this family; may be repeated.")
+    ] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", "-d", help="Only this domain; may be repeated.")
+    ] = None,
+    select: Annotated[str, typer.Option(help="Only these assets, separated by commas.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run and what it would ask; run nothing.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again for model calls that failed.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Fail at the first call that the ledger cannot answer.")
+    ] = False,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", min=0, help="US dollars that this run may spend; what is done is kept."),
+    ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Hand chat calls over in batches: half the price, within a day.")
+    ] = False,
+    keep_taxonomies: Annotated[
+        bool, typer.Option("--keep-taxonomies", help="Cluster nothing anew; measure how taxonomies cover what is new.")
+    ] = False,
+    wait: WaitOption = False,
+) -> None:
+    """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
+    from advcluster_dagster.ledger.prices import load_prices
+    from advcluster_dagster.ledger.spending_limits import refuse_unpriced
+    from advcluster_dagster.orchestration.run_study import Selection
+    from advcluster_dagster.pipeline.platform import Platform
+
+    home = Home.from_environment()
+    assets = tuple(filter(None, select.split(",")))
+    selection = Selection(tuple(family or ()), tuple(domain or ()), assets, keeps_taxonomies=keep_taxonomies)
+    declared = home.register_study(study)
+    tell_drop_faults(home, declared.study)
+    platform = Platform(home, offline, retry_failed, max_cost=max_cost, is_batched=batch)
+    if dry_run:
+        _show_plan(platform, declared, selection)
+        return
+    if max_cost is not None:
+        refuse_unpriced(declared, load_prices(home.prices))
+    _run_and_tell(platform, declared, selection, command="run", must_wait=wait)
+
+
+def regrade(
+    study: StudyArgument,
+    family: Annotated[
+        list[str] | None, typer.Option("--family", "-f", help="Only this family; may be repeated.")
+    ] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", "-d", help="Only this domain; may be repeated.")
+    ] = None,
+    wait: WaitOption = False,
+) -> None:
+    """Grade the traces at hand anew and run what follows from it; no model is asked for a trace."""
+    from advcluster_dagster.orchestration.regrading import regrade_study
+    from advcluster_dagster.orchestration.run_study import Selection
+    from advcluster_dagster.pipeline.platform import Platform
+
+    home = Home.from_environment()
+    selection = Selection(tuple(family or ()), tuple(domain or ()))
+    declared = home.register_study(study)
+    _run_and_tell(Platform(home), declared, selection, regrade_study, command="regrade", must_wait=wait)
+
+
+def status(
+    study: StudyArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record per step and partition.")] = False,
+) -> None:
+    """Show per step and partition what is fresh, stale, missing, failed or blocked, and why."""
+    from advcluster_dagster.cli.tables import status_json, status_table
+    from advcluster_dagster.orchestration.instance import open_instance
+    from advcluster_dagster.planning.status import study_status
+
+    platform, declared = open_study(Home.existing(), study)
+    tell_drop_faults(platform.home, declared.study)
+    with open_instance(platform.home) as instance:
+        found = list(study_status(platform, declared, instance).values())
+        notices = _notices(platform.home, declared, instance)
+    if as_json:
+        print(status_json(found))
+    else:
+        Console().print(status_table(declared, found))
+    notices.tell()
+
+
+def report(study: StudyArgument) -> None:
+    """Write the report and the explorer of a study anew from its tables, and say where they are."""
+    from advcluster_dagster.orchestration.run_study import Selection
+    from advcluster_dagster.pipeline.platform import Platform
+
+    home = Home.existing()
+    assets = ("study_report", "evidence_explorer")
+    _run_and_tell(Platform(home), home.register_study(study), Selection(assets=assets))
+
+
+def _run_and_tell(
+    platform: "Platform",
+    study: Study,
+    selection: "Selection | None" = None,
+    run: "Callable[..., RunOutcome] | None" = None,
+    command: str | None = None,
+    must_wait: bool = False,
+) -> None:
+    """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it.
+
+    A ``command`` runs it while no other process does; with ``must_wait`` it waits until that is so.
+    """
+    from advcluster_dagster.orchestration.instance import open_instance
+    from advcluster_dagster.orchestration.run_lock import only_run
+    from advcluster_dagster.orchestration.run_study import Selection, run_study
+
+    def tell(line: str) -> None:
+        screen.print(escape(line), soft_wrap=True)
+
+    with ExitStack() as stack:
+        instance = stack.enter_context(open_instance(platform.home))
+        if command is not None:
+            typed = f"advcluster {command}" + ("" if command == "demo" else f" {study.study}")
+            stack.enter_context(only_run(platform.home, study.study, instance, typed, must_wait, tell))
+        bars = stack.enter_context(run_progress())
+        platform.on_progress = bars.on_calls
+        outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
+        notices = _notices(platform.home, study, instance)
+    # In other processes no bar sees the calls; here it also sees those of steps that failed.
+    _tell(outcome, bars.n_asked or outcome.n_asked, is_complete=not notices.missing)
+    notices.tell()
+    _tell_pages(platform.home, study)
+    if outcome.failures:
+        raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
+
+
+@dataclass(frozen=True)
+class _Notices:
+    """What people should know beside what ran: checks that failed without blocking, what is still to be imported."""
+
+    warnings: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def tell(self) -> None:
+        """Say each in a line, on the error stream."""
+        from advcluster_dagster.cli.tables import printable
+
+        for line in self.missing:
+            screen.print(f"[yellow]missing[/yellow] {escape(line)}", soft_wrap=True)
+        for line in self.warnings:
+            screen.print(f"[yellow]warning[/yellow] {escape(printable(line))}", soft_wrap=True)
+
+
+def _notices(home: Home, study: Study, instance: "dg.DagsterInstance") -> _Notices:
+    from advcluster_dagster.planning.failed_checks import failed_warnings
+    from advcluster_dagster.sources.imports.missing import missing_imports
+
+    missing = tuple(line for domain in study.domains for line in missing_imports(home.imports, study, domain))
+    return _Notices(tuple(warning.text for warning in failed_warnings(instance, study)), missing)
+
+
+def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None:
+    for partition, fault in outcome.failures.items():
+        screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
+    for partition, reason in outcome.waiting.items():
+        screen.print(f"{escape(f'{partition.label}: {reason}')}", soft_wrap=True)
+    for line in outcome.call_failures:
+        screen.print(f"[yellow]{escape(line)}[/yellow]", soft_wrap=True)
+    fresh = f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh"
+    idle = "Nothing was run" if outcome.failures or outcome.waiting else fresh
+    steps = f"{outcome.n_steps} steps in {outcome.n_runs} runs" if outcome.n_runs else idle
+    screen.print(f"{steps}, {n_asked if outcome.n_runs else 0} model calls.")
+
+
+def _tell_pages(home: Home, study: Study) -> None:
+    """Say where the pages of a study are, those there are."""
+    from advcluster_dagster.storage.report_io import page_path
+
+    places = {"Report": "study_report", "Explorer": "evidence_explorer"}
+    pages = {name: page_path(home.reports, study.study, asset) for name, asset in places.items()}
+    for name, page in pages.items():
+        if page.exists():
+            screen.print(f"{name + ':':9} {page.as_uri()}", soft_wrap=True)
+    if any(page.exists() for page in pages.values()):
+        screen.print("UI:       make ui (or: advcluster ui), then http://127.0.0.1:3000")
+
+
+def _show_plan(platform: "Platform", study: Study, selection: "Selection") -> None:
+    from advcluster_dagster.cli.tables import plan_table
+    from advcluster_dagster.ledger.prices import load_prices
+    from advcluster_dagster.orchestration.instance import open_instance
+    from advcluster_dagster.planning.dry_run import plan_run
+
+    with open_instance(platform.home) as instance:
+        planned = plan_run(platform, study, instance, selection)
+        notices = _notices(platform.home, study, instance)
+    as_of = load_prices(platform.home.prices).as_of
+    Console().print(plan_table(planned, as_of, is_complete=not notices.missing))
+    notices.tell()

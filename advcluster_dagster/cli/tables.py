@@ -1,0 +1,217 @@
+"""How the command line shows rows, plans and status.
+
+Here: formatting for a terminal, JSON, CSV. Not here: computing any of it.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+
+import polars as pl
+from rich import box
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from advcluster_dagster.ledger.ledger import LedgerTotals
+from advcluster_dagster.ledger.prices import dollars
+from advcluster_dagster.pipeline.recipe import Estimate
+from advcluster_dagster.planning.dry_run import PlannedStep
+from advcluster_dagster.planning.status import ReasonKind, StepStatus
+from advcluster_dagster.study.study import Study
+
+_STATES = ("fresh", "stale", "missing", "failed", "blocked", "no sources")
+_MOST_REASONS = 12
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: Reasons that are counted instead of being named step by step.
+_TOLD_TOGETHER = (ReasonKind.FOLLOWS, ReasonKind.EARLIER_VERSION)
+_REMADE = "a run makes them again and takes the replies of models from the ledger"
+
+
+class FormatError(ValueError):
+    """An output format that does not exist; one line."""
+
+
+def print_rows(rows: pl.DataFrame, form: str) -> None:
+    """Print rows as ``table``, ``json`` (a list of objects) or ``csv``.
+
+    Raises:
+        FormatError: the format is none of these.
+    """
+    if form == "json":
+        print(json.dumps(rows.to_dicts(), ensure_ascii=False, default=str))
+    elif form == "csv":
+        sys.stdout.write(_flat(rows).write_csv())
+    elif form == "table":
+        Console().print(_rows_table(rows))
+    else:
+        raise FormatError(f"--format is {form!r}; allowed: table, json, csv")
+
+
+def status_table(study: Study, found: Sequence[StepStatus]) -> Group:
+    """Counts of partitions per step and state, then the reasons of what is not fresh."""
+    table = Table(
+        Column("step", no_wrap=True), *_STATES, title=f"study {study.study}", title_justify="left", box=box.SIMPLE
+    )
+    for step in dict.fromkeys(status.step for status in found):
+        counts = Counter(str(status.state) for status in found if status.step == step)
+        table.add_row(step, *(str(counts[state]) if counts[state] else "" for state in _STATES))
+    lines = _causes(found)
+    more = [f"… and {len(lines) - _MOST_REASONS} more (--json shows all)"] if len(lines) > _MOST_REASONS else []
+    failures = [
+        f"{status.step} of {status.partition.label} holds {status.n_failures} failed model calls (run --retry-failed)"
+        for status in found
+        if status.n_failures
+    ]
+    return Group(table, *(Text(line) for line in (*lines[:_MOST_REASONS], *more, *failures)))
+
+
+def _causes(found: Sequence[StepStatus]) -> list[str]:
+    """Why steps are not fresh, a line a cause.
+
+    What an earlier version of the program made is one line, and what only follows another step is counted at the end.
+    """
+    partitions: dict[tuple[str, str, str], list[str]] = {}
+    n_following = n_earlier = 0
+    for status in found:
+        kinds = {reason.kind for reason in status.reasons}
+        direct = [reason.text for reason in status.reasons if reason.kind not in _TOLD_TOGETHER]
+        n_earlier += ReasonKind.EARLIER_VERSION in kinds
+        n_following += kinds == {ReasonKind.FOLLOWS}
+        if direct:
+            key = (status.step, status.state, "; ".join(direct))
+            partitions.setdefault(key, []).append(status.partition.label)
+    lines = [f"{step} of {', '.join(labels)} is {state}: {why}" for (step, state, why), labels in partitions.items()]
+    if n_earlier:
+        lines.insert(0, f"code changed: {n_earlier} steps were made by an earlier version of this program; {_REMADE}")
+    return lines + ([f"{n_following} steps follow from these"] if n_following and lines else [])
+
+
+def status_json(found: Sequence[StepStatus]) -> str:
+    """One record per step and partition."""
+    return json.dumps(
+        [
+            {
+                "step": status.step,
+                **status.partition.columns,
+                "state": status.state,
+                "reasons": status.texts,
+                "kinds": [reason.kind for reason in status.reasons],
+                "n_failures": status.n_failures,
+            }
+            for status in found
+        ]
+    )
+
+
+def plan_table(
+    planned: Sequence[PlannedStep], prices_as_of: date | None = None, is_complete: bool = True
+) -> Group | Text:
+    """Steps that would run, on how many partitions and why, with calls, tokens and cost of those that ask models.
+
+    ``is_complete`` is False where something is still to be imported.
+    """
+    if not planned:
+        return Text(f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh.")
+    table = _numbers_table(("step", "parts", "why"), ("calls", "tokens in", "tokens out", "cost"))
+    for name in dict.fromkeys(step.status.step for step in planned):
+        steps = [step for step in planned if step.status.step == name]
+        estimates = [step.estimate for step in steps if step.estimate is not None]
+        cells = _estimate_cells(sum(estimates, Estimate())) if estimates else ("", "", "", "")
+        table.add_row(name, str(len(steps)), escape(_reasons_in_short(steps)), *cells)
+    total = sum((step.estimate for step in planned if step.estimate is not None), Estimate())
+    table.add_section()
+    table.add_row("all", str(len(planned)), "", *_estimate_cells(total))
+    return Group(table, *(Text(line) for line in _estimate_lines(total, prices_as_of)))
+
+
+def _estimate_lines(total: Estimate, prices_as_of: date | None) -> Iterator[str]:
+    """What the estimate rests on."""
+    if total.cost and prices_as_of:
+        yield f"Prices as of {prices_as_of}; vendors change them."
+    if total.unpriced:
+        yield f"No price is known of {', '.join(total.unpriced)}; prices go into prices.yaml of the home."
+    if total.reasoning_cost:
+        yield f"Hidden reasoning, of which the ledger knows nothing yet, may add about {dollars(total.reasoning_cost)}."
+    if total.assumed:
+        yield "Assumed, for want of inputs or earlier replies:"
+        yield from (f"  {phrase}" for phrase in total.assumed)
+
+
+def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
+    """The commonest first reason of a step's partitions."""
+    reasons = Counter(
+        step.status.state if step.status.state == "missing" else (*step.status.texts, step.status.state)[0]
+        for step in steps
+    )
+    (reason, n_times), *others = reasons.most_common()
+    return reason if not others else f"{reason} ({n_times} of {len(steps)})"
+
+
+def costs_table(totals: Mapping[tuple[str, str], LedgerTotals]) -> Group:
+    """Calls, tokens and cost by asset and model, then which calls have no known cost."""
+    table = _numbers_table(("asset", "model"), ("calls", "tokens in", "tokens out", "cost"))
+    for (asset, model), found in totals.items():
+        tokens = ("" if n is None else _count(n) for n in (found.prompt_tokens, found.completion_tokens))
+        table.add_row(asset, escape(model), _count(found.n_calls), *tokens, dollars(found.cost))
+    unknown = [
+        f"{found.n_cost_unknown:,} of {found.n_calls:,} calls of {model} in {asset} have no known cost."
+        for (asset, model), found in totals.items()
+        if found.n_cost_unknown
+    ]
+    return Group(table, *(Text(line) for line in unknown))
+
+
+def _numbers_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    """An empty table with columns of text, then of numbers whose cells stay whole on a narrow screen."""
+    first, *others = texts
+    columns = [Column(first, no_wrap=True), *(Column(name, overflow="fold") for name in others)]
+    columns += [Column(name, justify="right", min_width=7) for name in numbers]
+    return Table(*columns, box=box.SIMPLE, collapse_padding=True)
+
+
+def _count(number: int) -> str:
+    """A number of calls or tokens, shortened from a million on."""
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:,.1f}M"
+
+
+def _estimate_cells(estimate: Estimate) -> tuple[str, str, str, str]:
+    counts = _count(estimate.n_calls), _count(estimate.prompt_tokens), _count(estimate.completion_tokens)
+    return *counts, dollars(estimate.cost) if estimate.n_calls else ""
+
+
+def _rows_table(rows: pl.DataFrame) -> Table:
+    table = Table(
+        *(escape(name) for name in rows.columns), caption=f"{rows.height} row{'s' if rows.height != 1 else ''}"
+    )
+    for row in rows.iter_rows():
+        table.add_row(*("" if value is None else escape(_cell(value)) for value in row))
+    return table
+
+
+def _cell(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+
+def printable(text: str) -> str:
+    r"""Text that moves no cursor and sets no colour: control characters as their escapes, ``\x1b``."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _csv_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
+
+
+def _flat(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows for CSV, which has no lists: they become JSON text; see :func:`_csv_cell` for texts."""
+    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
+    return rows.with_columns(
+        *(pl.col(name).map_elements(lambda v: json.dumps(v.to_list()), return_dtype=pl.String) for name in nested),
+        *(pl.col(name).map_elements(_csv_cell, return_dtype=pl.String) for name in texts),
+    )

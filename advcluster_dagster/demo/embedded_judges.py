@@ -1,0 +1,153 @@
+"""The embedded judges: an analyst that reads messages, an embedder of static word vectors. No key, no GPU, no download.
+
+Here: both providers, telling a judge's tasks apart by what a message holds. Not here: how the analyst reads, phrases,
+names and reviews (``analyst/``). They stand in for the judge models of paper appendix A.1 and say so in every reply.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from advcluster_dagster.demo.analyst.divergence import find_divergence
+from advcluster_dagster.demo.analyst.findings import NoContrast
+from advcluster_dagster.demo.analyst.naming import name_cluster
+from advcluster_dagster.demo.analyst.phrasing import advantages_of, failure_description
+from advcluster_dagster.demo.analyst.reviewing import review_clusters
+from advcluster_dagster.models.protocol import (
+    CallFailure,
+    ChatReply,
+    ChatRequest,
+    EmbeddingReply,
+    EmbeddingRequest,
+    FatalModelError,
+)
+from advcluster_dagster.science.prompting import read_fenced
+
+ANALYST = "analyst"
+EMBEDDER = "wordllama-256"
+#: Reason of the failure where two responses show no contrast; its detail is a text of ``NoContrast``.
+NO_CONTRAST = "no_contrast"
+STAND_IN = "embedded analyst (stand-in)"
+EMBEDDING_DIMENSIONS = 256
+_LONGEST_TEXT = 20_000
+
+
+class EmbeddedAnalyst:
+    """A chat provider that answers extraction, naming and review deterministically, from the messages alone."""
+
+    def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
+        """Answer each request in order.
+
+        Raises:
+            FatalModelError: a request names another model.
+        """
+        for index, request in enumerate(requests):
+            if request.model != ANALYST:
+                raise FatalModelError(f"the embedded provider has no chat model {request.model!r}, only {ANALYST!r}")
+            yield index, _answer(request)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class EmbeddedEmbedder:
+    """An embedding provider on WordLlama's packaged weights: unit vectors of 256 numbers, loaded once a process."""
+
+    def embed(self, requests: Sequence[EmbeddingRequest]) -> Iterator[tuple[int, EmbeddingReply | CallFailure]]:
+        """Embed all texts at once; a text without a word is a failure. Of a very long text the beginning counts.
+
+        Raises:
+            FatalModelError: a request names another model or asks for another number of dimensions.
+        """
+        for request in requests:
+            if request.model != EMBEDDER:
+                raise FatalModelError(f"the embedded provider has no embedder {request.model!r}, only {EMBEDDER!r}")
+            if request.dimensions not in (None, EMBEDDING_DIMENSIONS):
+                raise FatalModelError(f"{EMBEDDER} gives {EMBEDDING_DIMENSIONS} dimensions, not {request.dimensions}")
+        vectors = embed_texts([request.text for request in requests])
+        for index, vector in enumerate(vectors):
+            if np.isfinite(vector).all() and vector.any():
+                yield index, EmbeddingReply(vector, _n_tokens(requests[index].text))
+            else:
+                yield index, CallFailure("empty_text", "there is nothing to embed in the text")
+
+    def close(self) -> None:
+        """The weights stay loaded for the process."""
+
+
+def embed_texts(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """L2-normalised vectors, float32 of shape (n, 256); zeros where a text holds no token."""
+    vectors = np.zeros((len(texts), EMBEDDING_DIMENSIONS), dtype=np.float32)
+    filled = [index for index, text in enumerate(texts) if text.strip()]
+    if filled:
+        raw = _wordllama().embed([texts[index][:_LONGEST_TEXT].encode("utf-8", "replace").decode() for index in filled])
+        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+        vectors[filled] = np.divide(raw, lengths, out=np.zeros_like(raw), where=lengths > 0)
+    return vectors
+
+
+class _Embeds(Protocol):
+    def embed(self, texts: list[str]) -> npt.NDArray[np.float32]: ...
+
+
+@cache
+def _wordllama() -> _Embeds:
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    import wordllama
+
+    # Its import sets up logging for the whole process; that is the caller's affair.
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    # The library's own lookup misses its packaged tokenizer when downloads are off; as a cache folder it is found.
+    folder = Path(wordllama.__file__).parent
+    return cast(_Embeds, wordllama.WordLlama.load(cache_dir=folder, disable_download=True))
+
+
+def _answer(request: ChatRequest) -> ChatReply | CallFailure:
+    fenced = read_fenced(
+        next((m.content for m in reversed(request.messages) if m.role == "user" and "<<<" in m.content), "")
+    )
+    content: dict[str, Any] | CallFailure
+    if fenced.keys() >= {"problem", "model_a", "model_b"}:
+        content = _extract(fenced["problem"], fenced["model_a"], fenced["model_b"])
+    elif "descriptions" in fenced:
+        content = name_cluster(fenced["descriptions"])
+    elif "clusters" in fenced:
+        content = review_clusters(fenced["clusters"], request.trial)
+    else:
+        return CallFailure(
+            "unknown_task", f"the {ANALYST} knows extraction, naming and review; the message holds none of them"
+        )
+    if isinstance(content, CallFailure):
+        return content
+    text = json.dumps(content, ensure_ascii=False)
+    return ChatReply(
+        text=text,
+        finish_reason="stop",
+        prompt_tokens=_n_tokens("".join(message.content for message in request.messages)),
+        completion_tokens=_n_tokens(text),
+        served_model=STAND_IN,
+    )
+
+
+def _n_tokens(text: str) -> int:
+    """A quarter of the characters, rounded up: an order of magnitude, for nothing is tokenised."""
+    return -(-len(text) // 4)
+
+
+def _extract(problem: str, right_text: str, wrong_text: str) -> dict[str, Any] | CallFailure:
+    finding = find_divergence(problem, right_text, wrong_text)
+    if isinstance(finding, NoContrast):
+        return CallFailure(NO_CONTRAST, str(finding))
+    return {
+        "failure_stage": finding.stage,
+        "failure_description": failure_description(finding),
+        "advantages": [{"advantage": text, "evidence": evidence} for text, evidence in advantages_of(finding)],
+    }

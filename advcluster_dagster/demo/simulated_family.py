@@ -1,0 +1,67 @@
+"""The simulated model families as a chat provider.
+
+Here: finding the problem a prompt belongs to and answering as the named model does in the named trial. Not here:
+problems, slips and wording (``simulation/``). The same study seed gives the same replies in every process.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from advcluster_dagster.demo.simulation.problems import Problem
+from advcluster_dagster.demo.simulation.profiles import PROFILES
+from advcluster_dagster.demo.simulation.questions import BUILT_IN_BENCHMARKS, problem_bank
+from advcluster_dagster.demo.simulation.trials import respond
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
+
+_CHARACTERS_PER_TOKEN = 4
+
+
+class SimulatedFamily:
+    """A chat provider that answers the prompts of simulated questions.
+
+    Args:
+        seed: the study's seed, the one its questions were made with.
+        benchmarks: names of simulated benchmarks by domain (math, physics, chemistry, programming).
+    """
+
+    def __init__(self, seed: int, benchmarks: Mapping[str, Sequence[str]] = BUILT_IN_BENCHMARKS) -> None:
+        self._seed = seed
+        self._problems: dict[str, Problem] = {
+            problem.prompt: problem
+            for domain, names in benchmarks.items()
+            for name in names
+            for problem in problem_bank(name, domain, seed)
+        }
+
+    def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
+        """Answer each request in order.
+
+        Token counts are a quarter of the characters, rounded up. A prompt that is no simulated question is a failure.
+
+        Raises:
+            FatalModelError: a request names a model that is not simulated.
+        """
+        for index, request in enumerate(requests):
+            if request.model not in PROFILES:
+                raise FatalModelError(f"there is no simulated model {request.model!r}; there are {', '.join(PROFILES)}")
+            yield index, self._answer(request)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _answer(self, request: ChatRequest) -> ChatReply | CallFailure:
+        prompt = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+        problem = self._problems.get(prompt)
+        if problem is None:
+            return CallFailure("unknown_prompt", "the prompt is no question of this study's simulated benchmarks")
+        response = respond(request.model, problem, self._seed, request.trial)
+        return ChatReply(
+            text=response.text,
+            finish_reason=response.finish_reason,
+            prompt_tokens=sum(_n_tokens(message.content) for message in request.messages),
+            completion_tokens=_n_tokens(response.text),
+            served_model=f"{request.model} (simulated)",
+        )
+
+
+def _n_tokens(text: str) -> int:
+    return -(-len(text) // _CHARACTERS_PER_TOKEN)

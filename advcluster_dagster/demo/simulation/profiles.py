@@ -1,0 +1,131 @@
+"""Who slips when: the simulated models' weaknesses.
+
+Here: how likely each model lacks which skill, how firm a weakness is on a question, the draw for one trial. Not here:
+what a slip does to a solution, the wording of a trace.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Literal
+
+from advcluster_dagster.demo.simulation.problems import Problem, Slip
+
+Outcome = Literal["complete", "cut_off", "unanswered"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A simulated model.
+
+    ``weights`` says how prone it is to lack each skill, relative to the others. ``difficulty`` holds the shares, in
+    [0, 1], of questions on which it has a firm weakness (one skill fails in most trials), a diffuse one (several
+    skills fail in turn) or a slight one; on the others it hardly ever fails. ``is_enumerating`` is a habit of writing.
+    """
+
+    weights: Mapping[str, float]
+    difficulty: Mapping[str, float]
+    is_enumerating: bool
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """What happens in one trial: at most one slip, and whether the response comes to its end."""
+
+    slip: Slip | None
+    outcome: Outcome
+
+
+_ORION = {
+    "copying_values": 1.6, "executing_steps": 1.4, "keeping_the_goal": 1.2, "stating_results": 1.0,
+    "covering_conditions": 3.5, "choosing_relations": 3.0, "orienting_ratios": 2.5, "following_state": 2.5,
+}  # fmt: skip
+_LYRA = {
+    "copying_values": 1.0, "executing_steps": 1.0, "keeping_the_goal": 2.0, "stating_results": 2.0,
+    "covering_conditions": 3.5, "choosing_relations": 2.5, "orienting_ratios": 3.0, "following_state": 3.0,
+}  # fmt: skip
+_LARGER = {"firm": 0.06, "diffuse": 0.04, "slight": 0.2}
+_SMALLER = {"firm": 0.33, "diffuse": 0.21, "slight": 0.21}
+
+PROFILES: dict[str, Profile] = {
+    "orion-large": Profile(_ORION, _LARGER, False),
+    "orion-small": Profile(_ORION, _SMALLER, False),
+    "lyra-large": Profile(_LYRA, _LARGER, True),
+    "lyra-small": Profile(_LYRA, _SMALLER, True),
+}
+
+#: Chance of a slip in one trial, by how firm the weakness on the question is.
+_SLIP_RATES = {"firm": 0.92, "diffuse": 0.86, "slight": 0.22, "none": 0.03}
+_N_DIFFUSE_SKILLS = 3
+_N_STRATUM = 24
+_CUT_OFF_RATE = 0.012
+_UNANSWERED_RATE = 0.008
+
+
+def stream(*parts: object) -> Random:
+    """A random stream of its own for everything the parts name; equal parts give equal streams in every process."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return Random(int.from_bytes(digest[:8], "big"))
+
+
+def plan_trial(model: str, problem: Problem, seed: int, trial: int) -> TrialPlan:
+    """What this model does with this problem in this trial.
+
+    Raises:
+        KeyError: there is no simulated model of that name.
+    """
+    rate, skills = _weakness(model, problem, seed)
+    rng = stream(seed, "trial", model, problem.prompt, trial)
+    chance = rng.random()
+    if chance < _CUT_OFF_RATE:
+        return TrialPlan(None, "cut_off")
+    if chance < _CUT_OFF_RATE + _UNANSWERED_RATE:
+        return TrialPlan(None, "unanswered")
+    if not skills or rng.random() >= rate:
+        return TrialPlan(None, "complete")
+    return TrialPlan(rng.choice(problem.slips[rng.choice(skills)]), "complete")
+
+
+def _weakness(model: str, problem: Problem, seed: int) -> tuple[float, list[str]]:
+    """Chance of a slip on this problem, and the skills that fail on it.
+
+    Both are spread evenly over every run of ``_N_STRATUM`` questions, in random order: the shares of difficulty and,
+    within one difficulty, the weights of the skills.
+    """
+    benchmark, _, number = problem.question_id.rpartition("-")
+    stratum = f"{seed} {model} {benchmark} {int(number) // _N_STRATUM}"
+    position = (_shuffled_ranks(stratum)[int(number) % _N_STRATUM] + 0.5) / _N_STRATUM
+    kind, within = _difficulty(PROFILES[model], position)
+    offset = stream("skills", stratum).random()
+    n_skills = 1 if kind == "firm" else _N_DIFFUSE_SKILLS
+    picks = [(within + offset + index / n_skills) % 1 for index in range(n_skills)]
+    weights = {skill: PROFILES[model].weights[skill] for skill in sorted(problem.slips)}
+    return _SLIP_RATES[kind], [_at_position(weights, pick) for pick in picks] if weights else []
+
+
+def _difficulty(profile: Profile, position: float) -> tuple[str, float]:
+    """The difficulty at a position in [0, 1) of the shares laid end to end, and how far into its share that is."""
+    for kind, share in profile.difficulty.items():
+        if position < share:
+            return kind, position / share
+        position -= share
+    return "none", position
+
+
+def _at_position(weights: Mapping[str, float], position: float) -> str:
+    """The entry at a position in [0, 1) of the weights laid end to end."""
+    left = position * sum(weights.values())
+    for name, weight in weights.items():
+        if left < weight:
+            return name
+        left -= weight
+    return name
+
+
+@cache
+def _shuffled_ranks(name: str) -> list[int]:
+    ranks = list(range(_N_STRATUM))
+    stream("difficulty", name).shuffle(ranks)
+    return ranks

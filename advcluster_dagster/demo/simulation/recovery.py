@@ -1,0 +1,53 @@
+"""How well the analysis recovers what the simulation planted.
+
+Here: the comparison, made from the generator's own record that no step of the analysis sees. Not here: the generator.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from advcluster_dagster.demo.simulation.questions import answerable_benchmarks
+from advcluster_dagster.demo.simulation.trials import planted_slips
+from advcluster_dagster.study.study import Study
+
+Row = tuple[str, float | None, int, float | None, int]
+
+
+def measure_recovery(study: Study, family: str, tables: Mapping[str, pl.DataFrame]) -> Row:
+    """Agreement of taxonomy and first errors with the planted skills and stages.
+
+    Args:
+        study: a study whose smaller model of this family is simulated.
+        family: name of the family.
+        tables: ``taxonomy_assignments``, ``advantage_corpus``, ``trace_pairs``, ``first_errors``, with partition
+        columns.
+
+    Returns:
+        family; adjusted Rand index between cluster and planted skill over the kept advantages, in [-1, 1], None
+        without a
+        taxonomy; number of advantages compared; share of first errors whose stage is the planted one, None without
+        pairs; number of pairs compared. Advantages and pairs whose smaller trial slipped nowhere are not compared.
+    """
+    # scikit-learn takes long to import and only a simulated study is measured.
+    from sklearn.metrics import adjusted_rand_score
+
+    model = study.families[family].smaller.model
+    found = [
+        planted_slips(model, benchmark, domain, study.seed, study.trials)
+        for domain, names in answerable_benchmarks(study).items()
+        for benchmark in names
+    ]
+    if not found:
+        return family, None, 0, None, 0
+    planted = pl.concat(found)
+    mine = {name: frame.filter(family=family) for name, frame in tables.items() if "family" in frame.columns}
+    slips = planted.select("question_id", "skill", smaller_trial="trial", planted_stage="stage")
+    truth = mine["trace_pairs"].join(slips, on=["question_id", "smaller_trial"])
+    truth = truth.select("pair_id", "skill", "planted_stage")
+    pair_of = mine["advantage_corpus"].select("advantage_id", "pair_id")
+    clustered = mine["taxonomy_assignments"].join(pair_of, on="advantage_id").join(truth, on="pair_id")
+    errors = mine["first_errors"].join(truth, on="pair_id")
+    index = float(adjusted_rand_score(clustered["skill"], clustered["cluster_id"])) if clustered.height else None
+    accuracy = (errors["stage"] == errors["planted_stage"]).mean() if errors.height else None
+    return family, index, clustered.height, None if accuracy is None else float(str(accuracy)), errors.height

@@ -1,0 +1,60 @@
+"""The trials of a simulated model: its response to a problem, and the error planted in it.
+
+Here: the response text of a trial, the table of planted slips. Not here: the chat provider around it
+(``models/simulated.py``). What was planted is recomputed from the generator and stands in no trace, prompt or table
+of a study; it serves to measure how much of it the analysis recovers.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from advcluster_dagster.demo.simulation.problems import Problem
+from advcluster_dagster.demo.simulation.profiles import PROFILES, plan_trial, stream
+from advcluster_dagster.demo.simulation.questions import problem_bank
+from advcluster_dagster.demo.simulation.wording import cut_response, drop_answer, write_response
+
+
+@dataclass(frozen=True)
+class TrialResponse:
+    """Response text and finish reason (``stop``, or ``length`` when cut off) of one trial."""
+
+    text: str
+    finish_reason: str
+
+
+def respond(model: str, problem: Problem, seed: int, trial: int) -> TrialResponse:
+    """What the model answers in this trial; the same for the same arguments.
+
+    Raises:
+        KeyError: there is no simulated model of that name.
+    """
+    plan = plan_trial(model, problem, seed, trial)
+    rng = stream(seed, "wording", model, problem.prompt, trial)
+    is_enumerating = PROFILES[model].is_enumerating
+    text = write_response(problem.solve(plan.slip), problem.is_program, is_enumerating, model.endswith("-large"), rng)
+    if plan.outcome == "cut_off":
+        return TrialResponse(cut_response(text, rng), "length")
+    return TrialResponse(drop_answer(text) if plan.outcome == "unanswered" else text, "stop")
+
+
+def planted_slips(model: str, benchmark: str, domain: str, seed: int, trials: int) -> pl.DataFrame:
+    """The planted error of every trial that has one.
+
+    Trials that were cut off or left unanswered are wrong without a planted slip and have no row.
+
+    Returns:
+        Columns question_id, trial (0 to ``trials`` - 1), skill, stage (of Newman's error analysis).
+
+    Raises:
+        KeyError: there is no simulated model of that name.
+        ValueError: there are no simulated questions of that domain.
+    """
+    rows = [
+        (problem.question_id, trial, slip.skill, slip.stage)
+        for problem in problem_bank(benchmark, domain, seed)
+        for trial in range(trials)
+        if (slip := plan_trial(model, problem, seed, trial).slip) is not None
+    ]
+    schema = {"question_id": pl.String, "trial": pl.Int64, "skill": pl.String, "stage": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")

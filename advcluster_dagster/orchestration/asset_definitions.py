@@ -1,0 +1,329 @@
+"""From recipes to Dagster assets of one study.
+
+Here: what knows both a recipe and Dagster: keys, partitions, checks, the run of one step. Not here: any particular
+asset, what the UI shows beside a table (ui_metadata), the assembly of definitions (definitions.py).
+"""
+
+import inspect
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from advcluster_dagster.assets.registry import RECIPES, op_name
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.contracts.table import ContractError, PartitionLevel
+from advcluster_dagster.ledger.database import LedgerError
+from advcluster_dagster.models.protocol import FatalModelError
+from advcluster_dagster.orchestration.follow import automation_condition
+from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
+from advcluster_dagster.orchestration.step_resources import placement
+from advcluster_dagster.orchestration.ui_metadata import column_schema, provenance, shown_facts, table_metadata
+from advcluster_dagster.pipeline.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
+from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upstream_partitions
+from advcluster_dagster.pipeline.step import Step, StepError
+from advcluster_dagster.planning.failed_checks import failed_warnings
+from advcluster_dagster.planning.partition_state import CONTRACT_CHECK, asset_key, table_health
+from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
+from advcluster_dagster.sources.benchmarks.registry import BenchmarkError
+from advcluster_dagster.sources.imports.errors import ImportFileError
+from advcluster_dagster.stop_signals import raise_if_stopped
+from advcluster_dagster.storage.faults import DamagedFileError, StorageError
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.storage.report_io import PageFiles, page_path
+from advcluster_dagster.storage.table_files import StagedTable, Stamp, content_fault, stage_table, table_path
+from advcluster_dagster.study.files import SettingsError
+from advcluster_dagster.study.partitions import (
+    all_partitions,
+    partition_from_key,
+    partition_mapping,
+    partitions_definition,
+)
+from advcluster_dagster.study.study import Study, StudyError
+
+# Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
+for _category in (dg.BetaWarning, dg.PreviewWarning):
+    warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
+
+#: Errors whose message is meant for people; a step that raises one fails with that line and no more.
+FORESEEN_ERRORS = (
+    StepError,
+    StudyError,
+    SettingsError,
+    BenchmarkError,
+    FatalModelError,
+    ImportFileError,
+    CorpusError,
+    StorageError,
+    LedgerError,
+)
+
+
+def build_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
+    """All assets of one study; families and domains are partition keys, so that new ones need no reload.
+
+    ``families`` are those that will be run, whose models decide what a step needs; None stands for all.
+    """
+    made = [recipe for recipe in RECIPES.values() if recipe.tables[0] in TABLES]
+    return [_build_asset(home, study, recipe, families) for recipe in made]
+
+
+def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
+    """The report of one study and the explorer beside it: files of their own instead of a table."""
+    return [_build_page(home, study, recipe) for recipe in RECIPES.values() if recipe.tables[0] not in TABLES]
+
+
+def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(study.study, recipe.name),
+        deps=[
+            dg.AssetDep(asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, "study"))
+            for name in recipe.reads
+        ],
+        description=recipe.function.__doc__,
+        group_name=recipe.group,
+        kinds=set(recipe.kinds),
+        code_version=code_version(home, study, recipe),
+        automation_condition=automation_condition(recipe),
+        io_manager_key="report_io",
+        tags={STUDY_TAG: study.study},
+        required_resource_keys={"platform", "duckdb"},
+        **placement(home.settings, study, recipe),
+    )
+    def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
+        with one_line_failures():
+            step = _open_step(context, study.study, recipe)
+            step.failed_warnings = [warning.text for warning in failed_warnings(context.instance, step.study)]
+            with damage_named(step):
+                files: PageFiles = recipe.function(step)
+        yield dg.Output(
+            files,
+            data_version=dg.DataVersion(files.stamp.content_hash),
+            metadata={
+                "page": dg.MetadataValue.path(str(page_path(step.home.reports, study.study, recipe.name))),
+                **shown_facts(step.facts),
+                **provenance(step, files.stamp),
+            },
+        )
+
+    return page
+
+
+def check_specs(study: Study, recipe: Recipe) -> list[dg.AssetCheckSpec]:
+    """The checks of a step's tables: its contract, its SQL tests, its own."""
+    return [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=asset_key(study.study, table),
+            description=check.description,
+            blocking=check.is_blocking,
+            partitions_def=partitions_definition(study.study, recipe.level),
+        )
+        for table in recipe.tables
+        for check in (_CONTRACT, *recipe.checks_of(table), *sql_checks(table))
+    ]
+
+
+_CONTRACT = Check(
+    CONTRACT_CHECK,
+    "Columns, types, ranges and key are those of the contract.",
+    lambda _step, _rows: Outcome(True),
+    True,
+)
+
+
+def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[str] | None) -> dg.AssetsDefinition:
+    def compute(context: dg.AssetExecutionContext, **inputs: Any) -> Any:
+        yield from _run_step(context, study.study, recipe, inputs)
+
+    # Dagster reads inputs and their types from the signature, which differs from recipe to recipe.
+    declared = inspect.signature(recipe.function).parameters
+    annotations = {"context": dg.AssetExecutionContext, **{name: declared[name].annotation for name in recipe.inputs}}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+        for name, annotation in annotations.items()
+    ]
+    compute.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    compute.__annotations__ = annotations
+    return dg.multi_asset(
+        name=op_name(study, recipe.name),
+        outs={table: _out(home, study, recipe, table) for table in recipe.tables},
+        ins={
+            name: dg.AssetIn(
+                key=asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, recipe.level)
+            )
+            for name in recipe.inputs
+        },
+        deps=[
+            dg.AssetDep(
+                asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, recipe.level)
+            )
+            for name in recipe.reads
+            if name not in recipe.inputs
+        ],
+        check_specs=check_specs(study, recipe),
+        partitions_def=partitions_definition(study.study, recipe.level),
+        group_name=recipe.group,
+        required_resource_keys={"platform", "duckdb"},
+        **placement(home.settings, study, recipe, families),
+    )(compute)
+
+
+def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
+    contract = TABLES[table]
+    return dg.AssetOut(
+        key=asset_key(study.study, table),
+        description=contract.description,
+        io_manager_key="lake_io",
+        kinds=set(recipe.kinds),
+        code_version=code_version(home, study, recipe),
+        automation_condition=automation_condition(recipe),
+        tags={STUDY_TAG: study.study},
+        metadata={"dagster/column_schema": column_schema(contract), "key": ", ".join(contract.key)},
+    )
+
+
+def code_version(home: Home, study: Study, recipe: Recipe) -> str:
+    """Hash of code, prompts and all settings a step reads, so that the UI shows when one changed."""
+    settings = [
+        recipe.settings_fingerprint(home, study, partition) for partition in all_partitions(study, recipe.level)
+    ]
+    return f"{recipe.code_fingerprint}-{recipe.prompts_fingerprint}-{fingerprint(settings)}"
+
+
+def _run_step(
+    context: dg.AssetExecutionContext, study_name: str, recipe: Recipe, inputs: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Run one step and yield its tables and check results; foreseen errors become one line."""
+    staged: list[StagedTable] = []
+    try:
+        with one_line_failures():
+            step = _open_step(context, study_name, recipe)
+            stamp = expected_stamp(step)
+            with damage_named(step):
+                made = recipe.function(step, **inputs)
+                frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
+                for name in recipe.tables:
+                    staged.append(_stage(step, name, frames[name], stamp))
+            results = [result for table in staged for result in _check_results(step, table)]
+        yield from (_output(step, table) for table in staged)
+        yield from results
+    except BrokenContract as error:
+        yield dg.AssetCheckResult(
+            asset_key=asset_key(study_name, error.table),
+            check_name=CONTRACT_CHECK,
+            passed=False,
+            description=error.description,
+        )
+        raise
+    finally:
+        for table in staged:
+            table.discard()
+
+
+class BrokenContract(dg.Failure):
+    """A table that was made breaks its contract; nothing was published."""
+
+    def __init__(self, error: ContractError) -> None:
+        super().__init__(str(error), allow_retries=False)
+        self.table = error.table
+
+
+@contextmanager
+def one_line_failures() -> Iterator[None]:
+    """Turn errors meant for people into failures of one line; all others keep their traceback."""
+    try:
+        yield
+    except ContractError as error:
+        raise BrokenContract(error) from None
+    except FORESEEN_ERRORS as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            raise
+        # A signal. Dagster would try the step again, and pay for it, as if something had failed.
+        raise dg.Failure("stopped by a signal; what is done is kept, run it again", allow_retries=False) from None
+
+
+@contextmanager
+def damage_named(step: Step) -> Iterator[None]:
+    """Name the file where a step fails over one that cannot be read.
+
+    Raises:
+        DamagedFileError: instead of an error of the library that read the file.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, duckdb.Error) as error:
+        for path in (path for table in step.recipe.upstream for path in step.paths_of(table)):
+            if fault := content_fault(path):
+                raise DamagedFileError(fault) from error
+        raise
+
+
+def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:
+    raise_if_stopped()  # of the steps that a run still has, none begins behind a signal
+    claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
+    partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
+    step: Step = context.resources.platform.open_step(study_name, recipe, partition, context.resources.duckdb)
+    step.on_progress(recipe.name, 0, 0)
+    refuse_unfit_inputs(context.instance, step)
+    return step
+
+
+def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
+    """Stop a gathering step when a partition it would use failed or is blocked; the missing ones are left out.
+
+    Raises:
+        StepError: names the first such partition and what to do.
+    """
+    if step.recipe.level == "family_domain" or step.recipe.level == "domain":
+        return
+    for name in step.recipe.upstream:
+        level: PartitionLevel = TABLES[name].level
+        faults = table_health(instance, step.study.study, name).faults
+        for partition in upstream_partitions(step.study, step.partition, level):
+            if partition in faults and partition != step.partition and has_sources(step.home, step.study, partition):
+                raise StepError(
+                    f"{partition.label}: {faults[partition].text}; mend it or leave the domain out of the study"
+                )
+    if step.recipe.level == "family":
+        unused = [domain for domain in step.study.domains if domain not in step.domains_used]
+        step.facts |= {"domains_used": step.domains_used, "domains_left_out": unused}
+
+
+def _stage(step: Step, table: str, frame: pl.DataFrame | pl.LazyFrame, stamp: Stamp) -> StagedTable:
+    path = table_path(step.home.lake, step.study.study, table, step.partition)
+    return stage_table(TABLES[table], frame, step.partition, path, stamp.with_notes(step.notes))
+
+
+def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:
+    stamp = staged.stamp
+    return dg.Output(
+        staged,
+        output_name=staged.table.name,
+        data_version=dg.DataVersion(stamp.content_hash),
+        metadata=table_metadata(step, staged),
+    )
+
+
+def _check_results(step: Step, staged: StagedTable) -> Iterator[dg.AssetCheckResult]:
+    """Results of a table's checks, computed on the staged file before anything downstream sees it."""
+    name = staged.table.name
+    for check in (_CONTRACT, *step.recipe.checks_of(name), *sql_checks(name)):
+        outcome = check.evaluate(step, staged.scan())
+        severity = dg.AssetCheckSeverity.ERROR if check.is_blocking else dg.AssetCheckSeverity.WARN
+        yield dg.AssetCheckResult(
+            asset_key=asset_key(step.study.study, name),
+            check_name=check.name,
+            passed=outcome.is_passed,
+            severity=severity,
+            metadata=shown_facts(outcome.facts),
+        )

@@ -1,0 +1,75 @@
+"""Where the steps of a run go: the executor and the launcher that a home's one setting chooses.
+
+Here: from ``platform.yaml`` to Dagster's executor and run launcher. Not here: what a step needs (assets/placement),
+running a study (run_study).
+"""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import dagster as dg
+
+from advcluster_dagster.extras import install_command
+from advcluster_dagster.orchestration.run_process import STUDY_TAG
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.files import SettingsError
+from advcluster_dagster.study.platform import Executor
+
+_PACKAGES: Mapping[Executor, str] = {"ray": "dagster_ray", "kubernetes": "dagster_k8s"}
+
+
+def executor_of(home: Home) -> dg.ExecutorDefinition:
+    """The executor that a home's settings name.
+
+    Raises:
+        SettingsError: its package is not installed; one line.
+    """
+    name, most = home.settings.executor, home.settings.max_concurrent_steps
+    _check_installed(name)
+    limit = {} if most is None else {"max_concurrent": most}
+    if name == "multiprocess":
+        # Started afresh each: a process forked from one with our libraries loaded would wait for their threads.
+        return dg.multiprocess_executor.configured(limit)
+    if name == "ray":
+        return _ray(home)
+    if name == "kubernetes":
+        from dagster_k8s import k8s_job_executor
+
+        kubernetes: dg.ExecutorDefinition = k8s_job_executor.configured(limit)
+        return kubernetes
+    return dg.in_process_executor
+
+
+def _ray(home: Home) -> dg.ExecutorDefinition:
+    from dagster_ray import ray_executor
+
+    # Where the home is, and no secret: those are in the environment of Ray's nodes.
+    places = [f"ADVCLUSTER_HOME={home.root}", f"DAGSTER_HOME={home.dagster}"]
+    most = home.settings.max_concurrent_steps
+    limits = [] if most is None else [{"key": STUDY_TAG, "limit": most}]
+    executor: dg.ExecutorDefinition = ray_executor.configured(
+        {"ray": {"env_vars": places}, "tag_concurrency_limits": limits}
+    )
+    return executor
+
+
+def launcher_settings(home: Home) -> dict[str, Any]:
+    """The launcher of runs that the UI, schedules and sensors start, as ``dagster.yaml`` has it; none is Dagster's own.
+
+    Raises:
+        SettingsError: its package is not installed; one line.
+    """
+    name = home.settings.executor
+    _check_installed(name)
+    if name == "ray":
+        # Without resources of their own, runs stay on Ray's head node: they only wait for their steps.
+        ray = {"address": {"env": "RAY_ADDRESS"}}
+        module = "advcluster_dagster.orchestration.ray_launcher"
+        return {"run_launcher": {"module": module, "class": "QuotingRayRunLauncher", "config": {"ray": ray}}}
+    return {}
+
+
+def _check_installed(name: Executor) -> None:
+    if name in _PACKAGES and find_spec(_PACKAGES[name]) is None:
+        raise SettingsError(f"platform.yaml: executor {name} needs a package: {install_command(name)}")

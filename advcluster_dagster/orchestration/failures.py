@@ -1,0 +1,60 @@
+"""One readable line for each run of the daemon that fails: in HOME/logs/failures.log and on standard error.
+
+Here: the hook and its line. Not here: runs of the command line, which say what failed themselves.
+"""
+
+import sys
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._core.execution.plan.objects import StepFailureData
+
+from advcluster_dagster.assets.registry import step_of_op
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.study import Study
+
+_MOST_CHARACTERS = 2000
+
+
+def build_failure_hook(home: Home, study: Study) -> dg.SensorDefinition:
+    """A sensor that writes the line of every failed run of a study's jobs."""
+
+    @dg.run_failure_sensor(
+        name=f"{study.identifier}__failures",
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Writes one line for each failed run to logs/failures.log and to standard error.",
+    )
+    def failures(context: dg.RunFailureSensorContext) -> None:
+        line = describe_failure(study, context)
+        home.logs.mkdir(parents=True, exist_ok=True)
+        with (home.logs / "failures.log").open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+        print(line, file=sys.stderr)
+
+    return failures
+
+
+def describe_failure(study: Study, context: dg.RunFailureSensorContext) -> str:
+    """When, which study, job and partition, which step and why, which run; control characters are blanked."""
+    run = context.dagster_run
+    steps = [
+        f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"
+        for event in context.get_step_failure_events()
+        if event.step_failure_data is not None
+    ]
+    why = "; ".join(steps) or context.failure_event.message or "no reason is known"
+    partition = run.tags.get("dagster/partition")
+    what = f"{run.job_name} of {partition}" if partition else run.job_name
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    text = f"{when} study {study.study}: {what} failed (run {run.run_id[:8]}): {why}"
+    readable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(readable.split())[:_MOST_CHARACTERS]
+
+
+def failure_line(data: StepFailureData) -> str:
+    """Why a step failed, in one line."""
+    if data.user_failure_data and data.user_failure_data.description:
+        return " ".join(data.user_failure_data.description.split())
+    cause = (data.error.cause or data.error) if data.error else None
+    return " ".join(cause.message.split()) if cause else "failed; see the run in the UI"

@@ -1,0 +1,62 @@
+"""What came of one Dagster run, in numbers and one line.
+
+Here: reading a run's events. Not here: starting runs (launching), what a study's runs come to (run_study).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from advcluster_dagster.assets.registry import step_of_op
+from advcluster_dagster.orchestration.failures import failure_line
+from advcluster_dagster.planning.check_facts import words_of
+from advcluster_dagster.planning.partition_state import CONTRACT_CHECK
+
+RunResult = dg.ExecuteInProcessResult | dg.JobExecutionResult
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """The end of a run: model calls of the steps that succeeded, the line that says why it failed, if it did, and by
+    step the line that says which calls failed.
+    """
+
+    n_asked: int
+    fault: str | None = None
+    call_failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def end_of(result: RunResult) -> RunEnd:
+    """What a run came to."""
+    n_asked = sum(int(str(asked)) for asked in _by_step(result, "calls_n_asked").values())
+    call_failures = {step: str(line) for step, line in _by_step(result, "call_failures").items()}
+    if result.success:
+        return RunEnd(n_asked, None, call_failures)
+    return RunEnd(n_asked, _first_failure(result) or "failed; see the run in the UI", call_failures)
+
+
+def _by_step(result: RunResult, name: str) -> dict[str, Any]:
+    """A fact of each step that has it, once a step: each of its tables names that of the whole step."""
+    found = {}
+    for event in result.all_events:
+        if event.is_step_materialization:
+            fact = event.step_materialization_data.materialization.metadata.get(name)
+            if fact is not None:
+                found[step_of_op(event.step_key) or "run"] = fact.value
+    return found
+
+
+def _first_failure(result: RunResult) -> str | None:
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found = event.asset_check_evaluation_data
+            # A broken contract is told by the failure of its step, which says what is broken.
+            if not found.passed and found.blocking and found.check_name != CONTRACT_CHECK:
+                return (
+                    f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({words_of(found.metadata)})"
+                )
+        if event.is_step_failure and event.step_failure_data is not None:
+            return f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"
+    return None

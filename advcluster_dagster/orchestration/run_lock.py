@@ -1,0 +1,126 @@
+"""One command at a time runs a study: a second one is told of the first, or waits for it.
+
+Here: the lock that a command holds while it runs a study, and runs that the UI or its daemon started. Not here: running
+(run_study), runs of different partitions that the UI starts side by side, which claims on calls keep from asking twice
+(models/call_claims). The lock is the operating system's, so that a killed process leaves nothing behind.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from advcluster_dagster.orchestration.instance import mark_dead_runs
+from advcluster_dagster.orchestration.run_process import PROCESS_TAG, STUDY_TAG, process_tag
+from advcluster_dagster.storage.home import Home
+
+_LOOK_S = 0.5
+_GOING_ON = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+class StudyIsRunningError(RuntimeError):
+    """Another process runs the study; one line that names it."""
+
+
+@dataclass(frozen=True)
+class RunningNow:
+    """What runs a study: the command or the run's name, its process, and since when, UTC."""
+
+    what: str
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.what} (process {self.pid} on {self.host}, since {self.since})"
+
+
+@contextmanager
+def only_run(
+    home: Home,
+    study: str,
+    instance: dg.DagsterInstance,
+    command: str,
+    must_wait: bool = False,
+    on_wait: Callable[[str], None] = lambda _line: None,
+) -> Iterator[None]:
+    """Hold a study while a command runs it.
+
+    Args:
+        home: where the study is.
+        study: its name.
+        instance: the home's, which knows the runs of the UI.
+        command: as a person typed it, for others to read.
+        must_wait: wait for who runs it instead of giving up.
+        on_wait: told once whom it waits for.
+
+    Raises:
+        StudyIsRunningError: another process runs it.
+    """
+    path = home.run_lock(study)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_told = False
+    while isinstance(held := _take(path, study, instance), RunningNow):
+        if not must_wait:
+            raise StudyIsRunningError(f"study {study} is being run by {held}; wait for it with --wait, or stop it")
+        if not is_told:
+            on_wait(f"Study {study} is being run by {held}; waiting for it to end.")
+            is_told = True
+        time.sleep(_LOOK_S)
+    now = datetime.now(UTC).isoformat(" ", "seconds")
+    try:
+        _write(held, json.dumps(asdict(RunningNow(command, socket.gethostname(), os.getpid(), now))))
+        yield
+    finally:
+        _write(held, "")
+        os.close(held)
+
+
+def _take(path: Path, study: str, instance: dg.DagsterInstance) -> int | RunningNow:
+    """The lock's open file where nobody runs the study, else who does."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return _holder(path)
+    started = _started_elsewhere(instance, study)
+    if started is None:
+        return handle
+    os.close(handle)
+    return started
+
+
+def _holder(path: Path) -> RunningNow:
+    try:
+        return RunningNow(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # it has only just begun, or has just ended
+        return RunningNow("another command", socket.gethostname(), 0, "now")
+
+
+def _started_elsewhere(instance: dg.DagsterInstance, study: str) -> RunningNow | None:
+    """A run of the study in another process of this machine; on others nobody can tell whether it still lives."""
+    mark_dead_runs(instance)
+    chosen = dg.RunsFilter(statuses=_GOING_ON, tags={STUDY_TAG: study})
+    for record in instance.get_run_records(chosen):
+        run = record.dagster_run
+        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
+        if host == socket.gethostname() and run.tags[PROCESS_TAG] != process_tag():
+            since = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
+            what = f"run {run.run_id[:8]} of the UI or its daemon"
+            return RunningNow(what, host, int(process.partition(":")[0]), since.isoformat(" ", "seconds"))
+    return None
+
+
+def _write(handle: int, text: str) -> None:
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, text.encode(), 0)

@@ -1,0 +1,181 @@
+"""Running a study: what is stale, level by level, each partition as one Dagster run.
+
+Here: the order of runs and their outcome. Not here: what is stale (status), a single run (launching), the steps
+themselves (assets).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import dagster as dg
+
+from advcluster_dagster.assets.registry import RECIPES, recipe_of
+from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.orchestration.run_launcher import Launcher, Listener
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.stamps import has_sources
+from advcluster_dagster.planning.status import StepKey, StepStatus, damaged_inputs, study_status
+from advcluster_dagster.planning.taxonomy_freezing import freeze_first_taxonomies
+from advcluster_dagster.sources.imports.missing import missing_imports
+from advcluster_dagster.stop_signals import raise_if_stopped
+from advcluster_dagster.study.partitions import Partition, sync_partitions
+from advcluster_dagster.study.study import Study
+
+LEVELS: tuple[PartitionLevel, ...] = ("domain", "family_domain", "family", "study")
+
+
+class SelectionError(ValueError):
+    """A family, domain or asset was asked for that the study does not have; one line."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a study is to run; empty means all.
+
+    ``is_forced`` runs it even where it is fresh. With ``keeps_taxonomies``, a taxonomy that exists is left as it is
+    though its inputs changed; one that is missing is made.
+    """
+
+    families: Sequence[str] = ()
+    domains: Sequence[str] = ()
+    assets: Sequence[str] = ()
+    is_forced: bool = False
+    keeps_taxonomies: bool = False
+
+    def check(self, study: Study) -> None:
+        """Hold the names against the study.
+
+        Raises:
+            SelectionError: one of them does not exist; the message lists those that do.
+        """
+        assets = [table for recipe in RECIPES.values() for table in recipe.tables]
+        for what, wanted, known in (
+            ("family", self.families, list(study.families)),
+            ("domain", self.domains, list(study.domains)),
+            ("asset", self.assets, assets),
+        ):
+            for name in wanted:
+                if name not in known:
+                    raise SelectionError(f"{what} {name!r} is not in study {study.study}; known: {', '.join(known)}")
+
+    def covers(self, status: StepStatus) -> bool:
+        """Whether a step on a partition is asked for."""
+        if self.keeps_taxonomies and status.state == "stale" and status.step in _steps_of_taxonomies():
+            return False
+        tables = RECIPES[status.step].tables
+        is_wanted = not self.assets or any(table in self.assets for table in tables)
+        return is_wanted and self.covers_partition(status.partition)
+
+    def covers_partition(self, partition: Partition) -> bool:
+        """Whether a partition is asked for."""
+        return (not self.families or partition.family is None or partition.family in self.families) and (
+            not self.domains or partition.domain is None or partition.domain in self.domains
+        )
+
+
+@cache
+def _steps_of_taxonomies() -> frozenset[str]:
+    """Steps of a family that clustering anew would change."""
+    reached = {"clustered_advantages"}
+    for recipe in RECIPES.values():  # in the order of the data flow
+        if recipe.level == "family" and reached & {recipe_of(table).name for table in recipe.upstream}:
+            reached.add(recipe.name)
+    return frozenset(reached)
+
+
+@dataclass
+class RunOutcome:
+    """What a run of a study did.
+
+    ``failures`` holds a line for each partition that failed or is blocked, ``waiting`` one for each that was not run
+    because it is made from one of those, ``call_failures`` one for each step that ended with failed model calls.
+    ``n_asked`` counts the model calls of the steps that succeeded.
+    """
+
+    n_runs: int = 0
+    n_steps: int = 0
+    n_asked: int = 0
+    failures: dict[Partition, str] = field(default_factory=dict)
+    waiting: dict[Partition, str] = field(default_factory=dict)
+    call_failures: list[str] = field(default_factory=list)
+
+
+def run_study(
+    platform: Platform,
+    study: Study,
+    instance: dg.DagsterInstance,
+    selection: Selection = Selection(),
+    on_run: Listener = lambda _label, _n_steps: None,
+    outcome: RunOutcome | None = None,
+) -> RunOutcome:
+    """Run what is not fresh, level by level; a partition that fails does not stop the others.
+
+    The first finished taxonomy of a family is frozen, for later ones to be compared with.
+    ``on_run`` is told each run's partition and number of steps as it starts. ``outcome`` is that of a run that this one
+    goes on with: it is added to, and what failed there counts as failed here.
+
+    Raises:
+        SelectionError: see :meth:`Selection.check`.
+        Stopped: a signal came; nothing more is begun.
+    """
+    selection.check(study)
+    if not has_sources(platform.home, study, Partition()):
+        imports = platform.home.imports
+        missing = [line for domain in study.domains for line in missing_imports(imports, study, domain)]
+        what_to_do = missing[0] if missing else "see advcluster import --help"
+        raise SelectionError(f"study {study.study}: no domain has questions and traces yet; {what_to_do}")
+    sync_partitions(instance, study)
+    launcher, outcome = Launcher(platform, study, instance), outcome or RunOutcome()
+    for level in LEVELS:
+        status = study_status(platform, study, instance, platform.retry_failed)
+        if level == "study":
+            freeze_first_taxonomies(platform, study, status)
+        work = _work(status, level, selection, outcome)
+        _refuse_damaged(study, status, work, outcome)
+        for partition, end in launcher.run_all(work, on_run):
+            raise_if_stopped()
+            outcome.n_runs += 1
+            outcome.n_steps += len(work[partition])
+            outcome.n_asked += end.n_asked
+            outcome.call_failures += [f"{step} {partition.label}: {line}" for step, line in end.call_failures.items()]
+            if end.fault is not None:
+                outcome.failures[partition] = end.fault
+    return outcome
+
+
+def _refuse_damaged(
+    study: Study,
+    status: Mapping[StepKey, StepStatus],
+    work: dict[Partition, list[str]],
+    outcome: RunOutcome,
+) -> None:
+    """Take out partitions whose steps would read a damaged file that this run does not make again, and name it."""
+    made = {(step, partition) for partition, steps in work.items() for step in steps}
+    for partition, steps in list(work.items()):
+        lines = [line for step in steps for line in damaged_inputs(study, status[step, partition], status, made)]
+        if lines:
+            outcome.failures[partition] = lines[0]
+            del work[partition]
+
+
+def _work(
+    status: dict[tuple[str, Partition], StepStatus], level: PartitionLevel, selection: Selection, outcome: RunOutcome
+) -> dict[Partition, list[str]]:
+    """Steps to run by partition; a partition that a blocking check has stopped is refused and named."""
+    chosen = [found for found in status.values() if RECIPES[found.step].level == level and selection.covers(found)]
+    work: dict[Partition, list[str]] = {}
+    for found in chosen:
+        if found.must_run or (selection.is_forced and found.state != "no sources"):
+            work.setdefault(found.partition, []).append(found.step)
+        elif found.state == "blocked":
+            outcome.failures[found.partition] = f"{'; '.join(found.texts)}; nothing after it was run"
+    for partition in work:
+        stopped = [other for other in (*outcome.failures, *outcome.waiting) if partition.overlaps(other)]
+        if stopped and partition not in outcome.failures:
+            outcome.waiting[partition] = f"not run, waits for {', '.join(other.label for other in stopped)}"
+    return {
+        partition: steps
+        for partition, steps in work.items()
+        if partition not in outcome.failures and partition not in outcome.waiting
+    }

@@ -1,0 +1,140 @@
+"""Dagster's web server, open to its own pages only.
+
+Here: the checks on host, origin and method in front of Dagster's server, and its process. Not here: the other processes
+of the UI (ui_processes.py).
+
+Dagster's server has no accounts and takes any request for its user's: a page of another site could delete runs through
+the browser, by a form, a link (mutations work by GET) or a websocket, or read everything under a name that resolves to
+this machine.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import psutil
+import uvicorn
+from dagster import DagsterInstance
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster_webserver.version import __version__
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+#: Name of the code location; what Dagster remembers of schedules and sensors hangs on it.
+LOCATION = "advcluster_dagster.orchestration.code_location"
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
+_READING = ("GET", "HEAD", "OPTIONS")
+_POLL_RATE_MS = 2000
+
+
+class SameOriginMiddleware:
+    """Refuses requests that a page of another site makes, and GraphQL by any other way than the UI's.
+
+    A request with an ``Origin`` is taken only from the page's own host and port. GraphQL is asked by POST with a JSON
+    body, which no form or link of another site can send; the websocket needs an ``Origin``, as every browser sends one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, or answer it with 403, 405 or 415."""
+        refused = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
+        if refused is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocketClose(code=1008, reason=refused[1])(scope, receive, send)
+        else:
+            await PlainTextResponse(refused[1], status_code=refused[0])(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        origin, is_websocket = headers.get("origin"), scope["type"] == "websocket"
+        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            return 403, f"requests from {origin[:100]} are refused: the UI takes them from its own pages only"
+        if is_websocket:
+            return (403, "a websocket needs an Origin") if origin is None else None
+        if scope["method"] not in (*_READING, "POST"):
+            return 405, f"{scope['method']} is not used here"
+        if scope["method"] == "POST" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return 403, "requests from other sites are refused"
+        if not scope["path"].rstrip("/").endswith("/graphql"):
+            return None
+        if scope["method"] in _READING and scope.get("query_string"):
+            return 405, "GraphQL is asked by POST"
+        is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+        return None if scope["method"] in _READING or is_json else (415, "GraphQL is asked with a JSON body")
+
+
+class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # its parameters have no public names
+    """Dagster's web server behind :class:`SameOriginMiddleware`, under the names of ``allowed_hosts`` only."""
+
+    allowed_hosts: Sequence[str] = _LOOPBACK_NAMES
+
+    def build_middleware(self) -> list[Middleware]:
+        """The guards first, then Dagster's own."""
+        guards = [
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(self.allowed_hosts), www_redirect=False),
+            Middleware(SameOriginMiddleware),
+        ]
+        return [*guards, *super().build_middleware()]
+
+
+def names_of(host: str, further: Sequence[str] = ()) -> list[str]:
+    """Names and addresses by which a browser may ask a server that listens at ``host``.
+
+    A server at an address of all interfaces is asked by the machine's own addresses and host name.
+    """
+    names = [*_LOOPBACK_NAMES, host, *further]
+    with contextlib.suppress(ValueError):
+        if ip_address(host).is_unspecified:
+            addresses = [a.address.partition("%")[0] for found in psutil.net_if_addrs().values() for a in found]
+            names += [a for a in addresses if _is_address(a)] + [socket.gethostname()]
+    return list(dict.fromkeys(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in names))
+
+
+def _is_address(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ip_address(text))
+    return False
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
+    with contextlib.suppress(asyncio.CancelledError):  # the server was told to end
+        yield
+
+
+def serve(host: str, port: int, code_socket: str, allowed_hosts: Sequence[str]) -> None:
+    """Serve the UI of the instance that DAGSTER_HOME names until told to end; its code location is served elsewhere."""
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    target = GrpcServerTarget(host="localhost", port=None, socket=code_socket, location_name=LOCATION)
+    with DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+        with WorkspaceProcessContext(instance, target, version=__version__) as context:
+            server = GuardedWebserver(context, "", _POLL_RATE_MS)
+            server.allowed_hosts = allowed_hosts
+            print(f"Serving the UI on http://{host}:{port}", flush=True)
+            uvicorn.run(server.create_asgi_app(lifespan=_lifespan), host=host, port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("code_socket")
+    parser.add_argument("allowed_hosts", nargs="*")
+    given = parser.parse_args()
+    serve(given.host, given.port, given.code_socket, given.allowed_hosts)

@@ -1,0 +1,79 @@
+"""What every step needs from outside: the home, the ledger, how a run was asked to behave.
+
+Here: one plain resource. Not here: what a step does with it (step), Dagster's wiring (build).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from dagster_duckdb import DuckDBResource
+
+from advcluster_dagster.ledger.home_ledger import open_ledger
+from advcluster_dagster.ledger.ledger import Ledger
+from advcluster_dagster.ledger.spending import Cap
+from advcluster_dagster.ledger.spending_limits import run_cap
+from advcluster_dagster.pipeline.recipe import Recipe
+from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.study import Study
+
+
+@dataclass
+class Platform:
+    """The home whose studies are run; ``on_progress`` is told (step, model calls done, in all).
+
+    ``max_cost`` is what paid models may cost from now on, dollars; ``is_batched`` hands chat calls over in batches
+    where the vendor takes such.
+    """
+
+    home: Home
+    offline: bool = False
+    retry_failed: bool = False
+    on_progress: Callable[[str, int, int], None] = lambda _step, _n_done, _n_all: None
+    max_cost: float | None = None
+    is_batched: bool = False
+    _connections: DuckDBResource = field(default_factory=lambda: DuckDBResource(database=":memory:"))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The call ledger of the home, opened when first used.
+
+        Raises:
+            LedgerError: it is damaged, or gone; one line.
+        """
+        return open_ledger(self.home)
+
+    @cached_property
+    def caps(self) -> tuple[Cap, ...]:
+        """What all steps together may spend."""
+        return () if self.max_cost is None else (run_cap(self.max_cost),)
+
+    def open_step(
+        self,
+        name: str,
+        recipe: Recipe,
+        partition: Partition,
+        connections: DuckDBResource | None = None,
+        study: Study | None = None,
+    ) -> Step:
+        """A step on one partition; unless given, the study is read from its file now, so that a change needs no
+        restart.
+
+        Raises:
+            StudyError: the study file is gone or wrong.
+        """
+        return Step(
+            self.home,
+            study or self.home.load_study(name),
+            recipe,
+            partition,
+            self.ledger,
+            connect=lambda: (connections or self._connections).get_connection(),
+            offline=self.offline,
+            retry_failed=self.retry_failed,
+            on_progress=self.on_progress,
+            caps=self.caps,
+            is_batched=self.is_batched,
+        )

@@ -1,0 +1,272 @@
+"""The source code that the rows of a step depend on, as hashes of syntax trees.
+
+Here: which definitions and modules a step reaches, which parts of their text count, the hashes. Not here: settings,
+prompts and inputs of a step (recipe, upstream), comparing hashes with those of a file (automation/status).
+
+From a stage's module in ``assets`` counts what the step's function and its checks reach there; from there on whole
+modules count, as far as imports that are used lead inside the packages named in ``_COUNTED``. Everything else is the
+framework, which moves rows and does not make them. Comments, formatting, docstrings, type annotations, unused imports,
+descriptions of checks and the estimates of a dry run do not count: they change no row.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from advcluster_dagster.pipeline.code_text import PACKAGE, Code, digest
+
+#: Folders (with a slash) and modules whose code makes rows.
+_COUNTED = (
+    "science/",
+    "contracts/vocabularies",
+    "sandbox/",
+    "sources/",
+    "ledger/validated",
+    "models/trace_answers",
+    "storage/frozen_taxonomies",
+)
+#: What makes pages besides; ``_DATA`` are their files that are no code, all of a folder that is reached.
+_COUNTED_OF_PAGES = (*_COUNTED, "report/", "demo/simulation/")
+_DATA = (".j2", ".css", ".js", ".json")
+#: Modules of ``assets`` that declare no step.
+_FRAMEWORK = frozenset({"assets/__init__", "assets/registry"})
+#: Methods of a running step behind which code that counts stands.
+_STEP_METHODS = {"ask": "ledger/validated"}
+#: What declares a step: decorators of its function, or a call of its own.
+_DECLARING = ("table_step", "sql_step", "page_step")
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Read = Callable[[str], str | None]
+
+
+class SourceError(ValueError):
+    """The program's own source files are missing; one line."""
+
+
+def read_source(path: str) -> str | None:
+    """Text of a file of the package, named from its root (``science/prompting.py``); None where there is none.
+
+    Raises:
+        SourceError: the module was installed without its source.
+    """
+    file = resources.files(PACKAGE).joinpath(path)
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    if path.endswith(".py") and resources.files(PACKAGE).joinpath(f"{path}c").is_file():
+        raise SourceError(
+            f"{path} of {PACKAGE} is installed without its source, from which status tells what is up to date;"
+            " install the package with its .py files"
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """Code of one module that a step reaches: its hash, and the (module, name in it) that it uses of the package."""
+
+    digest: str
+    uses: frozenset[tuple[str, str]]
+
+
+class SourceCode:
+    """The package's source code, each file read and parsed once.
+
+    Args:
+        read: gives the text of a file as :func:`read_source` does, or another text in its place.
+    """
+
+    def __init__(self, read: Read = read_source) -> None:
+        self._read = read
+        self._texts: dict[str, str | None] = {}
+        self._whole: dict[str, _Reached] = {}
+        self._units: dict[str, tuple[list[tuple[set[str], Code]], Code]] = {}
+
+    def parts(self, module: str, step: str, is_page: bool = False) -> dict[str, str]:
+        """Hashes, 16 hex digits, of all code that the rows of a step depend on, by module (``science/prompting``).
+
+        Args:
+            module: the module in which the step is declared.
+            step: its name: that of its function, or of its SQL model, of which the checks in Python count.
+            is_page: whether the step makes a page; what draws it counts then, templates included.
+
+        Raises:
+            SourceError: a source file is missing.
+        """
+        counted = _COUNTED_OF_PAGES if is_page else _COUNTED
+        roots: dict[str, frozenset[str]] = {}
+        reached: dict[str, _Reached] = {}
+        pending = {(module, step)}
+        while pending:
+            path, name = pending.pop()
+            if path in _FRAMEWORK or not path.startswith((*counted, "assets/")):
+                continue
+            if path.startswith("assets/"):
+                if name in roots.get(path, ()):
+                    continue
+                roots[path] = roots.get(path, frozenset()) | {name}
+                reached[path] = self._definitions(path, roots[path])
+            elif path not in reached:
+                reached[path] = self._whole_module(path)
+            else:
+                continue
+            pending |= reached[path].uses
+        found = {path: code.digest for path, code in reached.items()}
+        if is_page:
+            found |= self._data({path.rpartition("/")[0] for path in reached} & {"report", "report/explorer"})
+        return dict(sorted(found.items()))
+
+    def _whole_module(self, path: str) -> _Reached:
+        if path not in self._whole:
+            code = Code()
+            for statement in self._statements(path):
+                code.visit(statement)
+            self._whole[path] = self._reached([code], Code())
+        return self._whole[path]
+
+    def _definitions(self, path: str, names: frozenset[str]) -> _Reached:
+        """What these names reach of a module's own definitions; all of it where one of them is not defined there."""
+        if path not in self._units:
+            statements, imports = self._statements(path), Code()
+            for statement in statements:
+                if not isinstance(statement, _Definition):
+                    imports.visit(statement)
+            codes = [_code_of(statement) for statement in statements]
+            units = [(_names_of(*pair), pair[1]) for pair in zip(statements, codes, strict=True)]
+            self._units[path] = units, imports
+        units, imports = self._units[path]
+        wanted, chosen = set(names), set[int]()
+        if not wanted <= {name for bound, _ in units for name in bound}:
+            chosen = set(range(len(units)))
+        while more := [n for n, (bound, _) in enumerate(units) if n not in chosen and bound & wanted]:
+            chosen.update(more)
+            wanted |= {name for number in more for name in units[number][1].names}
+        return self._reached([units[number][1] for number in sorted(chosen)], imports)
+
+    def _reached(self, codes: list[Code], imports: Code) -> _Reached:
+        """Codes of one module with what they use of the module's imports and of their own."""
+        lines, uses = [], set[tuple[str, str]]()
+        for code in codes:
+            used = sorted(
+                (name, origin)
+                for bound in (imports.imports, code.imports)
+                for name in bound.keys() & code.names
+                for origin in bound[name]
+            )
+            origins = {*(origin for _, origin in used), *((name, "") for name in code.modules)}
+            uses |= {found for origin in origins if (found := self._resolve(*origin)) is not None}
+            uses |= {(module, "") for method, module in _STEP_METHODS.items() if method in code.attributes}
+            # An import counts by what a used name stands for.
+            lines += [*code.text, *map(repr, dict.fromkeys(used))]
+        return _Reached(digest("\n".join(lines)), frozenset(uses))
+
+    def _resolve(self, module: str, name: str) -> tuple[str, str] | None:
+        """The package's module that an import leads to, and the name in it; None where it leads elsewhere."""
+        package, _, rest = module.partition(".")
+        if package != PACKAGE:
+            return None
+        path = rest.replace(".", "/")
+        inner = f"{path}/{name}" if path else name
+        if name and self._text(inner) is not None:
+            return inner, ""
+        return (path, name) if path and self._text(path) is not None else None
+
+    def _statements(self, path: str) -> list[ast.stmt]:
+        text = self._text(path)
+        if text is None:
+            raise SourceError(f"{path}.py of {PACKAGE} is not installed, from which status tells what is up to date")
+        return ast.parse(text).body
+
+    def _text(self, path: str) -> str | None:
+        if path not in self._texts:
+            self._texts[path] = self._read(f"{path}.py")
+        return self._texts[path]
+
+    def _data(self, folders: set[str]) -> dict[str, str]:
+        texts = {path: self._read(path) for folder in folders for path in _data_files(folder)}
+        return {path: digest(text) for path, text in texts.items() if text is not None}
+
+
+def _code_of(statement: ast.stmt) -> Code:
+    """The code of a statement of a stage's module.
+
+    Of a step's declaration only the checks count: its other arguments are settings, prompts and sources, which count by
+    their values, or change no row.
+    """
+    code, declaration = Code(), _declaration(statement)
+    if isinstance(statement, ast.FunctionDef):
+        outside = [decorator for decorator in statement.decorator_list if decorator is not declaration]
+        code.visit(ast.FunctionDef(statement.name, statement.args, statement.body, []))
+        # A parameter named after a table is not the step of that name.
+        code.names -= _parameters(statement)
+        for expression in (*outside, *statement.args.defaults, *filter(None, statement.args.kw_defaults)):
+            code.visit(expression)
+    elif declaration is None:
+        code.visit(statement)
+    for argument in declaration.keywords if declaration is not None else ():
+        if argument.arg == "checks":
+            code.visit(_Undescribed().visit(argument.value))
+    return code
+
+
+class _Undescribed(ast.NodeTransformer):
+    """Takes away the descriptions of checks."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        return ast.Call(self.visit(node.func), [self.visit(value) for value in node.args],
+                        [self.visit(keyword) for keyword in keywords])  # fmt: skip
+
+
+def _names_of(statement: ast.stmt, code: Code) -> set[str]:
+    """Names that a statement defines, a step of SQL by its own; what defines none belongs to all names it mentions."""
+    if isinstance(statement, _Definition):
+        return {statement.name}
+    declaration = _declaration(statement)
+    if declaration is not None:
+        return {str(name.value) for name in declaration.args[:1] if isinstance(name, ast.Constant)}
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if all(isinstance(target, ast.Name | ast.Tuple) for target in targets):
+            return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return set(code.names)
+
+
+def _declaration(statement: ast.stmt) -> ast.Call | None:
+    """The call that declares a step: a function's decorator, or a statement of its own; None without one."""
+    calls: list[ast.expr] = []
+    if isinstance(statement, ast.FunctionDef):
+        calls = statement.decorator_list
+    elif isinstance(statement, ast.Expr):
+        calls = [statement.value]
+    for call in calls:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _DECLARING:
+            return call
+    return None
+
+
+def _parameters(function: ast.FunctionDef) -> set[str]:
+    """Parameters of a function."""
+    given = function.args
+    every = (*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg)))
+    return {argument.arg for argument in every}
+
+
+@cache
+def _data_files(folder: str) -> tuple[str, ...]:
+    """Files of a folder of the package that are no code, by their path in the package."""
+
+    def inside(place: resources.abc.Traversable, path: str) -> Iterator[str]:
+        for file in place.iterdir():
+            if file.is_dir() and not file.joinpath("__init__.py").is_file():
+                yield from inside(file, f"{path}/{file.name}")
+            elif file.name.endswith(_DATA):
+                yield f"{path}/{file.name}"
+
+    return tuple(sorted(inside(resources.files(PACKAGE).joinpath(folder), folder)))
+
+
+@cache
+def package_source() -> SourceCode:
+    """The source code that is installed, as it was when this process first read it."""
+    return SourceCode()

@@ -1,0 +1,56 @@
+"""What a run would do: stale steps, model calls that the ledger cannot answer, their tokens.
+
+Here: the plan and its estimates. Not here: running, printing.
+"""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.orchestration.asset_definitions import FORESEEN_ERRORS
+from advcluster_dagster.orchestration.run_study import Selection
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.recipe import Estimate
+from advcluster_dagster.planning.status import StepStatus, study_status
+from advcluster_dagster.study.study import Study
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step that would run, and what it would ask models; the estimate is None for a step that asks none."""
+
+    status: StepStatus
+    estimate: Estimate | None
+
+
+def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, selection: Selection) -> list[PlannedStep]:
+    """Steps that a run would run, in order. Nothing is asked, run or written.
+
+    A step whose inputs exist and stay as they are is estimated from them exactly as it would ask. One whose inputs the
+    run would make, again or for the first time, is estimated from what is known before, such as the questions, and
+    states its assumption. A call that several partitions make counts with the first.
+
+    Raises:
+        SelectionError: see :meth:`Selection.check`.
+    """
+    selection.check(study)
+    statuses = study_status(platform, study, instance, platform.retry_failed)
+    chosen = [status for status in statuses.values() if status.must_run and selection.covers(status)]
+    to_be_made = {(table, status.partition) for status in chosen for table in RECIPES[status.step].tables}
+    planned: set[str] = set()
+
+    def estimate(status: StepStatus) -> Estimate | None:
+        recipe = RECIPES[status.step]
+        if recipe.estimate is None:
+            return None
+        step = platform.open_step(study.study, recipe, status.partition, study=study)
+        step.planned, step.to_be_made = planned, to_be_made
+        try:
+            return recipe.estimate(step)
+        except FORESEEN_ERRORS as error:
+            return Estimate(
+                assumed=(f"{recipe.name} of {status.partition.label}: no calls, for it cannot run: {error}",)
+            )
+
+    return [PlannedStep(status, estimate(status)) for status in chosen]

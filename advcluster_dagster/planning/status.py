@@ -1,0 +1,253 @@
+"""What is fresh, stale, missing or unfit, per step and partition, and why.
+
+Here: comparing fingerprints kept with the data to those of now, and following staleness downstream. Not here: running.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import dagster as dg
+
+from advcluster_dagster.assets.registry import RECIPES, recipe_of
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.recipe import Recipe
+from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upstream_partitions
+from advcluster_dagster.planning.partition_state import Fault, FaultKind, TableHealth, table_health
+from advcluster_dagster.storage.faults import DamagedFileError
+from advcluster_dagster.storage.report_io import read_report_stamp
+from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
+from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.study import Study
+
+State = Literal["fresh", "stale", "missing", "failed", "blocked", "no sources"]
+StepKey = tuple[str, Partition]
+#: Parts of changed code that a reason names; more are counted.
+_N_NAMED = 3
+
+
+class ReasonKind(StrEnum):
+    """Why a step is to be run.
+
+    ``EARLIER_VERSION``: the program that made it kept no record that could be compared. ``CODE``, ``SETTINGS``,
+    ``PROMPT``: what it is made with is not what it was. ``INPUT``: the rows it reads are not what they were.
+    ``FOLLOWS``: a step that it reads from is to be run. ``UNRECORDED``: the history knows no such file.
+    ``FAILED_CALLS``: it holds failed model calls that are to be asked again. ``DAMAGED``: its file cannot be read, is
+    not what was written, or is gone.
+    """
+
+    EARLIER_VERSION = "earlier version"
+    CODE = "code"
+    SETTINGS = "settings"
+    PROMPT = "prompt"
+    INPUT = "input"
+    FOLLOWS = "follows"
+    UNRECORDED = "unrecorded"
+    FAILED_CALLS = "failed calls"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a step is to be run; ``text`` is one line for people."""
+
+    kind: ReasonKind
+    text: str
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """One step on one partition; ``reasons`` say why it is not fresh, faults where it failed or is blocked."""
+
+    step: str
+    partition: Partition
+    state: State
+    reasons: tuple[Reason | Fault, ...] = ()
+    n_failures: int = 0
+
+    @property
+    def must_run(self) -> bool:
+        """Whether a run of the study would run it."""
+        return self.state in ("stale", "missing", "failed")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The reasons in words."""
+        return tuple(reason.text for reason in self.reasons)
+
+
+class _Reader:
+    """Reads each stamp and each table's history once."""
+
+    def __init__(self, platform: Platform, study: Study, instance: dg.DagsterInstance) -> None:
+        self.platform, self.study, self._instance = platform, study, instance
+        self._stamps: dict[tuple[str, Partition], Stamp | None] = {}
+        self._damages: dict[tuple[str, Partition], str] = {}
+        self._health: dict[str, TableHealth] = {}
+        self._has_sources: dict[Partition, bool] = {}
+
+    def stamp(self, table: str, partition: Partition) -> Stamp | None:
+        """The stamp of a file; None where there is no file, or one that :meth:`damages` tells of."""
+        place = table, partition
+        if place not in self._stamps:
+            self._stamps[place] = None
+            try:
+                self._stamps[place] = (
+                    self._table_stamp(table, partition)
+                    if table in TABLES
+                    else read_report_stamp(self.platform.home.reports, self.study.study, table)
+                )
+            except DamagedFileError as error:
+                self._damages[place] = str(error)
+        return self._stamps[place]
+
+    def damages(self, recipe: Recipe, partition: Partition) -> list[Reason]:
+        """Why files of a step that are there cannot be used."""
+        places = [(table, partition) for table in recipe.tables]
+        return [Reason(ReasonKind.DAMAGED, self._damages[place]) for place in places if place in self._damages]
+
+    def _table_stamp(self, table: str, partition: Partition) -> Stamp | None:
+        """The stamp of a table's file; the rows are read again where it was changed since it was written.
+
+        Raises:
+            DamagedFileError: its rows are not those that were written.
+        """
+        path = table_path(self.platform.home.lake, self.study.study, table, partition)
+        stamp = read_stamp(path)
+        try:
+            fault = file_fault(path, stamp)
+        except FileNotFoundError:
+            return None
+        if fault is not None:
+            raise DamagedFileError(fault)
+        return stamp
+
+    def losses(self, recipe: Recipe, partition: Partition) -> list[Reason]:
+        """Files of a step that were made and are gone."""
+        home, name = self.platform.home, self.study.study
+        return [
+            Reason(
+                ReasonKind.DAMAGED,
+                f"{table_path(home.lake, name, table, partition)} is gone, though it was made; {REMADE}",
+            )
+            for table in recipe.tables
+            if table in TABLES and partition in self.health(table).versions and self.stamp(table, partition) is None
+        ]
+
+    def has_sources(self, partition: Partition) -> bool:
+        if partition not in self._has_sources:
+            self._has_sources[partition] = has_sources(self.platform.home, self.study, partition)
+        return self._has_sources[partition]
+
+    def health(self, table: str) -> TableHealth:
+        if table not in self._health:
+            self._health[table] = table_health(self._instance, self.study.study, table)
+        return self._health[table]
+
+
+def study_status(
+    platform: Platform, study: Study, instance: dg.DagsterInstance, retry_failed: bool = False
+) -> dict[StepKey, StepStatus]:
+    """Status of every step and partition of a study, in the order of the data flow.
+
+    With ``retry_failed``, a step that holds named failures of model calls counts as stale.
+    """
+    reader, found = _Reader(platform, study, instance), dict[StepKey, StepStatus]()
+    for recipe in RECIPES.values():
+        for partition in all_partitions(study, recipe.level):
+            found[recipe.name, partition] = _status(reader, recipe, partition, found, retry_failed)
+    return found
+
+
+def _status(
+    reader: _Reader, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus], retry_failed: bool
+) -> StepStatus:
+    step = reader.platform.open_step(reader.study.study, recipe, partition, study=reader.study)
+    if not reader.has_sources(partition):
+        return StepStatus(recipe.name, partition, "no sources")
+    stamps = [reader.stamp(table, partition) for table in recipe.tables]
+    faults = [fault for table in recipe.tables if (fault := reader.health(table).faults.get(partition))]
+    present = [stamp for stamp in stamps if stamp is not None]
+    n_failures = max((int(stamp.notes.get("n_failures") or 0) for stamp in present), default=0)
+    waiting = _upstream_to_run(reader.study, recipe, partition, found)
+    if damages := reader.damages(recipe, partition):
+        return StepStatus(recipe.name, partition, "stale", (*damages, *waiting), n_failures)
+    if len(present) < len(stamps):
+        # A step after a failed one was never tried, whatever its run came to.
+        if faults and not waiting:
+            return StepStatus(recipe.name, partition, "failed", tuple(faults))
+        return StepStatus(recipe.name, partition, "missing", (*reader.losses(recipe, partition), *waiting))
+    reasons: list[Reason] = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
+    for table, stamp in zip(recipe.tables, present, strict=True):
+        if reader.health(table).versions.get(partition) != stamp.content_hash:
+            reasons.append(Reason(ReasonKind.UNRECORDED, f"{table} is not recorded as materialised"))
+    if retry_failed and n_failures:
+        reasons.append(Reason(ReasonKind.FAILED_CALLS, f"{n_failures} failed model calls to ask again"))
+    if reasons:
+        return StepStatus(recipe.name, partition, "stale", tuple(reasons), n_failures)
+    if faults:
+        state: State = "blocked" if any(fault.kind == FaultKind.CHECK for fault in faults) else "failed"
+        return StepStatus(recipe.name, partition, state, tuple(faults), n_failures)
+    return StepStatus(recipe.name, partition, "fresh", (), n_failures)
+
+
+def differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
+    """What of a stamp would be different now."""
+    if not kept.code_parts and kept.code != expected.code:
+        # Its settings, too, were hashed in another way, and inputs have been added since.
+        yield Reason(ReasonKind.EARLIER_VERSION, "code changed: made by an earlier version of this program")
+        return
+    if kept.code != expected.code:
+        yield Reason(ReasonKind.CODE, f"code changed: {_changed_parts(kept, expected)}")
+    if kept.settings != expected.settings:
+        yield Reason(ReasonKind.SETTINGS, "settings changed")
+    if kept.prompts != expected.prompts:
+        yield Reason(ReasonKind.PROMPT, "prompt changed")
+    for name in dict.fromkeys([*kept.upstream, *expected.upstream]):
+        if kept.upstream.get(name) != expected.upstream.get(name):
+            yield Reason(ReasonKind.INPUT, f"{name} changed")
+
+
+def _changed_parts(kept: Stamp, expected: Stamp) -> str:
+    """Modules, contracts and SQL that differ, the first few by name."""
+    names = sorted(kept.code_parts.keys() | expected.code_parts.keys())
+    changed = [name for name in names if kept.code_parts.get(name) != expected.code_parts.get(name)]
+    more = f" and {len(changed) - _N_NAMED} more" if len(changed) > _N_NAMED else ""
+    return ", ".join(changed[:_N_NAMED]) + more
+
+
+def _upstream_to_run(
+    study: Study, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus]
+) -> list[Reason]:
+    """Which upstream steps are not fresh, so that this one would follow them; one line, or none."""
+    pairs = {
+        (recipe_of(table).name, candidate)
+        for table in recipe.upstream
+        for candidate in upstream_partitions(study, partition, TABLES[table].level)
+    }
+    waiting = sorted(key for key in pairs if key in found and found[key].must_run)
+    if not waiting:
+        return []
+    name, candidate = waiting[0]
+    more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+    return [Reason(ReasonKind.FOLLOWS, f"follows {name} of {candidate.label}{more}")]
+
+
+def damaged_inputs(
+    study: Study, status: StepStatus, found: Mapping[StepKey, StepStatus], made: Collection[StepKey]
+) -> list[str]:
+    """Damaged files that a step would read and that no step of ``made`` makes again first, a line each."""
+    pairs = {
+        (recipe_of(table).name, candidate)
+        for table in RECIPES[status.step].upstream
+        for candidate in upstream_partitions(study, status.partition, TABLES[table].level)
+    }
+    return [
+        reason.text
+        for key in sorted(pairs - set(made))
+        if key in found
+        for reason in found[key].reasons
+        if reason.kind == ReasonKind.DAMAGED
+    ]

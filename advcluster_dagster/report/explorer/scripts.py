@@ -1,0 +1,144 @@
+"""The explorer's data as script files, since a page opened from disk can load nothing else.
+
+Here: the index of a family, its pairs in files of about a megabyte, escaping. Not here: joins (data), what the page
+does with them (templates/explorer.js). Names of files are numbers: nothing that a model wrote gets into a path.
+The data are JSON in ASCII without ``<``, so that no text can end a script, be taken for a comment or break a line.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from advcluster_dagster.report.explorer.data import DomainEvidence, FamilyEvidence
+from advcluster_dagster.report.explorer.quotes import Span, find_passage, quoted_passages
+from advcluster_dagster.study.base import ROLES
+
+MAX_FILE_BYTES = 2**20
+Row = Mapping[str, Any]
+
+
+def as_script_json(value: Any) -> str:
+    """A value as JSON that is safe inside a script and inside a page."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def script_files(families: Iterable[FamilyEvidence], max_bytes: int = MAX_FILE_BYTES) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file, one after the other: per family its pairs, then its index.
+
+    ``NUMBER-index.js`` holds what lists and filters need, ``NUMBER-PART.js`` pairs with their traces; a pair larger
+    than ``max_bytes`` has a file of its own.
+    """
+    for number, family in enumerate(families):
+        yield from _family_files(number, family, max_bytes)
+
+
+def _family_files(number: int, family: FamilyEvidence, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    index, part = _Index(family), 0
+    records: list[str] = []
+    n_bytes = 0
+    for evidence in family.domains:
+        by_pair = _by_pair(evidence)
+        for pair in evidence.pairs.iter_rows(named=True):
+            advantages = by_pair.get(pair["pair_id"], [])
+            record = as_script_json(_pair_record(pair, advantages))
+            if records and n_bytes + len(record) > max_bytes:
+                yield _script(f"{number}-{part}", records)
+                records, n_bytes, part = [], 0, part + 1
+            index.add(evidence.domain, pair, advantages, part, len(records))
+            records.append(record)
+            n_bytes += len(record)
+    if records:
+        yield _script(f"{number}-{part}", records)
+    yield _script(f"{number}-index", [as_script_json(index.content)], is_list=False)
+
+
+def _script(name: str, records: Sequence[str], is_list: bool = True) -> tuple[str, bytes]:
+    joined = ",\n".join(records)
+    content = f"[{joined}]" if is_list else joined
+    return f"{name}.js", f'advcluster.receive("{name}",{content});\n'.encode("ascii")
+
+
+class _Index:
+    """What lists and filters need of a family, column by column: pairs by their number, advantages by theirs."""
+
+    def __init__(self, family: FamilyEvidence) -> None:
+        wanted = ("cluster_id", "tag", "definition", "size", "kind", "main_domain")
+        self._pairs: dict[str, list[Any]] = {
+            name: [] for name in ("id", "question", "domain", "benchmark", "stage", "part", "place")
+        }
+        self._advantages: dict[str, list[Any]] = {
+            name: [] for name in ("id", "pair", "text", "evidence", "cluster", "repeats")
+        }
+        self.content = {
+            "clusters": family.clusters.select(wanted).sort("size", "cluster_id", descending=[True, False]).to_dicts(),
+            "no_taxonomy_reason": family.no_taxonomy_reason,
+            "pairs": self._pairs,
+            "advantages": self._advantages,
+        }
+
+    def add(self, domain: str, pair: Row, advantages: Sequence[Row], part: int, place: int) -> None:
+        number = len(self._pairs["id"])
+        row = (pair["pair_id"], pair["question_id"], domain, pair["benchmark"], pair["stage"], part, place)
+        _append(self._pairs, row)
+        for one in advantages:
+            shown = (one["advantage"], one["evidence"], one["cluster_id"], one["duplicate_of"])
+            _append(self._advantages, (one["advantage_id"], number, *shown))
+
+
+def _append(columns: Mapping[str, list[Any]], row: Sequence[Any]) -> None:
+    for column, value in zip(columns.values(), row, strict=True):
+        column.append(value)
+
+
+def _by_pair(evidence: DomainEvidence) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in evidence.advantages.iter_rows(named=True):
+        found.setdefault(row["pair_id"], []).append(row)
+    return found
+
+
+def _pair_record(pair: Row, advantages: Sequence[Row]) -> dict[str, Any]:
+    """All that is shown of a pair."""
+    texts: dict[str, str] = {role: pair[f"{role}_response"] or "" for role in ROLES}
+    texts["question"] = pair["question"] or ""
+    named = ("trial", "model", "response", "finish_reason", "completion_tokens", "prediction", "verdict")
+    return {
+        "question": pair["question"],
+        "answer": pair["answer"],
+        "error": _error(pair, texts),
+        "failure": None if pair["reason"] is None else {"reason": pair["reason"], "reply": pair["raw_reply"]},
+        **{role: {name: pair[f"{role}_{name}"] for name in named} for role in ROLES},
+        "advantages": [
+            {
+                "id": one["advantage_id"],
+                "rule_violations": one["rule_violations"],
+                "extractor": one["extractor"],
+                "passages": [_passage(passage, texts) for passage in quoted_passages(one["evidence"])],
+            }
+            for one in advantages
+        ],
+    }
+
+
+def _error(pair: Row, texts: Mapping[str, str]) -> dict[str, Any] | None:
+    if pair["stage"] is None:
+        return None
+    wrong = {name: texts[name] for name in ("smaller", "question")}
+    passages = [_passage(passage, wrong) for passage in quoted_passages(pair["description"])]
+    return {**{name: pair[name] for name in ("stage", "depth", "description")}, "passages": passages}
+
+
+def _passage(passage: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """A passage with its places in each text by name, counted as JavaScript counts characters."""
+    found = {name: find_passage(passage, text) for name, text in texts.items()}
+    places = {name: [_in_utf16(span, texts[name]) for span in one.spans] for name, one in found.items()}
+    return {"text": passage, "is_exact": any(one.spans and one.is_exact for one in found.values()), **places}
+
+
+def _in_utf16(span: Span, text: str) -> Span:
+    """Offsets in UTF-16 code units of offsets in code points."""
+    if text.isascii():
+        return span
+    start = len(text[: span[0]].encode("utf-16-le")) // 2
+    return start, start + len(text[span[0] : span[1]].encode("utf-16-le")) // 2

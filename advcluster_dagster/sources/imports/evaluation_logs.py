@@ -1,0 +1,277 @@
+"""Import of runs that evaluation tools have logged: questions, traces and verdicts in one.
+
+Here: trials of logs on the way into the same files that every other import writes. Not here: which files of a folder
+are logs (log_folder.py), the tools' formats (inspect_logs.py, lm_eval_samples.py). Memory holds the benchmark's
+questions, one bit a trial, a number a question of each log, and what one log's reader holds.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
+from advcluster_dagster.sources.imports import fields
+from advcluster_dagster.sources.imports.copies import answered, file_hash, repeats
+from advcluster_dagster.sources.imports.errors import ImportFileError, shown
+from advcluster_dagster.sources.imports.json_lines import Progress
+from advcluster_dagster.sources.imports.log_folder import FoundLogs, LogFormat, choose_logs, find_logs
+from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
+from advcluster_dagster.sources.imports.provenance import ImportSummary, read_provenance
+from advcluster_dagster.sources.imports.question_match import QuestionMatch, check_overlap
+from advcluster_dagster.sources.imports.questions import (
+    QUESTION_FIELDS,
+    answer_text,
+    check_answer_type,
+    check_question_ids,
+    check_source_is_imported,
+    stage_question,
+)
+from advcluster_dagster.sources.imports.source_files import file_size
+from advcluster_dagster.sources.imports.staging import StagedFile, Staging, questions_file, staging
+from advcluster_dagster.sources.imports.targets import Player, check_benchmark, player_named, players
+from advcluster_dagster.sources.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
+from advcluster_dagster.study.base import ROLES, Role
+from advcluster_dagster.study.study import Study
+
+__all__ = ["FoundLogs", "LogImport", "find_logs", "import_logs"]
+
+
+@dataclass
+class LogImport:
+    """What was imported, which of the logs' contents were taken (``facts``), and what a person should know of it."""
+
+    summaries: list[ImportSummary] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+
+def import_logs(
+    path: Path,
+    logs: FoundLogs,
+    study: Study,
+    family: str,
+    domain: str,
+    benchmark: str,
+    imports_root: Path,
+    answer_type: str | None = None,
+    on_progress: Progress | None = None,
+) -> LogImport:
+    """Import the logs of a family on a benchmark, in place of traces imported before for the roles in them.
+
+    Several logs of one model give the trials of a question one after the other, in the order of their time; a log that
+    repeats another in every response gives none. Questions come from the logs where none are imported yet, or where
+    they came from logs of this tool before; otherwise the logs must be about those imported. A question that is known
+    must have the same text, options and gold answer. A trial that failed has no response.
+
+    Args:
+        path: The file or folder that was named.
+        logs: What :func:`find_logs` found there.
+        study: The study.
+        family: The family of the models.
+        domain: Domain of the benchmark.
+        benchmark: The benchmark; of logs of several tasks, those of the task of this name are taken.
+        imports_root: Where imports lie.
+        answer_type: How answers are compared, for logs that do not say; None to take what they say.
+        on_progress: Told bytes done and bytes in all.
+
+    Raises:
+        ImportFileError: anything is wrong; then nothing is imported.
+    """
+    check_benchmark(study, domain, benchmark, path)
+    check_source_is_imported(study, benchmark, path)
+    if answer_type not in (*ANSWER_TYPES, None):
+        raise ImportFileError(f"{path}: answer type {shown(answer_type)}; allowed: {', '.join(ANSWER_TYPES)}")
+    outcome = LogImport()
+    chosen = choose_logs(logs, path, benchmark, outcome.remarks)
+    with staging(imports_root, study.study) as files:
+        import_ = _BenchmarkImport(
+            path, logs.source_format, study, family, domain, benchmark, imports_root, answer_type, files
+        )
+        import_.run(chosen, outcome, on_progress)
+    return outcome
+
+
+@dataclass
+class _BenchmarkImport:
+    """Logs of one benchmark on their way into staged files."""
+
+    path: Path
+    source_format: LogFormat
+    study: Study
+    family: str
+    domain: str
+    benchmark: str
+    imports_root: Path
+    answer_type: str | None
+    files: Staging
+
+    def __post_init__(self) -> None:
+        self._target = questions_file(self.imports_root, self.study.study, self.domain, self.benchmark)
+        earlier = pl.read_parquet(self._target).to_dicts() if self._target.exists() else []
+        check_answer_type(earlier, self.answer_type, self.benchmark, self.path, self._target)
+        self._brings_questions = not earlier or read_provenance(self._target)["source_format"] == self.source_format
+        self._questions: dict[str, Mapping[str, Any]] = {row["question_id"]: row for row in earlier}
+        self._n_earlier = len(earlier)
+        begin = f"remove {self._target} and import again" if self._brings_questions else "import the questions again"
+        self._match = QuestionMatch(self.benchmark, f"import the log under another benchmark name, or {begin}")
+        self._trials = TrialSet(list(self._questions), self.study)
+        self._known = players(self.study, self.family, self.path)
+        #: By role, how many trials of each question earlier logs hold.
+        self._n_trials: dict[Role, dict[str, int]] = {role: {} for role in ROLES}
+        self._n_failed = 0
+
+    def run(self, logs: Sequence[EvaluationLog], outcome: LogImport, on_progress: Progress | None) -> None:
+        """Stage everything and say what was done."""
+        logs = self._without_repeats(logs, outcome.remarks)
+        # Begun first, so that it is replaced first.
+        questions = self.files.stage(self._target, BENCHMARK_QUESTIONS.columns) if self._brings_questions else None
+        traces = TraceFiles(self.files, self.study, self.family, self.domain, self.benchmark, self.imports_root)
+        try:
+            hashes = self._add_all(logs, traces, outcome, on_progress)
+        except ImportFileError:
+            self._match.check(self._n_earlier)  # what differs is the cause of whatever came of it
+            raise
+        self._match.check(self._n_earlier)
+        earlier = list(self._questions)[: self._n_earlier]
+        models = self.study.families[self.family]
+        asked = {models.model_of(role).model: trials for role, trials in self._n_trials.items() if trials}
+        outcome.remarks += check_overlap(self.path, earlier, asked, self._match.advice)
+        sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        names = ", ".join(self._name_of(log) for log in logs)
+        outcome.summaries.append(traces.finish(self.source_format, names, sha256))
+        if questions is not None:
+            outcome.summaries.append(self._stage_questions(questions, names, sha256))
+        outcome.remarks += traces.remarks
+        if self._n_failed:
+            outcome.remarks.append(f"{self._n_failed} trials failed in the run and have no response")
+
+    def _without_repeats(self, logs: Sequence[EvaluationLog], remarks: list[str]) -> list[EvaluationLog]:
+        """The logs but those that repeat another of their model in every response."""
+        by_model: dict[str, list[EvaluationLog]] = {}
+        for log in logs:
+            name = self._model_name(log)
+            by_model.setdefault(self._known[name].role if name in self._known else name, []).append(log)
+        left = []
+        for group in by_model.values():
+            runs = [answered(log, self.benchmark) for log in group] if len(group) > 1 else []
+            for copy, whole in repeats(runs).items():
+                left.append(group[copy])
+                names = [self._name_of(group[number]) for number in (copy, whole)]
+                remarks.append(
+                    f"left aside {names[0]}: it repeats {names[1]} in every response, so it is no other trial"
+                )
+        return [log for log in logs if log not in left]
+
+    def _add_all(
+        self, logs: Sequence[EvaluationLog], traces: TraceFiles, outcome: LogImport, on_progress: Progress | None
+    ) -> list[str]:
+        """Stage the traces of all logs; returns the hashes of their files."""
+        hashes: list[str] = []
+        n_done, n_total = 0, sum(file_size(log.header.path) for log in logs)
+        for log in logs:
+            hashes.append(file_hash(log.header.path))
+            n_before = traces.n_rows
+            self._add(log, traces, hashes[-1], _shifted(on_progress, n_done, n_total))
+            n_done += file_size(log.header.path)
+            name, status = log.header.path.name, log.header.status
+            if status is not None:
+                outcome.remarks.append(f"{name} ended with status {status}; what it holds counts")
+            if traces.n_rows == n_before:
+                outcome.remarks.append(f"{name} holds no trials")
+            outcome.remarks += [f"{name}: {warning}" for warning in log.warnings]
+            outcome.facts += [fact for fact in log.facts if fact not in outcome.facts]
+        for log in logs:
+            role, status = self._player_of(log).role, log.header.status or "success"
+            if not self._n_trials[role]:
+                raise ImportFileError(
+                    f"{log.header.path}: the log holds no trials (status {status}), which would leave the {role} model "
+                    "without traces; allowed: logs of one trial or more"
+                )
+        if on_progress:
+            on_progress(n_total, n_total)
+        return hashes
+
+    def _stage_questions(self, staged: StagedFile, names: str, sha256: str) -> ImportSummary:
+        places = dict.fromkeys(self._questions, str(self.path))
+        check_question_ids(places, self.imports_root, self.study, self.domain, self.benchmark)
+        for question in self._questions.values():
+            stage_question(staged, question)
+        summary = ImportSummary(
+            "questions", self.source_format, self.domain, self.benchmark, names, sha256, staged.n_rows,
+            answer_type=self.answer_type,
+        )  # fmt: skip
+        staged.finish(summary)
+        return summary
+
+    def _name_of(self, log: EvaluationLog) -> str:
+        path = log.header.path
+        return path.relative_to(self.path).as_posix() if path != self.path else path.name
+
+    def _model_name(self, log: EvaluationLog) -> str:
+        names = log.header.model_names
+        return next((name for name in names if name in self._known), names[0])
+
+    def _player_of(self, log: EvaluationLog) -> Player:
+        try:
+            return player_named(self._model_name(log), self._known, f"{log.header.path}, model")
+        except ImportFileError as error:
+            raise ImportFileError(f"{error}, or a name listed as an alias of one of them in the study file") from None
+
+    def _add(self, log: EvaluationLog, traces: TraceFiles, sha256: str, on_progress: Progress | None) -> None:
+        """Stage the traces of a log, behind those of earlier logs of its model, and note its questions."""
+        role, model = self._player_of(log)
+        n_earlier, n_here = self._n_trials[role], dict[str, int]()
+        for logged in log.trials(self.benchmark, on_progress):
+            question_id = self._note_question(logged, sha256)
+            if question_id is not None:
+                trial = n_earlier.get(question_id, 0) + logged.trial
+                n_here[question_id] = max(n_here.get(question_id, 0), trial + 1)
+                trace = {"question_id": question_id, "model": model.model, "trial": trial, **logged.trace}
+                fields.check_record(trace, TRACE_FIELDS, logged.where)
+                fields.check_characters(trace, logged.where)
+                self._trials.add(question_id, role, trial, logged.where)
+                self._n_failed += trace["response"] is None
+                traces.append(role, {**trace, "benchmark": self.benchmark})
+        n_earlier.update(n_here)
+
+    def _note_question(self, logged: LoggedTrial, sha256: str) -> str | None:
+        """The id of a trial's question, which is taken up where the logs bring their questions; None if unknown."""
+        ids = logged.ids[-1:] if self._brings_questions else logged.ids
+        question_id = next((name for name in ids if name in self._questions), None)
+        if question_id is not None:
+            self._match.compare(logged.where, self._questions[question_id], logged.question, logged.texts)
+        elif self._brings_questions:
+            question_id = ids[-1]
+            self._questions[question_id] = self._checked(question_id, logged, sha256)
+            self._trials.add_question(question_id)
+        else:
+            self._match.add_unknown(logged.where, ids[-1])
+        return question_id
+
+    def _checked(self, question_id: str, logged: LoggedTrial, sha256: str) -> dict[str, Any]:
+        kind = self.answer_type or logged.question["answer_type"]
+        if kind is None:
+            raise ImportFileError(
+                f"{logged.where}: the log does not say how answers are compared; name it with --answer-type; "
+                f"allowed: {', '.join(ANSWER_TYPES)}"
+            )
+        question = {
+            "question_id": question_id,
+            "source_revision": f"sha256:{sha256[:12]}",
+            **logged.question,
+            "answer_type": kind,
+        }
+        fields.check_record(question, QUESTION_FIELDS, logged.where)
+        fields.check_characters(question, logged.where)
+        context = fields.as_json(question.get("answer_context"))
+        answer = answer_text(question["answer"])
+        return {**question, "answer": answer, "benchmark": self.benchmark, "answer_context": context}
+
+
+def _shifted(on_progress: Progress | None, n_before: int, n_total: int) -> Progress | None:
+    """Progress of one log within that of all."""
+    return None if on_progress is None else lambda done, _total: on_progress(n_before + done, n_total)

@@ -1,0 +1,207 @@
+"""What a person is told after an import: what came in, what was found in it, what is still missing.
+
+Here: the lines. Not here: the import itself, how responses are sampled and graded (preview.py).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from advcluster_dagster.science.grading.answers import AnswerPlace
+from advcluster_dagster.science.grading.comparison import Comparison, compare_here
+from advcluster_dagster.sources.imports.errors import shown
+from advcluster_dagster.sources.imports.preview import NOTABLE_SHARE, Preview, answer_place, preview_traces
+from advcluster_dagster.sources.imports.provenance import ImportSummary
+from advcluster_dagster.sources.imports.staging import questions_file, traces_file
+from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.study import Study
+
+_MOST_GOLDS = 5000
+_KINDS = {
+    "json_lines": "JSON Lines or a JSON array",
+    "official_results": "result files",
+    "inspect_logs": "logs of Inspect",
+    "lm_eval_samples": "samples of the lm-evaluation-harness",
+}
+
+
+def describe_import(
+    summaries: Sequence[ImportSummary], study: Study, imports_root: Path, study_file: Path
+) -> list[str]:
+    """Lines on questions, on the traces of each model, and on which models have none.
+
+    Args:
+        summaries: What was imported.
+        study: The study that it was imported for.
+        imports_root: Where imports lie.
+        study_file: Where its settings stand, to be named.
+    """
+    lines = []
+    for summary in summaries:
+        describe = _describe_questions if summary.kind == "questions" else _describe_traces
+        lines += describe(summary, study, imports_root, study_file)
+    return lines
+
+
+def _describe_questions(summary: ImportSummary, study: Study, imports_root: Path, study_file: Path) -> list[str]:
+    """Count, answer types, examples; gold answers that cannot be read; traces that are left without question."""
+    del study_file
+    place = (imports_root, study.study, summary.domain, summary.benchmark)
+    questions = pl.read_parquet(questions_file(*place))
+    kinds = ", ".join(questions["answer_type"].unique().sort())
+    examples = ", ".join(shown(answer) for answer in questions["answer"].head(3))
+    lines = [
+        f"Imported {questions.height} questions of {summary.benchmark} from {summary.file_name} "
+        f"({_KINDS[summary.source_format]}): answers compared as {kinds}, such as {examples}."
+    ]
+    if unread := _unreadable_golds(questions):
+        question_id, answer, kind = unread[0]
+        lines.append(
+            f"Note: {len(unread)} gold answers cannot be read as their answer_type says, such as {shown(answer)} of "
+            f"question {shown(question_id)} as {kind}; trials of such questions cannot be graded."
+        )
+    for family in study.families:
+        for role in ROLES:
+            path = traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role)
+            n_lost = _n_without_question(path, questions) if path.exists() else 0
+            if n_lost:
+                lines.append(
+                    f"Note: {n_lost} traces of the {role} model of family {family} that were imported before are of "
+                    "questions that are no longer there; import those traces again."
+                )
+    return lines
+
+
+def _unreadable_golds(questions: pl.DataFrame) -> list[tuple[str, str, str]]:
+    """Id, answer and answer type of questions whose gold answer is not even equal to itself."""
+    columns = ["question_id", "answer", "answer_type", "answer_context"]
+    rows = questions.select(columns).head(_MOST_GOLDS).iter_rows()
+    return [
+        (question_id, answer, kind)
+        for question_id, answer, kind, context in rows
+        if compare_here(Comparison(kind, answer, answer, context)) in ("wrong", "grader_error")
+    ]
+
+
+def _n_without_question(path: Path, questions: pl.DataFrame) -> int:
+    traces = pl.scan_parquet(path, glob=False).select("question_id")
+    lost = traces.join(questions.lazy().select("question_id"), on="question_id", how="anti")
+    return int(lost.select(pl.len()).collect().item())
+
+
+class _TrialCounts(NamedTuple):
+    """Traces of one model: how many, of how many questions, the fewest and most trials of one, the first trial."""
+
+    n_rows: int
+    n_questions: int
+    n_least: int
+    n_most: int
+    first: int
+    n_short: int
+
+
+def _count_trials(path: Path, n_wanted: int) -> _TrialCounts:
+    """Counts of a file of traces; ``n_short`` questions have fewer trials than wanted."""
+    traces = pl.scan_parquet(path, glob=False)
+    by_question = traces.group_by("question_id").agg(pl.len().alias("n"), first=pl.col("trial").min())
+    counts = by_question.select(
+        pl.col("n").sum().alias("rows"), pl.len().alias("questions"), least=pl.col("n").min(), most=pl.col("n").max(),
+        first=pl.col("first").min(), short=(pl.col("n") < n_wanted).sum(),
+    ).collect()  # fmt: skip
+    return _TrialCounts(*counts.row(0))
+
+
+def _describe_traces(summary: ImportSummary, study: Study, imports_root: Path, study_file: Path) -> list[str]:
+    """A line on each model's traces and what was found in them, then which model has how many."""
+    family = summary.family or ""
+    place = (imports_root, study.study, family, summary.domain, summary.benchmark)
+    questions = pl.read_parquet(questions_file(imports_root, study.study, summary.domain, summary.benchmark))
+    where = answer_place(study.benchmark(summary.benchmark))
+    kind = _KINDS[summary.source_format]
+    lines = [f"Imported {summary.n_rows} traces of {summary.benchmark} from {summary.file_name} ({kind})."]
+    for role, model in summary.models.items():
+        path = traces_file(*place, role)
+        counts, preview = _count_trials(path, study.trials), preview_traces(path, questions, role, where)
+        each = f"{counts.n_least}" if counts.n_least == counts.n_most else f"{counts.n_least} to {counts.n_most}"
+        lines.append(
+            f"{role.capitalize()} {model}: {counts.n_rows} traces, {counts.n_questions} questions, trials a question: "
+            f"{each}; {_found(preview)}."
+        )
+        named = f"{role} model {model}"
+        setting = f"in {study_file}, benchmarks, {summary.benchmark}"
+        lines += [f"Note: {note}." for note in _grading_notes(preview, named, where, setting)]
+        lines += [f"Note: {note}." for note in _trial_notes(counts, named, study, study_file)]
+    lines.append(_standing(summary, study, imports_root))
+    return lines
+
+
+def _found(preview: Preview) -> str:
+    """What a sample of the responses holds."""
+    if not preview.n_responses:
+        return "no responses to look at"
+    missing = f" ({preview.n_missing} more are missing or too long)" if preview.n_missing else ""
+    parts = [f"answers located in {preview.n_located} of {preview.n_responses} responses looked at{missing}"]
+    if preview.examples:
+        parts[0] += ", such as " + ", ".join(map(shown, preview.examples))
+    if preview.n_decided:
+        parts.append(f"right {preview.n_right} of {preview.n_decided} ({preview.n_right / preview.n_decided:.1%})")
+    if preview.n_decided < preview.n_responses:
+        parts.append(f"{preview.n_responses - preview.n_decided} can only be graded in the run")
+    if preview.n_recorded:
+        parts.append(f"recorded verdicts contradicted: {preview.n_contradicted} of {preview.n_recorded}")
+    return "; ".join(parts)
+
+
+def _grading_notes(preview: Preview, model: str, place: AnswerPlace, setting: str) -> list[str]:
+    """Which setting to look at where answers are missing or verdicts contradicted."""
+    n_all, n_without = preview.n_responses, preview.n_responses - preview.n_located
+    if n_all and n_without >= NOTABLE_SHARE * n_all:
+        advice = preview.proposal or "set answer_marker, answer_field or whole_response"
+        return [
+            f"{n_without} of {n_all} responses of the {model} have no answer {_as_words(place)} and count as wrong "
+            f"(no_answer); {setting}: {advice}"
+        ]
+    if preview.n_recorded and preview.n_contradicted >= NOTABLE_SHARE * preview.n_recorded:
+        return [
+            f"{preview.n_contradicted} of {preview.n_recorded} recorded verdicts on the {model} are contradicted; look "
+            f"at the answer_type of the questions and at where answers are looked for ({setting})"
+        ]
+    return []
+
+
+def _trial_notes(counts: _TrialCounts, model: str, study: Study, study_file: Path) -> list[str]:
+    """Which questions are short of trials."""
+    if not counts.n_short:
+        return []
+    first = f" (the first trial is number {counts.first}; they count from 0)" if counts.first else ""
+    is_same = counts.n_least == counts.n_most
+    advice = f"; if there are no more, set trials: {counts.n_least} in {study_file}" if is_same else ""
+    return [
+        f"the study says trials: {study.trials}, but {counts.n_short} of {counts.n_questions} questions of the {model} "
+        f"have fewer, at least {counts.n_least}{first}; such questions are incomplete and not kept{advice}"
+    ]
+
+
+def _as_words(place: AnswerPlace) -> str:
+    if place.is_whole:
+        return "as a whole"
+    if place.marker is not None:
+        return f"behind {shown(place.marker)}"
+    if place.field is not None:
+        return f"in a JSON field {shown(place.field)} or in \\boxed{{}}"
+    return "in \\boxed{} or [ANSWER] marks"
+
+
+def _standing(summary: ImportSummary, study: Study, imports_root: Path) -> str:
+    """How many traces each model of the family has by now."""
+    family = summary.family or ""
+    counts = []
+    for role in ROLES:
+        model = study.families[family].model_of(role)
+        path = traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role)
+        n_rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()) if path.exists() else 0
+        none = "none yet" if model.provider == "imported" else f"not imported (provider {model.provider})"
+        counts.append(f"{role} {model.model} {n_rows or none}")
+    return f"Traces of {summary.benchmark} in family {family} by now: {', '.join(counts)}."

@@ -1,0 +1,215 @@
+"""Sample files of the lm-evaluation-harness (`--log_samples`).
+
+Here: samples_TASK_TIME.jsonl, and the results_TIME.json beside it for the model's name and the task's version. Not
+here: what becomes of the trials (evaluation_logs.py). The format is plain JSON Lines, so the harness need not be
+installed. Memory holds one line, and the numbers of the documents seen.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from advcluster_dagster.sources.imports.errors import ImportFileError, shown
+from advcluster_dagster.sources.imports.fields import is_name
+from advcluster_dagster.sources.imports.json_lines import JsonLines, Progress, first_object
+from advcluster_dagster.sources.imports.logged_trials import LoggedTrial, LogHeader
+from advcluster_dagster.sources.imports.source_files import kind_fault, read_head
+from advcluster_dagster.sources.imports.verdicts import Scorer
+
+_FILE_NAME = re.compile(r"samples_(?P<task>.+?)(?:_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(?:\.gz)?")
+# Fields of a document that hold the problem in the harness's own tasks, and those that hold its id.
+_QUESTION_FIELDS = ("question", "problem", "query", "input")
+_ID_FIELDS = ("question_id", "id")
+# Fields of a document that list its options, as texts or as {"text": [...], "label": [...]}.
+_OPTION_FIELDS = ("choices", "options", "endings")
+# Metrics that say whether one answer is right, in the order in which they are believed.
+_VERDICTS = ("exact_match", "acc")
+_MAX_RESULTS_BYTES = 64 * 2**20
+
+
+def is_lm_eval_samples(path: Path) -> bool:
+    """Whether a file holds samples of the harness, by its first record."""
+    return path.name.endswith((".jsonl", ".jsonl.gz")) and {"doc_id", "resps"} <= first_object(path).keys()
+
+
+def is_lm_eval_name(path: Path) -> bool:
+    """Whether a file bears the name of a sample file."""
+    return _FILE_NAME.fullmatch(path.name) is not None
+
+
+def lm_eval_task(path: Path) -> str | None:
+    """The task in the name of a sample file; None where the name does not say it."""
+    named = _FILE_NAME.fullmatch(path.name)
+    return named["task"] if named else None
+
+
+class LmEvalSamples:
+    """One sample file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the first record, and what stands beside the file.
+
+        Raises:
+            ImportFileError: the file holds no samples, or the results beside it cannot be read.
+        """
+        if fault := kind_fault(path, read_head(path)):
+            raise ImportFileError(f"{path}: {fault}")
+        where, first = next(iter(JsonLines(path, allows_nan=True)), ("", {}))
+        if not {"doc_id", "resps"} <= first.keys():
+            raise ImportFileError(f"{where or path}: no sample of the harness; allowed: records with doc_id and resps")
+        named = _FILE_NAME.fullmatch(path.name)
+        self._path = path
+        self._task = named["task"] if named else path.stem
+        self._results = _results(path, named["time"] if named else None)
+        self._filter = first.get("filter")
+        self._other_filters: dict[str, None] = {}
+        self._scorers: dict[str, Scorer] = {}
+        # The folder bears the model's name, in which the harness writes two underscores for a slash.
+        folder = path.absolute().parent.name
+        said = self._results.get("model_name")
+        names = (*([said] if isinstance(said, str) else []), folder, folder.replace("__", "/"))
+        order = f"{path.name} {path}"
+        self.header = LogHeader(path, self._task, tuple(dict.fromkeys(names)), run=str(path), order=order)
+
+    @property
+    def facts(self) -> list[str]:
+        """The filter and the metrics whose verdicts were taken."""
+        others = f" (not those of {', '.join(self._other_filters)})" if self._other_filters else ""
+        taken = [scorer.name for scorer in self._scorers.values() if scorer.n_taken]
+        verdicts = f"recorded verdicts are those of {' and '.join(taken)} under filter {self._filter}{others}"
+        return [verdicts] if taken else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """Metrics whose values are no verdicts."""
+        return [scorer.warning for scorer in self._scorers.values() if scorer.warning]
+
+    def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
+        """One trial for each response of a document; a repeated document is one of another filter.
+
+        The verdict is that of the file's first filter, and only where a document has one response: with several, it is
+        about all of them together. The file is read once before, for the values that its metrics take.
+        """
+        self._see_verdicts()
+        seen: set[str] = set()
+        for where, record in JsonLines(self._path, on_progress, allows_nan=True):
+            if record.get("filter") == self._filter:
+                doc_id = str(record.get("doc_id"))
+                if doc_id in seen:
+                    raise ImportFileError(
+                        f"{where}, field 'doc_id': {shown(doc_id)} stands there twice; allowed: once under a filter"
+                    )
+                seen.add(doc_id)
+                yield from self._of_document(record, f"{benchmark}-{doc_id}", where)
+
+    def _see_verdicts(self) -> None:
+        self._scorers.clear()
+        for _, record in JsonLines(self._path, allows_nan=True):
+            if record.get("filter") != self._filter:
+                self._other_filters[str(record.get("filter"))] = None
+            elif (metric := _metric(record)) is not None:
+                self._scorers.setdefault(metric, Scorer(metric)).add(record[metric])
+
+    def _of_document(self, record: dict[str, Any], own_id: str, where: str) -> Iterator[LoggedTrial]:
+        responses = _responses(record, where)
+        said = record.get("doc")
+        doc = said if isinstance(said, dict) else {}
+        prompt, settings = _asked(record, where)
+        asked = next((text for name in _QUESTION_FIELDS if isinstance(text := doc.get(name), str) and text), prompt)
+        version = self._results.get("versions", {}).get(self._task)
+        question = {
+            "question": asked,
+            "prompt": prompt,
+            "answer": record.get("target"),
+            "answer_type": None,
+            "answer_context": _options(doc),
+            "source": f"lm-evaluation-harness, {self._task}" + ("" if version is None else f" version {version}"),
+        }
+        ids = (*(str(doc[name]) for name in _ID_FIELDS if is_name(str(doc.get(name, "")))), own_id)
+        # Tasks with fields of their own: any text of the document may be the question as it was imported.
+        is_named = any(isinstance(doc.get(name), str) and doc[name] for name in _QUESTION_FIELDS)
+        texts = () if is_named else tuple(text for text in doc.values() if isinstance(text, str))
+        metric = _metric(record) if len(responses) == 1 else None
+        for trial, response in enumerate(responses):
+            trace = {
+                "response": response,
+                "engine": self._engine,
+                "sampling": settings,
+                "recorded_correct": self._scorers[metric].verdict(record[metric]) if metric else None,
+            }
+            yield LoggedTrial(where, ids, question, trial, trace, texts)
+
+    @property
+    def _engine(self) -> str | None:
+        engine = self._results.get("config", {}).get("model")
+        return engine if is_name(engine) else None
+
+
+def _results(path: Path, time: str | None) -> dict[str, Any]:
+    """What stands in the results of the same run; nothing without them."""
+    results = path.with_name(f"results_{time}.json")
+    if not results.is_file():
+        return {}
+    if results.stat().st_size > _MAX_RESULTS_BYTES:
+        raise ImportFileError(f"{results}: larger than {_MAX_RESULTS_BYTES // 2**20} MiB; allowed: results of one run")
+    try:
+        content = json.loads(results.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ImportFileError(f"{results}: not JSON that can be read: {str(error).splitlines()[0]}") from None
+    named = ("versions", "config")
+    if not isinstance(content, dict) or not all(isinstance(content.get(name, {}), dict) for name in named):
+        raise ImportFileError(f"{results}: not the results of a run; allowed: an object with objects {named}")
+    return content
+
+
+def _responses(record: dict[str, Any], where: str) -> list[str]:
+    asked = record.get("resps")
+    responses = asked[0] if isinstance(asked, list) and len(asked) == 1 else None
+    if not isinstance(responses, list) or not all(isinstance(response, str) for response in responses):
+        raise ImportFileError(
+            f"{where}, field 'resps': no generated text; allowed: tasks of output type generate_until, since "
+            "log-likelihoods of given options are no traces"
+        )
+    return responses
+
+
+def _asked(record: dict[str, Any], where: str) -> tuple[str, dict[str, Any] | None]:
+    """The prompt and the generation settings."""
+    arguments = record.get("arguments")
+    first = arguments.get("gen_args_0") if isinstance(arguments, dict) else None
+    prompt = _prompt_text(first.get("arg_0")) if isinstance(first, dict) else None
+    if not isinstance(first, dict) or prompt is None:
+        raise ImportFileError(f"{where}, field 'arguments': allowed: {{'gen_args_0': {{'arg_0': PROMPT, ...}}}}")
+    settings = first.get("arg_1")
+    return prompt, settings if isinstance(settings, dict) else None
+
+
+def _prompt_text(prompt: Any) -> str | None:
+    """A prompt as text; of a chat, which the harness writes as JSON in a list, its messages under one another."""
+    if isinstance(prompt, list) and len(prompt) == 1:
+        try:
+            messages = json.loads(prompt[0])
+            return "\n\n".join(message["content"] for message in messages)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+    return prompt if isinstance(prompt, str) else None
+
+
+def _metric(record: dict[str, Any]) -> str | None:
+    """The metric of a record that may say whether the answer is right."""
+    return next((name for name in _VERDICTS if name in record), None)
+
+
+def _options(doc: dict[str, Any]) -> dict[str, Any] | None:
+    """The options of a document as an answer context; None where it lists none."""
+    for name in _OPTION_FIELDS:
+        listed, labels = doc.get(name), ascii_uppercase
+        if isinstance(listed, dict) and isinstance(listed.get("text"), list):
+            listed, labels = listed["text"], "".join(map(str, listed.get("label") or labels))
+        texts = listed if isinstance(listed, list) and all(isinstance(text, str) for text in listed) else []
+        if len(labels) >= len(texts) > 1 and labels.isalpha():
+            return {"options": dict(zip(labels, texts, strict=False))}
+    return None

@@ -1,0 +1,46 @@
+"""What a study imports and nobody has imported yet, with the command that does it.
+
+Here: one line for each benchmark's questions and each model's traces. Not here: whether a partition can run without
+them (assets/upstream.py), importing.
+"""
+
+from pathlib import Path
+
+from advcluster_dagster.sources.imports.staging import questions_file, traces_file
+from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.study import Study
+
+
+def missing_imports(imports_root: Path, study: Study, domain: str, family: str | None = None) -> list[str]:
+    """Lines on what is missing in a domain, of one family or of all; empty where everything is there.
+
+    Questions that are missing are named alone: their traces can only be imported after them.
+    """
+    lines = []
+    for benchmark in study.domains[domain]:
+        if study.benchmark(benchmark).source != "imported":
+            continue
+        place = f"--study {study.study} --domain {domain} --benchmark {benchmark}"
+        if not questions_file(imports_root, study.study, domain, benchmark).exists():
+            lines.append(
+                f"benchmark {benchmark} of domain {domain} has no questions: advcluster import questions FILE {place}"
+            )
+            continue
+        for name in [family] if family else study.families:
+            missing = _models_without_traces(imports_root, study, name, domain, benchmark)
+            if missing:
+                lines.append(
+                    f"benchmark {benchmark} of domain {domain} has no traces of {' and '.join(missing)}: "
+                    f"advcluster import traces FILE --family {name} {place}"
+                )
+    return lines
+
+
+def _models_without_traces(imports_root: Path, study: Study, family: str, domain: str, benchmark: str) -> list[str]:
+    models = {role: study.families[family].model_of(role) for role in ROLES}
+    return [
+        f"the {role} model {model.model}"
+        for role, model in models.items()
+        if model.provider == "imported"
+        and not traces_file(imports_root, study.study, family, domain, benchmark, role).exists()
+    ]

@@ -1,0 +1,155 @@
+"""Import of questions from JSON Lines.
+
+Here: rows of `benchmark_questions` out of a file. Not here: traces (traces.py), files with both (official_results.py).
+Questions of one benchmark are held in memory; they are small beside their traces.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
+from advcluster_dagster.sources.imports import fields
+from advcluster_dagster.sources.imports.errors import ImportFileError, shown
+from advcluster_dagster.sources.imports.fields import Field
+from advcluster_dagster.sources.imports.json_lines import JsonLines, Progress
+from advcluster_dagster.sources.imports.provenance import ImportSummary
+from advcluster_dagster.sources.imports.staging import StagedFile, questions_file, staging
+from advcluster_dagster.sources.imports.targets import check_benchmark
+from advcluster_dagster.study.study import Study
+
+_COLUMN_NAMES = tuple(column.name for column in BENCHMARK_QUESTIONS.columns)
+QUESTION_FIELDS = {
+    field.name: field
+    for field in (
+        Field("question_id", fields.is_name, fields.NAME, is_required=True),
+        Field("question", fields.is_filled_text, fields.FILLED_TEXT, is_required=True),
+        Field("answer", fields.is_answer, fields.ANSWER, is_required=True),
+        Field("answer_type", ANSWER_TYPES.__contains__, ", ".join(ANSWER_TYPES), is_required=True),
+        Field("prompt", fields.is_filled_text, fields.FILLED_TEXT),
+        Field("answer_context", fields.is_json_object, "an object, or text that holds one"),
+        Field("source", fields.is_name, fields.NAME),
+        Field("source_revision", fields.is_name, fields.NAME),
+        Field("benchmark", fields.is_name, fields.NAME),
+        Field("domain", fields.is_name, fields.NAME),
+    )
+}
+
+
+def import_questions(
+    path: Path, study: Study, domain: str, benchmark: str, imports_root: Path, on_progress: Progress | None = None
+) -> ImportSummary:
+    """Import the questions of a benchmark, in place of any imported before.
+
+    A number as answer is kept as it is written; prompt defaults to the question, source to the file's name and
+    source_revision to the beginning of its hash.
+
+    Raises:
+        ImportFileError: anything is wrong; then nothing is imported.
+    """
+    check_benchmark(study, domain, benchmark, path)
+    check_source_is_imported(study, benchmark, path)
+    with staging(imports_root, study.study) as files:
+        lines = JsonLines(path, on_progress)
+        records = _read(lines, path, study, domain, benchmark, imports_root)
+        defaults = {"benchmark": benchmark, "source": path.name, "source_revision": f"sha256:{lines.sha256[:12]}"}
+        staged = files.stage(questions_file(imports_root, study.study, domain, benchmark), BENCHMARK_QUESTIONS.columns)
+        for record in records.values():
+            stage_question(staged, {**defaults, "prompt": record["question"], **record})
+        summary = ImportSummary(
+            "questions", "json_lines", domain, benchmark, path.name, lines.sha256, n_rows=staged.n_rows
+        )
+        staged.finish(summary)
+    return summary
+
+
+def stage_question(staged: StagedFile, question: Mapping[str, Any]) -> None:
+    """Append a question given by column names."""
+    staged.append([question.get(name) for name in _COLUMN_NAMES], len(question["question"]) + len(question["prompt"]))
+
+
+def answer_text(answer: str | int | fields.SpelledFloat) -> str:
+    """A gold answer as text; a number as the file spells it."""
+    return answer.spelling if isinstance(answer, fields.SpelledFloat) else str(answer)
+
+
+def check_source_is_imported(study: Study, benchmark: str, path: Path) -> None:
+    """Raise unless the study takes a benchmark's questions from imports.
+
+    Raises:
+        ImportFileError: it takes them from elsewhere.
+    """
+    if (source := study.benchmark(benchmark).source) != "imported":
+        raise ImportFileError(
+            f"{path}: questions of benchmark {benchmark} are {source}; allowed: benchmarks with source: imported"
+        )
+
+
+def check_answer_type(
+    known: Sequence[Mapping[str, Any]], answer_type: str | None, benchmark: str, path: Path, target: Path
+) -> None:
+    """Compare an answer type that was given with that of the questions imported before, rows of ``target``.
+
+    Raises:
+        ImportFileError: some of them have another one.
+    """
+    others = [row["answer_type"] for row in known if answer_type not in (row["answer_type"], None)]
+    if others:
+        raise ImportFileError(
+            f"{path}: --answer-type {answer_type}, but {len(others)} of the {len(known)} questions imported for "
+            f"{benchmark} are compared as {', '.join(sorted(set(others)))}; leave --answer-type out to keep that, or "
+            f"import the questions again, or remove {target} and import once more"
+        )
+
+
+def check_question_ids(
+    places: Mapping[str, str], imports_root: Path, study: Study, domain: str, benchmark: str
+) -> None:
+    """Hold the ids of a benchmark, given with their places, against the study's other imported benchmarks.
+
+    Raises:
+        ImportFileError: another benchmark has a question of the same id.
+    """
+    for other_domain, names in study.domains.items():
+        for name in names:
+            path = questions_file(imports_root, study.study, other_domain, name)
+            if (other_domain, name) != (domain, benchmark) and path.exists():
+                for question_id in places.keys() & imported_question_ids(path):
+                    raise ImportFileError(
+                        f"{places[question_id]}, field 'question_id': {shown(question_id)} of benchmark {benchmark} "
+                        f"is also a question of benchmark {name}; allowed: ids unique in the study"
+                    )
+
+
+def imported_question_ids(path: Path) -> list[str]:
+    """Ids of a file of imported questions, in its order."""
+    ids: list[str] = pq.read_table(path, columns=["question_id"]).column(0).to_pylist()
+    return ids
+
+
+def _read(
+    lines: JsonLines, path: Path, study: Study, domain: str, benchmark: str, imports_root: Path
+) -> dict[str, dict[str, Any]]:
+    """The checked records by question id, null fields left out."""
+    places: dict[str, str] = {}
+    records: dict[str, dict[str, Any]] = {}
+    for where, record in lines:
+        fields.check_record(record, QUESTION_FIELDS, where)
+        fields.check_agreement(record, {"benchmark": benchmark, "domain": domain}, where)
+        question_id = record["question_id"]
+        if question_id in records:
+            raise ImportFileError(
+                f"{where}, field 'question_id': {shown(question_id)} stands already in "
+                f"{places[question_id].rpartition(', ')[2]}; "
+                "allowed: each question once"
+            )
+        places[question_id] = where
+        records[question_id] = {name: value for name, value in record.items() if value is not None}
+        records[question_id]["answer"] = answer_text(record["answer"])
+        records[question_id]["answer_context"] = fields.as_json(record.get("answer_context"))
+    if not records:
+        raise ImportFileError(f"{path}: the file holds no questions; allowed: one JSON object a line")
+    check_question_ids(places, imports_root, study, domain, benchmark)
+    return records

@@ -1,0 +1,124 @@
+"""Result files of the paper's own evaluation scripts: which there are in a folder, and their runs.
+
+Here: DOMAIN/BENCHMARK/MODEL/N_runs.json from the folder to the records of each run. Not here: what becomes of the
+records (official_results.py). A file is read whole into memory, several times its size.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from advcluster_dagster.sources.imports.copies import repeats
+from advcluster_dagster.sources.imports.errors import ImportFileError, shown
+from advcluster_dagster.sources.imports.fields import SpelledFloat
+from advcluster_dagster.sources.imports.source_files import kind_fault, walk_files
+from advcluster_dagster.sources.imports.targets import check_benchmark, player_named, players
+from advcluster_dagster.study.base import Role
+from advcluster_dagster.study.study import Study
+
+_LAYOUT = "allowed: DOMAIN/BENCHMARK/MODEL/10_runs.json"
+_SUFFIX = "_runs.json"
+
+
+class ResultFile(NamedTuple):
+    """A result file and what its folders say."""
+
+    domain: str
+    benchmark: str
+    family: str
+    role: Role
+    path: Path
+
+
+def find_result_files(
+    folder: Path, study: Study, family: str | None, benchmark: str | None, remarks: list[str]
+) -> list[ResultFile]:
+    """Every result file under a folder, once for each family that it belongs to.
+
+    Args:
+        folder: Links in it are followed.
+        study: The study.
+        family: The family of the models; None for every family that has a model of a file's name.
+        benchmark: Only this benchmark; None for all.
+        remarks: Told which files have a name like a result file's and are none.
+
+    Raises:
+        ImportFileError: the folder holds none, or one that is of no model of the study.
+    """
+    if not folder.is_dir():
+        raise ImportFileError(f"{folder}: holds no result files, since it is no folder; {_LAYOUT}")
+    shown_files, _ = walk_files(folder)
+    named = [path for path in shown_files if "_runs" in path.name]
+    placed = [path for path in named if path.name.endswith(_SUFFIX) and len(path.relative_to(folder).parts) >= 4]
+    misplaced = [path.relative_to(folder).as_posix() for path in named if path not in placed]
+    found = [file for path in placed for file in _owners(path, folder, study, family, benchmark)]
+    if not found:
+        beside = f" ({misplaced[0]} lies elsewhere or has another name)" if misplaced else _hint(shown_files)
+        raise ImportFileError(f"{folder}: holds no result files{beside}; {_LAYOUT}")
+    if misplaced:
+        remarks.append(f"not read, for their place or name: {', '.join(misplaced[:20])}; {_LAYOUT}")
+    return sorted(found)
+
+
+def _hint(files: list[Path]) -> str:
+    """What a folder of other files might be."""
+    lines = next((path for path in files if ".json" in path.name), None)
+    return f" and no logs; {lines.name} is imported by its own name, if it holds traces" if lines else " and no logs"
+
+
+def _owners(path: Path, folder: Path, study: Study, family: str | None, benchmark: str | None) -> list[ResultFile]:
+    domain, named, *model_parts = path.relative_to(folder).parts[:-1]
+    if benchmark not in (named, None):
+        return []
+    check_benchmark(study, domain, named, path)
+    known = {name: players(study, name, path) for name in ([family] if family else study.families)}
+    model = "/".join(model_parts)
+    owners = [name for name in known if model in known[name]]
+    if not owners:
+        allowed = ", ".join(alias for names in known.values() for alias in names)
+        raise ImportFileError(f"{path}, folder of the model: {shown(model)}; allowed: {allowed}")
+    where = f"{path}, folder of the model"
+    return [ResultFile(domain, named, name, player_named(model, known[name], where).role, path) for name in owners]
+
+
+def read_runs(content: bytes, path: Path) -> list[list[dict[str, Any]]]:
+    """Records of the runs of a file, in the order of their ids; as they stand when not all have a whole number.
+
+    Raises:
+        ImportFileError: the file holds no runs with records.
+    """
+    if fault := kind_fault(path, content[:4096]):
+        raise ImportFileError(f"{path}: no result file but {fault}")
+    try:
+        document = json.loads(content.decode("utf-8-sig"), parse_float=SpelledFloat)
+    except UnicodeDecodeError as error:
+        raise ImportFileError(f"{path}: byte {error.start + 1} is not UTF-8; allowed: UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise ImportFileError(f"{path}: not JSON that can be read: {error}") from None
+    runs = document.get("runs") if isinstance(document, dict) else None
+    if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
+        raise ImportFileError(f"{path}, field 'runs': allowed: a list of one or more runs")
+    ids = [run.get("run_id") for run in runs]
+    if all(type(run_id) is int for run_id in ids) and len(set(ids)) == len(ids):
+        runs.sort(key=lambda run: run["run_id"])
+    return [_records(run, f"{path}, run {number}") for number, run in enumerate(runs)]
+
+
+def _records(run: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    records = run.get("records")
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ImportFileError(f"{where}, field 'records': allowed: a list of objects")
+    return records
+
+
+def without_repeats(
+    runs: list[list[dict[str, Any]]], path: Path, remarks: list[str]
+) -> dict[int, list[dict[str, Any]]]:
+    """The runs by number but those that repeat another in every response, which are no trials of their own."""
+    answered = [{str(record.get("question")): hash(str(record.get("full_response"))) for record in run} for run in runs]
+    copies = repeats(answered)
+    remarks += [
+        f"left aside run {copy} of {path}: it repeats run {whole} in every response, so it is no other trial"
+        for copy, whole in sorted(copies.items())
+    ]
+    return {number: run for number, run in enumerate(runs) if number not in copies}

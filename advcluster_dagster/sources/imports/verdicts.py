@@ -1,0 +1,51 @@
+"""Verdicts that a log has recorded, read only from a scorer that says right or wrong and nothing between.
+
+Here: the values of one scorer in one log. Not here: where a log keeps them (inspect_logs.py, lm_eval_samples.py), our
+own verdicts (science/grading).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from advcluster_dagster.sources.imports.errors import shown
+
+_VERDICTS = {"C": True, "I": False, 1: True, 0: False}
+
+
+@dataclass
+class Scorer:
+    """A scorer of a log; ``other`` is a value of it that is no verdict, ``n_taken`` counts the verdicts given out."""
+
+    name: str
+    n_taken: int = 0
+    other: Any = None
+
+    def add(self, value: Any) -> None:
+        """See a value of the log; a missing one (null or NaN) says nothing about the scorer."""
+        if self.other is None and not _is_missing(value) and _verdict(value) is None:
+            self.other = value
+
+    def verdict(self, value: Any) -> bool | None:
+        """Right or wrong; None for a missing value, and for all values of a scorer that has others than 0 and 1."""
+        verdict = None if self.other is not None or _is_missing(value) else _verdict(value)
+        self.n_taken += verdict is not None
+        return verdict
+
+    @property
+    def warning(self) -> str | None:
+        """Why the values are no verdicts; None where they are."""
+        if self.other is None:
+            return None
+        return (
+            f"scorer {self.name} gives values such as {shown(self.other)}, which are neither right nor wrong; "
+            "recorded_correct is left empty"
+        )
+
+
+def _verdict(value: Any) -> bool | None:
+    return _VERDICTS.get(value) if isinstance(value, str | int | float) else None
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

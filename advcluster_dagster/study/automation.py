@@ -1,0 +1,60 @@
+"""How a study is kept up to date without a person: where benchmarks are dropped, when it runs by itself."""
+
+import re
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator
+
+from advcluster_dagster.study.base import Settings
+
+#: Smallest and largest value of each field of a cron line: minute, hour, day, month, weekday.
+_CRON_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?")
+
+
+class Automation(Settings):
+    """What happens by itself while the UI's daemon runs (docs/automation.md)."""
+
+    drop_folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder whose files DOMAIN/NAME.jsonl are further benchmarks of the study; null is"
+        " benchmarks/STUDY, relative paths start at the home folder.",
+    )
+    schedule: str | None = Field(
+        None, description="When the study is run periodically: five cron fields of numbers, `*`, `-`, `,` and `/`."
+    )
+    timezone: str = Field("UTC", description="Time zone of the schedule, such as Europe/Berlin.")
+    keep_taxonomies: bool = Field(
+        False,
+        description="Whether automatic runs leave a taxonomy that exists as it is and only measure how it covers what"
+        " is new; a run by hand then clusters anew.",
+    )
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str | None) -> str | None:
+        if schedule is None:
+            return None
+        fields = schedule.split()
+        if len(fields) != len(_CRON_BOUNDS) or not all(map(_is_cron_field, fields, _CRON_BOUNDS)):
+            raise ValueError(f"schedule is {schedule!r}; allowed: minute hour day month weekday, such as 0 3 * * 1")
+        return schedule
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_timezone(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ValueError, OSError, KeyError):  # a name that is unknown is a KeyError
+            raise ValueError(f"timezone is {timezone!r}; allowed: a name such as UTC or Europe/Berlin") from None
+        return timezone
+
+
+def _is_cron_field(field: str, bounds: tuple[int, int]) -> bool:
+    for part in field.split(","):
+        found = _CRON_PART.fullmatch(part)
+        numbers = [int(number) for number in (found.groups()[:2] if found else ()) if number is not None]
+        if not found or numbers != sorted(numbers) or not all(bounds[0] <= n <= bounds[1] for n in numbers):
+            return False
+    return True

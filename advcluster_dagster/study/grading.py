@@ -1,0 +1,40 @@
+"""How answers are graded (paper section 3.2.1): time limits, and the panel of models for what no rule decides."""
+
+from pydantic import Field, StrictInt, model_validator
+
+from advcluster_dagster.study.base import Settings
+from advcluster_dagster.study.models import Model
+
+
+class Grading(Settings):
+    """How answers are graded; the time limits are processor seconds, so that a busy machine changes no verdict."""
+
+    math_timeout_s: float = Field(
+        1.0, gt=0, le=600, description="Processor seconds that one symbolic comparison may take."
+    )
+    program_timeout_s: float = Field(
+        1.0, gt=0, le=600, description="Processor seconds that one run of a benchmark's program may take."
+    )
+    n_workers: StrictInt | None = Field(
+        None, ge=1, le=1024, description="Comparisons made at a time; None is one per processor."
+    )
+    panel: tuple[Model, ...] = Field(
+        (),
+        description="Models, at least two, that vote on answers which no rule could decide; empty is no panel.",
+    )
+    n_agreement_pairs: StrictInt = Field(
+        50,
+        ge=0,
+        description="With a panel, distinct answers of a family and domain that the rules did decide and that it votes"
+        " on too, to measure how far both agree.",
+    )
+
+    @model_validator(mode="after")
+    def _panel_can_vote(self) -> "Grading":
+        if len(self.panel) == 1:
+            raise ValueError("panel has 1 model; allowed: none, or at least two, of which most must agree")
+        asked = [model.asked_as for model in self.panel]
+        for place, model in enumerate(self.panel):
+            if model.asked_as in asked[:place]:
+                raise ValueError(f"panel holds {model.model!r} of {model.provider} twice; allowed: different models")
+        return self

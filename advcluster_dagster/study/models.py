@@ -1,0 +1,116 @@
+"""Models, who serves them, and which of them judge (paper section 4.1, appendix A.1)."""
+
+from typing import Any, Literal
+
+from pydantic import Field, StrictInt, model_validator
+
+from advcluster_dagster.study.base import Name, Role, Settings
+
+
+class Engine(Settings):
+    """How an inference engine in process (vLLM) is started; of no account to models served elsewhere."""
+
+    tensor_parallel_size: StrictInt = Field(1, ge=1, le=64, description="GPUs that one copy is split over.")
+    gpu_memory_gib: float | None = Field(
+        None, gt=0, description="Memory that each of these GPUs must have, GiB; None leaves the choice to the cluster."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Number format of weights and activations; auto is the model's own."
+    )
+    max_model_len: StrictInt | None = Field(
+        None, ge=16, description="Longest prompt and response together, tokens; None is the model's own."
+    )
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="Share of each GPU's memory that the engine may take, in (0, 1]."
+    )
+    enforce_eager: bool = Field(False, description="Do without compiled graphs: starts sooner, runs slower.")
+    max_questions_in_flight: StrictInt = Field(
+        256, ge=1, description="Questions, each with all its trials, that the engine holds at once; a kill loses these."
+    )
+
+
+class Model(Settings):
+    """A language model or embedder and who serves it."""
+
+    model: str = Field(min_length=1, description="The name the provider knows the model by.")
+    provider: Name = Field(description="A built-in provider or one declared under `providers`.")
+    aliases: tuple[str, ...] = Field((), description="Other names of the model in files to import.")
+    sampling: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Sampling settings sent with each call (temperature, top_p, ...); absent ones are the model's own.",
+    )
+    engine: Engine = Field(Engine(), description="How the engine is started, with provider vllm.")
+
+    @property
+    def asked_as(self) -> dict[str, Any]:
+        """What its replies depend on: everything but how an engine is started, which a reply does not show."""
+        return self.model_dump(mode="json", exclude={"engine"})
+
+
+class Family(Settings):
+    """A larger and a smaller model of one family."""
+
+    larger: Model = Field(description="The model whose advantages are sought.")
+    smaller: Model = Field(description="The model whose first errors are sought.")
+
+    @model_validator(mode="after")
+    def _are_two_models(self) -> "Family":
+        shared = {self.larger.model, *self.larger.aliases} & {self.smaller.model, *self.smaller.aliases}
+        if shared:
+            raise ValueError(f"larger and smaller must be two different models, both are called {sorted(shared)[0]!r}")
+        return self
+
+    def model_of(self, role: Role) -> Model:
+        """The model that plays a role."""
+        return self.larger if role == "larger" else self.smaller
+
+
+class Provider(Settings):
+    """Transport settings of a model provider; they never enter the identity of a call."""
+
+    kind: Literal["openai", "google-genai"] = Field(
+        "openai", description="The wire format: OpenAI and every compatible server, or Gemini."
+    )
+    base_url: str | None = Field(
+        None,
+        description="Address of a compatible server (for Gemini without the API version); None is the vendor's own.",
+    )
+    api_key_env: str | None = Field(
+        None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="Environment variable that holds the key; None is OPENAI_API_KEY, or GEMINI_API_KEY, else"
+        " GOOGLE_API_KEY.",
+    )
+    max_in_flight: StrictInt = Field(
+        64, ge=1, le=1024, description="Calls in flight at once; fewer while the server answers most with a 429."
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="Calls sent a minute at most; None is no limit.")
+    tokens_per_minute: float | None = Field(
+        None, gt=0, description="Prompt and completion tokens a minute at most; None is no limit."
+    )
+    timeout_s: float = Field(600.0, gt=0, description="Seconds until a call without answer counts as failed.")
+    max_retries: StrictInt = Field(6, ge=0, le=20, description="Retries of a call after transient faults.")
+    mode: Literal["direct", "batch"] = Field(
+        "direct",
+        description="Chat calls answered one by one, or handed over in batches, at half the price and within a day.",
+    )
+    batch_poll_s: float = Field(60.0, gt=0, description="Seconds between two looks at a batch.")
+
+
+class Judges(Settings):
+    """The models that read traces and descriptions (paper appendix A.1); the defaults run without key or network."""
+
+    extractor: Model = Field(Model(model="analyst", provider="embedded"), description="Compares two traces.")
+    embedder: Model = Field(
+        Model(model="wordllama-256", provider="embedded"), description="Embeds advantage descriptions."
+    )
+    embedding_dimensions: StrictInt | None = Field(
+        None, ge=2, description="Vector length asked of the embedder; None is its own."
+    )
+    summariser: Model = Field(Model(model="analyst", provider="embedded"), description="Names clusters.")
+    reviewer: Model = Field(Model(model="analyst", provider="embedded"), description="Scores candidate taxonomies.")
+
+
+#: Providers that need no declaration: traces imported from files, the demo's simulated family, the embedded analyst
+#: and embedder, OpenAI itself, and vLLM in process.
+BUILT_IN_PROVIDERS = ("embedded", "imported", "openai", "simulated", "vllm", "google-genai")

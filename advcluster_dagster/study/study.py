@@ -1,0 +1,123 @@
+"""What a person declares: one YAML file a study, read into typed settings.
+
+Here: the study as a whole, the reading of its file. Not here: its sections and how files are read (settings),
+where data lie (storage), partition keys (partitions).
+"""
+
+import keyword
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field, StrictInt, model_validator
+
+from advcluster_dagster.study.analysis import (
+    CheckBounds,
+    Clustering,
+    Deduplication,
+    ErrorDispersion,
+    Extraction,
+    QuestionSet,
+    Taxonomy,
+)
+from advcluster_dagster.study.automation import Automation
+from advcluster_dagster.study.base import Name, Settings
+from advcluster_dagster.study.benchmarks import Benchmark
+from advcluster_dagster.study.files import SettingsError, read_settings
+from advcluster_dagster.study.grading import Grading
+from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
+from advcluster_dagster.study.spending import Spending
+
+#: Words that Dagster keeps for itself, besides those of Python.
+_RESERVED = (
+    "context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str", "float",
+    "bool", "input", "output", "type",
+)  # fmt: skip
+
+
+class StudyError(ValueError):
+    """A study file that cannot be used; one line that names the file, the key, the value and what is allowed."""
+
+
+class Study(Settings):
+    """A whole study; its name keeps its data apart from every other study's."""
+
+    study: Name = Field(description="Name of the study.")
+    trials: StrictInt = Field(10, ge=1, le=1000, description="T, trials of each model on each question.")
+    seed: StrictInt = Field(0, ge=0, description="Seed of every random step.")
+    families: dict[Name, Family] = Field(min_length=1, description="Model families.")
+    domains: dict[Name, tuple[Name, ...]] = Field(min_length=1, description="Benchmarks of each domain.")
+    benchmarks: dict[Name, Benchmark] = Field(
+        default_factory=dict, description="Settings of benchmarks; a benchmark not listed has the defaults."
+    )
+    providers: dict[Name, Provider] = Field(
+        default_factory=dict, description="Model providers beside the built-in ones."
+    )
+    judges: Judges = Field(default_factory=Judges)
+    grading: Grading = Field(default_factory=Grading)
+    question_set: QuestionSet = Field(default_factory=QuestionSet)
+    extraction: Extraction = Field(default_factory=Extraction)
+    deduplication: Deduplication = Field(default_factory=Deduplication)
+    clustering: Clustering = Field(default_factory=Clustering)
+    taxonomy: Taxonomy = Field(default_factory=Taxonomy)
+    error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
+    checks: CheckBounds = Field(default_factory=CheckBounds)
+    automation: Automation = Field(default_factory=Automation)
+    spending: Spending = Field(default_factory=Spending)
+    published_results: Name | None = Field(
+        None, description="Published results shown beside a run's own: `paper` or none."
+    )
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "Study":
+        known = {*BUILT_IN_PROVIDERS, *self.providers}
+        for key, model in self.all_models():
+            if model.provider not in known:
+                raise ValueError(f"{key}.provider is {model.provider!r}; allowed: {', '.join(sorted(known))}")
+        for domain, names in self.domains.items():
+            if not names or len(set(names)) != len(names):
+                raise ValueError(f"domains.{domain} is {list(names)}; allowed: one or more different benchmark names")
+        for section, names_used, names_known in (
+            ("benchmarks", self.benchmarks, {name for names in self.domains.values() for name in names}),
+            ("clustering.pins", self.clustering.pins, set(self.families)),
+        ):
+            for name in names_used:
+                if name not in names_known:
+                    raise ValueError(f"{section}.{name} is used nowhere; allowed: {', '.join(sorted(names_known))}")
+        return self
+
+    def all_models(self) -> Iterator[tuple[str, Model]]:
+        """Every model of the study with the key at which it stands."""
+        for name, family in self.families.items():
+            yield f"families.{name}.larger", family.larger
+            yield f"families.{name}.smaller", family.smaller
+        for judge in ("extractor", "embedder", "summariser", "reviewer"):
+            yield f"judges.{judge}", getattr(self.judges, judge)
+        for place, member in enumerate(self.grading.panel):
+            yield f"grading.panel.{place}", member
+
+    @property
+    def identifier(self) -> str:
+        """The name as Dagster's ops, jobs, sensors and repositories can bear it; different studies have different ones.
+
+        Those allow neither dashes nor dots, nor a few words. They are spelled out with capital letters, which no
+        study's name has.
+        """
+        if keyword.iskeyword(self.study) or self.study in _RESERVED:
+            return f"{self.study}_Study"
+        return self.study.replace("-", "_Dash_").replace(".", "_Dot_")
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Settings of a benchmark, the defaults where the study lists none."""
+        return self.benchmarks.get(name, Benchmark())
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file.
+
+    Raises:
+        StudyError: the file is missing, is not YAML, or a setting is wrong; one line names file, key, value, allowed.
+    """
+    try:
+        return read_settings(path, Study, "study file")
+    except SettingsError as error:
+        raise StudyError(str(error)) from None

@@ -1,0 +1,219 @@
+"""Money over a whole study: dry runs against runs, caps, what is shown; judges behind a small server over HTTP."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.ledger.prices import load_prices
+from advcluster_dagster.ledger.spending_limits import spent_by_study
+from advcluster_dagster.models import connection
+from advcluster_dagster.orchestration.run_study import Selection
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.recipe import Estimate
+from advcluster_dagster.planning.dry_run import PlannedStep, plan_run
+from advcluster_dagster.study.partitions import Partition
+from tests.providers.small_provider import SmallProvider, analyst
+from tests.studies import ALL_TABLES, SIMULATED, SmallHome, given_study, write_study
+
+#: Dollars per million tokens; the embedder's are told by the server, a quarter of the characters.
+PRICES = "models:\n  analyst: {prompt: 2, completion: 10}\n  wordllama-256: {prompt: 1}\n"
+#: Tables of steps that ask models; those together whose inputs are there at the same time.
+ASKING = (
+    ("larger_traces", "smaller_traces"),
+    ("advantage_corpus",),
+    ("advantage_embeddings",),
+    ("cluster_summaries",),
+    ("candidate_reviews",),
+)
+#: Up to the first step that asks a judge, it included.
+EXTRACTED = ALL_TABLES[: ALL_TABLES.index("extraction_failures") + 1]
+JUDGED = tuple(table for (table,) in ASKING[1:])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallProvider]:
+    monkeypatch.setattr(connection, "_FIRST_PAUSE_S", 0.0)
+    with SmallProvider(analyst(seed=0)) as opened:
+        yield opened
+
+
+def judged_at(server: SmallProvider, root: Path, prices: str = PRICES, **sections: Any) -> SmallHome:
+    """The study `given`, judged over HTTP."""
+    judge = {"model": "analyst", "provider": "own"}
+    judges = dict.fromkeys(("extractor", "summariser", "reviewer"), judge)
+    judges["embedder"] = {"model": "wordllama-256", "provider": "own"}
+    root.mkdir()
+    (root / "prices.yaml").write_text(prices)
+    return given_study(root, providers={"own": {"base_url": server.url}}, judges=judges, **sections)
+
+
+def plan(small: SmallHome, **how: Any) -> list[PlannedStep]:
+    with small.instance() as instance:
+        return plan_run(Platform(small.home, **how), small.study, instance, Selection(assets=ALL_TABLES))
+
+
+def estimates(planned: list[PlannedStep]) -> dict[str, Estimate]:
+    """By the first table of each step that asks."""
+    found: dict[str, Estimate] = {}
+    for step in planned:
+        if step.estimate is not None:
+            table = RECIPES[step.status.step].tables[0]
+            found[table] = found.get(table, Estimate()) + step.estimate
+    return found
+
+
+def actual(small: SmallHome) -> dict[str, tuple[int, int, int, float]]:
+    """Calls, prompt tokens, completion tokens and dollars by asset."""
+    totals = small.platform.ledger.totals_by_asset_and_model(small.name)
+    assert all(found.n_cost_unknown == 0 for found in totals.values())
+    return {
+        asset: (found.n_calls, found.prompt_tokens or 0, found.completion_tokens or 0, found.cost or 0.0)
+        for (asset, _), found in totals.items()
+    }
+
+
+def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
+    """Each stage estimated once its inputs are there, then run: calls are exact, tokens and dollars within 30 %.
+
+    Prompts are far better known than replies, whose length nobody knows before the first: both are held together.
+    """
+    seen = {}
+    for place, tables in enumerate(ASKING):
+        found = estimates(plan(small))
+        seen |= {table: found[table] for table in tables}
+        following = ASKING[place + 1][0] if place + 1 < len(ASKING) else None
+        assert small.run(ALL_TABLES[: ALL_TABLES.index(following)] if following else ALL_TABLES).failures == {}
+    came = actual(small)
+    for table, (n_calls, n_prompt, n_completion, cost) in came.items():
+        found = seen[table]
+        assert found.n_calls == n_calls, table
+        assert found.prompt_tokens == pytest.approx(n_prompt, rel=0.3), table
+        assert found.prompt_tokens + found.completion_tokens == pytest.approx(n_prompt + n_completion, rel=0.3), table
+        assert found.cost == pytest.approx(cost, rel=0.3), table
+    return seen
+
+
+def test_a_dry_run_tells_what_a_simulated_study_then_takes(tmp_path: Path) -> None:
+    seen = run_and_compare(write_study(tmp_path / "home", SIMULATED))
+    assert set(seen) == {*ASKING[0], *JUDGED}
+    assert all(found.n_calls > 0 and found.cost == 0.0 for found in seen.values())
+
+
+def test_a_dry_run_tells_what_paid_judges_then_cost(server: SmallProvider, tmp_path: Path) -> None:
+    small = judged_at(server, tmp_path / "home")
+    seen = run_and_compare(small)
+    assert all(seen[table].cost > 0 for table in JUDGED)
+    assert seen["larger_traces"].n_calls == 0  # imported
+    # A text that two domains share is asked once, and counted once.
+    texts = small.table("advantage_corpus")["advantage"]
+    assert seen["advantage_embeddings"].n_calls == texts.n_unique() < len(texts)
+    # Seeing the same questions again, the ledger knows how long replies are, and how many characters a token has.
+    small.change(judges={**small.study.model_dump(mode="json")["judges"], "extractor": _warmer()})
+    before = actual(small)["advantage_corpus"]
+    found = estimates(plan(small))["advantage_corpus"]
+    assert found.assumed == ()
+    assert small.run(("advantage_corpus",)).failures == {}
+    came = [after - was for after, was in zip(actual(small)["advantage_corpus"], before, strict=True)]
+    expected = (found.n_calls, found.prompt_tokens, found.completion_tokens, found.cost)
+    assert expected == pytest.approx(tuple(came), rel=0.05)
+
+
+def _warmer() -> dict[str, Any]:
+    return {"model": "analyst", "provider": "own", "sampling": {"temperature": 0.5}}
+
+
+def test_stages_without_inputs_say_what_they_assume_and_cost(server: SmallProvider, tmp_path: Path) -> None:
+    found = estimates(plan(judged_at(server, tmp_path / "home", trials=10)))
+    assert found["advantage_corpus"].assumed == (
+        "extracted_advantages: 5% of the questions kept, 7 pairs each, 3,000 + 150 tokens a call",
+    )
+    reviews = found["candidate_reviews"]  # 10 candidates, one review each
+    assert (reviews.n_calls, reviews.prompt_tokens, reviews.completion_tokens) == (10, 15_000, 250)
+    assert reviews.cost == pytest.approx(15_000 * 2e-6 + 250 * 10e-6)
+
+
+def test_in_batches_chat_costs_half(server: SmallProvider, tmp_path: Path) -> None:
+    small = judged_at(server, tmp_path / "home")
+    direct, batched = (sum(estimates(plan(small, is_batched=is_batched)).values(), Estimate()) for is_batched in (0, 1))
+    embedding = estimates(plan(small))["advantage_embeddings"].cost or 0.0
+    assert direct.cost is not None
+    assert batched.cost == pytest.approx(embedding + (direct.cost - embedding) / 2)
+
+
+def test_an_unknown_price_makes_the_sum_unknown_and_refuses_a_cap(server: SmallProvider, tmp_path: Path) -> None:
+    small = judged_at(server, tmp_path / "home", prices="models: {wordllama-256: {prompt: 1}}\n")
+    total = sum(estimates(plan(small)).values(), Estimate())
+    assert (total.cost, total.unpriced) == (None, ("analyst",))
+    outcome = small.run(EXTRACTED, Platform(small.home, max_cost=5.0), domains=("sums",))
+    (line,) = outcome.failures.values()
+    assert "a cap on costs needs the price of every model, none is known of analyst; add it to" in line
+    assert str(small.home.prices) in line
+    assert server.stats.requests == 0
+    assert small.run(EXTRACTED, domains=("sums",)).failures == {}  # without a cap it runs, and the cost stays unknown
+    totals = small.platform.ledger.totals_by_asset_and_model("given")["advantage_corpus", "analyst"]
+    assert (totals.cost, totals.n_cost_unknown) == (None, totals.n_calls)
+
+
+def cost_facts(small: SmallHome, table: str, partition: Partition) -> Mapping[str, Any]:
+    metadata = small.metadata(table, partition)
+    return {name: metadata[name] for name in ("calls_cost_usd", "calls_asked_cost_usd", "calls_n_cost_unknown")}
+
+
+def test_a_materialisation_shows_what_it_cost_and_what_it_would_have(server: SmallProvider, tmp_path: Path) -> None:
+    small, partition = judged_at(server, tmp_path / "home"), Partition("f", "sums")
+    assert small.run(EXTRACTED, domains=("sums",)).failures == {}
+    first = cost_facts(small, "advantage_corpus", partition)
+    assert first["calls_cost_usd"] == first["calls_asked_cost_usd"] > 0
+    assert first["calls_n_cost_unknown"] == 0
+    by_use = small.platform.ledger.totals_by_use("given")["given", "advantage_corpus", "f/sums"]
+    assert by_use.cost == pytest.approx(first["calls_cost_usd"])
+    small.path("advantage_corpus", partition).unlink()
+    assert small.run(("advantage_corpus",), domains=("sums",)).failures == {}
+    again = cost_facts(small, "advantage_corpus", partition)
+    assert again == {**first, "calls_cost_usd": pytest.approx(first["calls_cost_usd"]), "calls_asked_cost_usd": None}
+
+
+def _brief() -> dict[str, Any]:
+    """An extractor whose replies have a limit, so that a call's expected cost is known at once: some half a cent."""
+    return {"model": "analyst", "provider": "own", "sampling": {"max_tokens": 300}}
+
+
+def with_brief_replies(small: SmallHome) -> SmallHome:
+    small.change(judges={**small.study.model_dump(mode="json")["judges"], "extractor": _brief()})
+    return small
+
+
+def test_a_run_stops_before_its_cap_and_the_next_goes_on(server: SmallProvider, tmp_path: Path) -> None:
+    small = with_brief_replies(judged_at(server, tmp_path / "home"))
+    assert small.run(ALL_TABLES[: ALL_TABLES.index("advantage_corpus")]).failures == {}
+    # 16 pairs of some 0.25 cents each.
+    outcome = small.run(("advantage_corpus",), Platform(small.home, max_cost=0.02))
+    (line, *_) = outcome.failures.values()
+    assert line.startswith("extracted_advantages: --max-cost of $0.02 stops the step: $0.01")
+    assert line.endswith("what is done is kept, raise it or run again to go on: every run has its own")
+    spent = spent_by_study(small.platform.ledger, small.study, load_prices(small.home.prices))
+    assert 0.01 < spent <= 0.02
+    (totals,) = small.platform.ledger.totals_by_asset_and_model("given").values()
+    assert 0 < totals.n_calls == server.stats.completed < 16
+    assert small.run(platform=Platform(small.home, max_cost=10.0)).failures == {}
+    assert server.stats.repeated == 0  # what the first run got was not asked again
+
+
+def test_a_studys_cap_holds_over_all_runs(server: SmallProvider, tmp_path: Path) -> None:
+    small = with_brief_replies(judged_at(server, tmp_path / "home", spending={"max_cost": 0.03}))
+    prices = load_prices(small.home.prices)
+    lines = set()
+    for _ in range(2):
+        lines |= set(small.run(EXTRACTED).failures.values())
+        assert spent_by_study(small.platform.ledger, small.study, prices) <= 0.03
+    assert any("spending.max_cost of study given of $0.03 stops the step: " in line for line in lines)
+    assert any("raise it in the study file to go on" in line for line in lines)
+    small.change(spending={"max_cost": 50})
+    assert small.run(EXTRACTED).failures == {}
+    assert server.stats.repeated == 0
+    # A cap is no setting that a result depends on.
+    small.change(spending={"max_cost": 60})
+    assert small.run(EXTRACTED).n_steps == 0

@@ -1,0 +1,141 @@
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advcluster_dagster.report.explorer.scripts import as_script_json, script_files
+from tests.report.explorer.evidence import clusters, family_of, pair_of
+
+BREAKING = "</script><!--<script>]]>&amp;\u2028\u2029\u0000\u202e\\\"'`${x}\r\n__proto__ \U0001f600"
+
+
+def read_files(files):
+    """Content by name without suffix, as the page receives it."""
+    found = {}
+    for name, content in files:
+        given_name, body = re.fullmatch(
+            r'advcluster\.receive\("([0-9a-z-]+)",(.*)\);\n', content.decode("ascii"), re.S
+        ).groups()
+        assert f"{given_name}.js" == name
+        found[given_name] = json.loads(body)
+    return found
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_nothing_in_the_json_can_end_a_script_and_all_of_it_returns(value):
+    text = as_script_json(value)
+    assert text.isascii()
+    assert not set("<>&\n\r") & set(text)
+    assert json.loads(text) == value
+
+
+def test_not_a_number_is_refused():
+    with pytest.raises(ValueError, match="JSON compliant"):
+        as_script_json(float("nan"))
+
+
+def test_an_index_and_the_pairs_of_a_family():
+    rows = {"math": [pair_of(0), pair_of(1, reason="not_json")], "physics": [pair_of(2, "physics")]}
+    found = read_files(script_files([family_of(rows, reason="too few rows")]))
+    assert set(found) == {"0-index", "0-0"}
+    index = found["0-index"]
+    assert index["pairs"] == {
+        "id": ["math-0:0", "math-1:0", "physics-2:0"],
+        "question": ["math-0", "math-1", "physics-2"],
+        "domain": ["math", "math", "physics"],
+        "benchmark": ["math-set", "math-set", "physics-set"],
+        "stage": ["Reading", None, "Transformation"],
+        "part": [0, 0, 0],
+        "place": [0, 1, 2],
+    }
+    assert index["advantages"] == {
+        "id": ["math-0:0:0", "physics-2:0:0"],
+        "pair": [0, 2],
+        "text": ["Adds the right number 0", "Adds the right number 2"],
+        "evidence": [
+            'Model_A has "0 + 1" where Model_B has "0 + 2".',
+            'Model_A has "2 + 1" where Model_B has "2 + 2".',
+        ],
+        "cluster": [0, 2],
+        "repeats": [None, None],
+    }
+    assert [cluster["tag"] for cluster in index["clusters"]] == ["Cluster 0", "Cluster 1", "Cluster 2"]
+    assert index["no_taxonomy_reason"] == "too few rows"
+    first, second, _ = found["0-0"]
+    assert first["larger"]["response"] == "We add one.\n0 + 1 = 1."
+    assert second["failure"] == {"reason": "not_json", "reply": "no"}
+    assert second["error"] is None
+
+
+def test_passages_are_placed_in_both_traces_and_the_question():
+    # "2 + 1" stands at 12 of the larger trace, "2 + 2" at 12 of the smaller one; "plus one" at 10 of the question
+    row = pair_of(2, evidence='"2 + 1", "2 + 2", "plus one", "nowhere"', error='It adds "2 + 2".')
+    (pair,) = read_files(script_files([family_of({"math": [row]})]))["0-0"]
+    assert pair["advantages"][0]["passages"] == [
+        {"text": "2 + 1", "is_exact": True, "larger": [[12, 17]], "smaller": [], "question": []},
+        {"text": "2 + 2", "is_exact": True, "larger": [], "smaller": [[12, 17]], "question": []},
+        {"text": "plus one", "is_exact": True, "larger": [], "smaller": [], "question": [[10, 18]]},
+        {"text": "nowhere", "is_exact": False, "larger": [], "smaller": [], "question": []},
+    ]
+    assert pair["error"]["passages"] == [{"text": "2 + 2", "is_exact": True, "smaller": [[12, 17]], "question": []}]
+
+
+def test_places_count_as_javascript_counts():
+    # two code units for the face, one for each of the others: the passage begins at 3 and is 4 long
+    row = pair_of(0, larger="\U0001f600é x\U0001f600y", evidence='"x\U0001f600y"')
+    (pair,) = read_files(script_files([family_of({"math": [row]})]))["0-0"]
+    assert pair["advantages"][0]["passages"][0]["larger"] == [[4, 8]]
+
+
+def test_spacing_may_differ_and_is_said_to():
+    row = pair_of(0, larger="one  two\nthree", evidence='"one two three"')
+    (pair,) = read_files(script_files([family_of({"math": [row]})]))["0-0"]
+    assert pair["advantages"][0]["passages"] == [
+        {"text": "one two three", "is_exact": False, "larger": [[0, 14]], "smaller": [], "question": []}
+    ]
+
+
+def test_pairs_are_spread_over_files_by_size():
+    rows = {
+        "math": [pair_of(n, larger="x" * 3000) for n in range(5)],
+        "physics": [pair_of(9, "physics", larger="x" * 20_000)],
+    }
+    files = list(script_files([family_of(rows)], max_bytes=10_000))
+    found = read_files(files)
+    # a record of some 3,700 bytes: two fit under 10,000; the large one has a file of its own
+    assert [len(found[f"0-{part}"]) for part in range(4)] == [2, 2, 1, 1]
+    assert found["0-index"]["pairs"]["part"] == [0, 0, 1, 1, 2, 3]
+    assert found["0-index"]["pairs"]["place"] == [0, 1, 0, 1, 0, 0]
+    assert all(len(content) < 10_000 for name, content in files if name in ("0-0.js", "0-1.js", "0-2.js"))
+    assert files[-1][0] == "0-index.js"
+
+
+def test_families_are_told_apart_by_number():
+    families = [family_of({"math": [pair_of(0)]}, name=name) for name in ("f", "g")]
+    assert set(read_files(script_files(families))) == {"0-0", "0-index", "1-0", "1-index"}
+
+
+def test_a_family_without_anything_has_an_index():
+    found = read_files(script_files([family_of({}, clusters(0), reason="no questions kept")]))
+    assert set(found) == {"0-index"}
+    assert found["0-index"]["clusters"] == []
+    assert found["0-index"]["pairs"]["id"] == []
+
+
+def test_what_a_model_wrote_neither_breaks_out_nor_changes():
+    names = ("question", "answer", "larger", "smaller", "advantage", "evidence", "error")
+    row = pair_of(0, question_id=BREAKING, **dict.fromkeys(names, BREAKING))
+    files = list(script_files([family_of({"math": [row]}, clusters(1, lambda _: BREAKING))]))
+    assert [name for name, _ in files] == ["0-0.js", "0-index.js"]
+    found = read_files(files)
+    (pair,) = found["0-0"]
+    assert {pair["question"], pair["answer"], pair["larger"]["response"], pair["error"]["description"]} == {BREAKING}
+    assert found["0-index"]["advantages"]["text"] == [BREAKING]
+    assert found["0-index"]["pairs"]["question"] == [BREAKING]
+    assert found["0-index"]["clusters"][0]["tag"] == BREAKING

@@ -34,7 +34,7 @@ from advcluster_dagster.contracts.registry import TABLES  # noqa: E402
 from advcluster_dagster.storage.content_hash import frame_hash  # noqa: E402
 from advcluster_dagster.storage.home import Home  # noqa: E402
 from advcluster_dagster.storage.table_files import scan_file, table_path  # noqa: E402
-from advcluster_dagster.study.partitions import all_partitions  # noqa: E402
+from advcluster_dagster.study.partition import all_partitions  # noqa: E402
 from tests.studies import COMPARES_TAXONOMIES, given_study  # noqa: E402
 
 NOBODY = 65534

@@ -39,7 +39,7 @@ def write_trials(path: Path, n_trials: int) -> None:
 
     from advcluster_dagster.contracts.grading import GRADED_TRIALS
     from advcluster_dagster.storage.table_files import Stamp, stage_table
-    from advcluster_dagster.study.partitions import Partition
+    from advcluster_dagster.study.partition import Partition
 
     n_questions = n_trials // (2 * TRIALS_PER_QUESTION)
     question = pl.int_range(n_questions, eager=True).alias("question").to_frame()

@@ -27,13 +27,14 @@ import dagster as dg
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.orchestration.instance import open_instance
+from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import expected_stamp
 from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import stage_table, table_path
-from advcluster_dagster.study.partitions import all_partitions, sync_partitions
+from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study
 
 

@@ -38,7 +38,7 @@ from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, read_table, table_path
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]

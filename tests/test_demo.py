@@ -13,7 +13,7 @@ from advcluster_dagster.planning.status import study_status
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import sql_models
 from advcluster_dagster.storage.table_files import read_table, scan_file, table_path
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from tests.cli.test_cli import run_cli
 from tests.studies import SmallHome, content_hashes, ledger_rows, n_files, run_until
 

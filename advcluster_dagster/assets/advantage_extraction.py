@@ -11,13 +11,15 @@ from advcluster_dagster.ledger.validated import Validated
 from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.protocol import ChatRequest
 from advcluster_dagster.models.server_messages import one_line
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import (
     assumed_questions,
     at_least_as_now,
     estimate_assumed,
     estimate_chat,
 )
-from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, table_step
+from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
@@ -98,7 +100,7 @@ def extracted_advantages(
     """Advantages and the first error of every pair, as the extractor sees them."""
     judge, prompt = step.study.judges.extractor, load_prompt("extraction")
     requests = _requests(step, trace_pairs, benchmark_questions, larger_traces, smaller_traces)
-    results = step.ask(judge, requests, parse_extraction_reply, step.study.extraction.max_repeats)
+    results = step.models.ask(judge, requests, parse_extraction_reply, step.study.extraction.max_repeats)
     outcomes = [
         (result.record, "", "", "")
         if isinstance(result, Validated)
@@ -122,7 +124,7 @@ def _requests(
     prompt = load_prompt("extraction")
     chosen = texts.select("prompt", "larger_response", "smaller_response").iter_rows()
     messages = [extraction_messages(prompt, *row) for row in chosen]
-    return step.chat(step.study.judges.extractor, messages, schema=ExtractionReply.model_json_schema())
+    return step.models.chat(step.study.judges.extractor, messages, schema=ExtractionReply.model_json_schema())
 
 
 #: What a dry run assumes of steps whose inputs do not exist yet: questions kept, pairs each, tokens of a reply.
@@ -145,3 +147,9 @@ def _estimate(step: Step) -> Estimate:
         return estimate_chat(step, judge, _requests(step, pairs, questions.collect(), *traces), _USUAL_REPLY)
     n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
     return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, said)
+
+
+STEPS = (
+    trace_pairs,
+    extracted_advantages,
+)

@@ -5,7 +5,8 @@ Here: the assets of group `error_dispersion` and their check. Not here: the inde
 
 import polars as pl
 
-from advcluster_dagster.pipeline.recipe import Check, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import sql_step, table_step
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.science.error_dispersion.dispersion import measure_error_dispersion
 
@@ -20,10 +21,6 @@ def error_dispersion(step: Step, analysis_question_set: pl.DataFrame, first_erro
     """First errors of each kept question by depth, and how dispersed they are."""
     measured = measure_error_dispersion(analysis_question_set, first_errors)
     step.facts["n_undefined"] = measured["edi"].null_count()
-    shown = measured.with_columns(pl.lit(step.domain).alias("domain"))
-    from advcluster_dagster.report.figures import depth_violin  # not before a figure is drawn
-
-    step.figures["mean_depth"] = depth_violin(shown, step.study.error_dispersion.max_edi_shown)
     return measured
 
 
@@ -32,7 +29,7 @@ def _mean_bounded(_step: Step, summary: pl.LazyFrame, bound: float) -> Outcome:
     return Outcome(not (means["mean_edi"] > bound).any(), {"bound": bound, **dict(means.iter_rows())})
 
 
-sql_step(
+edi_summary = sql_step(
     "edi_summary",
     _GROUP,
     checks=(
@@ -43,4 +40,9 @@ sql_step(
             bound="max_mean_edi",
         ),
     ),
+)
+
+STEPS = (
+    error_dispersion,
+    edi_summary,
 )

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.pipeline.recipe import fingerprint, page_step
+from advcluster_dagster.pipeline.declare import page_step
+from advcluster_dagster.pipeline.recipe import fingerprint
 from advcluster_dagster.pipeline.stamps import expected_stamp
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.report.explorer.data import TABLES_READ, DomainEvidence, FamilyEvidence, join_evidence
 from advcluster_dagster.report.explorer.page import render_explorer
 from advcluster_dagster.report.explorer.scripts import script_files
 from advcluster_dagster.storage.report_io import PageFiles
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 
 @page_step(
@@ -34,7 +35,7 @@ def evidence_explorer(step: Step) -> PageFiles:
 
     Its files lie in a folder named after all it is made from, so that an old page never meets new data.
     """
-    stamp = expected_stamp(step)
+    stamp = expected_stamp(step.recipe, step.home, step.study, step.partition)
     folder = f"explorer/{fingerprint([stamp.code, stamp.settings, stamp.upstream])}"
     page = render_explorer(step.study, folder)
     step.facts["n_advantages"] = step.read("advantage_corpus").height
@@ -54,3 +55,6 @@ def _domains(step: Step, family: str) -> Iterator[DomainEvidence]:
     for domain in step.study.domains:
         here = replace(step, partition=Partition(family, domain))
         yield join_evidence(domain, {table: here.scan_partition(table) for table in TABLES_READ})
+
+
+STEPS = (evidence_explorer,)

@@ -4,13 +4,13 @@ Here: checks for the tables whose rows do not tell it themselves. Not here: what
 too many (the checks of the stages).
 """
 
-from advcluster_dagster.pipeline.recipe import Check, Outcome
+from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.step import Step
 
 
 def failed_calls(step: Step) -> dict[str, str]:
     """The line about a step's failed calls as a fact of a check; {} where none failed."""
-    return {"call_failures": step.notes["call_failures"]} if "call_failures" in step.notes else {}
+    return {"call_failures": notes["call_failures"]} if "call_failures" in (notes := step.models.failure_notes) else {}
 
 
 CALLS_ANSWERED = Check(
@@ -22,7 +22,7 @@ JUDGE_USABLE = Check(
     "judge_usable",
     "Most replies of the judge can be used; a result made from the few others would be its own selection.",
     lambda step, _rows, bound: Outcome(
-        step.failed_share <= bound, {"failed_share": step.failed_share, "bound": bound, **failed_calls(step)}
+        (share := step.models.failed_share) <= bound, {"failed_share": share, "bound": bound, **failed_calls(step)}
     ),
     is_blocking=True,
     bound="max_judge_failure_share",

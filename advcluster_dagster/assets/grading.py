@@ -12,8 +12,10 @@ import polars as pl
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.grading_checks import answers_found, credible_accuracy, few_contradictions
 from advcluster_dagster.ledger.validated import Validated
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import sql_step, table_step
 from advcluster_dagster.pipeline.estimates import assumed_questions, estimate_assumed
-from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.sandbox.deciding import Deciders
@@ -34,7 +36,7 @@ from advcluster_dagster.science.grading.panel import (
 )
 from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.models import Model
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _GROUP = "grading"
@@ -186,8 +188,8 @@ def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:
     prompt = load_prompt("equivalence")
     rows = pairs.select("prompt", "answer", "prediction").iter_rows()
     messages = [equivalence_messages(prompt, *row) for row in rows]
-    requests = step.chat(model, messages, schema=EquivalenceReply.model_json_schema())
-    results = step.ask(model, requests, parse_equivalence_reply, _MAX_REPEATS)
+    requests = step.models.chat(model, messages, schema=EquivalenceReply.model_json_schema())
+    results = step.models.ask(model, requests, parse_equivalence_reply, _MAX_REPEATS)
     return [result.record.same if isinstance(result, Validated) else None for result in results]
 
 
@@ -203,4 +205,9 @@ def _estimate(step: Step) -> Estimate:
     return sum(estimates, Estimate())
 
 
-sql_step("grading_disagreements", _GROUP)
+grading_disagreements = sql_step("grading_disagreements", _GROUP)
+
+STEPS = (
+    graded_trials,
+    grading_disagreements,
+)

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from advcluster_dagster.models.server_messages import one_line
-from advcluster_dagster.pipeline.recipe import Outcome
+from advcluster_dagster.pipeline.checks import Outcome
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.study.base import ROLES
 

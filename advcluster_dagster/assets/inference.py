@@ -11,15 +11,16 @@ from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.protocol import ChatRequest
 from advcluster_dagster.models.trace_answers import answer_columns
+from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import assumed_questions, estimate_assumed, estimate_chat
-from advcluster_dagster.pipeline.recipe import Estimate, table_step
+from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.sources.benchmarks.registry import benchmark_provenance, load_questions
 from advcluster_dagster.sources.imports.readers import import_provenance, scan_imported_traces
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.base import Role
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _GROUP = "inference"
@@ -27,10 +28,14 @@ _GROUP = "inference"
 _USUAL_TRACE, _SIMULATED_TRACE = 4000, 94
 
 
+def _question_sources(study: Study, partition: Partition) -> dict[str, str]:
+    return {name: study.benchmark(name).source for name in study.domains[partition.domain or ""]}
+
+
 @table_step(
     _GROUP,
-    settings=lambda study, partition: {name: study.benchmark(name).source for name in study.domains[partition.domain]},
-    sources=lambda home, study, partition: benchmark_provenance(home, study, partition.domain),
+    settings=_question_sources,
+    sources=lambda home, study, partition: benchmark_provenance(home, study, partition.domain or ""),
 )
 def benchmark_questions(step: Step) -> pl.DataFrame:
     """Questions of the domain's benchmarks."""
@@ -89,7 +94,7 @@ def _traces(step: Step, questions: pl.DataFrame, role: Role) -> pl.LazyFrame:
         step.facts["provenance"] = import_provenance(step.home.imports, step.study, step.domain, step.family, role)
         return scan_imported_traces(step.home.imports, step.study, step.family, step.domain, role)
     requests = _requests(step, questions, role)
-    outcomes = step.complete(model, requests)
+    outcomes = step.models.complete(model, requests)
     keys = [row for row in questions.select("question_id", "benchmark").iter_rows() for _ in range(step.study.trials)]
     rows = [
         {
@@ -111,7 +116,7 @@ def _requests(step: Step, questions: pl.DataFrame, role: Role) -> list[ChatReque
     model = step.study.families[step.family].model_of(role)
     trials = range(step.study.trials)
     prompts = [prompt for prompt in questions["prompt"] for _ in trials]
-    return step.chat(model, [(Message("user", prompt),) for prompt in prompts], [*trials] * questions.height)
+    return step.models.chat(model, [(Message("user", prompt),) for prompt in prompts], [*trials] * questions.height)
 
 
 def _estimate(step: Step, role: Role) -> Estimate:
@@ -125,3 +130,10 @@ def _estimate(step: Step, role: Role) -> Estimate:
         return estimate_assumed(step, model, n_questions * step.study.trials, 400, _USUAL_TRACE, said)
     usual = _SIMULATED_TRACE if model.provider == "simulated" else _USUAL_TRACE
     return estimate_chat(step, model, _requests(step, questions, role), usual)
+
+
+STEPS = (
+    benchmark_questions,
+    larger_traces,
+    smaller_traces,
+)

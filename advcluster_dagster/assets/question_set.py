@@ -5,15 +5,16 @@ Here: the assets of group `question_set` and their check. Not here: the SQL, the
 
 import polars as pl
 
-from advcluster_dagster.pipeline.recipe import Check, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import sql_step, table_step
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.science.question_set.selection import count_incomplete_questions, select_analysis_questions
 
 _GROUP = "question_set"
 
-sql_step("pass_rate_table", _GROUP)
-sql_step("benchmark_accuracy", _GROUP)
-sql_step("accuracy_summary", _GROUP)
+pass_rate_table = sql_step("pass_rate_table", _GROUP)
+benchmark_accuracy = sql_step("benchmark_accuracy", _GROUP)
+accuracy_summary = sql_step("accuracy_summary", _GROUP)
 
 
 def _several_trials(step: Step, _questions: pl.LazyFrame) -> Outcome:
@@ -40,7 +41,12 @@ def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataF
     min_gap, trials = step.study.question_set.min_gap, step.study.trials
     step.facts["n_questions"] = pass_rate_table.height
     step.facts["n_incomplete"] = count_incomplete_questions(pass_rate_table, trials)
-    from advcluster_dagster.report.accuracy_figures import pass_rate_scatter  # not before a figure is drawn
-
-    step.figures["pass_rates"] = pass_rate_scatter(pass_rate_table, min_gap, trials)
     return select_analysis_questions(pass_rate_table, min_gap, trials)
+
+
+STEPS = (
+    pass_rate_table,
+    benchmark_accuracy,
+    accuracy_summary,
+    analysis_question_set,
+)

@@ -1,7 +1,4 @@
-"""Every step by name, in the order of the data flow.
-
-Here: the imports that declare the steps, their order, finding the step of a table or of an op. Not here: any step.
-"""
+"""Every step of a study by name, in the order of the data flow."""
 
 from advcluster_dagster.assets import (
     advantage_extraction,
@@ -16,40 +13,35 @@ from advcluster_dagster.assets import (
     taxonomy_coverage,
 )
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.pipeline.recipe import DECLARED, Recipe
+from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.study.study import Study
 
-__all__ = [
-    "RECIPES",
-    "advantage_extraction",
-    "error_dispersion",
-    "explorer",
-    "grading",
-    "inference",
-    "op_name",
-    "question_set",
-    "recipe_of",
-    "report",
-    "semantic_clustering",
-    "step_of_op",
-    "taxonomy",
-    "taxonomy_coverage",
-]
-
+_STEPS = (
+    *inference.STEPS,
+    *grading.STEPS,
+    *question_set.STEPS,
+    *advantage_extraction.STEPS,
+    *semantic_clustering.STEPS,
+    *taxonomy.STEPS,
+    *taxonomy_coverage.STEPS,
+    *error_dispersion.STEPS,
+    *report.STEPS,
+    *explorer.STEPS,
+)
 _ORDER = {table: place for place, table in enumerate(TABLES)}
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in sorted(DECLARED, key=lambda recipe: _ORDER.get(recipe.tables[0], len(_ORDER)))
+    recipe.name: recipe for recipe in sorted(_STEPS, key=lambda recipe: _ORDER.get(recipe.tables[0], len(_ORDER)))
 }
 
 
 def recipe_of(table: str) -> Recipe:
-    """The step that makes a table, or the report."""
+    """The step that makes a table or a page."""
     return next(recipe for recipe in RECIPES.values() if table in recipe.tables)
 
 
 def op_name(study: Study, step: str) -> str:
-    """Name of the op that makes the tables of a step."""
+    """Name of the op that runs a step."""
     return f"{study.identifier}__{step}"
 
 

@@ -13,14 +13,14 @@ import polars as pl
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.demo.simulation.recovery import measure_recovery
-from advcluster_dagster.pipeline.recipe import page_step
+from advcluster_dagster.pipeline.declare import page_step
 from advcluster_dagster.pipeline.stamps import expected_stamp
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
 from advcluster_dagster.storage.report_io import PageFiles
 from advcluster_dagster.storage.table_files import read_stamp, table_path
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings")
@@ -53,7 +53,8 @@ def study_report(step: Step) -> PageFiles:
     page = render_report(data, drawn)
     content_hash = hashlib.sha256(page.encode()).hexdigest()
     step.facts["n_figures"] = len(figures)
-    return PageFiles(page, figures.items(), replace(expected_stamp(step), content_hash=content_hash))
+    stamp = expected_stamp(step.recipe, step.home, step.study, step.partition)
+    return PageFiles(page, figures.items(), replace(stamp, content_hash=content_hash))
 
 
 def report_data(step: Step) -> ReportData:
@@ -119,3 +120,6 @@ def _stand_ins(study: Study) -> list[str]:
             "Both model families are simulated: their traces come from a generator that plants slips on purpose."
         )
     return said
+
+
+STEPS = (study_report,)

@@ -13,8 +13,10 @@ import polars as pl
 from advcluster_dagster.assets.advantage_extraction import assumed_pairs
 from advcluster_dagster.assets.failed_calls import failed_calls
 from advcluster_dagster.models.protocol import CallFailure
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assumed, estimate_embeddings
-from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, table_step
+from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.semantic_clustering.candidates import CandidateSweep, SweepSettings, sweep_candidates
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus, stack_vectors
@@ -95,7 +97,7 @@ def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
 def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataFrame:
     """The vector of each advantage text alone, without its evidence."""
     embedder = step.study.judges.embedder
-    replies = step.embed(embedder, advantage_corpus["advantage"].to_list())
+    replies = step.models.embed(embedder, advantage_corpus["advantage"].to_list())
     outcomes = list(zip(advantage_corpus["advantage_id"], replies, strict=True))
     rows = [
         {"advantage_id": advantage_id, "embedding": reply.vector, "embedder": embedder.model}
@@ -196,9 +198,6 @@ def clustered_advantages(
     step.facts |= {"n_descriptions": corpus.rows.height, "n_skipped": sweep.n_skipped}
     if sweep.reason:
         step.notes["reason"] = sweep.reason
-    from advcluster_dagster.report.figures import sweep_curves  # not before a figure is drawn
-
-    step.figures["sweep"] = sweep_curves(sweep.metrics)
     return {"candidate_clusterings": sweep.metrics, "cluster_assignments": _assignments(sweep, corpus.rows)}
 
 
@@ -214,3 +213,10 @@ def _assignments(sweep: CandidateSweep, rows: pl.DataFrame) -> pl.DataFrame:
         for (pca_dim, n_clusters), labels in sweep.labels.items()
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+STEPS = (
+    advantage_embeddings,
+    deduplicated_advantages,
+    clustered_advantages,
+)

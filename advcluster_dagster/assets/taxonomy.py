@@ -12,8 +12,10 @@ import polars as pl
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.protocol import ChatRequest
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import sql_step, table_step
 from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assumed, estimate_chat
-from advcluster_dagster.pipeline.recipe import Check, Estimate, Outcome, sql_step, table_step
+from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.semantic_clustering.choice import choose_candidate
@@ -76,7 +78,8 @@ def cluster_summaries(
     clusters = _shown_clusters(step, corpus, cluster_assignments)
     ids = corpus.rows["advantage_id"].to_list()
     requests = _naming_requests(step, corpus, clusters)
-    names = step.ask(step.study.judges.summariser, requests, parse_cluster_name, step.study.clustering.max_repeats)
+    judge, max_repeats = step.study.judges.summariser, step.study.clustering.max_repeats
+    names = step.models.ask(judge, requests, parse_cluster_name, max_repeats)
     rows = [
         (*cluster.key, cluster.size, *_tag_and_definition(name), [ids[row] for row in cluster.shown])
         for cluster, name in zip(clusters, names, strict=True)
@@ -114,7 +117,7 @@ def _shown_clusters(step: Step, corpus: ClusteringCorpus, assignments: pl.DataFr
 def _naming_requests(step: Step, corpus: ClusteringCorpus, clusters: list[_ShownCluster]) -> list[ChatRequest]:
     texts, prompt = corpus.rows["advantage"].to_list(), load_prompt("naming")
     messages = [naming_messages(prompt, [texts[row] for row in cluster.shown]) for cluster in clusters]
-    return step.chat(step.study.judges.summariser, messages, schema=ClusterName.model_json_schema())
+    return step.models.chat(step.study.judges.summariser, messages, schema=ClusterName.model_json_schema())
 
 
 def _estimate_naming(step: Step) -> Estimate:
@@ -165,7 +168,7 @@ def candidate_reviews(step: Step, cluster_summaries: pl.DataFrame) -> pl.DataFra
         for review, request in enumerate(_review_requests(step, clusters)):
             keys.append((*key, review))
             requests.append(request)
-    replies = step.ask(judge, requests, parse_candidate_review, step.study.clustering.max_repeats)
+    replies = step.models.ask(judge, requests, parse_candidate_review, step.study.clustering.max_repeats)
     rows = [(*key, *_scores(reply)) for key, reply in zip(keys, replies, strict=True)]
     return pl.DataFrame(rows, schema=_schema("candidate_reviews"), orient="row")
 
@@ -175,7 +178,7 @@ def _review_requests(step: Step, clusters: pl.DataFrame) -> list[ChatRequest]:
     n_reviews = step.study.clustering.n_reviews
     messages = [review_messages(load_prompt("review"), named)] * n_reviews
     schema = CandidateReview.model_json_schema()
-    return step.chat(step.study.judges.reviewer, messages, range(n_reviews), schema)
+    return step.models.chat(step.study.judges.reviewer, messages, range(n_reviews), schema)
 
 
 def _scores(reply: object) -> Iterator[int | None]:
@@ -274,17 +277,16 @@ def _domain_counts(assignments: pl.DataFrame, advantages: pl.DataFrame, domains:
 
 
 def _schema(table: str) -> pl.Schema:
-    return pl.Schema({column.name: column.dtype for column in TABLES[table].columns})
+    return pl.Schema(TABLES[table].own_schema)
 
 
-def _heatmap(step: Step, distribution: pl.DataFrame) -> None:
-    taxonomy = step.scan_partition("final_taxonomy").collect()
-    place = {domain: number for number, domain in enumerate(step.study.domains)}
-    in_study_order = distribution.sort("cluster_id", pl.col("domain").replace_strict(place, return_dtype=pl.Int64))
-    from advcluster_dagster.report.figures import domain_heatmap  # not before a figure is drawn
+taxonomy_assignments = sql_step("taxonomy_assignments", _GROUP)
+domain_distribution = sql_step("domain_distribution", _GROUP)
 
-    step.figures["heatmap"] = domain_heatmap(in_study_order, taxonomy, normalise="row")
-
-
-sql_step("taxonomy_assignments", _GROUP)
-sql_step("domain_distribution", _GROUP, illustrate=_heatmap)
+STEPS = (
+    cluster_summaries,
+    candidate_reviews,
+    final_taxonomy,
+    taxonomy_assignments,
+    domain_distribution,
+)

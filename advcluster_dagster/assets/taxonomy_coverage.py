@@ -11,14 +11,15 @@ import numpy.typing as npt
 import polars as pl
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.pipeline.recipe import Check, Outcome, table_step
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.semantic_clustering.corpus import ClusteringCorpus, gather_corpus
 from advcluster_dagster.science.semantic_clustering.coverage import cluster_means, place
 from advcluster_dagster.science.semantic_clustering.matching import match_clusters
 from advcluster_dagster.storage.frozen_taxonomies import FrozenTaxonomy, chosen_by_hand, read_frozen
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _GROUP = "semantic_clustering"
@@ -169,4 +170,10 @@ def _n_shared(frozen: FrozenTaxonomy, present: pl.DataFrame, n_new: int) -> npt.
 
 
 def _empty(table: str) -> pl.DataFrame:
-    return pl.DataFrame(schema={column.name: column.dtype for column in TABLES[table].columns})
+    return pl.DataFrame(schema=TABLES[table].own_schema)
+
+
+STEPS = (
+    covered_advantages,
+    taxonomy_changes,
+)

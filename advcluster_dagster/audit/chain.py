@@ -10,7 +10,7 @@ from typing import Any, Literal
 from advcluster_dagster.audit.evidence import Evidence
 from advcluster_dagster.audit.records import AuditError, Node, Place
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 Kind = Literal["cluster", "cell", "advantage", "edi"]

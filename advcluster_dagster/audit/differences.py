@@ -14,7 +14,7 @@ from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.audit.history import Materialisation, materialisations
 from advcluster_dagster.audit.records import AuditError, partition_named
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 _REPORT = "study_report"

@@ -21,7 +21,7 @@ from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply
 from advcluster_dagster.storage.table_files import scan_file
 from advcluster_dagster.study.base import ROLES, Role
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 
 @dataclass

@@ -12,7 +12,7 @@ import dagster as dg
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
-from advcluster_dagster.study.partitions import Partition, partition_from_key
+from advcluster_dagster.study.partition import Partition, partition_from_key
 
 _AT_ONCE = 500
 

@@ -31,7 +31,7 @@ from advcluster_dagster.science.semantic_clustering.replies import (
     parse_candidate_review,
     parse_cluster_name,
 )
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 T = TypeVar("T")
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")

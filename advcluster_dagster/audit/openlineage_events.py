@@ -36,7 +36,7 @@ from advcluster_dagster.audit.records import partition_named
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import sql_models
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 NAMESPACE = "advcluster"

@@ -20,7 +20,7 @@ from advcluster_dagster.audit.verify import Verification
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.report.formatting import foreign_text
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 PAGE = "audit.html"
 _HASH = 12

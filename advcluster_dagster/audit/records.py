@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advcluster_dagster.contracts.table import PartitionLevel
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 Place = tuple[str, Partition]
 

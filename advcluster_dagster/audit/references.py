@@ -13,7 +13,7 @@ import polars as pl
 from advcluster_dagster.audit.files import TableFile
 from advcluster_dagster.audit.records import Break, TableCount
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 _PARTITION = ("family", "domain")
 

@@ -20,7 +20,7 @@ from advcluster_dagster.sources.imports.provenance import read_provenance
 from advcluster_dagster.sources.imports.staging import traces_file
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.base import Role
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 KEY = ("question_id", "trial")

@@ -31,7 +31,7 @@ from advcluster_dagster.models.protocol import CallFailure, call_id_of
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import table_path
 from advcluster_dagster.study.base import ROLES, Role
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 #: What an audit of a whole study starts from: the taxonomy and the Error Dispersion Index.

@@ -40,8 +40,8 @@ def ui(
 ) -> None:
     """Start the Dagster UI and daemon for all studies of this home, until interrupted."""
     from advcluster_dagster.orchestration.instance import mark_dead_runs, open_instance
+    from advcluster_dagster.orchestration.partition_definitions import sync_partitions
     from advcluster_dagster.orchestration.ui_processes import run_ui
-    from advcluster_dagster.study.partitions import sync_partitions
 
     home, stop = Home.from_environment(), threading.Event()
     with open_instance(home) as instance:

@@ -12,7 +12,7 @@ import polars as pl
 DataType: TypeAlias = pl.DataType | type[pl.DataType]
 PartitionLevel = Literal["study", "domain", "family", "family_domain"]
 
-_PARTITION_COLUMNS: dict[PartitionLevel, tuple[str, ...]] = {
+PARTITION_COLUMNS: dict[PartitionLevel, tuple[str, ...]] = {
     "study": (),
     "domain": ("domain",),
     "family": ("family",),
@@ -67,7 +67,7 @@ class Table:
     @property
     def partition_columns(self) -> tuple[str, ...]:
         """Names of the columns every row of a partition shares: family, domain, both or none."""
-        return _PARTITION_COLUMNS[self.level]
+        return PARTITION_COLUMNS[self.level]
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -81,6 +81,11 @@ class Table:
             if name not in declared
         )
         return (*partition, *self.columns)
+
+    @property
+    def own_schema(self) -> pl.Schema:
+        """Names and types of the declared columns, without the partition columns that are added when it is written."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
 
     @property
     def schema(self) -> pl.Schema:

@@ -4,9 +4,8 @@ Here: what knows both a recipe and Dagster: keys, partitions, checks, the run of
 asset, what the UI shows beside a table (ui_metadata), the assembly of definitions (definitions.py).
 """
 
-import inspect
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,10 +20,14 @@ from advcluster_dagster.contracts.table import ContractError, PartitionLevel
 from advcluster_dagster.ledger.database import LedgerError
 from advcluster_dagster.models.protocol import FatalModelError
 from advcluster_dagster.orchestration.follow import automation_condition
+from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
 from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
 from advcluster_dagster.orchestration.step_resources import placement
 from advcluster_dagster.orchestration.ui_metadata import column_schema, provenance, shown_facts, table_metadata
-from advcluster_dagster.pipeline.recipe import Check, Outcome, Recipe, fingerprint, sql_checks
+from advcluster_dagster.pipeline.checks import Check, Outcome
+from advcluster_dagster.pipeline.declare import sql_checks
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.pipeline.recipe import Recipe, fingerprint
 from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.planning.failed_checks import failed_warnings
@@ -38,12 +41,7 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.report_io import PageFiles, page_path
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, content_fault, stage_table, table_path
 from advcluster_dagster.study.files import SettingsError
-from advcluster_dagster.study.partitions import (
-    all_partitions,
-    partition_from_key,
-    partition_mapping,
-    partitions_definition,
-)
+from advcluster_dagster.study.partition import all_partitions, partition_from_key
 from advcluster_dagster.study.study import Study, StudyError
 
 # Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
@@ -69,13 +67,12 @@ def build_assets(home: Home, study: Study, families: Collection[str] | None = No
 
     ``families`` are those that will be run, whose models decide what a step needs; None stands for all.
     """
-    made = [recipe for recipe in RECIPES.values() if recipe.tables[0] in TABLES]
-    return [_build_asset(home, study, recipe, families) for recipe in made]
+    return [_build_asset(home, study, recipe, families) for recipe in RECIPES.values() if not recipe.makes_page]
 
 
 def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
     """The report of one study and the explorer beside it: files of their own instead of a table."""
-    return [_build_page(home, study, recipe) for recipe in RECIPES.values() if recipe.tables[0] not in TABLES]
+    return [_build_page(home, study, recipe) for recipe in RECIPES.values() if recipe.makes_page]
 
 
 def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition:
@@ -138,33 +135,17 @@ _CONTRACT = Check(
 
 
 def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[str] | None) -> dg.AssetsDefinition:
-    def compute(context: dg.AssetExecutionContext, **inputs: Any) -> Any:
-        yield from _run_step(context, study.study, recipe, inputs)
+    def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield from _run_step(context, study.study, recipe)
 
-    # Dagster reads inputs and their types from the signature, which differs from recipe to recipe.
-    declared = inspect.signature(recipe.function).parameters
-    annotations = {"context": dg.AssetExecutionContext, **{name: declared[name].annotation for name in recipe.inputs}}
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
-        for name, annotation in annotations.items()
-    ]
-    compute.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    compute.__annotations__ = annotations
     return dg.multi_asset(
         name=op_name(study, recipe.name),
         outs={table: _out(home, study, recipe, table) for table in recipe.tables},
-        ins={
-            name: dg.AssetIn(
-                key=asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, recipe.level)
-            )
-            for name in recipe.inputs
-        },
         deps=[
             dg.AssetDep(
                 asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, recipe.level)
             )
-            for name in recipe.reads
-            if name not in recipe.inputs
+            for name in recipe.upstream
         ],
         check_specs=check_specs(study, recipe),
         partitions_def=partitions_definition(study.study, recipe.level),
@@ -196,17 +177,15 @@ def code_version(home: Home, study: Study, recipe: Recipe) -> str:
     return f"{recipe.code_fingerprint}-{recipe.prompts_fingerprint}-{fingerprint(settings)}"
 
 
-def _run_step(
-    context: dg.AssetExecutionContext, study_name: str, recipe: Recipe, inputs: Mapping[str, Any]
-) -> Iterator[Any]:
+def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Iterator[Any]:
     """Run one step and yield its tables and check results; foreseen errors become one line."""
     staged: list[StagedTable] = []
     try:
         with one_line_failures():
             step = _open_step(context, study_name, recipe)
-            stamp = expected_stamp(step)
+            stamp = expected_stamp(recipe, step.home, step.study, step.partition)
             with damage_named(step):
-                made = recipe.function(step, **inputs)
+                made = recipe.function(step, **step.inputs())
                 frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
                 for name in recipe.tables:
                     staged.append(_stage(step, name, frames[name], stamp))
@@ -272,8 +251,9 @@ def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recip
     raise_if_stopped()  # of the steps that a run still has, none begins behind a signal
     claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
     partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
-    step: Step = context.resources.platform.open_step(study_name, recipe, partition, context.resources.duckdb)
-    step.on_progress(recipe.name, 0, 0)
+    platform: Platform = context.resources.platform
+    step = platform.open_step(study_name, recipe, partition, context.resources.duckdb.get_connection)
+    step.options.on_progress(recipe.name, 0, 0)
     refuse_unfit_inputs(context.instance, step)
     return step
 
@@ -301,7 +281,8 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
 
 def _stage(step: Step, table: str, frame: pl.DataFrame | pl.LazyFrame, stamp: Stamp) -> StagedTable:
     path = table_path(step.home.lake, step.study.study, table, step.partition)
-    return stage_table(TABLES[table], frame, step.partition, path, stamp.with_notes(step.notes))
+    noted = stamp.with_notes({**step.notes, **step.models.failure_notes})
+    return stage_table(TABLES[table], frame, step.partition, path, noted)
 
 
 def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:

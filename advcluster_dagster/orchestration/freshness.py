@@ -13,7 +13,7 @@ from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.planning.status import StepKey, StepStatus, study_status
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study, StudyError
 
 _TABLE = "final_taxonomy"

@@ -21,7 +21,7 @@ from advcluster_dagster.storage.table_files import (
     scan_file,
     stage_table,
 )
-from advcluster_dagster.study.partitions import partition_from_key
+from advcluster_dagster.study.partition import partition_from_key
 
 
 class LakeIOManager(dg.UPathIOManager):

@@ -16,7 +16,7 @@ from advcluster_dagster.orchestration.run_study import RunOutcome, Selection, Se
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import has_sources
 from advcluster_dagster.storage.table_files import table_path
-from advcluster_dagster.study.partitions import all_partitions
+from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study
 
 _STEP = "graded_trials"

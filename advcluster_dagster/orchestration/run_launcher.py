@@ -18,6 +18,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.orchestration.definitions import build_defs
+from advcluster_dagster.orchestration.partition_definitions import partition_key
 from advcluster_dagster.orchestration.run_end import RunEnd, end_of
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG, STUDY_TAG, process_tag
 from advcluster_dagster.orchestration.step_resources import gpu_need
@@ -26,7 +27,7 @@ from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.stop_signals import Stopped
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.files import SettingsError
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 Listener = Callable[[str, int], None]
@@ -86,15 +87,15 @@ class Launcher:
             return end_of(
                 job.execute_in_process(
                     instance=self._instance,
-                    partition_key=partition.key,
+                    partition_key=partition_key(partition),
                     asset_selection=selected,
                     tags=tags,
                     run_config=_QUIET,
                     raise_on_error=False,
                 )
             )
-        if partition.key is not None:
-            tags |= job.get_tags_for_partition_key(partition.key, selected)
+        if (key := partition_key(partition)) is not None:
+            tags |= job.get_tags_for_partition_key(key, selected)
         elsewhere = self._elsewhere(job.name, families)
         return end_of(dg.execute_job(elsewhere, self._instance, asset_selection=selected, tags=tags, run_config=_QUIET))
 

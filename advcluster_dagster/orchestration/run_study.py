@@ -12,6 +12,7 @@ import dagster as dg
 
 from advcluster_dagster.assets.registry import RECIPES, recipe_of
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_launcher import Launcher, Listener
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import has_sources
@@ -19,7 +20,7 @@ from advcluster_dagster.planning.status import StepKey, StepStatus, damaged_inpu
 from advcluster_dagster.planning.taxonomy_freezing import freeze_first_taxonomies
 from advcluster_dagster.sources.imports.missing import missing_imports
 from advcluster_dagster.stop_signals import raise_if_stopped
-from advcluster_dagster.study.partitions import Partition, sync_partitions
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 LEVELS: tuple[PartitionLevel, ...] = ("domain", "family_domain", "family", "study")

@@ -11,13 +11,14 @@ import dagster as dg
 
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.orchestration.jobs import whole_job_name
+from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_process import STUDY_TAG
 from advcluster_dagster.orchestration.spending import asks_paid_models
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import fingerprint
 from advcluster_dagster.planning.status import study_status
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import all_partitions, sync_partitions
+from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study, StudyError
 
 _IN_PROGRESS = [

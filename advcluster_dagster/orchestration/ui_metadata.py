@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 
 from advcluster_dagster.contracts.table import Table
+from advcluster_dagster.orchestration.table_figures import table_figures
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.storage.sql_models import sql_models
@@ -29,8 +30,8 @@ def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
     stamp = staged.stamp
     return {
         "dagster/row_count": stamp.n_rows,
-        **{name: _image(figure) for name, figure in step.figures.items()},
-        **shown_facts({**step.facts, **step.notes, **_call_facts(step)}),
+        **{name: _image(figure) for name, figure in table_figures(step, staged.table.name, staged.scan()).items()},
+        **shown_facts({**step.facts, **step.models.provider_facts, **stamp.notes, **_call_facts(step)}),
         "preview": dg.MetadataValue.md(preview(staged.scan().head(_PREVIEW_ROWS).collect())),
         "file_sha256": file_sha256(staged.staged_path),
         **provenance(step, stamp),
@@ -46,7 +47,7 @@ def provenance(step: Step, stamp: Stamp) -> dict[str, Any]:
         "prompts": stamp.prompts,
         "upstream": dict(stamp.upstream),
     }
-    made_from = step.recipe.made_from(step.home, step.study, step.partition)
+    made_from = step.recipe.provenance(step.home, step.study, step.partition)
     return {"fingerprint": dg.MetadataValue.json(kept), "made_from": dg.MetadataValue.json(made_from)}
 
 
@@ -100,12 +101,12 @@ def _column_lineage(step: Step, table: str) -> dict[str, Any]:
 
 def _call_facts(step: Step) -> dict[str, int | float | None]:
     """Counts of model calls; costs are sums of what is known, in dollars, None where nothing is."""
-    if not step.call_stats:
+    if not step.models.stats:
         return {}
     names = ("n_asked", "n_replayed", "n_failed", "prompt_tokens", "completion_tokens", "n_cost_unknown")
-    counts = {f"calls_{name}": sum(getattr(stats, name) for stats in step.call_stats) for name in names}
+    counts = {f"calls_{name}": sum(getattr(stats, name) for stats in step.models.stats) for name in names}
     costs = {
-        f"calls_{name}_usd": [cost for stats in step.call_stats if (cost := getattr(stats, name)) is not None]
+        f"calls_{name}_usd": [cost for stats in step.models.stats if (cost := getattr(stats, name)) is not None]
         for name in ("cost", "asked_cost")
     }
     return {**counts, **{name: sum(known) if known else None for name, known in costs.items()}}

@@ -31,10 +31,10 @@ def estimate_chat(step: "Step", model: Model, requests: Sequence[ChatRequest], u
         requests: all that the step makes.
         usual_completion: tokens a reply where none of the model is known, hidden reasoning left out.
     """
-    missing = step.to_ask(requests)
+    missing = step.models.to_ask(requests)
     if not missing:
         return Estimate()
-    usage, price = step.ledger.mean_usage(model.model, step.asset), step.price(model)
+    usage, price = step.ledger.mean_usage(model.model, step.asset), step.models.price(model)
     n_characters = sum(len(message.content) for request in missing for message in request.messages)
     n_prompt = _prompt_tokens(missing, n_characters, usage.tokens_per_character)
     if usage.completion_tokens is not None:
@@ -47,10 +47,10 @@ def estimate_chat(step: "Step", model: Model, requests: Sequence[ChatRequest], u
 
 def estimate_embeddings(step: "Step", model: Model, texts: Sequence[str]) -> Estimate:
     """As :func:`estimate_chat`, for vectors of texts."""
-    missing = step.to_ask(step.embedding_requests(model, texts))
+    missing = step.models.to_ask(step.models.embedding_requests(model, texts))
     usage = step.ledger.mean_usage(model.model, step.asset)
     n_prompt = _prompt_tokens(missing, sum(len(request.text) for request in missing), usage.tokens_per_character)
-    return _priced(model, step.price(model, is_embedder=True), len(missing), n_prompt, 0)
+    return _priced(model, step.models.price(model, is_embedder=True), len(missing), n_prompt, 0)
 
 
 def estimate_assumed(
@@ -69,7 +69,7 @@ def estimate_assumed(
     is_embedder = not completion_tokens
     tokens = "tokens a text" if is_embedder else f"+ {completion_tokens:,} tokens a call"
     said = f"{step.recipe.name}: {assumed}, {prompt_tokens:,} {tokens}"
-    price = step.price(model, is_embedder)
+    price = step.models.price(model, is_embedder)
     estimate = _priced(model, price, n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, said)
     return estimate if is_embedder else _with_reasoning(estimate, price)
 

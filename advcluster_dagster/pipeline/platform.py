@@ -4,20 +4,24 @@ Here: one plain resource. Not here: what a step does with it (step), Dagster's w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 
-from dagster_duckdb import DuckDBResource
+import duckdb
 
 from advcluster_dagster.ledger.home_ledger import open_ledger
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.ledger.spending import Cap
 from advcluster_dagster.ledger.spending_limits import run_cap
+from advcluster_dagster.pipeline.model_session import CallOptions
 from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
+
+Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
 @dataclass
@@ -34,7 +38,6 @@ class Platform:
     on_progress: Callable[[str, int, int], None] = lambda _step, _n_done, _n_all: None
     max_cost: float | None = None
     is_batched: bool = False
-    _connections: DuckDBResource = field(default_factory=lambda: DuckDBResource(database=":memory:"))
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -44,6 +47,11 @@ class Platform:
             LedgerError: it is damaged, or gone; one line.
         """
         return open_ledger(self.home)
+
+    @property
+    def call_options(self) -> CallOptions:
+        """How model calls are made."""
+        return CallOptions(self.offline, self.retry_failed, self.is_batched, self.on_progress, self.caps)
 
     @cached_property
     def caps(self) -> tuple[Cap, ...]:
@@ -55,7 +63,7 @@ class Platform:
         name: str,
         recipe: Recipe,
         partition: Partition,
-        connections: DuckDBResource | None = None,
+        connect: Connect = duckdb.connect,
         study: Study | None = None,
     ) -> Step:
         """A step on one partition; unless given, the study is read from its file now, so that a change needs no
@@ -70,10 +78,6 @@ class Platform:
             recipe,
             partition,
             self.ledger,
-            connect=lambda: (connections or self._connections).get_connection(),
-            offline=self.offline,
-            retry_failed=self.retry_failed,
-            on_progress=self.on_progress,
-            caps=self.caps,
-            is_batched=self.is_batched,
+            connect=connect,
+            options=self.call_options,
         )

@@ -237,7 +237,7 @@ def _declaration(statement: ast.stmt) -> ast.Call | None:
     calls: list[ast.expr] = []
     if isinstance(statement, ast.FunctionDef):
         calls = statement.decorator_list
-    elif isinstance(statement, ast.Expr):
+    elif isinstance(statement, ast.Expr | ast.Assign):
         calls = [statement.value]
     for call in calls:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _DECLARING:

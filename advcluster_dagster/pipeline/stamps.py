@@ -1,24 +1,20 @@
-"""What a partition is made from: upstream partitions, sources outside the lake, the stamp that follows from them.
+"""Stamps: what a partition is made from, so that staleness can be told from files alone.
 
-Here: design decisions 4 and 6 as functions of a study, its files and a partition. Not here: which table reads which
-(recipe), what is stale (automation/status).
+Upstream partitions of a step, whether its sources outside the lake exist, and the stamp its files would get now.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.sources.benchmarks.registry import can_load_questions
 from advcluster_dagster.sources.imports.readers import has_imported_traces
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, table_path
 from advcluster_dagster.study.base import ROLES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
-
-if TYPE_CHECKING:
-    from advcluster_dagster.pipeline.step import Step
 
 
 def upstream_partitions(study: Study, partition: Partition, upstream_level: PartitionLevel) -> list[Partition]:
@@ -52,31 +48,42 @@ def has_sources(home: Home, study: Study, partition: Partition) -> bool:
     return not is_importing or has_imported_traces(home.imports, study, partition.family, partition.domain)
 
 
-def expected_stamp(step: "Step", read: Callable[[str, Partition], Stamp | None] | None = None) -> Stamp:
-    """What the files of a step would be stamped with if it ran now; ``read`` gives the stamp of an upstream file."""
+def expected_stamp(
+    recipe: Recipe,
+    home: Home,
+    study: Study,
+    partition: Partition,
+    read: Callable[[str, Partition], Stamp | None] | None = None,
+) -> Stamp:
+    """The stamp that the files of a step would get if it ran now.
 
-    def read_hash(table: str, partition: Partition) -> str | None:
-        stamp = (
-            read(table, partition)
-            if read
-            else read_stamp(table_path(step.home.lake, step.study.study, table, partition))
-        )
-        return stamp.content_hash if stamp else None
+    Args:
+        recipe: the step.
+        home: where the files lie.
+        study: the study as it is declared now.
+        partition: the partition of the step.
+        read: gives the stamp of an upstream file; by default it is read from the lake.
+    """
+
+    def read_from_lake(table: str, upstream: Partition) -> Stamp | None:
+        return read_stamp(table_path(home.lake, study.study, table, upstream))
 
     return Stamp(
-        code=step.recipe.code_fingerprint,
-        settings=step.recipe.settings_fingerprint(step.home, step.study, step.partition),
-        prompts=step.recipe.prompts_fingerprint,
-        upstream=upstream_hashes(step, read_hash),
-        code_parts=step.recipe.code_parts,
+        code=recipe.code_fingerprint,
+        settings=recipe.settings_fingerprint(home, study, partition),
+        prompts=recipe.prompts_fingerprint,
+        upstream=_upstream_hashes(recipe, study, partition, read or read_from_lake),
+        code_parts=recipe.code_parts,
     )
 
 
-def upstream_hashes(step: "Step", read_hash: Callable[[str, Partition], str | None]) -> dict[str, str]:
-    """Content hashes of everything the step reads, by TABLE@PARTITION; what is missing is left out."""
-    found = {}
-    for table in step.recipe.upstream:
-        for partition in upstream_partitions(step.study, step.partition, TABLES[table].level):
-            if (content_hash := read_hash(table, partition)) is not None:
-                found[f"{table}@{partition.label}"] = content_hash
-    return found
+def _upstream_hashes(
+    recipe: Recipe, study: Study, partition: Partition, read: Callable[[str, Partition], Stamp | None]
+) -> dict[str, str]:
+    """Content hashes of all files that a step reads, by TABLE@PARTITION; files that do not exist are left out."""
+    stamps = {
+        f"{table}@{upstream.label}": read(table, upstream)
+        for table in recipe.upstream
+        for upstream in upstream_partitions(study, partition, TABLES[table].level)
+    }
+    return {name: stamp.content_hash for name, stamp in stamps.items() if stamp is not None}

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import dagster as dg
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.pipeline.recipe import Check, sql_checks
+from advcluster_dagster.pipeline.checks import Check
+from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.planning.check_facts import last_facts
 from advcluster_dagster.planning.partition_state import asset_key
-from advcluster_dagster.study.partitions import Partition, all_partitions, partition_from_key
+from advcluster_dagster.study.partition import Partition, all_partitions, partition_from_key
 from advcluster_dagster.study.study import Study
 
 

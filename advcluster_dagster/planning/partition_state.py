@@ -11,9 +11,9 @@ import dagster as dg
 
 from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.pipeline.recipe import sql_checks
+from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.planning.check_facts import last_facts
-from advcluster_dagster.study.partitions import Partition, partition_from_key
+from advcluster_dagster.study.partition import Partition, partition_from_key
 
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 CONTRACT_CHECK = "contract"

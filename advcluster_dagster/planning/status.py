@@ -19,7 +19,7 @@ from advcluster_dagster.planning.partition_state import Fault, FaultKind, TableH
 from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.report_io import read_report_stamp
 from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 State = Literal["fresh", "stale", "missing", "failed", "blocked", "no sources"]
@@ -164,7 +164,6 @@ def study_status(
 def _status(
     reader: _Reader, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus], retry_failed: bool
 ) -> StepStatus:
-    step = reader.platform.open_step(reader.study.study, recipe, partition, study=reader.study)
     if not reader.has_sources(partition):
         return StepStatus(recipe.name, partition, "no sources")
     stamps = [reader.stamp(table, partition) for table in recipe.tables]
@@ -179,7 +178,8 @@ def _status(
         if faults and not waiting:
             return StepStatus(recipe.name, partition, "failed", tuple(faults))
         return StepStatus(recipe.name, partition, "missing", (*reader.losses(recipe, partition), *waiting))
-    reasons: list[Reason] = [*differences(present[0], expected_stamp(step, reader.stamp)), *waiting]
+    expected = expected_stamp(recipe, reader.platform.home, reader.study, partition, reader.stamp)
+    reasons: list[Reason] = [*differences(present[0], expected), *waiting]
     for table, stamp in zip(recipe.tables, present, strict=True):
         if reader.health(table).versions.get(partition) != stamp.content_hash:
             reasons.append(Reason(ReasonKind.UNRECORDED, f"{table} is not recorded as materialised"))

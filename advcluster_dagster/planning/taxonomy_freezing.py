@@ -14,7 +14,7 @@ from advcluster_dagster.planning.status import StepKey, StepStatus
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus
 from advcluster_dagster.science.semantic_clustering.coverage import cluster_means, fit_taxonomy_model
 from advcluster_dagster.storage.frozen_taxonomies import FIRST, FrozenTaxonomy, has_frozen, write_frozen
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _CORPUS = (

@@ -22,7 +22,7 @@ from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.storage.content_hash import ContentHash
 from advcluster_dagster.storage.faults import DamagedFileError, writing
 from advcluster_dagster.storage.paths import again_when_replaced, is_local, open_whole, put_in_place, staging_path
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 _STAMP_KEY = "advcluster_stamp"

@@ -16,7 +16,7 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.paths import is_local
 from advcluster_dagster.storage.sql_models import bind, held_open
 from advcluster_dagster.storage.table_files import file_fault, read_stamp, table_path
-from advcluster_dagster.study.partitions import all_partitions
+from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study
 
 _ANALYZE = re.compile(r"\A\s*(?:analy[sz]e\b|\([^)]*\))\s*", re.IGNORECASE)

@@ -5,7 +5,7 @@ from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
 from advcluster_dagster.models.protocol import CallFailure
 from advcluster_dagster.study.analysis import Pin
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 DECLARED = {
     check.name: (table, check)
@@ -27,7 +27,7 @@ def _with_failed_calls(step, rows):
 
 
 def _with_failed_replies(step, rows):
-    step._count_failures([CallFailure("timeout", "")] * 2 + [None])
+    step.models._count_failures([CallFailure("timeout", "")] * 2 + [None])
     return rows
 
 

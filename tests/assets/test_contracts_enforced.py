@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import changed_recipe
 
 SUMS = Partition("f", "sums")

@@ -9,7 +9,7 @@ from advcluster_dagster.cli import run as running
 from advcluster_dagster.models import connection
 from advcluster_dagster.orchestration.run_study import RunOutcome
 from advcluster_dagster.planning.partition_state import asset_key
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import Answer, SmallProvider, canned
 from tests.studies import GIVEN, given_study
 

@@ -12,7 +12,7 @@ from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import SmallHome, write_lines
 
 ONE = Partition("my-family", "math")

@@ -9,7 +9,7 @@ from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.science.prompting import read_fenced
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.traces import import_traces
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import Answer, SmallProvider, chat_completion
 from tests.studies import GIVEN, ledger_rows, write_lines, write_study
 

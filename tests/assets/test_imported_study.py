@@ -10,7 +10,7 @@ from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import scan_file
-from advcluster_dagster.study.partitions import Partition, all_partitions
+from advcluster_dagster.study.partition import Partition, all_partitions
 from tests.providers.small_provider import Answer, SmallProvider, chat_completion
 from tests.studies import (
     GIVEN,

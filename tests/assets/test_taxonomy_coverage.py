@@ -7,7 +7,7 @@ import pytest
 from advcluster_dagster.assets.taxonomy_coverage import coverage_line, covered_advantages, taxonomy_changes
 from advcluster_dagster.pipeline.step import StepError
 from advcluster_dagster.storage.frozen_taxonomies import read_frozen
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 CORPUS = (
     "advantage_corpus",
@@ -43,7 +43,7 @@ def test_a_text_that_changed_under_its_id_is_new(given_once, frames):
     other = pl.when(pl.col("advantage_id") == kept[0]).then(pl.lit("Says it anew")).otherwise("advantage")
     changed = {**frames, "advantage_corpus": corpus.with_columns(advantage=other)}
     step = given_once.step("taxonomy_coverage", F)
-    made = covered_advantages(step, **changed)
+    made = covered_advantages.function(step, **changed)
     # Its vector is what it was, so it lies where it lay.
     (row,) = made["coverage_assignments"].to_dicts()
     was = given_once.table("taxonomy_assignments").filter(advantage_id=kept[0])["cluster_id"].item()
@@ -71,7 +71,7 @@ def test_a_vector_far_from_all_is_outside(given_once, frames):
         "advantage_embeddings": embeddings.with_columns(pl.Series("embedding", vectors, dtype=pl.List(pl.Float32))),
     }
     step = given_once.step("taxonomy_coverage", F)
-    (row,) = covered_advantages(step, **changed)["coverage_assignments"].to_dicts()
+    (row,) = covered_advantages.function(step, **changed)["coverage_assignments"].to_dicts()
     assert row["is_outside"]
     assert row["distance"] > 90 > frozen.model.reach
     assert step.facts["coverage"].startswith("the taxonomy no longer covers all, 100 % new")
@@ -81,7 +81,7 @@ def test_a_taxonomy_of_other_advantages_is_refused(given_once, frames):
     tables = {name: given_once.table(name) for name in ("final_taxonomy", "taxonomy_assignments")}
     tables["taxonomy_assignments"] = tables["taxonomy_assignments"].head(3)
     with pytest.raises(StepError, match="taxonomy_assignments are not those of the present advantages"):
-        taxonomy_changes(given_once.step("taxonomy_changes", F), **tables, **frames)
+        taxonomy_changes.function(given_once.step("taxonomy_changes", F), **tables, **frames)
 
 
 def test_the_frozen_model_places_its_own_advantages_where_they_are(given_once, frames):

@@ -12,7 +12,7 @@ from advcluster_dagster.audit.records import Place
 from advcluster_dagster.audit.verify import Verification, verify
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import SIMULATED, SmallHome, made_once, write_study
 
 HERE = Partition("orion", "math")

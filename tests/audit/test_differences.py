@@ -8,7 +8,7 @@ import pytest
 from advcluster_dagster.audit.differences import asset_changes, differences
 from advcluster_dagster.audit.history import Materialisation, every_materialisation
 from advcluster_dagster.audit.records import AuditError
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 OLD = Materialisation(
     "trace_pairs",

@@ -110,7 +110,7 @@ def test_a_step_tells_its_run_inputs_and_fingerprints(events, made_intact):
 
 
 def _places():
-    from advcluster_dagster.study.partitions import Partition
+    from advcluster_dagster.study.partition import Partition
 
     return [("advantage_corpus", Partition("orion", "math"))]
 

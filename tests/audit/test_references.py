@@ -10,7 +10,7 @@ from advcluster_dagster.audit.files import TableFile
 from advcluster_dagster.audit.records import TableCount
 from advcluster_dagster.audit.references import RECOUNTS, REFERENCES, Rows, check_references
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 HERE, THERE = Partition("f", "math"), Partition("f", "physics")
 

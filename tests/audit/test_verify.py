@@ -13,7 +13,7 @@ import pytest
 from advcluster_dagster.audit.records import AuditError
 from advcluster_dagster.audit.verify import RESULTS
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.audit.conftest import HERE, audited, change_rows, flip, lines
 from tests.studies import SIMULATED, bring_traces, write_study
 

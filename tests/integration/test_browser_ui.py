@@ -5,7 +5,7 @@ import re
 import pytest
 
 from advcluster_dagster.planning.partition_state import asset_key
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.browsers import served_ui, visit
 from tests.studies import SmallHome
 

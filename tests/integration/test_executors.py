@@ -12,9 +12,10 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import LaunchRunContext
 
 from advcluster_dagster.orchestration.definitions import build_defs
+from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.planning.partition_state import asset_key
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition, sync_partitions
+from advcluster_dagster.study.partition import Partition
 from tests.orchestration.test_killed_runs import _judges
 from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.servers import kill_tree, ray_cluster

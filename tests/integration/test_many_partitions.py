@@ -7,13 +7,14 @@ import threading
 
 import pytest
 
+from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_launcher import Launcher
 from advcluster_dagster.planning.partition_state import table_health
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.table_files import scan_file, table_path
 from advcluster_dagster.storage.views import query_study
-from advcluster_dagster.study.partitions import Partition, sync_partitions
+from advcluster_dagster.study.partition import Partition
 from tests.studies import ROOT, write_lines, write_study
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,7 @@ from pathlib import Path
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.orchestration.instance import open_instance
 from advcluster_dagster.orchestration.run_launcher import Launcher
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.storage.home import Home
 
 home = Home(Path(sys.argv[1]))

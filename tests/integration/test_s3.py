@@ -9,7 +9,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, scan_file, stage_table, table_path
 from advcluster_dagster.storage.views import query_study
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.servers import s3_server
 from tests.studies import SmallHome, given_study
 

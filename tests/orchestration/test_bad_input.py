@@ -6,7 +6,7 @@ import pytest
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline.platform import Platform
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import Answer, SmallProvider, chat_completion, embeddings
 from tests.studies import write_lines, write_study
 

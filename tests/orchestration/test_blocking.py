@@ -5,7 +5,7 @@ import pytest
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.pipeline.step import StepError
 from advcluster_dagster.planning.partition_state import Fault, FaultKind
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import bring_traces, changed_recipe, given_study
 
 FRESH = {"fresh", "no sources"}

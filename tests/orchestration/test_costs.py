@@ -14,7 +14,7 @@ from advcluster_dagster.orchestration.run_study import Selection
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.planning.dry_run import PlannedStep, plan_run
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import SmallProvider, analyst
 from tests.studies import ALL_TABLES, SIMULATED, SmallHome, given_study, write_study
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from advcluster_dagster.orchestration.run_study import Selection, run_study
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.orchestration.conftest import drop
 from tests.studies import ALL_TABLES, SmallHome, ledger_rows
 

@@ -6,14 +6,13 @@ from upath import UPath
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import ContractError
 from advcluster_dagster.orchestration.lake_io import LakeIOManager
-from advcluster_dagster.storage.table_files import Stamp, read_stamp, scan_file, stage_table, table_path
-from advcluster_dagster.study.partitions import (
-    Partition,
-    all_partitions,
+from advcluster_dagster.orchestration.partition_definitions import (
     partition_mapping,
     partitions_definition,
     sync_partitions,
 )
+from advcluster_dagster.storage.table_files import Stamp, read_stamp, scan_file, stage_table, table_path
+from advcluster_dagster.study.partition import Partition, all_partitions
 
 PAIRS = dg.AssetKey(["sums", "trace_pairs"])
 

@@ -1,6 +1,6 @@
 """Partition keys follow the study file."""
 
-from advcluster_dagster.study.partitions import sync_partitions
+from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from tests.studies import GIVEN, IMPORTED, bring_traces
 
 G = {"larger": {"model": "g-large", **IMPORTED}, "smaller": {"model": "g-small", **IMPORTED}}

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from advcluster_dagster.ledger.files import export_replies, import_replies
 from advcluster_dagster.ledger.tables import USES
 from advcluster_dagster.pipeline.platform import Platform
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import SIMULATED, ledger_rows, write_study
 
 

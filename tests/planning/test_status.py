@@ -18,7 +18,7 @@ from advcluster_dagster.planning.status import Reason, ReasonKind, differences
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.storage.table_files import Stamp, read_stamp
 from advcluster_dagster.study.analysis import CheckBounds
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import ROOT, bring_questions, bring_traces, changed_tables, given_study, ledger_rows
 
 SUMS = Partition("f", "sums")

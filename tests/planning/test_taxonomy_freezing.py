@@ -7,7 +7,7 @@ import pytest
 from advcluster_dagster.planning.status import study_status
 from advcluster_dagster.planning.taxonomy_freezing import FreezeError, freeze_taxonomy
 from advcluster_dagster.storage.frozen_taxonomies import FIRST, read_frozen, write_frozen
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from tests.studies import bring_traces, given_study
 
 COVERAGE = {("covered_advantages", "f"), ("taxonomy_changes", "f")}

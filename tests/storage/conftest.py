@@ -9,7 +9,7 @@ from upath import UPath
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, stage_table, table_path
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 IMPORTED = {"provider": "imported"}

@@ -5,7 +5,7 @@ from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.sql_models import SqlModel, bind, held_open
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 
 @pytest.fixture

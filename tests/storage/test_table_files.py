@@ -15,7 +15,7 @@ from advcluster_dagster.storage.table_files import (
     stage_table,
     table_path,
 )
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 PAIRS = TABLES["trace_pairs"]
 F_MATH = Partition("f", "math")

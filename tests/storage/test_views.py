@@ -4,7 +4,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, stage_table, table_path
 from advcluster_dagster.storage.views import QueryError, query_study
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -13,7 +13,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.content_hash import frame_hash
 from advcluster_dagster.storage.sql_models import bind, held_open
 from advcluster_dagster.storage.table_files import read_stamp, scan_file, table_path
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 
 N_VERSIONS = 60
 WRITER = """
@@ -21,7 +21,7 @@ import sys
 import polars as pl
 from upath import UPath
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.storage.table_files import Stamp, stage_table
 
 path, n_versions = UPath(sys.argv[1]), int(sys.argv[2])

@@ -3,14 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advcluster_dagster.study.partitions import (
-    Partition,
-    all_partitions,
-    partition_from_key,
+from advcluster_dagster.orchestration.partition_definitions import (
     partition_mapping,
     partitions_definition,
     sync_partitions,
 )
+from advcluster_dagster.study.partition import Partition, all_partitions, partition_from_key
 from advcluster_dagster.study.study import Study
 
 LEVELS = ("study", "domain", "family", "family_domain")

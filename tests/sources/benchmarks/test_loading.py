@@ -22,7 +22,7 @@ from advcluster_dagster.sources.benchmarks.registry import (
     questions_at_hand,
 )
 from advcluster_dagster.storage.home import Home, shipped
-from advcluster_dagster.study.partitions import Partition
+from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study, StudyError, load_study
 from tests.sources.benchmarks.small_sets import CRUXEVAL, HMMT, SMALL_SETS, write_rows
 from tests.studies import recipe_named, write_study
@@ -54,7 +54,7 @@ def test_all_benchmarks_of_the_paper_load_through_the_step(home: Home) -> None:
     for domain in domains:
         recipe = recipe_named("benchmark_questions")
         step = Step(small.home, small.study, recipe, Partition(None, domain), cast(Any, None))
-        questions = benchmark_questions(step)
+        questions = benchmark_questions.function(step)
         assert BENCHMARK_QUESTIONS.faults(BENCHMARK_QUESTIONS.conform(questions.lazy(), {"domain": domain})) == []
         found[domain] = dict(questions.group_by("benchmark").len().iter_rows())
     # Counted by hand in small_sets: rows of the domain that pass the benchmark's filter.

@@ -1,12 +1,7 @@
-"""Family x domain: the partitions of every study, kept in step with its file.
+"""Partitions of a study: family x domain, family, domain, or the whole study."""
 
-Here: partition definitions, their keys, their synchronisation. Not here: paths of partitions (storage), assets.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import dagster as dg
 
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.study.study import Study
@@ -27,9 +22,9 @@ class Partition:
 
     @property
     def key(self) -> str | None:
-        """Dagster's partition key; None for the only partition of an unpartitioned asset."""
+        """Key as Dagster spells it: ``DOMAIN|FAMILY``, one of the two, or None for the partition of the whole study."""
         if self.family is not None and self.domain is not None:
-            return dg.MultiPartitionKey({"family": self.family, "domain": self.domain})
+            return f"{self.domain}|{self.family}"
         return self.family if self.family is not None else self.domain
 
     @property
@@ -51,7 +46,7 @@ class Partition:
 
 
 def partition_from_key(level: PartitionLevel, key: str | None) -> Partition:
-    """The inverse of :attr:`Partition.key`; the multi-dimensional key is Dagster's ``DOMAIN|FAMILY``."""
+    """Inverse of :attr:`Partition.key`."""
     if level == "study" or key is None:
         return Partition()
     if level == "family_domain":
@@ -66,35 +61,3 @@ def all_partitions(study: Study, level: PartitionLevel) -> list[Partition]:
     domains: Iterable[str | None] = study.domains if level in ("domain", "family_domain") else [None]
     domains = list(domains)
     return [Partition(family, domain) for family in families for domain in domains]
-
-
-def partitions_definition(study_name: str, level: PartitionLevel) -> dg.PartitionsDefinition[str] | None:
-    """The partitions definition of a level; None for the unpartitioned one."""
-    families = dg.DynamicPartitionsDefinition(name=f"{study_name}_family")
-    domains = dg.DynamicPartitionsDefinition(name=f"{study_name}_domain")
-    by_level: Mapping[PartitionLevel, dg.PartitionsDefinition[str] | None] = {
-        "study": None,
-        "family": families,
-        "domain": domains,
-        "family_domain": dg.MultiPartitionsDefinition({"family": families, "domain": domains}),
-    }
-    return by_level[level]
-
-
-def partition_mapping(upstream: PartitionLevel, downstream: PartitionLevel) -> dg.PartitionMapping | None:
-    """How a partition of one level depends on those of another; None where keys are equal or there are none."""
-    if upstream == downstream or upstream == "study":
-        return None
-    if downstream == "study" or {upstream, downstream} == {"domain", "family"}:
-        return dg.AllPartitionMapping()
-    return dg.MultiToSingleDimensionPartitionMapping()
-
-
-def sync_partitions(instance: dg.DagsterInstance, study: Study) -> None:
-    """Make the instance's partition keys those of the study; keys that left the study are removed, their data stay."""
-    for name, wanted in ((f"{study.study}_family", study.families), (f"{study.study}_domain", study.domains)):
-        present = set(instance.get_dynamic_partitions(name))
-        if added := [key for key in wanted if key not in present]:
-            instance.add_dynamic_partitions(name, added)
-        for key in present - set(wanted):
-            instance.delete_dynamic_partition(name, key)

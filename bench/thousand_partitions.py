@@ -89,7 +89,7 @@ import time
 started = time.perf_counter()
 import dagster
 imported = time.perf_counter()
-import advcluster_dagster.orchestration.code_location
+import advcluster_dagster.code_location
 print(imported - started, time.perf_counter() - imported)
 """
 STATUS = """

@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import Column, PartitionLevel, Table
-from advcluster_dagster.pipeline.recipe import Check, sql_checks
+from advcluster_dagster.pipeline.checks import Check
+from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.sources.benchmarks.page import benchmarks_page
 from advcluster_dagster.storage.sql_models import schema_yml, sql_models
 from advcluster_dagster.study.base import NAME_PATTERN, Name, Settings

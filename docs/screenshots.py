@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.storage.report_io import page_path
+from advcluster_dagster.storage.pages import page_path
 from tests.browsers import chromium, served_ui, visit
 
 IMAGES = Path(__file__).with_name("images")

@@ -29,10 +29,11 @@ import yaml
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.orchestration.instance import open_instance
-from advcluster_dagster.orchestration.run_study import RunOutcome, Selection, run_study
+from advcluster_dagster.orchestration.run_study import RunOutcome, run_study
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.planning.status import StepStatus, study_status
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.traces import import_traces

@@ -16,7 +16,7 @@ from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.report.explorer.data import TABLES_READ, DomainEvidence, FamilyEvidence, join_evidence
 from advcluster_dagster.report.explorer.page import render_explorer
 from advcluster_dagster.report.explorer.scripts import script_files
-from advcluster_dagster.storage.report_io import PageFiles
+from advcluster_dagster.storage.pages import PageFiles
 from advcluster_dagster.study.partition import Partition
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.grading_checks import answers_found, credible_accuracy, few_contradictions
+from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS
 from advcluster_dagster.ledger.validated import Validated
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.declare import sql_step, table_step
@@ -28,7 +29,6 @@ from advcluster_dagster.science.grading.equivalence import (
 )
 from advcluster_dagster.science.grading.grade import grade_in_batches
 from advcluster_dagster.science.grading.panel import (
-    UNDECIDED,
     count_votes,
     decide_by_panel,
     measure_agreement,
@@ -174,7 +174,7 @@ def _asked_panel(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> p
     if not models:
         return count_votes(pairs.clear(), [])
     panel = count_votes(pairs, [_votes(step, model, pairs) for model in models])
-    is_open = pl.col("symbolic_verdict").is_in(UNDECIDED)
+    is_open = pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS)
     step.facts["panel"] = {
         "n_undecided_by_rules": panel.filter(is_open).height,
         "n_decided_by_panel": panel.filter(is_open, pl.col("is_same").is_not_null()).height,

@@ -18,7 +18,7 @@ from advcluster_dagster.pipeline.stamps import expected_stamp
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
-from advcluster_dagster.storage.report_io import PageFiles
+from advcluster_dagster.storage.pages import PageFiles
 from advcluster_dagster.storage.table_files import read_stamp, table_path
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study

@@ -45,7 +45,6 @@ _CORPUS_TABLES = (
     "advantage_embeddings",
 )
 #: The check by which the UI shows whether a family's taxonomy is up to date.
-FOLLOWS_INPUTS = "follows_inputs"
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
 
 
@@ -207,10 +206,6 @@ def _chosen_by_reviews(step: Step, taxonomy: pl.LazyFrame) -> Outcome:
     return Outcome(chosen.is_empty() or is_pinned or totals.count() > 0, facts)
 
 
-def _just_made(_step: Step, _taxonomy: pl.LazyFrame) -> Outcome:
-    return Outcome(True, {"state": "fresh"})
-
-
 @table_step(
     _GROUP,
     settings=lambda study, partition: {
@@ -230,11 +225,6 @@ def _just_made(_step: Step, _taxonomy: pl.LazyFrame) -> Outcome:
                 "chosen_by_reviews",
                 description="The chosen candidate has a usable review, or was chosen by hand.",
                 judge=_chosen_by_reviews,
-            ),
-            Check(
-                FOLLOWS_INPUTS,
-                description="Is up to date: true when just made, then watched by the daemon.",
-                judge=_just_made,
             ),
         )
     },

@@ -13,16 +13,13 @@ import polars as pl
 
 from advcluster_dagster.audit.kept_calls import Found, KeptCalls
 from advcluster_dagster.audit.records import Break
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.ledger.entries import LedgerEntry
 from advcluster_dagster.ledger.validated import InvalidReply, Validated
 from advcluster_dagster.models.protocol import EmbeddingReply
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
-from advcluster_dagster.science.advantage_extraction.replies import (
-    STAGE_DEPTHS,
-    ExtractionReply,
-    parse_extraction_reply,
-)
+from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.science.semantic_clustering.messages import named_clusters, naming_messages, review_messages
 from advcluster_dagster.science.semantic_clustering.replies import (

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.study.partition import Partition
 
 Place = tuple[str, Partition]
 
 
-class AuditError(ValueError):
+class AuditError(AdvClusterError, ValueError):
     """An audit cannot be made of what was asked for; one line that says why."""
 
 

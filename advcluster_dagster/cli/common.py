@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study, StudyError
 
@@ -22,7 +23,7 @@ DomainOption = Annotated[str, typer.Option("--domain", "-d", help="Domain of the
 BenchmarkOption = Annotated[str, typer.Option("--benchmark", "-b", help="Benchmark of the domain.", show_default=False)]
 
 
-class CommandError(Exception):
+class CommandError(AdvClusterError):
     """A command ends without success; one line, already complete."""
 
 

@@ -1,30 +1,26 @@
-"""The one line by which a command ends that failed.
-
-Here: errors of disks, rights and databases in words, with the file and the remedy. Not here: other errors, whose own
-text is such a line already.
-"""
+"""The line that a failed command prints: its error's own, or what a disk or database error means and how to mend it."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from advcluster_dagster.storage.faults import StorageError, causes, database_fault, history_remedy, system_fault
+from advcluster_dagster.errors import AdvClusterError
+from advcluster_dagster.storage.faults import causes, database_fault, history_remedy, system_fault
 from advcluster_dagster.storage.home import Home
 
 
-def line_of(error: BaseException) -> str:
-    """What went wrong, in one line for people."""
-    own = " ".join(str(error).split()) or type(error).__name__
-    if type(error).__module__.startswith("advcluster_dagster."):
-        return own
+def expected_error_line(error: BaseException) -> str | None:
+    """One line about an error that a user can act on; None for a fault of the program."""
+    if isinstance(error, AdvClusterError):
+        return " ".join(str(error).split())
     for cause in causes(error):
         if line := _known(cause):
             return " ".join(line.split())
-    return own
+    return None
 
 
 def _known(error: BaseException) -> str | None:
-    if isinstance(error, StorageError):
+    if isinstance(error, AdvClusterError):
         return str(error)
     if isinstance(error, OSError):
         return system_fault(error)

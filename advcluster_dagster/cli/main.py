@@ -20,7 +20,7 @@ from advcluster_dagster.cli import run as running
 from advcluster_dagster.cli import show as looking
 from advcluster_dagster.cli import taxonomy as taxonomies
 from advcluster_dagster.cli.common import screen
-from advcluster_dagster.cli.faults import line_of
+from advcluster_dagster.cli.faults import expected_error_line
 from advcluster_dagster.stop_signals import Stopped, stop_signals
 
 app = typer.Typer(
@@ -38,12 +38,16 @@ ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model repli
 taxonomy_app = typer.Typer(no_args_is_help=True, help="Keep a taxonomy, to compare later ones with it.")
 
 
+#: Set by the options of every command, read by :func:`main`.
+_options = {"debug": False}
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
-    """Options of every command; --debug is read in :func:`main`."""
-    del debug
+    """Options of every command."""
+    _options["debug"] = debug
 
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
@@ -80,8 +84,10 @@ taxonomy_app.command("freeze")(taxonomies.freeze_command)
 
 
 def main() -> None:
-    """Entry point: foreseen errors become one line and exit status 1; ``--debug`` shows tracebacks."""
-    is_debugging = "--debug" in sys.argv
+    """Run the command line. Expected errors print one line and exit with status 1; ``--debug`` shows their traceback.
+
+    Any other exception is a fault of the program: its traceback is printed.
+    """
     for name in ("alembic", "dagster", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -91,7 +97,8 @@ def main() -> None:
         screen.print("Stopped: what is done is kept; run again to go on.")
         sys.exit(stopped.status)
     except Exception as error:
-        if is_debugging:
+        line = expected_error_line(error)
+        if line is None or _options["debug"]:
             raise
-        screen.print(f"[red]error[/red] {escape(line_of(error))}", soft_wrap=True)
+        screen.print(f"[red]error[/red] {escape(line)}", soft_wrap=True)
         sys.exit(1)

@@ -45,12 +45,12 @@ def housekeeping(
 ) -> None:
     """Remove old runs that nothing refers to from the history, and pack the ledger's file."""
     from advcluster_dagster.orchestration.instance import open_instance
-    from advcluster_dagster.orchestration.retention import keep_house
+    from advcluster_dagster.orchestration.retention import prune
 
     platform, declared = open_study(Home.existing(), study)
     with open_instance(platform.home) as instance:
         age = platform.home.settings.keep_history_days if keep_days is None else keep_days
-        done = keep_house(platform, declared, instance, age)
+        done = prune(platform, declared, instance, age)
     screen.print(
         f"Removed {done.n_removed} runs and {done.n_log_files} log files, kept {done.n_needed} old runs that results"
         " refer to;"

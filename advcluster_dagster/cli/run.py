@@ -17,8 +17,9 @@ from advcluster_dagster.study.study import Study
 if TYPE_CHECKING:
     import dagster as dg
 
-    from advcluster_dagster.orchestration.run_study import RunOutcome, Selection
+    from advcluster_dagster.orchestration.run_study import RunOutcome
     from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.planning.selection import Selection
 
 
 WaitOption = Annotated[
@@ -67,8 +68,8 @@ def run(
     """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
     from advcluster_dagster.ledger.prices import load_prices
     from advcluster_dagster.ledger.spending_limits import refuse_unpriced
-    from advcluster_dagster.orchestration.run_study import Selection
     from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.planning.selection import Selection
 
     home = Home.from_environment()
     assets = tuple(filter(None, select.split(",")))
@@ -96,8 +97,8 @@ def regrade(
 ) -> None:
     """Grade the traces at hand anew and run what follows from it; no model is asked for a trace."""
     from advcluster_dagster.orchestration.regrading import regrade_study
-    from advcluster_dagster.orchestration.run_study import Selection
     from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.planning.selection import Selection
 
     home = Home.from_environment()
     selection = Selection(tuple(family or ()), tuple(domain or ()))
@@ -128,8 +129,8 @@ def status(
 
 def report(study: StudyArgument) -> None:
     """Write the report and the explorer of a study anew from its tables, and say where they are."""
-    from advcluster_dagster.orchestration.run_study import Selection
     from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.planning.selection import Selection
 
     home = Home.existing()
     assets = ("study_report", "evidence_explorer")
@@ -150,7 +151,8 @@ def _run_and_tell(
     """
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.orchestration.run_lock import only_run
-    from advcluster_dagster.orchestration.run_study import Selection, run_study
+    from advcluster_dagster.orchestration.run_study import run_study
+    from advcluster_dagster.planning.selection import Selection
 
     def tell(line: str) -> None:
         screen.print(escape(line), soft_wrap=True)
@@ -212,7 +214,7 @@ def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None
 
 def _tell_pages(home: Home, study: Study) -> None:
     """Say where the pages of a study are, those there are."""
-    from advcluster_dagster.storage.report_io import page_path
+    from advcluster_dagster.storage.pages import page_path
 
     places = {"Report": "study_report", "Explorer": "evidence_explorer"}
     pages = {name: page_path(home.reports, study.study, asset) for name, asset in places.items()}

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.ledger.ledger import LedgerTotals
 from advcluster_dagster.ledger.prices import dollars
 from advcluster_dagster.pipeline.recipe import Estimate
@@ -31,7 +32,7 @@ _TOLD_TOGETHER = (ReasonKind.FOLLOWS, ReasonKind.EARLIER_VERSION)
 _REMADE = "a run makes them again and takes the replies of models from the ledger"
 
 
-class FormatError(ValueError):
+class FormatError(AdvClusterError, ValueError):
     """An output format that does not exist; one line."""
 
 

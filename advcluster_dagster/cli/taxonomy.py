@@ -19,7 +19,7 @@ def freeze_command(
 ) -> None:
     """Freeze the present taxonomy: what comes after it is measured by it from the next run on."""
     from advcluster_dagster.orchestration.instance import open_instance
-    from advcluster_dagster.orchestration.run_study import Selection
+    from advcluster_dagster.planning.selection import Selection
     from advcluster_dagster.planning.status import study_status
     from advcluster_dagster.planning.taxonomy_freezing import freeze_taxonomy
 

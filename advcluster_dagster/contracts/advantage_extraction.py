@@ -4,7 +4,7 @@ import polars as pl
 
 from advcluster_dagster.contracts.columns import ADVANTAGE_ID, PAIR_ID, PROMPT_HASH, QUESTION_ID, count
 from advcluster_dagster.contracts.table import Column, Table
-from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 
 TRACE_PAIRS = Table(
     "trace_pairs",

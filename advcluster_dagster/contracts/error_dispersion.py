@@ -4,6 +4,7 @@ import polars as pl
 
 from advcluster_dagster.contracts.columns import MODEL, QUESTION_ID, count, rate
 from advcluster_dagster.contracts.table import Column, Table
+from advcluster_dagster.contracts.vocabularies import N_DEPTHS
 
 ERROR_DISPERSION = Table(
     "error_dispersion",
@@ -13,7 +14,7 @@ ERROR_DISPERSION = Table(
     (
         QUESTION_ID,
         count("n_errors", "First errors found, N."),
-        *(count(f"n_depth_{depth}", f"First errors at depth {depth}.") for depth in range(1, 6)),
+        *(count(f"n_depth_{depth}", f"First errors at depth {depth}.") for depth in range(1, N_DEPTHS + 1)),
         Column("entropy", pl.Float64(), "H, bits; null without errors.", True, 0),
         Column("max_entropy", pl.Float64(), "H_max(N, 5), bits; null without errors.", True, 0),
         rate("edi", "Error Dispersion Index H / H_max; null for N <= 1."),

@@ -4,18 +4,8 @@ import polars as pl
 
 from advcluster_dagster.contracts.columns import BENCHMARK, MODEL, QUESTION_ID, ROLE, TRIAL, count
 from advcluster_dagster.contracts.table import Column, Table
+from advcluster_dagster.contracts.vocabularies import COMPARISON_VERDICTS, VERDICTS
 
-#: Verdict names; the first two are graded, the next two count as wrong, the rest could not be graded (null).
-VERDICTS = (
-    "correct",
-    "wrong",
-    "no_answer",
-    "truncated",
-    "missing_response",
-    "not_gradable_yet",
-    "grader_error",
-    "grader_timeout",
-)
 _VERDICT = Column("verdict", pl.String(), "Why the trial counts as it does.", allowed=VERDICTS)
 _PREDICTION = Column(
     "prediction", pl.String(), "The answer found in the response; null when there is none.", is_nullable=True
@@ -53,7 +43,7 @@ GRADING_PANEL = Table(
             "symbolic_verdict",
             pl.String(),
             "What the rules came to.",
-            allowed=("correct", "wrong", "not_gradable_yet", "grader_error", "grader_timeout"),
+            allowed=COMPARISON_VERDICTS,
         ),
         count("n_votes", "Members of the panel that gave a usable reply."),
         count("n_same", "Of these, how many hold both answers for the same."),

@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
+from advcluster_dagster.errors import AdvClusterError
+
 DataType: TypeAlias = pl.DataType | type[pl.DataType]
 PartitionLevel = Literal["study", "domain", "family", "family_domain"]
 
@@ -20,7 +22,7 @@ PARTITION_COLUMNS: dict[PartitionLevel, tuple[str, ...]] = {
 }
 
 
-class ContractError(ValueError):
+class ContractError(AdvClusterError, ValueError):
     """A frame breaks its contract; one line that names the table, the columns and the fault."""
 
     def __init__(self, table: str, fault: str) -> None:

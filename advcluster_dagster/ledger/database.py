@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.ledger.tables import SCHEMA_VERSION, create_tables, open_engine
 from advcluster_dagster.storage.faults import LEDGER_REMEDY, database_fault
 
@@ -24,7 +25,7 @@ _LOCK_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _TRANSIENT = ("locked", "deadlock detected")
 
 
-class LedgerError(RuntimeError):
+class LedgerError(AdvClusterError, RuntimeError):
     """The ledger cannot be used; one line for people. ``orig`` is what the database said, where it said something."""
 
     def __init__(self, line: str, orig: BaseException | None = None) -> None:

@@ -14,13 +14,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advcluster_dagster.models.protocol import FatalModelError
-from advcluster_dagster.study.models import Model
+from advcluster_dagster.study.models import FREE_PROVIDERS, Model
 from advcluster_dagster.study.study import Study
 
 _SHIPPED = Path(__file__).with_suffix(".yaml")
 _TOKENS_PER_UNIT = 1_000_000
 #: Built-in providers that run here: their calls cost no API money.
-_UNCHARGED = {"embedded", "imported", "simulated", "vllm"}
+_UNCHARGED = FREE_PROVIDERS | {"vllm"}
 
 
 @dataclass(frozen=True)

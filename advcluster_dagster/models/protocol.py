@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.science.prompting import Message
 
 
-class FatalModelError(RuntimeError):
+class FatalModelError(AdvClusterError, RuntimeError):
     """No further call can succeed: wrong key, unknown model, exhausted quota, server not reachable. One line for
     people.
     """

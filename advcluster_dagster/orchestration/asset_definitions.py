@@ -17,9 +17,7 @@ import pyarrow as pa
 from advcluster_dagster.assets.registry import RECIPES, op_name
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import ContractError, PartitionLevel
-from advcluster_dagster.ledger.database import LedgerError
-from advcluster_dagster.models.protocol import FatalModelError
-from advcluster_dagster.orchestration.follow import automation_condition
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
 from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
 from advcluster_dagster.orchestration.step_resources import placement
@@ -32,34 +30,17 @@ from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upst
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.planning.failed_checks import failed_warnings
 from advcluster_dagster.planning.partition_state import CONTRACT_CHECK, asset_key, table_health
-from advcluster_dagster.science.semantic_clustering.corpus import CorpusError
-from advcluster_dagster.sources.benchmarks.registry import BenchmarkError
-from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.stop_signals import raise_if_stopped
-from advcluster_dagster.storage.faults import DamagedFileError, StorageError
+from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.storage.report_io import PageFiles, page_path
+from advcluster_dagster.storage.pages import PageFiles, page_path
 from advcluster_dagster.storage.table_files import StagedTable, Stamp, content_fault, stage_table, table_path
-from advcluster_dagster.study.files import SettingsError
 from advcluster_dagster.study.partition import all_partitions, partition_from_key
-from advcluster_dagster.study.study import Study, StudyError
+from advcluster_dagster.study.study import Study
 
 # Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
 for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
-
-#: Errors whose message is meant for people; a step that raises one fails with that line and no more.
-FORESEEN_ERRORS = (
-    StepError,
-    StudyError,
-    SettingsError,
-    BenchmarkError,
-    FatalModelError,
-    ImportFileError,
-    CorpusError,
-    StorageError,
-    LedgerError,
-)
 
 
 def build_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
@@ -86,7 +67,6 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         group_name=recipe.group,
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
-        automation_condition=automation_condition(recipe),
         io_manager_key="report_io",
         tags={STUDY_TAG: study.study},
         required_resource_keys={"platform", "duckdb"},
@@ -163,7 +143,6 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
         io_manager_key="lake_io",
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
-        automation_condition=automation_condition(recipe),
         tags={STUDY_TAG: study.study},
         metadata={"dagster/column_schema": column_schema(contract), "key": ", ".join(contract.key)},
     )
@@ -220,7 +199,7 @@ def one_line_failures() -> Iterator[None]:
         yield
     except ContractError as error:
         raise BrokenContract(error) from None
-    except FORESEEN_ERRORS as error:
+    except AdvClusterError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     except Exception:
         raise

@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.execution.plan.objects import StepFailureData
 
 from advcluster_dagster.assets.registry import step_of_op
+from advcluster_dagster.dagster_internals import StepFailureData
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study
 

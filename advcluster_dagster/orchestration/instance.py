@@ -12,9 +12,8 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import yaml
-from dagster._core.errors import DagsterInvariantViolationError
-from dagster._core.launcher import DefaultRunLauncher
 
+from advcluster_dagster.dagster_internals import DagsterInvariantViolationError, DefaultRunLauncher
 from advcluster_dagster.ledger.spending import locked
 from advcluster_dagster.orchestration.executors import launcher_settings
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG

@@ -4,12 +4,14 @@ Here: the jobs. Not here: what a whole run does (run_study), who launches jobs (
 """
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.dagster_internals import UnresolvedAssetJobDefinition
 from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
+from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.planning.partition_state import asset_key
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.platform import Executor
 from advcluster_dagster.study.study import Study
@@ -47,9 +49,6 @@ def whole_job(home: Home, study: Study) -> dg.JobDefinition:
 
     @dg.op(name=f"{whole_job_name(study)}__run", required_resource_keys={"platform"})
     def run_whole(context: dg.OpExecutionContext) -> None:
-        # The definitions hold this job, and running a study takes the definitions.
-        from advcluster_dagster.orchestration.run_study import Selection, run_study
-
         claim_run(context.instance, context.run, executor)
         declared = home.load_study(study.study)
         for fault in home.drop_faults(study.study):

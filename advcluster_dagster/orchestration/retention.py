@@ -31,7 +31,7 @@ class Housekeeping:
     n_bytes_freed: int
 
 
-def keep_house(platform: Platform, study: Study, instance: dg.DagsterInstance, keep_days: float) -> Housekeeping:
+def prune(platform: Platform, study: Study, instance: dg.DagsterInstance, keep_days: float) -> Housekeeping:
     """Remove a study's runs that ended more than ``keep_days`` ago and that nothing refers to, and log files as old;
     pack the ledger.
 
@@ -49,13 +49,13 @@ def keep_house(platform: Platform, study: Study, instance: dg.DagsterInstance, k
     return Housekeeping(len(removable), len(old) - len(removable), n_log_files, platform.ledger.pack())
 
 
-def housekeeping_job(home: Home, study: Study) -> dg.JobDefinition:
+def retention_job(home: Home, study: Study) -> dg.JobDefinition:
     """The job that keeps house for a study, by the age that ``platform.yaml`` names."""
     name = f"{study.identifier}__housekeeping"
 
     @dg.op(name=f"{name}__run", required_resource_keys={"platform"})
     def run(context: dg.OpExecutionContext) -> None:
-        done = keep_house(context.resources.platform, study, context.instance, home.settings.keep_history_days)
+        done = prune(context.resources.platform, study, context.instance, home.settings.keep_history_days)
         context.add_output_metadata(asdict(done))
 
     @dg.job(
@@ -70,10 +70,10 @@ def housekeeping_job(home: Home, study: Study) -> dg.JobDefinition:
     return keep
 
 
-def housekeeping_schedule(study: Study) -> dg.ScheduleDefinition:
+def retention_schedule(study: Study) -> dg.ScheduleDefinition:
     """Every Sunday; it asks no model and removes no result, so it is on from the start."""
     return dg.ScheduleDefinition(
-        name=f"{study.identifier}__housekeeping_schedule",
+        name=f"{study.identifier}__retention_schedule",
         cron_schedule="30 4 * * 0",
         job_name=f"{study.identifier}__housekeeping",
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.code_pointer import CustomPointer, ModuleCodePointer
-from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
-from dagster._core.instance.ref import InstanceRef
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.orchestration.definitions import build_defs
+from advcluster_dagster.dagster_internals import (
+    CustomPointer,
+    InstanceRef,
+    ModuleCodePointer,
+    ReconstructableJob,
+    ReconstructableRepository,
+)
 from advcluster_dagster.orchestration.partition_definitions import partition_key
+from advcluster_dagster.orchestration.run_definitions import run_definitions
 from advcluster_dagster.orchestration.run_end import RunEnd, end_of
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG, STUDY_TAG, process_tag
 from advcluster_dagster.orchestration.step_resources import gpu_need
@@ -104,7 +108,7 @@ class Launcher:
         families = None if partition.family is None else [partition.family]
         needs = tuple(gpu_need(self._study, recipe, families) for recipe in RECIPES.values())
         if needs not in self._jobs:
-            definitions = build_defs(self._platform.home, self._study, self._platform, families)
+            definitions = run_definitions(self._platform.home, self._study, self._platform, families)
             self._jobs[needs] = definitions.resolve_implicit_global_asset_job_def(), families
         return self._jobs[needs]
 
@@ -146,4 +150,4 @@ def rebuild_repository(
     """The study's definitions in a process that executes a step of a run; the study is read from the home anew."""
     place = Home(Path(home))
     platform = Platform(place, offline=offline, retry_failed=retry_failed, is_batched=is_batched)
-    return build_defs(place, place.load_study(study), platform, families).get_repository_def()
+    return run_definitions(place, place.load_study(study), platform, families).get_repository_def()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.orchestration.instance import mark_dead_runs
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG, STUDY_TAG, process_tag
 from advcluster_dagster.storage.home import Home
@@ -26,7 +27,7 @@ _LOOK_S = 0.5
 _GOING_ON = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-class StudyIsRunningError(RuntimeError):
+class StudyIsRunningError(AdvClusterError, RuntimeError):
     """Another process runs the study; one line that names it."""
 
 

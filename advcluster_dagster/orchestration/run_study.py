@@ -4,18 +4,18 @@ Here: the order of runs and their outcome. Not here: what is stale (status), a s
 themselves (assets).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 import dagster as dg
 
-from advcluster_dagster.assets.registry import RECIPES, recipe_of
+from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_launcher import Launcher, Listener
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import has_sources
+from advcluster_dagster.planning.selection import EVERYTHING, Selection, SelectionError
 from advcluster_dagster.planning.status import StepKey, StepStatus, damaged_inputs, study_status
 from advcluster_dagster.planning.taxonomy_freezing import freeze_first_taxonomies
 from advcluster_dagster.sources.imports.missing import missing_imports
@@ -24,65 +24,6 @@ from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 LEVELS: tuple[PartitionLevel, ...] = ("domain", "family_domain", "family", "study")
-
-
-class SelectionError(ValueError):
-    """A family, domain or asset was asked for that the study does not have; one line."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What of a study is to run; empty means all.
-
-    ``is_forced`` runs it even where it is fresh. With ``keeps_taxonomies``, a taxonomy that exists is left as it is
-    though its inputs changed; one that is missing is made.
-    """
-
-    families: Sequence[str] = ()
-    domains: Sequence[str] = ()
-    assets: Sequence[str] = ()
-    is_forced: bool = False
-    keeps_taxonomies: bool = False
-
-    def check(self, study: Study) -> None:
-        """Hold the names against the study.
-
-        Raises:
-            SelectionError: one of them does not exist; the message lists those that do.
-        """
-        assets = [table for recipe in RECIPES.values() for table in recipe.tables]
-        for what, wanted, known in (
-            ("family", self.families, list(study.families)),
-            ("domain", self.domains, list(study.domains)),
-            ("asset", self.assets, assets),
-        ):
-            for name in wanted:
-                if name not in known:
-                    raise SelectionError(f"{what} {name!r} is not in study {study.study}; known: {', '.join(known)}")
-
-    def covers(self, status: StepStatus) -> bool:
-        """Whether a step on a partition is asked for."""
-        if self.keeps_taxonomies and status.state == "stale" and status.step in _steps_of_taxonomies():
-            return False
-        tables = RECIPES[status.step].tables
-        is_wanted = not self.assets or any(table in self.assets for table in tables)
-        return is_wanted and self.covers_partition(status.partition)
-
-    def covers_partition(self, partition: Partition) -> bool:
-        """Whether a partition is asked for."""
-        return (not self.families or partition.family is None or partition.family in self.families) and (
-            not self.domains or partition.domain is None or partition.domain in self.domains
-        )
-
-
-@cache
-def _steps_of_taxonomies() -> frozenset[str]:
-    """Steps of a family that clustering anew would change."""
-    reached = {"clustered_advantages"}
-    for recipe in RECIPES.values():  # in the order of the data flow
-        if recipe.level == "family" and reached & {recipe_of(table).name for table in recipe.upstream}:
-            reached.add(recipe.name)
-    return frozenset(reached)
 
 
 @dataclass
@@ -106,7 +47,7 @@ def run_study(
     platform: Platform,
     study: Study,
     instance: dg.DagsterInstance,
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
     on_run: Listener = lambda _label, _n_steps: None,
     outcome: RunOutcome | None = None,
 ) -> RunOutcome:

@@ -6,7 +6,6 @@ Here: the schedule. Not here: what it runs (jobs), runs because something change
 import dagster as dg
 
 from advcluster_dagster.orchestration.jobs import whole_job_name
-from advcluster_dagster.orchestration.spending import asks_paid_models
 from advcluster_dagster.study.study import Study, StudyError
 
 
@@ -18,7 +17,7 @@ def build_schedules(study: Study) -> list[dg.ScheduleDefinition]:
     """
     if study.automation.schedule is None:
         return []
-    is_off = asks_paid_models(study)
+    is_off = study.asks_paid_models
     try:
         return [
             dg.ScheduleDefinition(

@@ -13,7 +13,6 @@ from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.orchestration.jobs import whole_job_name
 from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_process import STUDY_TAG
-from advcluster_dagster.orchestration.spending import asks_paid_models
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import fingerprint
 from advcluster_dagster.planning.status import study_status
@@ -57,7 +56,7 @@ def build_change_sensor(home: Home, study: Study) -> dg.SensorDefinition:
 
     It starts switched off where runs may ask paid models.
     """
-    platform, is_off = Platform(home), asks_paid_models(study)
+    platform, is_off = Platform(home), study.asks_paid_models
 
     @dg.sensor(
         name=f"{study.identifier}__changes",

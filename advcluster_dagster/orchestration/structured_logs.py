@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import DagsterEvent
 
+from advcluster_dagster.dagster_internals import DagsterEvent
 from advcluster_dagster.orchestration.failures import failure_line
 from advcluster_dagster.orchestration.run_process import STUDY_TAG
 

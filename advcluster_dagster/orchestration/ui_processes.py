@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 import yaml
 
+from advcluster_dagster.dagster_internals import DAEMON_MODULE
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.orchestration.instance import instance_environment
 from advcluster_dagster.orchestration.webserver import LOCATION, names_of
 from advcluster_dagster.storage.home import Home
@@ -27,7 +29,7 @@ _CODE_SERVER_START_S = 120.0
 _CHECK_PAUSE_S = 0.2
 
 
-class UiError(RuntimeError):
+class UiError(AdvClusterError, RuntimeError):
     """A process of the UI ended by itself; one line."""
 
 
@@ -50,7 +52,7 @@ def run_ui(home: Home, host: str, port: int, further_hosts: Sequence[str], stop:
             names = names_of(host, further_hosts)
             web = ["advcluster_dagster.orchestration.webserver", host, str(port), str(code_socket), *names]
             processes["web server"] = _start(web, environment)
-            processes["daemon"] = _start(["dagster._daemon", "run", "-w", str(workspace)], environment)
+            processes["daemon"] = _start([DAEMON_MODULE, "run", "-w", str(workspace)], environment)
             while not stop.wait(_CHECK_PAUSE_S):
                 _check(processes)
         finally:

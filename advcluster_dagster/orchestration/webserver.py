@@ -33,7 +33,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 #: Name of the code location; what Dagster remembers of schedules and sensors hangs on it.
-LOCATION = "advcluster_dagster.orchestration.code_location"
+LOCATION = "advcluster_dagster.code_location"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 _READING = ("GET", "HEAD", "OPTIONS")
 _POLL_RATE_MS = 2000

@@ -16,8 +16,12 @@ from advcluster_dagster.ledger.spending_limits import held_to_caps, open_spendin
 from advcluster_dagster.ledger.validated import InvalidReply, Validated, ask_validated
 from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
-from advcluster_dagster.models.registry import in_batch_mode, open_chat_provider, open_embedding_provider
-from advcluster_dagster.models.revisions import provider_revision
+from advcluster_dagster.pipeline.providers import (
+    in_batch_mode,
+    open_chat_provider,
+    open_embedding_provider,
+    provider_revision,
+)
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.models import Model

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.pipeline.code_text import PACKAGE, Code, digest
 
 #: Folders (with a slash) and modules whose code makes rows.
@@ -40,7 +41,7 @@ _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Read = Callable[[str], str | None]
 
 
-class SourceError(ValueError):
+class SourceError(AdvClusterError, ValueError):
     """The program's own source files are missing; one line."""
 
 

@@ -16,6 +16,7 @@ from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PARTITION_COLUMNS, PartitionLevel
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.pipeline.model_session import CallOptions, ModelSession
 from advcluster_dagster.pipeline.recipe import Recipe
@@ -35,7 +36,7 @@ from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 
-class StepError(ValueError):
+class StepError(AdvClusterError, ValueError):
     """A step cannot go on for a reason that the user can remove; one line."""
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
+
+from advcluster_dagster.dagster_internals import PartitionKeyFilter
 
 
 def words_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import dagster as dg
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.orchestration.asset_definitions import FORESEEN_ERRORS
-from advcluster_dagster.orchestration.run_study import Selection
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Estimate
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.planning.status import StepStatus, study_status
 from advcluster_dagster.study.study import Study
 
@@ -48,7 +48,7 @@ def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, sel
         step.planned, step.to_be_made = planned, to_be_made
         try:
             return recipe.estimate(step)
-        except FORESEEN_ERRORS as error:
+        except AdvClusterError as error:
             return Estimate(
                 assumed=(f"{recipe.name} of {status.partition.label}: no calls, for it cannot run: {error}",)
             )

@@ -17,7 +17,7 @@ from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.planning.partition_state import Fault, FaultKind, TableHealth, table_health
 from advcluster_dagster.storage.faults import DamagedFileError
-from advcluster_dagster.storage.report_io import read_report_stamp
+from advcluster_dagster.storage.pages import read_report_stamp
 from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
 from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study

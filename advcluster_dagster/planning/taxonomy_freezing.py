@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.planning.status import StepKey, StepStatus
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus
@@ -26,7 +27,7 @@ _CORPUS = (
 )
 
 
-class FreezeError(ValueError):
+class FreezeError(AdvClusterError, ValueError):
     """A taxonomy cannot be frozen; one line."""
 
 

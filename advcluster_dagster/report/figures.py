@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.report.accuracy_figures import accuracy_bars, pass_rate_scatter
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import decimal, percent, word_list
@@ -31,7 +32,6 @@ from advcluster_dagster.report.style import (
     notice_figure,
     styled,
 )
-from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
 
 __all__ = [
     "Normalisation",

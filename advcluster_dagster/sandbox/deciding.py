@@ -10,18 +10,19 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from advcluster_dagster.contracts.vocabularies import ComparisonVerdict
 from advcluster_dagster.sandbox.pool import WorkerPool
-from advcluster_dagster.science.grading.comparison import Comparison, Verdict, compare_here, verdict_of
+from advcluster_dagster.science.grading.comparison import Comparison, compare_here, verdict_of
 from advcluster_dagster.science.grading.programs import ProgramRun, is_stated_output, read_run
 
-_VERDICTS: dict[str, Verdict] = {
+_VERDICTS: dict[str, ComparisonVerdict] = {
     "correct": "correct",
     "wrong": "wrong",
     "grader_error": "grader_error",
     "timeout": "grader_timeout",
 }
 # How a run of a program ends that says nothing about the input: at a limit of ours.
-_UNDECIDED: dict[str, Verdict] = {
+_UNDECIDED: dict[str, ComparisonVerdict] = {
     "timeout": "grader_timeout",
     "memory": "grader_error",
     "output": "grader_error",
@@ -61,7 +62,7 @@ class Deciders:
     ) -> None:
         self._open.close()
 
-    def decide_many(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+    def decide_many(self, comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
         """A verdict for each comparison, in order.
 
         Raises:
@@ -78,7 +79,7 @@ class Deciders:
                 verdicts[position] = verdict
         return [verdict or "grader_error" for verdict in verdicts]
 
-    def _compare_mathematics(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+    def _compare_mathematics(self, comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
         tasks = []
         for comparison in comparisons:
             task = {"gold": comparison.gold, "prediction": comparison.prediction}
@@ -86,10 +87,10 @@ class Deciders:
         replies = self._run("mathematics", tasks)
         return [_VERDICTS.get(str(reply.get("status")), "grader_error") for reply in replies]
 
-    def _run_programs(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+    def _run_programs(self, comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
         """Verdicts on predicted inputs; runs that are equal are run once."""
         runs: dict[Comparison, ProgramRun] = {}
-        verdicts: dict[Comparison, Verdict] = {}
+        verdicts: dict[Comparison, ComparisonVerdict] = {}
         for comparison in comparisons:
             reading = verdict_of(partial(_note_run, comparison, runs))
             if reading is not None:
@@ -128,7 +129,7 @@ def _note_run(comparison: Comparison, runs: dict[Comparison, ProgramRun]) -> boo
     return None
 
 
-def _judge(comparison: Comparison, reply: dict[str, Any]) -> Verdict:
+def _judge(comparison: Comparison, reply: dict[str, Any]) -> ComparisonVerdict:
     status, value = reply.get("status"), reply.get("value")
     if status == "value" and isinstance(value, str):
         return verdict_of(lambda: is_stated_output(comparison, value)) or "wrong"

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 import psutil
 from upath import UPath
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.storage.faults import LEDGER_REMEDY, DamagedFileError, database_fault, history_remedy
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import file_fault, read_stamp
@@ -36,7 +37,7 @@ _SQLITE = b"SQLite format 3\x00"
 _CHUNK = 1 << 20
 
 
-class BackupError(RuntimeError):
+class BackupError(AdvClusterError, RuntimeError):
     """A backup cannot be written or restored; one line."""
 
 

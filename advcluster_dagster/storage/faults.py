@@ -12,6 +12,8 @@ from pathlib import Path
 
 from upath import UPath
 
+from advcluster_dagster.errors import AdvClusterError
+
 _ROOM = "make room and run the command again; what is done is kept"
 _RIGHTS = "run the command as the user who owns the home, or let this user write there"
 _REMEDIES = {
@@ -36,7 +38,7 @@ LEDGER_REMEDY = (
 _MOST_CAUSES = 12
 
 
-class StorageError(RuntimeError):
+class StorageError(AdvClusterError, RuntimeError):
     """A file of the home cannot be read or written; one line that names it and what to do."""
 
 

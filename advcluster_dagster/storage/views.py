@@ -11,6 +11,7 @@ import polars as pl
 from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.paths import is_local
@@ -22,7 +23,7 @@ from advcluster_dagster.study.study import Study
 _ANALYZE = re.compile(r"\A\s*(?:analy[sz]e\b|\([^)]*\))\s*", re.IGNORECASE)
 
 
-class QueryError(ValueError):
+class QueryError(AdvClusterError, ValueError):
     """A query that DuckDB refuses; one line."""
 
 

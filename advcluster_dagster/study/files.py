@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.study.base import NAME_PATTERN, Settings
 
 S = TypeVar("S", bound=Settings)
 
 
-class SettingsError(ValueError):
+class SettingsError(AdvClusterError, ValueError):
     """A settings file that cannot be used; one line that names the file, the key, the value and what is allowed."""
 
 

@@ -114,3 +114,5 @@ class Judges(Settings):
 #: Providers that need no declaration: traces imported from files, the demo's simulated family, the embedded analyst
 #: and embedder, OpenAI itself, and vLLM in process.
 BUILT_IN_PROVIDERS = ("embedded", "imported", "openai", "simulated", "vllm", "google-genai")
+#: Providers whose answers cost neither money nor hours of a GPU.
+FREE_PROVIDERS = frozenset({"embedded", "imported", "simulated"})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, model_validator
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.study.analysis import (
     CheckBounds,
     Clustering,
@@ -24,7 +25,7 @@ from advcluster_dagster.study.base import Name, Settings
 from advcluster_dagster.study.benchmarks import Benchmark
 from advcluster_dagster.study.files import SettingsError, read_settings
 from advcluster_dagster.study.grading import Grading
-from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, Family, Judges, Model, Provider
+from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, FREE_PROVIDERS, Family, Judges, Model, Provider
 from advcluster_dagster.study.spending import Spending
 
 #: Words that Dagster keeps for itself, besides those of Python.
@@ -34,7 +35,7 @@ _RESERVED = (
 )  # fmt: skip
 
 
-class StudyError(ValueError):
+class StudyError(AdvClusterError, ValueError):
     """A study file that cannot be used; one line that names the file, the key, the value and what is allowed."""
 
 
@@ -94,6 +95,11 @@ class Study(Settings):
             yield f"judges.{judge}", getattr(self.judges, judge)
         for place, member in enumerate(self.grading.panel):
             yield f"grading.panel.{place}", member
+
+    @property
+    def asks_paid_models(self) -> bool:
+        """Whether a run may ask a model whose answers cost money or hours of a GPU."""
+        return any(model.provider not in FREE_PROVIDERS for _, model in self.all_models())
 
     @property
     def identifier(self) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from advcluster_dagster.storage.report_io import page_path, read_report_stamp
+from advcluster_dagster.storage.pages import page_path, read_report_stamp
 from advcluster_dagster.study.partition import Partition
 from tests.report.explorer.test_scripts import read_files
 

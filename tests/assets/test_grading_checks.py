@@ -6,9 +6,10 @@ from rich.console import Console
 
 from advcluster_dagster.cli.study_template import write_study_template
 from advcluster_dagster.cli.tables import status_table
-from advcluster_dagster.orchestration.run_study import Selection, run_study
+from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.planning.failed_checks import failed_warnings
 from advcluster_dagster.planning.partition_state import asset_key
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.traces import import_traces
 from advcluster_dagster.storage.home import Home

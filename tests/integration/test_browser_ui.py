@@ -52,7 +52,7 @@ def test_the_asset_graph_has_the_stages_as_groups(page, address):
     page.goto(f"{address}/asset-groups")
     for group in GROUPS:
         page.get_by_text(group, exact=True).first.wait_for()
-    page.goto(f"{address}/locations/given@advcluster_dagster.orchestration.code_location/asset-groups/report/list")
+    page.goto(f"{address}/locations/given@advcluster_dagster.code_location/asset-groups/report/list")
     for asset in ("study_report", "evidence_explorer"):
         page.get_by_text(asset).first.wait_for()
 

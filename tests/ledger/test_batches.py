@@ -19,7 +19,7 @@ from advcluster_dagster.ledger.calls import ModelCalls
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models import batch_chat, connection
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
-from advcluster_dagster.models.registry import in_batch_mode, open_chat_provider
+from advcluster_dagster.pipeline.providers import in_batch_mode, open_chat_provider
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.study import Study
 from tests.providers.batch_vendor import BatchVendor
@@ -179,7 +179,7 @@ def run_apart(server: SmallProvider, kind: str, folder: Path, prompts: str) -> s
         "import sys; from pathlib import Path\n"
         "from advcluster_dagster.ledger.ledger import Ledger\n"
         "from advcluster_dagster.study.study import Study\n"
-        "from advcluster_dagster.models.registry import open_chat_provider\n"
+        "from advcluster_dagster.pipeline.providers import open_chat_provider\n"
         "from tests.ledger.test_batches import chat\n"
         "ledger = Ledger(sys.argv[1]); study = Study.model_validate_json(sys.argv[2])\n"
         "list(open_chat_provider('prov', study, ledger).complete([chat(text) for text in sys.argv[3]]))\n"

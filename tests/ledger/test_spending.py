@@ -22,7 +22,7 @@ from advcluster_dagster.models.protocol import (
     EmbeddingRequest,
     FatalModelError,
 )
-from advcluster_dagster.models.registry import open_chat_provider, open_embedding_provider
+from advcluster_dagster.pipeline.providers import open_chat_provider, open_embedding_provider
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.study import Study
 from tests.providers.batch_vendor import BatchVendor

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
-from advcluster_dagster.models.registry import open_chat_provider
 from advcluster_dagster.models.vllm_engine import VllmChat
+from advcluster_dagster.pipeline.providers import open_chat_provider
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.study import Study
 

@@ -10,10 +10,10 @@ from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.ledger.prices import load_prices
 from advcluster_dagster.ledger.spending_limits import spent_by_study
 from advcluster_dagster.models import connection
-from advcluster_dagster.orchestration.run_study import Selection
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.planning.dry_run import PlannedStep, plan_run
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import SmallProvider, analyst
 from tests.studies import ALL_TABLES, SIMULATED, SmallHome, given_study, write_study

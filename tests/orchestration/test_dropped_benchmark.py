@@ -5,7 +5,8 @@ from collections import Counter
 
 import polars as pl
 
-from advcluster_dagster.orchestration.run_study import Selection, run_study
+from advcluster_dagster.orchestration.run_study import run_study
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.partition import Partition
 from tests.orchestration.conftest import drop

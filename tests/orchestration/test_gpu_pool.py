@@ -6,8 +6,9 @@ import time
 import pytest
 
 from advcluster_dagster.orchestration.instance import mark_dead_runs, open_instance
-from advcluster_dagster.orchestration.run_study import Selection, run_study
+from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.orchestration.step_resources import GPU_POOL, GpuNeed
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.partition import Partition
 from tests.orchestration.test_instance import _add_run, _ended_process

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.orchestration.code_location import build_repositories
+from advcluster_dagster.code_location import build_repositories
 from advcluster_dagster.orchestration.definitions import build_defs
 from advcluster_dagster.orchestration.schedules import build_schedules
 from advcluster_dagster.study.base import NAME_PATTERN, is_name

@@ -1,5 +1,5 @@
 from advcluster_dagster.ledger.ledger import Ledger
-from advcluster_dagster.orchestration.retention import keep_house, runs_in_use
+from advcluster_dagster.orchestration.retention import prune, runs_in_use
 from tests.studies import SmallHome, ledger_rows
 
 
@@ -10,7 +10,7 @@ def run_ids(home: SmallHome) -> set[str]:
 
 def kept_house(home: SmallHome, keep_days: float) -> tuple[int, int]:
     with home.instance() as instance:
-        done = keep_house(home.platform, home.study, instance, keep_days)
+        done = prune(home.platform, home.study, instance, keep_days)
     return done.n_removed, done.n_needed
 
 

@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 
-from advcluster_dagster.orchestration.run_study import Selection, SelectionError, run_study
+from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.planning.dry_run import plan_run
+from advcluster_dagster.planning.selection import Selection, SelectionError
 from tests.studies import GIVEN, SIMULATED, changed_tables, given_study, ledger_rows, write_study
 
 UP_TO_PAIRS = (

@@ -3,9 +3,7 @@
 import dagster as dg
 import pytest
 
-from advcluster_dagster.assets.taxonomy import FOLLOWS_INPUTS
 from advcluster_dagster.orchestration.definitions import build_defs
-from advcluster_dagster.orchestration.freshness import build_freshness_sensor
 from advcluster_dagster.orchestration.run_process import STUDY_TAG
 from advcluster_dagster.orchestration.sensors import build_change_sensor, build_partition_sensor
 from advcluster_dagster.planning.status import study_status
@@ -149,40 +147,3 @@ def test_partition_keys_follow_and_faults_are_named(made, instance):
     drop(made.home, "made", "math", "Bad", 1)
     assert "Bad.jsonl: left out, names consist of" in watched.look().skip_message
     assert instance.get_dynamic_partitions("made_domain") == ["math", "physics"]
-
-
-CHECK = dg.AssetCheckKey(dg.AssetKey(["made", "final_taxonomy"]), FOLLOWS_INPUTS)
-
-
-def _check(instance):
-    return {
-        info.partition_key: info.latest_execution_status.value
-        for info in instance.event_log_storage.get_asset_check_partition_info([CHECK])
-    }
-
-
-def test_freshness_of_a_taxonomy_shows_as_a_check(made, instance):
-    watched = Watched(made, build_freshness_sensor, instance)
-    assert _check(instance) == {"orion": "SUCCEEDED"}  # from its own run
-    assert watched.look().skip_message == "said what changed: nothing"
-    assert watched.look().skip_message == "nothing changed"
-    path = drop(made.home, "made", "math", "more", 3)
-    assert watched.look().skip_message == "said what changed: orion is stale"
-    assert _check(instance) == {"orion": "FAILED"}
-    (record,) = instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=1)
-    found = record.event.dagster_event.asset_check_evaluation_data
-    assert (found.partition, found.severity) == ("orion", dg.AssetCheckSeverity.WARN)
-    assert found.metadata["state"].value == "stale"
-    assert found.metadata["why"].value.startswith("follows ")
-    assert watched.look().skip_message == "said what changed: nothing"  # its own event is looked at once
-    path.unlink()
-    assert watched.look().skip_message == "said what changed: orion is fresh"
-    assert _check(instance) == {"orion": "SUCCEEDED"}
-    assert len(instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=9)) == 1
-
-
-def test_a_taxonomy_that_is_not_there_has_no_freshness(tmp_path):
-    small = write_study(tmp_path, SIMULATED)
-    with small.instance() as instance:
-        assert Watched(small, build_freshness_sensor, instance).look().skip_message == "said what changed: nothing"
-        assert _check(instance) == {}

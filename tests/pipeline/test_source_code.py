@@ -152,7 +152,6 @@ def test_templates_make_their_page_stale(path, steps):
         ("grading", "_ASSUMED_UNDECIDED_SHARE = 0.01", "_ASSUMED_UNDECIDED_SHARE = 0.02"),
         ("inference", 'estimate=lambda step: _estimate(step, "larger")', "estimate=None"),
         ("taxonomy", 'kinds=("polars", "llm")', 'kinds=("llm",)'),
-        ("taxonomy", 'domain_heatmap(in_study_order, taxonomy, normalise="row")', "None"),
         # Settings count by their values: another way to write them is no change.
         ("question_set", '"trials": study.trials}', '"trials": study.trials + 0}'),
     ],

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.orchestration.run_study import Selection
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.planning.dry_run import plan_run
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.storage.home import Home
 from tests.orchestration.conftest import drop
 from tests.studies import ALL_TABLES, SmallHome, ledger_rows

@@ -6,10 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from advcluster_dagster.contracts.grading import VERDICTS
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS, VERDICTS
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
-from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
 from advcluster_dagster.study.study import Study
 
 DOMAINS = ("math", "physics", "chemistry", "programming")

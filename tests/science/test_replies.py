@@ -7,12 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.models.protocol import sha256_of_json
-from advcluster_dagster.science.advantage_extraction.replies import (
-    STAGE_DEPTHS,
-    ExtractionReply,
-    parse_extraction_reply,
-)
+from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
 from advcluster_dagster.science.grading.equivalence import EquivalenceReply, parse_equivalence_reply
 from advcluster_dagster.science.prompting import ReplyFault
 from advcluster_dagster.science.semantic_clustering.replies import (

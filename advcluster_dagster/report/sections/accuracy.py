@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from advcluster_dagster.contracts.grading import VERDICTS
+from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS, VERDICTS
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
     MISSING,
@@ -20,7 +20,7 @@ from advcluster_dagster.report.formatting import (
 )
 from advcluster_dagster.report.published_results import PublishedFamily, RoleAccuracy
 from advcluster_dagster.report.views import Row, TableView
-from advcluster_dagster.science.grading.panel import UNDECIDED, measure_agreement
+from advcluster_dagster.science.grading.panel import measure_agreement
 from advcluster_dagster.study.base import ROLES, Role
 
 _VERDICT_WORDS = {
@@ -179,7 +179,7 @@ def panel_table(data: ReportData, family: str) -> TableView:
 
 
 def _panel_cells(label: str, panel: pl.DataFrame) -> tuple[str, ...]:
-    left = panel.filter(pl.col("symbolic_verdict").is_in(UNDECIDED))
+    left = panel.filter(pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS))
     n_same, n_other = left.filter("is_same").height, left.filter(~pl.col("is_same")).height
     found = measure_agreement(panel)
     counts = (left.height, n_same, n_other, found.n_pairs)

@@ -3,11 +3,11 @@
 import polars as pl
 from markupsafe import Markup
 
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import MISSING, decimal, integer, ratio
 from advcluster_dagster.report.published_results import PublishedFamily
 from advcluster_dagster.report.views import Row, TableView
-from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
 
 _N_Q = Markup("N<sub>Q</sub>")
 _NOTE = Markup(

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
     counted,
@@ -15,7 +16,6 @@ from advcluster_dagster.report.formatting import (
 )
 from advcluster_dagster.report.sections import stand_ins
 from advcluster_dagster.report.views import Row, TableView
-from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS
 
 
 def findings(data: ReportData, family: str) -> tuple[str, ...]:

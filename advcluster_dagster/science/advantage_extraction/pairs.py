@@ -9,15 +9,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-PAIR_SCHEMA = pl.Schema(
-    {
-        "pair_id": pl.String(),
-        "question_id": pl.String(),
-        "pair_index": pl.Int64(),
-        "larger_trial": pl.Int64(),
-        "smaller_trial": pl.Int64(),
-    }
-)
+from advcluster_dagster.contracts.advantage_extraction import TRACE_PAIRS
 
 
 def draw_trace_pairs(questions: pl.DataFrame, graded: pl.DataFrame, family: str, seed: int) -> pl.DataFrame:
@@ -52,7 +44,7 @@ def draw_trace_pairs(questions: pl.DataFrame, graded: pl.DataFrame, family: str,
             )
         )
     ]
-    return pl.DataFrame(rows, schema=PAIR_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=TRACE_PAIRS.own_schema, orient="row")
 
 
 def pair_generator(seed: int, family: str, question_id: str) -> random.Random:

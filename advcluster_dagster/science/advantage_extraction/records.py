@@ -6,19 +6,10 @@ Here: rows of advantages, first errors and failures. Not here: asking, parsing (
 from collections.abc import Sequence
 
 import polars as pl
-from polars._typing import PolarsDataType as DataType
 
-from advcluster_dagster.science.advantage_extraction.replies import STAGE_DEPTHS, ExtractionReply, style_violations
-
-_CORPUS: dict[str, DataType] = {
-    "advantage_id": pl.String, "pair_id": pl.String, "question_id": pl.String, "position": pl.Int64,
-    "advantage": pl.String, "evidence": pl.String, "rule_violations": pl.List(pl.String), "extractor": pl.String,
-    "prompt_hash": pl.String,
-}  # fmt: skip
-_ERRORS = {
-    "pair_id": pl.String, "question_id": pl.String, "stage": pl.String, "depth": pl.Int64, "description": pl.String,
-}  # fmt: skip
-_FAILURES = {"pair_id": pl.String, "reason": pl.String, "detail": pl.String, "raw_reply": pl.String}
+from advcluster_dagster.contracts.advantage_extraction import ADVANTAGE_CORPUS, EXTRACTION_FAILURES, FIRST_ERRORS
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
+from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, style_violations
 
 
 def extraction_tables(
@@ -51,7 +42,7 @@ def extraction_tables(
             rules = style_violations(item.advantage)
             corpus.append((*key, item.advantage, item.evidence, rules, extractor, prompt_hash))
     return {
-        "advantage_corpus": pl.DataFrame(corpus, schema=_CORPUS, orient="row"),
-        "first_errors": pl.DataFrame(errors, schema=_ERRORS, orient="row"),
-        "extraction_failures": pl.DataFrame(failures, schema=_FAILURES, orient="row"),
+        "advantage_corpus": pl.DataFrame(corpus, schema=ADVANTAGE_CORPUS.own_schema, orient="row"),
+        "first_errors": pl.DataFrame(errors, schema=FIRST_ERRORS.own_schema, orient="row"),
+        "extraction_failures": pl.DataFrame(failures, schema=EXTRACTION_FAILURES.own_schema, orient="row"),
     }

@@ -5,19 +5,14 @@ Here: the typed record of a reply, its parsing, the style rules of an advantage.
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS, ErrorStage
 from advcluster_dagster.science.copied_texts import is_form_text, is_same_text, words_of
 from advcluster_dagster.science.prompting import ReplyFault, name_fields, read_reply, unwrap_record, validate_record
 
-ErrorStage = Literal["Reading", "Comprehension", "Transformation", "Process Skills", "Encoding"]
-
-#: Depth of each stage of Newman's error analysis, 1 (first) to 5 (last); paper appendix A.5.
-STAGE_DEPTHS: dict[str, int] = {
-    "Reading": 1, "Comprehension": 2, "Transformation": 3, "Process Skills": 4, "Encoding": 5,
-}  # fmt: skip
 MAX_ADVANTAGE_WORDS = 10
 #: Texts of the prompt (``prompts/extraction.md``) that are no content when they come back.
 FORM_TEXTS = (

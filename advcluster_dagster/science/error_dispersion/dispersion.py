@@ -9,7 +9,8 @@ from math import log2
 
 import polars as pl
 
-N_DEPTHS = 5
+from advcluster_dagster.contracts.error_dispersion import ERROR_DISPERSION
+from advcluster_dagster.contracts.vocabularies import N_DEPTHS
 
 
 def entropy(counts: Sequence[int]) -> float:
@@ -81,9 +82,7 @@ def measure_error_dispersion(questions: pl.DataFrame, first_errors: pl.DataFrame
         (question_id, *_measures([count or 0 for count in counts]))
         for question_id, *counts in joined.select("question_id", *columns).iter_rows()
     ]
-    quantities = {"entropy": pl.Float64, "max_entropy": pl.Float64, "edi": pl.Float64, "mean_depth": pl.Float64}
-    schema = {"question_id": pl.String, "n_errors": pl.Int64, **dict.fromkeys(columns, pl.Int64), **quantities}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=ERROR_DISPERSION.own_schema, orient="row")
 
 
 def _measures(counts: list[int]) -> tuple[int | float | None, ...]:

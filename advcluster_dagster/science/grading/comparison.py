@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
+from advcluster_dagster.contracts.vocabularies import ComparisonVerdict
 from advcluster_dagster.science.grading.context import AnswerContext, read_context
 from advcluster_dagster.science.grading.errors import OversizedAnswerError, UnreadableAnswerError
 from advcluster_dagster.science.grading.literals import read_literal
@@ -19,8 +19,6 @@ from advcluster_dagster.science.grading.markup import unquote, unwrap
 from advcluster_dagster.science.grading.mathematics import compare_math_cheaply, is_numeric_expression
 from advcluster_dagster.science.grading.options import compare_choice, compare_choices
 from advcluster_dagster.science.grading.quantities import compare_numeric, read_quantity
-
-Verdict = Literal["correct", "wrong", "not_gradable_yet", "grader_error", "grader_timeout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Comparison:
 
 
 #: Decides comparisons, one verdict each, in order; it may use worker processes.
-DecideMany = Callable[[Sequence[Comparison]], Sequence[Verdict]]
+DecideMany = Callable[[Sequence[Comparison]], Sequence[ComparisonVerdict]]
 
 _LATEX_ESCAPE = re.compile(r"\\([{}_%$#&])")
 
@@ -101,7 +99,7 @@ COMPARISONS: dict[str, Callable[[str, str, AnswerContext], bool | None]] = {
 }
 
 
-def compare_here(comparison: Comparison) -> Verdict | None:
+def compare_here(comparison: Comparison) -> ComparisonVerdict | None:
     """Decide a comparison that needs no worker process.
 
     Returns:
@@ -115,7 +113,7 @@ def compare_here(comparison: Comparison) -> Verdict | None:
     return verdict_of(lambda: compare(comparison.gold, comparison.prediction, read_context(comparison.context)))
 
 
-def verdict_of(decide: Callable[[], bool | None]) -> Verdict | None:
+def verdict_of(decide: Callable[[], bool | None]) -> ComparisonVerdict | None:
     """The verdict of a decision, with its errors named; None stays None."""
     try:
         is_right = decide()
@@ -124,6 +122,6 @@ def verdict_of(decide: Callable[[], bool | None]) -> Verdict | None:
     return None if is_right is None else "correct" if is_right else "wrong"
 
 
-def decide_here(comparisons: Sequence[Comparison]) -> list[Verdict]:
+def decide_here(comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
     """Decide without worker processes; what needs them is ``not_gradable_yet``."""
     return [compare_here(comparison) or "not_gradable_yet" for comparison in comparisons]

@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.grading import GRADED_TRIALS
+from advcluster_dagster.contracts.vocabularies import IS_CORRECT
 from advcluster_dagster.science.grading.answers import BOXED, AnswerPlace, find_answer
 from advcluster_dagster.science.grading.comparison import COMPARISONS, Comparison, DecideMany, decide_here
 from advcluster_dagster.science.grading.json_answers import python_text
@@ -20,22 +22,13 @@ GRADER_VERSION = "3"
 BATCH_ROWS = 500
 
 _TRACE_COLUMNS = ("question_id", "benchmark", "trial", "model", "response", "finish_reason")
+_KEYS = ("question_id", "benchmark", "role", "trial", "model")
+#: Rows of ``graded_trials`` before verdicts are known, with the number of the comparison that decides each.
 _FOUND_SCHEMA = {
-    "question_id": pl.String,
-    "benchmark": pl.String,
-    "role": pl.String,
-    "trial": pl.Int64,
-    "model": pl.String,
-    "prediction": pl.String,
-    "verdict": pl.String,
-    "answer_type": pl.String,
-    "comparison": pl.Int64,
+    **{name: GRADED_TRIALS.own_schema[name] for name in (*_KEYS, "prediction", "verdict")},
+    "answer_type": pl.String(),
+    "comparison": pl.Int64(),
 }
-_GRADED_COLUMNS = (
-    "question_id", "benchmark", "role", "trial", "model",
-    "prediction", "verdict", "is_correct", "grader", "grader_version",
-)  # fmt: skip
-_IS_CORRECT = {"correct": True, "wrong": False, "no_answer": False, "truncated": False}
 # Answer types whose comparison looks at the question's context; for the rest, equal texts are compared once for all.
 _WITH_CONTEXT = frozenset({"numeric", "choice", "choices", "python_input"})
 
@@ -92,11 +85,11 @@ def grade_in_batches(
         pl.concat(found)
         .with_columns(verdict)
         .with_columns(
-            is_correct=pl.col("verdict").replace_strict(_IS_CORRECT, default=None, return_dtype=pl.Boolean),
+            is_correct=pl.col("verdict").replace_strict(IS_CORRECT, default=None, return_dtype=pl.Boolean),
             grader=pl.when(pl.col("verdict") == "not_gradable_yet").then(pl.lit("none")).otherwise("answer_type"),
             grader_version=pl.lit(GRADER_VERSION),
         )
-        .select(_GRADED_COLUMNS)
+        .select(GRADED_TRIALS.own_schema.names())
     )
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS
+
 #: Verdicts of the rules that leave an answer undecided.
-UNDECIDED = ("not_gradable_yet", "grader_error", "grader_timeout")
 DECIDED = ("correct", "wrong")
 #: Fewer votes than this decide nothing.
 MIN_VOTES = 2
@@ -67,7 +68,7 @@ def panel_pairs(
     decided = distinct.filter(pl.col("symbolic_verdict").is_in(DECIDED))
     ranks = [_rank(seed, family, *key) for key in decided.select(_KEY).iter_rows()]
     drawn = decided.with_columns(rank=pl.Series(ranks, dtype=pl.String)).sort("rank").head(n_agreement_pairs)
-    undecided = distinct.filter(pl.col("symbolic_verdict").is_in(UNDECIDED))
+    undecided = distinct.filter(pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS))
     return pl.concat([undecided, drawn.drop("rank")]).sort(_KEY)
 
 
@@ -103,7 +104,7 @@ def decide_by_panel(graded: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
     """
     decisions = panel.filter(pl.col("is_same").is_not_null()).select(*_KEY, "is_same")
     joined = graded.join(decisions, on=_KEY, how="left", maintain_order="left")
-    is_decided = pl.col("verdict").is_in(UNDECIDED) & pl.col("is_same").is_not_null()
+    is_decided = pl.col("verdict").is_in(UNDECIDED_VERDICTS) & pl.col("is_same").is_not_null()
     verdict = pl.when("is_same").then(pl.lit("correct")).otherwise(pl.lit("wrong"))
     return joined.with_columns(
         verdict=pl.when(is_decided).then(verdict).otherwise("verdict"),

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from advcluster_dagster.errors import AdvClusterError
 
-class CorpusError(ValueError):
+
+class CorpusError(AdvClusterError, ValueError):
     """Descriptions and vectors do not fit together; one line."""
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.sources.imports.fields import SpelledFloat
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(AdvClusterError, ValueError):
     """Questions cannot be had; one line that says what to do."""
 
 

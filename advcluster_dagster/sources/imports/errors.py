@@ -5,8 +5,10 @@ Here: the one error and how a value is shown in it. Not here: the checks that ra
 
 from typing import Any
 
+from advcluster_dagster.errors import AdvClusterError
 
-class ImportFileError(ValueError):
+
+class ImportFileError(AdvClusterError, ValueError):
     """A file that cannot be imported; one line that names the file, the place in it, the field and what is allowed."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.extras import install_command
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.json_lines import Progress
@@ -37,7 +38,7 @@ _AT_TOKEN_LIMIT = ("max_tokens", "model_length")
 _FILE_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:[+-]\d\d-\d\d)?_(?P<task>.+)_[^_]+\.(?:eval|json)")
 
 
-class MissingInspectError(ImportError):
+class MissingInspectError(AdvClusterError, ImportError):
     """The package inspect-ai is not installed; one line."""
 
 

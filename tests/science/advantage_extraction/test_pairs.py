@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advcluster_dagster.contracts.advantage_extraction import TRACE_PAIRS
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.science.advantage_extraction.pairs import PAIR_SCHEMA, draw_trace_pairs, pair_generator
+from advcluster_dagster.science.advantage_extraction.pairs import draw_trace_pairs, pair_generator
 
 MARKS = {"1": True, "0": False, "-": None}
 
@@ -137,7 +138,7 @@ def test_matched_in_drawn_order_and_not_by_number():
 def test_no_questions():
     found = draw_trace_pairs(questions({}), graded(OUTCOMES), "f", 0)
     assert found.is_empty()
-    assert found.schema == PAIR_SCHEMA
+    assert found.schema == TRACE_PAIRS.own_schema
 
 
 def test_questions_without_graded_trials_have_no_pairs():

@@ -4,11 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advcluster_dagster.science.advantage_extraction.replies import (
-    STAGE_DEPTHS,
-    parse_extraction_reply,
-    style_violations,
-)
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
+from advcluster_dagster.science.advantage_extraction.replies import parse_extraction_reply, style_violations
 from advcluster_dagster.science.prompting import ReplyFault
 
 ADVANTAGES = [

@@ -3,7 +3,7 @@ import pytest
 from advcluster_dagster.models.google_genai import GoogleGenaiChat, GoogleGenaiEmbedder
 from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat, OpenAICompatibleEmbedder
 from advcluster_dagster.models.protocol import ChatRequest, EmbeddingRequest, FatalModelError
-from advcluster_dagster.models.registry import open_chat_provider, open_embedding_provider
+from advcluster_dagster.pipeline.providers import open_chat_provider, open_embedding_provider
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.models import BUILT_IN_PROVIDERS
 from advcluster_dagster.study.study import Study

@@ -1,7 +1,8 @@
 import dagster as dg
 import pytest
 
-from advcluster_dagster.storage.report_io import PageFiles, ReportIOManager, page_path, read_report_stamp
+from advcluster_dagster.orchestration.report_io import ReportIOManager
+from advcluster_dagster.storage.pages import PageFiles, page_path, read_report_stamp
 from advcluster_dagster.storage.table_files import Stamp
 
 REPORT, EXPLORER = "study_report", "evidence_explorer"

@@ -1,6 +1,6 @@
 """The pages of a study: HOME/reports/STUDY/, each file replaced atomically, the page after what it shows.
 
-Here: writing them and reading back their stamp. Not here: what they show (report, explorer).
+Writing them and reading their stamps; what they show is made in ``report``.
 """
 
 import hashlib
@@ -10,10 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import dagster as dg
 from upath import UPath
 
-from advcluster_dagster.orchestration.step_failures import faults_in_one_line
 from advcluster_dagster.storage.faults import DamagedFileError, writing
 from advcluster_dagster.storage.table_files import Stamp, file_sha256, written_as
 
@@ -54,26 +52,19 @@ def page_path(reports: Path, study: str, asset: str) -> Path:
     return reports / study / _PLACES[asset].page
 
 
-class ReportIOManager(dg.IOManager):
-    """Writes the pages of a study below the reports folder."""
+def write_page(reports: Path, study: str, asset: str, files: PageFiles) -> None:
+    """Replace the files beside a page, then the page and its stamp; files that the new page lacks are removed last.
 
-    def __init__(self, reports: Path) -> None:
-        self._reports = reports
-
-    def handle_output(self, context: dg.OutputContext, obj: PageFiles) -> None:
-        """Replace the files, then the page; files that the new page lacks are removed last."""
-        study, asset = context.asset_key.path
-        folder, place = self._reports / study, _PLACES[asset]
-        with faults_in_one_line(), writing(folder):
-            written = {name: _replace(folder / name, content) for name, content in obj.files}
-            record = {**written, place.page: _replace(folder / place.page, obj.page.encode())}
-            stamp = {**asdict(obj.stamp), _WRITTEN: record}
-            _replace(folder / place.stamp, json.dumps(stamp, sort_keys=True).encode())
-            _remove_others(folder, place.files, {folder / name for name in written})
-
-    def load_input(self, context: dg.InputContext) -> str:
-        """The page."""
-        return page_path(self._reports, *context.asset_key.path).read_text(encoding="utf-8")
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    folder, place = reports / study, _PLACES[asset]
+    with writing(folder):
+        written = {name: _replace(folder / name, content) for name, content in files.files}
+        record = {**written, place.page: _replace(folder / place.page, files.page.encode())}
+        stamp = {**asdict(files.stamp), _WRITTEN: record}
+        _replace(folder / place.stamp, json.dumps(stamp, sort_keys=True).encode())
+        _remove_others(folder, place.files, {folder / name for name in written})
 
 
 def read_report_stamp(reports: Path, study: str, asset: str) -> Stamp | None:

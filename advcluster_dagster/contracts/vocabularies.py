@@ -1,0 +1,29 @@
+"""Values that several tables and the method share: stages of first errors, verdicts on answers."""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+ErrorStage = Literal["Reading", "Comprehension", "Transformation", "Process Skills", "Encoding"]
+
+#: Depth of each stage of Newman's error analysis, 1 (first) to 5 (last); paper appendix A.5.
+STAGE_DEPTHS: dict[str, int] = {stage: depth for depth, stage in enumerate(get_args(ErrorStage), start=1)}
+N_DEPTHS = len(STAGE_DEPTHS)
+
+Verdict = Literal[
+    "correct",
+    "wrong",
+    "no_answer",
+    "truncated",
+    "missing_response",
+    "not_gradable_yet",
+    "grader_error",
+    "grader_timeout",
+]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+#: What a verdict counts as in a pass rate. Every other verdict is null: the trial could not be graded.
+IS_CORRECT: Mapping[str, bool] = {"correct": True, "wrong": False, "no_answer": False, "truncated": False}
+#: Verdicts that comparing a gold answer with a prediction can have.
+ComparisonVerdict = Literal["correct", "wrong", "not_gradable_yet", "grader_error", "grader_timeout"]
+COMPARISON_VERDICTS: tuple[ComparisonVerdict, ...] = get_args(ComparisonVerdict)
+#: Of these, the verdicts of a comparison that no rule could decide.
+UNDECIDED_VERDICTS: tuple[ComparisonVerdict, ...] = ("not_gradable_yet", "grader_error", "grader_timeout")

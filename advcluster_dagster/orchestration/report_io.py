@@ -1,0 +1,25 @@
+"""IO manager of the report and the explorer."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from advcluster_dagster.orchestration.step_failures import faults_in_one_line
+from advcluster_dagster.storage.pages import PageFiles, page_path, write_page
+
+
+class ReportIOManager(dg.IOManager):
+    """Writes the pages of a study below the reports folder."""
+
+    def __init__(self, reports: Path) -> None:
+        self._reports = reports
+
+    def handle_output(self, context: dg.OutputContext, obj: PageFiles) -> None:
+        """Replace the page of the asset and the files beside it."""
+        with faults_in_one_line():
+            study, asset = context.asset_key.path
+            write_page(self._reports, study, asset, obj)
+
+    def load_input(self, context: dg.InputContext) -> str:
+        """The page."""
+        return page_path(self._reports, *context.asset_key.path).read_text(encoding="utf-8")

@@ -1,0 +1,37 @@
+"""What a run of a study needs: its assets, resources and executor, without jobs, schedules and sensors."""
+
+from collections.abc import Collection
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from advcluster_dagster.orchestration.asset_definitions import build_assets, build_pages
+from advcluster_dagster.orchestration.executors import executor_of
+from advcluster_dagster.orchestration.lake_io import LakeIOManager
+from advcluster_dagster.orchestration.report_io import ReportIOManager
+from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.study import Study
+
+
+def run_definitions(
+    home: Home, study: Study, platform: Platform | None = None, families: Collection[str] | None = None
+) -> dg.Definitions:
+    """Definitions of a study for its runs.
+
+    Args:
+        home: where its data are; its settings choose the executor.
+        study: what is analysed.
+        platform: how model calls are made.
+        families: the families that will be run; None is all.
+    """
+    return dg.Definitions(
+        assets=[*build_assets(home, study, families), *build_pages(home, study)],
+        resources={
+            "platform": platform or Platform(home),
+            "duckdb": DuckDBResource(database=":memory:"),
+            "lake_io": LakeIOManager(home.lake),
+            "report_io": ReportIOManager(home.reports),
+        },
+        executor=executor_of(home),
+    )

@@ -1,0 +1,73 @@
+"""Opening the providers that a study names.
+
+``KINDS`` is the one table of all kinds: those of vendors (``models``) and those of the demonstration (``demo``).
+"""
+
+from typing import Literal
+
+from advcluster_dagster.demo.providers import DEMO_PROVIDER_KINDS
+from advcluster_dagster.ledger.ledger import Ledger
+from advcluster_dagster.models.batch_chat import BatchChat
+from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
+from advcluster_dagster.models.registry import PROVIDER_KINDS, ProviderKind
+from advcluster_dagster.study.models import Provider
+from advcluster_dagster.study.study import Study
+
+KINDS: dict[str, ProviderKind] = {**DEMO_PROVIDER_KINDS, **PROVIDER_KINDS}
+_UNDECLARED = ProviderKind(why_none="is not declared; declare it in the study")
+#: Vendors that need no declaration; their names are also the kinds of declared ones.
+_VENDORS: tuple[Literal["openai"], Literal["google-genai"]] = ("openai", "google-genai")
+
+
+def open_chat_provider(name: str, study: Study, ledger: Ledger | None = None) -> ChatProvider:
+    """Open a provider of the study for chat calls.
+
+    Args:
+        name: as in the study.
+        study: whose settings hold.
+        ledger: keeps the batches of a provider in batch mode.
+
+    Raises:
+        FatalModelError: the provider makes no chat calls, is not declared, or its key is missing.
+    """
+    settings = study.providers.get(name)
+    kind = _kind(name, settings)
+    if settings is not None and settings.mode == "batch":
+        if kind.batch is None or ledger is None:
+            raise FatalModelError(f"provider {name} has no batch mode here; set mode to direct in the study")
+        return BatchChat(kind.batch(name, settings), ledger)
+    if kind.chat is None:
+        raise FatalModelError(f"provider {name} (chat calls) {kind.why_none}")
+    return kind.chat(name, settings or Provider(), study)
+
+
+def open_embedding_provider(name: str, study: Study) -> EmbeddingProvider:
+    """Open a provider of the study for embeddings.
+
+    Raises:
+        FatalModelError: the provider makes no embeddings, is not declared, or its key is missing.
+    """
+    settings = study.providers.get(name)
+    kind = _kind(name, settings)
+    if kind.embedding is None:
+        raise FatalModelError(f"provider {name} (embedding calls) {kind.why_none}")
+    return kind.embedding(name, settings or Provider(), study)
+
+
+def in_batch_mode(study: Study) -> Study:
+    """The study with every provider that has a batch mode in that mode."""
+    vendors: dict[str, Provider] = {name: Provider(kind=name) for name in _VENDORS}
+    declared = {
+        name: settings.model_copy(update={"mode": "batch"}) if KINDS[settings.kind].batch else settings
+        for name, settings in {**vendors, **study.providers}.items()
+    }
+    return study.model_copy(update={"providers": declared})
+
+
+def provider_revision(name: str) -> str | None:
+    """Version of a built-in provider's models, part of the identity of their calls; None for models of vendors."""
+    return KINDS[name].revision if name in KINDS else None
+
+
+def _kind(name: str, settings: Provider | None) -> ProviderKind:
+    return KINDS.get(settings.kind if settings else name, _UNDECLARED)

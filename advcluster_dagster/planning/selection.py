@@ -1,0 +1,74 @@
+"""Which steps and partitions of a study a run covers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from advcluster_dagster.assets.registry import RECIPES, recipe_of
+from advcluster_dagster.errors import AdvClusterError
+from advcluster_dagster.planning.status import StepStatus
+from advcluster_dagster.study.partition import Partition
+from advcluster_dagster.study.study import Study
+
+
+class SelectionError(AdvClusterError, ValueError):
+    """A family, domain or asset was asked for that the study does not have; one line."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a study is to run; empty means all.
+
+    ``is_forced`` runs it even where it is fresh. With ``keeps_taxonomies``, a taxonomy that exists is left as it is
+    though its inputs changed; one that is missing is made.
+    """
+
+    families: Sequence[str] = ()
+    domains: Sequence[str] = ()
+    assets: Sequence[str] = ()
+    is_forced: bool = False
+    keeps_taxonomies: bool = False
+
+    def check(self, study: Study) -> None:
+        """Hold the names against the study.
+
+        Raises:
+            SelectionError: one of them does not exist; the message lists those that do.
+        """
+        assets = [table for recipe in RECIPES.values() for table in recipe.tables]
+        for what, wanted, known in (
+            ("family", self.families, list(study.families)),
+            ("domain", self.domains, list(study.domains)),
+            ("asset", self.assets, assets),
+        ):
+            for name in wanted:
+                if name not in known:
+                    raise SelectionError(f"{what} {name!r} is not in study {study.study}; known: {', '.join(known)}")
+
+    def covers(self, status: StepStatus) -> bool:
+        """Whether a step on a partition is asked for."""
+        if self.keeps_taxonomies and status.state == "stale" and status.step in _steps_of_taxonomies():
+            return False
+        tables = RECIPES[status.step].tables
+        is_wanted = not self.assets or any(table in self.assets for table in tables)
+        return is_wanted and self.covers_partition(status.partition)
+
+    def covers_partition(self, partition: Partition) -> bool:
+        """Whether a partition is asked for."""
+        return (not self.families or partition.family is None or partition.family in self.families) and (
+            not self.domains or partition.domain is None or partition.domain in self.domains
+        )
+
+
+@cache
+def _steps_of_taxonomies() -> frozenset[str]:
+    """Steps of a family that clustering anew would change."""
+    reached = {"clustered_advantages"}
+    for recipe in RECIPES.values():  # in the order of the data flow
+        if recipe.level == "family" and reached & {recipe_of(table).name for table in recipe.upstream}:
+            reached.add(recipe.name)
+    return frozenset(reached)
+
+
+#: The whole study.
+EVERYTHING = Selection()

@@ -1,0 +1,1 @@
+"""Where questions and traces come from: benchmarks that are fetched, files that are imported."""

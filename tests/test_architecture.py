@@ -66,6 +66,7 @@ def test_science_is_pure():
 #: Rooms in the order of their imports: each may import itself and those before it, so that no circle can arise.
 ROOMS = (
     "errors",
+    "printable",
     "extras",
     "dagster_internals",
     "stop_signals",

@@ -10,7 +10,6 @@ import polars as pl
 from advcluster_dagster.ledger.validated import Validated
 from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.protocol import ChatRequest
-from advcluster_dagster.models.server_messages import one_line
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import (
@@ -21,6 +20,7 @@ from advcluster_dagster.pipeline.estimates import (
 )
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.pairs import draw_trace_pairs

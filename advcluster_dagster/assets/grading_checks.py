@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.models.server_messages import one_line
 from advcluster_dagster.pipeline.checks import Outcome
 from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.study.base import ROLES
 
 #: An accuracy up to this is blocked where most recorded verdicts say otherwise.

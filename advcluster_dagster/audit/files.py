@@ -19,7 +19,8 @@ from advcluster_dagster.audit.history import Materialisation
 from advcluster_dagster.audit.records import Break
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.content_hash import frame_hash
-from advcluster_dagster.storage.table_files import Stamp, file_sha256, stamp_in
+from advcluster_dagster.storage.files import file_sha256
+from advcluster_dagster.storage.table_files import Stamp, stamp_in
 from advcluster_dagster.study.partition import Partition
 
 _READ_ERRORS = (OSError, pa.ArrowException, ValueError, KeyError, TypeError, MemoryError)

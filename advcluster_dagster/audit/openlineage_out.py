@@ -15,6 +15,7 @@ from openlineage.client.serde import Serde
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
 
 from advcluster_dagster.audit.records import AuditError
+from advcluster_dagster.storage.files import atomic_write
 
 #: Environment variable that holds a server's key, as OpenLineage's own clients name it.
 KEY_VARIABLE = "OPENLINEAGE_API_KEY"
@@ -33,16 +34,13 @@ def emit(events: Iterable[RunEvent], to: str) -> int:
 
 
 def _write(events: Iterable[RunEvent], path: Path) -> int:
-    staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
     n_events = 0
     try:
-        with staged.open("w", encoding="utf-8") as file:
+        with atomic_write(path) as staged, staged.open("w", encoding="utf-8") as file:
             for event in events:
                 file.write(Serde.to_json(event) + "\n")
                 n_events += 1
-        staged.replace(path)
     except OSError as error:
-        staged.unlink(missing_ok=True)
         raise AuditError(f"{path}: cannot be written: {error.strerror}") from None
     return n_events
 

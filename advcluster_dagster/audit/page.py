@@ -19,6 +19,7 @@ from markupsafe import Markup
 from advcluster_dagster.audit.verify import Verification
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.report.formatting import foreign_text
+from advcluster_dagster.storage.files import atomic_write
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.partition import Partition
 
@@ -39,9 +40,10 @@ def write_page(home: Home, found: Verification) -> Path:
     """Write the page beside the report, in one move, and say where it is."""
     folder = home.reports / found.study.study
     folder.mkdir(parents=True, exist_ok=True)
-    staged, path = folder / f".{PAGE}.staged", folder / PAGE
-    staged.write_text(render_page(found), encoding="utf-8")
-    return staged.replace(path)
+    path = folder / PAGE
+    with atomic_write(path) as staged:
+        staged.write_text(render_page(found), encoding="utf-8")
+    return path
 
 
 def render_page(found: Verification) -> str:

@@ -99,11 +99,11 @@ def import_traces_command(
 
 def _tell(outcome: "LogImport", home: Home, study: Study) -> None:
     """What was imported and found in it, a line each."""
+    from advcluster_dagster.cli.tables import printable
     from advcluster_dagster.sources.imports.import_report import describe_import
 
     lines = describe_import(outcome.summaries, study, home.imports, home.study_file(study.study))
     lines += [f"{fact[0].upper()}{fact[1:]}." for fact in outcome.facts]
     lines += [f"Note: {remark}." for remark in outcome.remarks]
     for line in lines:
-        printable = "".join(character if character.isprintable() else "?" for character in line)  # names of files
-        screen.print(escape(printable), soft_wrap=True)
+        screen.print(escape(printable(line)), soft_wrap=True)  # names of files

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -26,6 +27,7 @@ from advcluster_dagster.models.protocol import (
     EmbeddingReply,
     EmbeddingRequest,
     FatalModelError,
+    approximate_tokens,
 )
 from advcluster_dagster.science.prompting import read_fenced
 
@@ -139,7 +141,7 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
 
 def _n_tokens(text: str) -> int:
     """A quarter of the characters, rounded up: an order of magnitude, for nothing is tokenised."""
-    return -(-len(text) // 4)
+    return ceil(approximate_tokens(len(text)))
 
 
 def _extract(problem: str, right_text: str, wrong_text: str) -> dict[str, Any] | CallFailure:

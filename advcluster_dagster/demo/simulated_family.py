@@ -5,14 +5,13 @@ problems, slips and wording (``simulation/``). The same study seed gives the sam
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 
 from advcluster_dagster.demo.simulation.problems import Problem
 from advcluster_dagster.demo.simulation.profiles import PROFILES
 from advcluster_dagster.demo.simulation.questions import BUILT_IN_BENCHMARKS, problem_bank
 from advcluster_dagster.demo.simulation.trials import respond
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
-
-_CHARACTERS_PER_TOKEN = 4
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError, approximate_tokens
 
 
 class SimulatedFamily:
@@ -64,4 +63,4 @@ class SimulatedFamily:
 
 
 def _n_tokens(text: str) -> int:
-    return -(-len(text) // _CHARACTERS_PER_TOKEN)
+    return ceil(approximate_tokens(len(text)))

@@ -9,10 +9,8 @@ asked holds no key and no header, so neither does the file.
 import base64
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, compress, islice
 from operator import not_
@@ -27,6 +25,7 @@ from advcluster_dagster.ledger.ledger import Ledger, LedgerError
 from advcluster_dagster.ledger.old_repeats import n_repeats_in, store_repeats
 from advcluster_dagster.ledger.tables import CALLS, USES, next_revisions
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, call_id_of
+from advcluster_dagster.storage.files import atomic_write
 
 _FORMAT: Final = "advcluster replies"
 #: Version 1 held no costs, 1 and 2 knew a repeat of a broken reply by its whole text; all are read.
@@ -166,15 +165,15 @@ def _as_row(line: _Line) -> dict[str, Any]:
 
 def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     """All lines or no file: a part of one never stands under its name."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+        with (
+            atomic_write(path) as staged,
+            staged.open("wb") as raw,
+            gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+        ):
             for line in lines:
                 packed.write(json.dumps(line, sort_keys=True).encode() + b"\n")
-        part.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise LedgerError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 

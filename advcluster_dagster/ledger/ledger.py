@@ -30,7 +30,7 @@ from advcluster_dagster.ledger.tables import (
     next_revisions,
 )
 from advcluster_dagster.ledger.unwritten_replies import UnkeptCall, UnkeptPlaces, opened
-from advcluster_dagster.models.protocol import repeat_id
+from advcluster_dagster.models.protocol import CHARACTERS_PER_TOKEN, repeat_id
 
 #: A broken reply is asked for again no more often than that.
 _MOST_REPEATS = 10
@@ -245,8 +245,8 @@ class Ledger(LedgerDatabase):
         used = sa.select(USES.c.call_id).where(USES.c.study == study)
         keys = (CALLS.c.provider, CALLS.c.model, CALLS.c.kind)
         is_unknown = CALLS.c.cost.is_(None) & CALLS.c.reply.is_not(None)
-        n_prompt = sa.func.coalesce(CALLS.c.prompt_tokens, sa.func.length(CALLS.c.request) / 4)
-        n_completion = sa.func.coalesce(CALLS.c.completion_tokens, sa.func.length(CALLS.c.reply) / 4)
+        n_prompt = sa.func.coalesce(CALLS.c.prompt_tokens, sa.func.length(CALLS.c.request) / CHARACTERS_PER_TOKEN)
+        n_completion = sa.func.coalesce(CALLS.c.completion_tokens, sa.func.length(CALLS.c.reply) / CHARACTERS_PER_TOKEN)
         n_unknown = (
             sa.func.sum(sa.case((is_unknown, n_prompt * CALLS.c.n_replies), else_=0)),
             sa.func.sum(sa.case((is_unknown & (CALLS.c.kind == "chat"), n_completion * CALLS.c.n_replies), else_=0)),

@@ -8,19 +8,15 @@ they may turn out cheaper; when none does, the cap is reached and the step ends.
 """
 
 import asyncio
-import fcntl
-import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from advcluster_dagster.ledger.prices import Price, dollars
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError, approximate_tokens
 
 #: Completion tokens assumed of a call while no reply of the model is known and nothing limits them.
 _ASSUMED_COMPLETION = 4000
-_CHARACTERS_PER_TOKEN = 4
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 #: Failures that a vendor does not charge for: it answered with an error.
 _UNCHARGED = {"bad_request", "conflict", "rate_limited", "server_error", "too_early"}
@@ -86,7 +82,7 @@ class Spending:
         n_characters = sum(len(message.content) for message in request.messages) + len(str(request.reply_schema or ""))
         given = [request.sampling[name] for name in _LIMITS if isinstance(request.sampling.get(name), int)]
         n_completion = min(given) if given else self._completion()
-        return self.price.cost(n_characters / _CHARACTERS_PER_TOKEN, n_completion) or 0.0
+        return self.price.cost(approximate_tokens(n_characters), n_completion) or 0.0
 
     def expected_prompt(self, n_tokens: int) -> float:
         """Dollars that a call will cost that has no completion."""
@@ -277,15 +273,3 @@ class Bills:
 
     def _known(self, call_ids: Iterable[str]) -> list[Bill]:
         return [self._open[call_id] for call_id in call_ids if call_id in self._open]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock, waiting for whoever has it; a killed process gives it up."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

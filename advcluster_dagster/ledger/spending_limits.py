@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.ledger.prices import PriceTable
-from advcluster_dagster.ledger.spending import Cap, Purse, Spending, locked
+from advcluster_dagster.ledger.spending import Cap, Purse, Spending
 from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
+from advcluster_dagster.storage.files import file_lock
 from advcluster_dagster.study.models import Model
 from advcluster_dagster.study.study import Study
 
@@ -85,7 +86,7 @@ def open_spending(
     assert price is not None
     held = ExitStack()
     if max_cost is not None:
-        held.enter_context(ledger.session_lock(f"spending of {study.study}") if ledger.is_shared else locked(lock))
+        held.enter_context(ledger.session_lock(f"spending of {study.study}") if ledger.is_shared else file_lock(lock))
         name, advice = f"spending.max_cost of study {study.study}", "raise it in the study file to go on"
         caps = [*caps, Cap(name, max_cost, advice, spent_by_study(ledger, study, prices))]
     usual = ledger.mean_usage(model.model, asset).completion_tokens

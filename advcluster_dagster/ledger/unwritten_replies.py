@@ -6,7 +6,7 @@ taking them into the ledger (``ledger``). A file is JSON Lines, one call a line:
 temporary folder, and only its owner can read it. What is asked holds no key, so neither does the file.
 """
 
-import fcntl
+import fcntl  # filelock empties the file that it locks, and here it is the file with the replies
 import hashlib
 import json
 import logging

@@ -23,7 +23,7 @@ from advcluster_dagster.ledger.spending import Purse
 from advcluster_dagster.models.faults import TRANSIENT_STATUSES, ErrorReplyError, Fault, StatusFault
 from advcluster_dagster.models.limits import Gate
 from advcluster_dagster.models.protocol import CallFailure, FatalModelError
-from advcluster_dagster.models.server_messages import one_line
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.study.models import Provider
 
 J = TypeVar("J")

@@ -7,7 +7,7 @@ commands).
 from collections import Counter
 from collections.abc import Iterable
 
-from advcluster_dagster.models.server_messages import one_line
+from advcluster_dagster.printable import one_line
 
 _MOST_REASONS = 4
 _MOST_DETAILS = 3

@@ -14,7 +14,7 @@ from advcluster_dagster.models.google_connection import GoogleConnection
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
-from advcluster_dagster.models.server_messages import one_line
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.study.models import Provider
 
 #: Sampling settings by the names studies use, with Gemini's.

@@ -20,7 +20,8 @@ from advcluster_dagster.models.openai_connection import OpenAIConnection, status
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
 from advcluster_dagster.models.remote_chat import RemoteChat, WireForm, without_schema
 from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_number
-from advcluster_dagster.models.server_messages import one_line, read_body, server_message
+from advcluster_dagster.models.server_messages import read_body, server_message
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.study.models import Provider
 
 #: Older and newer name of the same setting; servers know one or both.

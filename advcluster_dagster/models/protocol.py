@@ -16,6 +16,9 @@ import numpy.typing as npt
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.science.prompting import Message
 
+#: Used where the tokens of a text are not known.
+CHARACTERS_PER_TOKEN = 4
+
 
 class FatalModelError(AdvClusterError, RuntimeError):
     """No further call can succeed: wrong key, unknown model, exhausted quota, server not reachable. One line for
@@ -181,3 +184,8 @@ def sha256_of_json(value: Any) -> str:
     """sha256 of a value's canonical JSON, 64 hex digits."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def approximate_tokens(n_characters: float) -> float:
+    """Tokens of a text whose tokens nobody counted: a quarter of its characters."""
+    return n_characters / CHARACTERS_PER_TOKEN

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from advcluster_dagster.models.connection import Connection
 from advcluster_dagster.models.faults import StatusFault
-from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest
+from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, approximate_tokens
 
 C = TypeVar("C", bound=Connection)
 
@@ -123,7 +123,7 @@ class RemoteChat(ABC, Generic[C]):
     def _expected_tokens(self, request: ChatRequest) -> int:
         """Four characters a prompt token, and the mean completion so far."""
         n_characters = sum(len(message.content) for message in request.messages)
-        return n_characters // 4 + self._n_completion_tokens // max(self._n_replies, 1)
+        return int(approximate_tokens(n_characters)) + self._n_completion_tokens // max(self._n_replies, 1)
 
     def _note_tokens(self, reply: ChatReply, expected: int) -> None:
         if reply.prompt_tokens is not None and reply.completion_tokens is not None:

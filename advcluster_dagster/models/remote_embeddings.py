@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from advcluster_dagster.models.connection import Connection
 from advcluster_dagster.models.faults import UnreadableReplyError
-from advcluster_dagster.models.protocol import CallFailure, EmbeddingReply, EmbeddingRequest
+from advcluster_dagster.models.protocol import CallFailure, EmbeddingReply, EmbeddingRequest, approximate_tokens
 
 C = TypeVar("C", bound=Connection)
 Vector = npt.NDArray[np.float32]
@@ -155,7 +155,7 @@ class RemoteEmbedder(ABC, Generic[C]):
     async def _outcomes(self, piece: _Piece) -> Outcomes:
         """Outcomes of a piece's texts, asked for in one call."""
         requests = [request for _, request in piece.jobs]
-        expected = sum(len(request.text) for request in requests) // 4
+        expected = int(approximate_tokens(sum(len(request.text) for request in requests)))
         outcome = await self._paid(requests, expected, piece.known_reason)
         replies: Sequence[EmbeddingReply | CallFailure] = [outcome] * len(requests)  # type: ignore[list-item]
         if not isinstance(outcome, CallFailure):

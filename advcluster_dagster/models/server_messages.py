@@ -86,11 +86,6 @@ def error_codes(body: Any) -> set[str]:
     return set(_codes(body, 0))
 
 
-def one_line(text: str) -> str:
-    """Text on one line, without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the server asks to wait, the longest where it gives several; None where it asks nothing readable.
 

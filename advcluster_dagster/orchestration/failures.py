@@ -10,6 +10,7 @@ import dagster as dg
 
 from advcluster_dagster.assets.registry import step_of_op
 from advcluster_dagster.dagster_internals import StepFailureData
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study
 
@@ -48,8 +49,7 @@ def describe_failure(study: Study, context: dg.RunFailureSensorContext) -> str:
     what = f"{run.job_name} of {partition}" if partition else run.job_name
     when = datetime.now(UTC).isoformat(timespec="seconds")
     text = f"{when} study {study.study}: {what} failed (run {run.run_id[:8]}): {why}"
-    readable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(readable.split())[:_MOST_CHARACTERS]
+    return one_line(text, _MOST_CHARACTERS)
 
 
 def failure_line(data: StepFailureData) -> str:

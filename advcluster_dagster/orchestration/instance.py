@@ -14,10 +14,10 @@ import psutil
 import yaml
 
 from advcluster_dagster.dagster_internals import DagsterInvariantViolationError, DefaultRunLauncher
-from advcluster_dagster.ledger.spending import locked
 from advcluster_dagster.orchestration.executors import launcher_settings
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG
 from advcluster_dagster.orchestration.step_resources import GPU_POOL
+from advcluster_dagster.storage.files import atomic_write, file_lock
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.paths import remove_abandoned_files
 from advcluster_dagster.study.files import SettingsError
@@ -65,7 +65,7 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     home.dagster.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     # Dagster makes its databases without a lock of its own: two first commands at once would spoil them.
-    with locked(home.dagster / "opening.lock"):
+    with file_lock(home.dagster / "opening.lock"):
         if home.settings.executor != "kubernetes":
             _write_settings(home, home.dagster / "dagster.yaml")
         instance = _opened(home.dagster)
@@ -114,9 +114,8 @@ def _write_settings(home: Home, path: Path) -> None:
                 " or its first line to keep it as it is"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(f".{os.getpid()}.tmp")
-    staged.write_text(f"{_HEAD}{digest}\n{body}", encoding="utf-8")
-    staged.replace(path)
+    with atomic_write(path) as staged:
+        staged.write_text(f"{_HEAD}{digest}\n{body}", encoding="utf-8")
 
 
 def _settings(home: Home) -> str:

@@ -5,7 +5,6 @@ Here: the lock that a command holds while it runs a study, and runs that the UI 
 (models/call_claims). The lock is the operating system's, so that a killed process leaves nothing behind.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ import dagster as dg
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.orchestration.instance import mark_dead_runs
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG, STUDY_TAG, process_tag
+from advcluster_dagster.storage.files import file_lock
 from advcluster_dagster.storage.home import Home
 
 _LOOK_S = 0.5
@@ -67,43 +67,35 @@ def only_run(
     Raises:
         StudyIsRunningError: another process runs it.
     """
-    path = home.run_lock(study)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_told = False
-    while isinstance(held := _take(path, study, instance), RunningNow):
+    path, is_told = home.run_lock(study), False
+    while True:
+        with file_lock(path, must_wait=False) as is_held:
+            other = _started_elsewhere(instance, study) if is_held else _holder(path)
+            if other is None:
+                now = datetime.now(UTC).isoformat(" ", "seconds")
+                holder = RunningNow(command, socket.gethostname(), os.getpid(), now)
+                _holder_file(path).write_text(json.dumps(asdict(holder)), encoding="utf-8")
+                try:
+                    yield
+                finally:
+                    _holder_file(path).unlink(missing_ok=True)
+                return
         if not must_wait:
-            raise StudyIsRunningError(f"study {study} is being run by {held}; wait for it with --wait, or stop it")
+            raise StudyIsRunningError(f"study {study} is being run by {other}; wait for it with --wait, or stop it")
         if not is_told:
-            on_wait(f"Study {study} is being run by {held}; waiting for it to end.")
+            on_wait(f"Study {study} is being run by {other}; waiting for it to end.")
             is_told = True
         time.sleep(_LOOK_S)
-    now = datetime.now(UTC).isoformat(" ", "seconds")
-    try:
-        _write(held, json.dumps(asdict(RunningNow(command, socket.gethostname(), os.getpid(), now))))
-        yield
-    finally:
-        _write(held, "")
-        os.close(held)
 
 
-def _take(path: Path, study: str, instance: dg.DagsterInstance) -> int | RunningNow:
-    """The lock's open file where nobody runs the study, else who does."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return _holder(path)
-    started = _started_elsewhere(instance, study)
-    if started is None:
-        return handle
-    os.close(handle)
-    return started
+def _holder_file(path: Path) -> Path:
+    """Where a command writes who it is while it holds the lock; taking a lock empties the lock's own file."""
+    return path.with_suffix(".json")
 
 
 def _holder(path: Path) -> RunningNow:
     try:
-        return RunningNow(**json.loads(path.read_text(encoding="utf-8")))
+        return RunningNow(**json.loads(_holder_file(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # it has only just begun, or has just ended
         return RunningNow("another command", socket.gethostname(), 0, "now")
 
@@ -120,8 +112,3 @@ def _started_elsewhere(instance: dg.DagsterInstance, study: str) -> RunningNow |
             what = f"run {run.run_id[:8]} of the UI or its daemon"
             return RunningNow(what, host, int(process.partition(":")[0]), since.isoformat(" ", "seconds"))
     return None
-
-
-def _write(handle: int, text: str) -> None:
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, text.encode(), 0)

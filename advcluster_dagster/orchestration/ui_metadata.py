@@ -16,8 +16,9 @@ from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.orchestration.table_figures import table_figures
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.planning.partition_state import asset_key
+from advcluster_dagster.storage.files import file_sha256
 from advcluster_dagster.storage.sql_models import sql_models
-from advcluster_dagster.storage.table_files import StagedTable, Stamp, file_sha256
+from advcluster_dagster.storage.table_files import StagedTable, Stamp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

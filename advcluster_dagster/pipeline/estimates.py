@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 from advcluster_dagster.ledger.prices import Price
 from advcluster_dagster.ledger.tables import request_text
-from advcluster_dagster.models.protocol import ChatRequest, EmbeddingRequest
+from advcluster_dagster.models.protocol import ChatRequest, EmbeddingRequest, approximate_tokens
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.study.models import Model
 
 if TYPE_CHECKING:
     from advcluster_dagster.pipeline.step import Step
-
-_CHARACTERS_PER_TOKEN = 4
 
 
 def estimate_chat(step: "Step", model: Model, requests: Sequence[ChatRequest], usual_completion: int) -> Estimate:
@@ -102,7 +100,7 @@ def _prompt_tokens(
     requests: Sequence[ChatRequest] | Sequence[EmbeddingRequest], n_characters: int, ratio: float | None
 ) -> int:
     if ratio is None:
-        return round(n_characters / _CHARACTERS_PER_TOKEN)
+        return round(approximate_tokens(n_characters))
     return round(ratio * sum(len(request_text(request)) for request in requests))
 
 

@@ -6,7 +6,6 @@ history is taken first and the ledger last, so that what is recorded in the one 
 """
 
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from upath import UPath
 
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.storage.faults import LEDGER_REMEDY, DamagedFileError, database_fault, history_remedy
+from advcluster_dagster.storage.files import file_sha256
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import file_fault, read_stamp
 
@@ -94,7 +94,7 @@ def _pack(home: Home, archive_path: Path, made_at: str) -> int:
             name = path.relative_to(home.root).as_posix()
             if (copy := _sound_copy(home, path, archive_path.with_name("copy"))) is not None:
                 archive.add(copy, arcname=name, recursive=False)
-                entries[name] = {"sha256": _sha256(copy), "size": copy.stat().st_size}
+                entries[name] = {"sha256": file_sha256(copy), "size": copy.stat().st_size}
         manifest = archive_path.with_name(_MANIFEST)
         manifest.write_text(json.dumps({"version": _VERSION, "made_at": made_at, "files": entries}))
         archive.add(manifest, arcname=_MANIFEST)
@@ -148,7 +148,7 @@ def _check(source: Path, unpacked: Path, manifest: dict[str, object]) -> None:
     for name, entry in files.items():
         path = unpacked / name
         is_whole = (
-            _is_safe(name) and path.is_file() and isinstance(entry, dict) and _sha256(path) == entry.get("sha256")
+            _is_safe(name) and path.is_file() and isinstance(entry, dict) and file_sha256(path) == entry.get("sha256")
         )
         if not is_whole:
             raise BackupError(f"{source}: {name} is missing or damaged; nothing was restored")
@@ -237,11 +237,3 @@ def _readable_copy(path: Path, copy: Path) -> Path | None:
         if kept.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("malformed")
     return copy
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

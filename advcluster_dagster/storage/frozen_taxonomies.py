@@ -4,7 +4,6 @@ Here: writing and reading them, which one counts. Not here: what is computed fro
 (automation).
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from advcluster_dagster.science.semantic_clustering.coverage import TaxonomyModel
 from advcluster_dagster.storage.faults import DamagedFileError, writing
+from advcluster_dagster.storage.files import atomic_write
 
 #: The name under which the first finished taxonomy of a family is frozen by the run that made it.
 FIRST = "first"
@@ -66,11 +66,10 @@ def write_frozen(root: Path, study: str, family: str, frozen: FrozenTaxonomy) ->
     vector, matrix = pl.List(pl.Float32), pl.List(pl.List(pl.Float32))
     types = {"mean": vector, **dict.fromkeys(("components", "centroids", "centres"), matrix)}
     path = root / study / family / f"{frozen.name}.parquet"
-    staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path), atomic_write(path) as staged:
         pq.write_table(pl.DataFrame(row, schema_overrides=types).to_arrow(), staged, write_page_checksum=True)
-        staged.replace(path)
     return path
 
 

@@ -15,6 +15,7 @@ from upath import UPath
 
 from advcluster_dagster.extras import install_command
 from advcluster_dagster.storage.dropped import drop_faults, with_dropped_benchmarks
+from advcluster_dagster.storage.files import atomic_write
 from advcluster_dagster.study.files import SettingsError
 from advcluster_dagster.study.platform import PlatformSettings, load_platform_settings
 from advcluster_dagster.study.study import Study, StudyError, load_study
@@ -214,9 +215,8 @@ class Home:
         target = self.studies / f"{study.study}.yaml"
         if not target.exists() or not target.samefile(source):
             self.studies.mkdir(parents=True, exist_ok=True)
-            staged = target.with_suffix(f".{os.getpid()}.tmp")
-            shutil.copyfile(source, staged)
-            staged.replace(target)
+            with atomic_write(target) as staged:
+                shutil.copyfile(source, staged)
         return self.load_study(study.study)
 
 

@@ -5,7 +5,6 @@ Writing them and reading their stamps; what they show is made in ``report``.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from pathlib import Path
 from upath import UPath
 
 from advcluster_dagster.storage.faults import DamagedFileError, writing
-from advcluster_dagster.storage.table_files import Stamp, file_sha256, written_as
+from advcluster_dagster.storage.files import atomic_write, file_sha256
+from advcluster_dagster.storage.table_files import Stamp, written_as
 
 #: Entry of a page's stamp: by file name, its size and time of change, and the sha256 of its bytes.
 _WRITTEN = "written"
@@ -97,13 +97,8 @@ def _is_as_written(path: Path, written: str, sha256: str) -> bool:
 def _replace(path: Path, content: bytes) -> tuple[str, str]:
     """Put a file in its place; its size and time of change, and the sha256 of its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
-    try:
+    with atomic_write(path) as staged:
         staged.write_bytes(content)
-        staged.replace(path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
     return written_as(UPath(path)), hashlib.sha256(content).hexdigest()
 
 

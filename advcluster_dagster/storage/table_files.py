@@ -4,7 +4,6 @@ Here: writing and reading files, the stamp in a file's footer. Not here: folders
 (parquet_io), queries (views).
 """
 
-import hashlib
 import json
 import os
 import time
@@ -133,15 +132,6 @@ def read_stamp(path: UPath) -> Stamp | None:
 def stamp_in(footer: Mapping[str, str]) -> Stamp | None:
     """The stamp among a footer's entries; None when there is none."""
     return Stamp(**json.loads(footer[_STAMP_KEY])) if _STAMP_KEY in footer else None
-
-
-def file_sha256(path: UPath) -> str:
-    """sha256 of a file's bytes, 64 hex digits; it changes with bytes that no row shows, such as the footer's."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _footer(path: UPath) -> Mapping[str, str]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.faults import StatusFault
-from advcluster_dagster.models.server_messages import error_codes, one_line, read_body, retry_after, server_message
+from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
+from advcluster_dagster.printable import one_line
 
 WORDS = "the prompt has 9000 tokens, 4096 fit"
 

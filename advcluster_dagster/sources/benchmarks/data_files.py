@@ -4,7 +4,6 @@ Here: files of one's own, the Hugging Face Hub and its local cache, JSON, JSON L
 a row means (each benchmark's file).
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ import polars as pl
 
 from advcluster_dagster.sources.benchmarks.definition import BenchmarkDefinition, BenchmarkError
 from advcluster_dagster.sources.imports.fields import SpelledFloat
+from advcluster_dagster.storage.files import file_sha256
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.benchmarks import Benchmark
 
@@ -43,7 +43,7 @@ def own_file(home: Home, name: str, settings: Benchmark, domain: str) -> Path | 
 
 def file_hash(path: Path) -> str | None:
     """Begin of the file's sha256, ``sha256:`` and 12 hex digits; None without a file."""
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" if path.is_file() else None
+    return f"sha256:{file_sha256(path)[:12]}" if path.is_file() else None
 
 
 def find_data_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark, domain: str) -> DataFile:

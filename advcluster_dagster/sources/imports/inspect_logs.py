@@ -15,6 +15,7 @@ from typing import Any
 
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.extras import install_command
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.json_lines import Progress
 from advcluster_dagster.sources.imports.logged_trials import LoggedTrial, LogHeader
@@ -231,8 +232,8 @@ def _thought(part: Any) -> str:
 
 def _failed(message: str) -> str:
     """The reason of a failure as a short line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
-    return line[:200] if line.startswith("failed: ") else f"failed: {line[:200]}"
+    line = one_line(message, 200)
+    return line if line.startswith("failed: ") else f"failed: {line}"
 
 
 def _first_scorer(samples: Sequence[Any]) -> Scorer | None:

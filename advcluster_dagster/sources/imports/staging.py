@@ -4,7 +4,6 @@ Here: where imported files lie, writing in bounded row groups, replacing all fil
 at a time per study. Not here: what the rows mean.
 """
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from advcluster_dagster.contracts.table import Column
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.provenance import ImportSummary, add_provenance
 from advcluster_dagster.storage.faults import writing
+from advcluster_dagster.storage.files import file_lock
 
 # A row group is written when its texts reach this size or its rows this number, whichever is first.
 _ROW_GROUP_CHARACTERS = 4 * 2**20
@@ -122,11 +122,9 @@ def staging(imports_root: Path, study: str) -> Iterator[Staging]:
     """
     folder = imports_root / study
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".import.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ImportFileError(f"another import into study {study} is running; wait until it has ended") from None
+    with file_lock(folder / ".import.lock", must_wait=False) as is_held:
+        if not is_held:
+            raise ImportFileError(f"another import into study {study} is running; wait until it has ended")
         files = Staging()
         try:
             with writing(folder):

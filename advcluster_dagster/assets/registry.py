@@ -25,8 +25,8 @@ _STEPS = (
     *taxonomy.STEPS,
     *taxonomy_coverage.STEPS,
     *error_dispersion.STEPS,
-    *report.STEPS,
     *explorer.STEPS,
+    *report.STEPS,
 )
 _ORDER = {table: place for place, table in enumerate(TABLES)}
 

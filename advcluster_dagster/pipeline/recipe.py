@@ -14,6 +14,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.pipeline.checks import Check
 from advcluster_dagster.pipeline.code_text import contract_digest, sql_digest
+from advcluster_dagster.pipeline.source_cache import cached_parts
 from advcluster_dagster.pipeline.source_code import package_source
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.storage.home import Home
@@ -123,7 +124,7 @@ class Recipe:
         Raises:
             SourceError: a source file of the program is missing.
         """
-        parts = package_source().parts(self.module, self.name, self.makes_page) if self.module else {}
+        parts = self._module_parts() if self.module else {}
         for table in () if self.makes_page else self.tables:
             if table in sql_models():
                 parts[f"SQL of {table}"] = sql_digest([sql_models()[table].source])
@@ -131,6 +132,10 @@ class Recipe:
                 parts[f"SQL tests of {table}"] = sql_digest([test.source for test in sql_tests(table)])
             parts[f"contract of {table}"] = contract_digest(TABLES[table])
         return parts
+
+    def _module_parts(self) -> dict[str, str]:
+        name = f"{self.module}:{self.name}:{self.makes_page}"
+        return {**cached_parts(name, lambda: package_source().parts(self.module, self.name, self.makes_page))}
 
     @cached_property
     def code_fingerprint(self) -> str:

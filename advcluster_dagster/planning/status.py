@@ -153,7 +153,11 @@ def study_status(
     """Status of every step and partition of a study, in the order of the data flow.
 
     With ``retry_failed``, a step that holds named failures of model calls counts as stale.
+
+    Raises:
+        LedgerError: the ledger is damaged or gone, so that nothing should be run.
     """
+    _ = platform.ledger
     reader, found = _Reader(platform, study, instance), dict[StepKey, StepStatus]()
     for recipe in RECIPES.values():
         for partition in all_partitions(study, recipe.level):

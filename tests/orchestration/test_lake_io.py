@@ -13,8 +13,11 @@ from advcluster_dagster.orchestration.partition_definitions import (
 )
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, scan_file, stage_table, table_path
 from advcluster_dagster.study.partition import Partition, all_partitions
+from tests.storage.conftest import home, lake, pairs_fixture, publish, study
 
 PAIRS = dg.AssetKey(["sums", "trace_pairs"])
+
+__all__ = ["home", "lake", "pairs_fixture", "publish", "study"]
 
 
 @pytest.fixture

@@ -127,14 +127,7 @@ def test_what_may_cost_money_starts_switched_off(tmp_path, judges, status):
     small = write_study(tmp_path, {**GIVEN, "judges": judges, "automation": {"schedule": "0 3 * * *"}})
     definitions = build_defs(small.home, small.study)
     switches = {sensor.name.split("__")[1]: sensor.default_status for sensor in definitions.sensors}
-    assert switches == {
-        "partitions": RUNNING,
-        "changes": status,
-        "freshness": RUNNING,
-        "failures": RUNNING,
-        "follow_without_models": STOPPED,
-        "follow_asking_models": STOPPED,
-    }
+    assert switches == {"partitions": RUNNING, "changes": status, "failures": RUNNING}
     schedule = next(schedule for schedule in definitions.schedules if schedule.name == "given__schedule")
     assert schedule.default_status.value == status.value
 

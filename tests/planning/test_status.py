@@ -13,6 +13,7 @@ from advcluster_dagster.assets.registry import RECIPES, recipe_of
 from advcluster_dagster.cli.tables import status_table
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline import recipe
+from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.source_code import SourceCode, read_source
 from advcluster_dagster.planning.status import Reason, ReasonKind, differences
 from advcluster_dagster.prompts.files import load_prompt
@@ -131,7 +132,7 @@ def test_raising_the_bound_of_the_mean_index_runs_its_step_alone(given):
 
 def test_a_check_that_names_no_bound_of_the_study_is_refused():
     with pytest.raises(ValueError, match=r"^check c: bound is 'max_edi'; allowed: max_missing_trial_share, "):
-        recipe.Check("c", "d", lambda _step, _rows, _bound: recipe.Outcome(True), bound="max_edi")
+        Check("c", "d", lambda _step, _rows, _bound: Outcome(True), bound="max_edi")
 
 
 def _with_source(monkeypatch, path, old, new):
@@ -140,6 +141,7 @@ def _with_source(monkeypatch, path, old, new):
     assert old in text
     edited = SourceCode(lambda asked: text.replace(old, new) if asked == path else read_source(asked))
     monkeypatch.setattr(recipe, "package_source", lambda: edited)
+    monkeypatch.setattr(recipe, "cached_parts", lambda _name, compute: compute())
     for name, declared in RECIPES.items():
         monkeypatch.setitem(RECIPES, name, replace(declared))
 

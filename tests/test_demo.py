@@ -47,6 +47,7 @@ def test_all_assets_of_all_partitions_are_there(finished_demo, study, tmp_path):
     assert n_files(finished_demo) == sum(n_partitions[table.level] for table in TABLES.values())
 
 
+@pytest.mark.integration
 @pytest.mark.begins_first
 def test_a_demo_killed_at_three_moments_ends_with_the_same_tables(tmp_path, finished_demo, study):
     """Two fresh homes give equal tables row for row, however often one of them was killed on the way."""

@@ -96,12 +96,14 @@ def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
     return seen
 
 
+@pytest.mark.integration
 def test_a_dry_run_tells_what_a_simulated_study_then_takes(tmp_path: Path) -> None:
     seen = run_and_compare(write_study(tmp_path / "home", SIMULATED))
     assert set(seen) == {*ASKING[0], *JUDGED}
     assert all(found.n_calls > 0 and found.cost == 0.0 for found in seen.values())
 
 
+@pytest.mark.integration
 def test_a_dry_run_tells_what_paid_judges_then_cost(server: SmallProvider, tmp_path: Path) -> None:
     small = judged_at(server, tmp_path / "home")
     seen = run_and_compare(small)
@@ -186,6 +188,7 @@ def with_brief_replies(small: SmallHome) -> SmallHome:
     return small
 
 
+@pytest.mark.integration
 def test_a_run_stops_before_its_cap_and_the_next_goes_on(server: SmallProvider, tmp_path: Path) -> None:
     small = with_brief_replies(judged_at(server, tmp_path / "home"))
     assert small.run(ALL_TABLES[: ALL_TABLES.index("advantage_corpus")]).failures == {}
@@ -202,6 +205,7 @@ def test_a_run_stops_before_its_cap_and_the_next_goes_on(server: SmallProvider, 
     assert server.stats.repeated == 0  # what the first run got was not asked again
 
 
+@pytest.mark.integration
 def test_a_studys_cap_holds_over_all_runs(server: SmallProvider, tmp_path: Path) -> None:
     small = with_brief_replies(judged_at(server, tmp_path / "home", spending={"max_cost": 0.03}))
     prices = load_prices(small.home.prices)

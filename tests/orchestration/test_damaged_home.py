@@ -18,6 +18,8 @@ from advcluster_dagster.storage import faults, table_files
 from advcluster_dagster.storage.home import Home
 from tests.studies import SmallHome, given_study, ledger_rows, made_once
 
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
+
 RAW = ("traceback", "magic bytes", "sqlite3", "sqlalche", "arrow", "[sql:", "errno", "invalid input", "polars")
 LEDGER_COMMANDS = (("status", "given"), ("audit", "given"), ("ledger", "costs", "given"), ("run", "given"))
 COUNT = ("query", "select count(*) from graded_trials", "--study", "given")

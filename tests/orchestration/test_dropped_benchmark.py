@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 
 import polars as pl
+import pytest
 
 from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.planning.selection import Selection
@@ -82,6 +83,7 @@ def test_only_what_it_touches_and_only_what_is_new(made):
     assert _run(made) == set()
 
 
+@pytest.mark.integration
 def test_a_changed_file_asks_about_the_changed_question_alone(made):
     path = drop(made.home, "made", "math", "more", 3)
     _run(made, domains=("math",))
@@ -124,6 +126,7 @@ def test_a_file_without_questions_is_one_line_and_taken_away_all_is_as_before(ma
     assert made.states() == {"fresh"}
 
 
+@pytest.mark.integration
 def test_twenty_questions_dropped_into_the_finished_demo(finished_demo, tmp_path):
     shutil.copytree(finished_demo.root, tmp_path / "demo")
     demo = SmallHome(Home(tmp_path / "demo"), "demo")

@@ -1,8 +1,12 @@
 """Runs that are killed: the next one completes them, and pays for nothing twice save what was in flight."""
 
+import pytest
+
 from advcluster_dagster.contracts.registry import TABLES
 from tests.providers.small_provider import SmallProvider, analyst
 from tests.studies import given_study, ledger_rows, questions_asked, run_until
+
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
 
 IN_FLIGHT = 4
 

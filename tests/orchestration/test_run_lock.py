@@ -56,6 +56,7 @@ def home(tmp_path):
     return given_study(tmp_path / "home").home
 
 
+@pytest.mark.integration
 def test_a_second_command_names_the_first_and_one_that_waits_runs_after_it(home):
     with held_elsewhere(home) as first:
         with typed(home, "run", "given", "--select", "benchmark_questions") as second:

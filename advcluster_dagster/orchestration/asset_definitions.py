@@ -69,7 +69,7 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         code_version=code_version(home, study, recipe),
         io_manager_key="report_io",
         tags={STUDY_TAG: study.study},
-        required_resource_keys={"platform", "duckdb"},
+        required_resource_keys={"platform"},
         **placement(home.settings, study, recipe),
     )
     def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
@@ -130,7 +130,7 @@ def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[
         check_specs=check_specs(study, recipe),
         partitions_def=partitions_definition(study.study, recipe.level),
         group_name=recipe.group,
-        required_resource_keys={"platform", "duckdb"},
+        required_resource_keys={"platform"},
         **placement(home.settings, study, recipe, families),
     )(compute)
 
@@ -231,7 +231,7 @@ def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recip
     claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
     partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
     platform: Platform = context.resources.platform
-    step = platform.open_step(study_name, recipe, partition, context.resources.duckdb.get_connection)
+    step = platform.open_step(study_name, recipe, partition)
     step.options.on_progress(recipe.name, 0, 0)
     refuse_unfit_inputs(context.instance, step)
     return step
@@ -245,9 +245,9 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
     """
     if step.recipe.level == "family_domain" or step.recipe.level == "domain":
         return
-    for name in step.recipe.upstream:
+    for name, health in table_health(instance, step.study.study, step.recipe.upstream).items():
         level: PartitionLevel = TABLES[name].level
-        faults = table_health(instance, step.study.study, name).faults
+        faults = health.faults
         for partition in upstream_partitions(step.study, step.partition, level):
             if partition in faults and partition != step.partition and has_sources(step.home, step.study, partition):
                 raise StepError(

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from advcluster_dagster.orchestration.asset_definitions import build_assets, build_pages
 from advcluster_dagster.orchestration.executors import executor_of
@@ -29,7 +28,6 @@ def run_definitions(
         assets=[*build_assets(home, study, families), *build_pages(home, study)],
         resources={
             "platform": platform or Platform(home),
-            "duckdb": DuckDBResource(database=":memory:"),
             "lake_io": LakeIOManager(home.lake),
             "report_io": ReportIOManager(home.reports),
         },

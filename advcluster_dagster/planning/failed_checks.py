@@ -4,13 +4,12 @@ Here: the warnings of a study's present tables, from the instance's history, as 
 make a partition unfit (health.py), where the lines are shown (command line, report).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.pipeline.checks import Check
 from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.planning.check_facts import last_facts
 from advcluster_dagster.planning.partition_state import asset_key
@@ -40,27 +39,36 @@ def failed_warnings(instance: dg.DagsterInstance, study: Study) -> list[FailedWa
     """Every non-blocking check whose last evaluation failed, in the order of the data flow; partitions that the study
     no longer has are left out.
     """
-    found = []
-    for recipe in RECIPES.values():
-        for table in recipe.tables:
-            checks = {c.name: c for c in (*recipe.checks_of(table), *sql_checks(table)) if not c.is_blocking}
-            for name, keys in _failed_partitions(instance, study.study, table, checks).items():
-                partitions = {partition_from_key(recipe.level, key): key for key in keys}
-                kept = [partition for partition in all_partitions(study, recipe.level) if partition in partitions]
-                if kept:
-                    key = dg.AssetCheckKey(asset_key(study.study, table), name)
-                    facts = last_facts(instance, key, partitions[kept[0]])
-                    found.append(FailedWarning(table, name, checks[name].description, tuple(kept), facts))
-    return found
+    checks = {
+        (table, check.name): (recipe.level, check)
+        for recipe in RECIPES.values()
+        for table in recipe.tables
+        for check in (*recipe.checks_of(table), *sql_checks(table))
+        if not check.is_blocking
+    }
+    failed = _failed_partitions(instance, study.study, checks)
+    warnings = []
+    for (table, name), (level, check) in checks.items():
+        keys = {partition_from_key(level, key): key for key in failed.get((table, name), ())}
+        partitions = [partition for partition in all_partitions(study, level) if partition in keys]
+        if partitions:
+            facts = last_facts(instance, _check_key(study.study, table, name), keys[partitions[0]])
+            warnings.append(FailedWarning(table, name, check.description, tuple(partitions), facts))
+    return warnings
+
+
+def _check_key(study: str, table: str, check: str) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(asset_key(study, table), check)
 
 
 def _failed_partitions(
-    instance: dg.DagsterInstance, study: str, table: str, checks: Mapping[str, Check]
-) -> dict[str, list[str | None]]:
-    """Partition keys on which each check's last evaluation failed; no check is named that failed nowhere."""
-    keys = [dg.AssetCheckKey(asset_key(study, table), name) for name in checks]
-    failed: dict[str, list[str | None]] = {}
+    instance: dg.DagsterInstance, study: str, checks: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], list[str | None]]:
+    """Keys of the partitions on which each (table, check) failed at its last evaluation; others are left out."""
+    keys = [_check_key(study, table, name) for table, name in checks]
+    failed: dict[tuple[str, str], list[str | None]] = {}
     for info in instance.event_log_storage.get_asset_check_partition_info(keys):
         if info.latest_execution_status.value == "FAILED":
-            failed.setdefault(info.check_key.name, []).append(info.partition_key)
+            name = info.check_key.asset_key.path[-1], info.check_key.name
+            failed.setdefault(name, []).append(info.partition_key)
     return failed

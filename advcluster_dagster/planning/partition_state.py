@@ -3,7 +3,7 @@
 Here: what the instance's history says of partitions, a few queries a table. Not here: staleness (automation), checks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,6 +11,7 @@ import dagster as dg
 
 from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.planning.check_facts import last_facts
 from advcluster_dagster.study.partition import Partition, partition_from_key
@@ -54,12 +55,26 @@ def blocking_checks(table: str) -> list[str]:
     return [CONTRACT_CHECK, *(check.name for check in declared if check.is_blocking)]
 
 
-def table_health(instance: dg.DagsterInstance, study: str, table: str) -> TableHealth:
-    """What the history says of a table's partitions."""
-    key, level = asset_key(study, table), TABLES[table].level if table in TABLES else "study"
-    storage = instance.event_log_storage
-    if level == "study":
-        return _unpartitioned_health(instance, key)
+def table_health(instance: dg.DagsterInstance, study: str, tables: Iterable[str]) -> dict[str, TableHealth]:
+    """State of the partitions of some tables or pages of a study, from the instance's history."""
+    names = list(tables)
+    failed = _failed_checks(instance, study, [name for name in names if _level(name) != "study"])
+    return {
+        name: _unpartitioned_health(instance, asset_key(study, name))
+        if _level(name) == "study"
+        else _partitioned_health(instance, study, name, failed.get(name, []))
+        for name in names
+    }
+
+
+def _level(name: str) -> PartitionLevel:
+    return TABLES[name].level if name in TABLES else "study"
+
+
+def _partitioned_health(
+    instance: dg.DagsterInstance, study: str, table: str, failed: Sequence[tuple[str, str]]
+) -> TableHealth:
+    key, level, storage = asset_key(study, table), _level(table), instance.event_log_storage
     tags = storage.get_latest_tags_by_partition(
         key, dg.DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
     )
@@ -72,13 +87,12 @@ def table_health(instance: dg.DagsterInstance, study: str, table: str) -> TableH
     for name, (run_id, _) in attempts.items():
         if name and statuses.get(run_id) in _FAILED:
             faults[partition_from_key(level, name)] = Fault(FaultKind.RUN, f"{table} failed in run {run_id[:8]}")
-    for check, key_of_check in _failed_checks(instance, key, blocking_checks(table)):
-        if key_of_check:
-            faults[partition_from_key(level, key_of_check)] = (
-                Fault(FaultKind.CONTRACT, f"{table} broke its contract when last made")
-                if check == CONTRACT_CHECK
-                else _check_fault(instance, key, check, key_of_check)
-            )
+    for check, partition_key in failed:
+        faults[partition_from_key(level, partition_key)] = (
+            Fault(FaultKind.CONTRACT, f"{table} broke its contract when last made")
+            if check == CONTRACT_CHECK
+            else _check_fault(instance, key, check, partition_key)
+        )
     return TableHealth(versions, faults)
 
 
@@ -88,14 +102,15 @@ def _check_fault(instance: dg.DagsterInstance, key: dg.AssetKey, check: str, par
     return Fault(FaultKind.CHECK, f"{text} ({facts})" if facts else text)
 
 
-def _failed_checks(
-    instance: dg.DagsterInstance, key: dg.AssetKey, checks: list[str]
-) -> Iterable[tuple[str, str | None]]:
-    """(check, partition) whose last finished evaluation failed."""
-    keys = [dg.AssetCheckKey(key, check) for check in checks]
-    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
-        if info.latest_execution_status.value == "FAILED":
-            yield info.check_key.name, info.partition_key
+def _failed_checks(instance: dg.DagsterInstance, study: str, tables: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """By table the (check, partition key) of blocking checks whose last finished evaluation failed."""
+    keys = [dg.AssetCheckKey(asset_key(study, table), name) for table in tables for name in blocking_checks(table)]
+    failed: dict[str, list[tuple[str, str]]] = {}
+    for info in instance.event_log_storage.get_asset_check_partition_info(keys) if keys else ():
+        if info.latest_execution_status.value == "FAILED" and info.partition_key:
+            table = info.check_key.asset_key.path[-1]
+            failed.setdefault(table, []).append((info.check_key.name, info.partition_key))
+    return failed
 
 
 def _unpartitioned_health(instance: dg.DagsterInstance, key: dg.AssetKey) -> TableHealth:

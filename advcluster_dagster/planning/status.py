@@ -142,8 +142,9 @@ class _Reader:
         return self._has_sources[partition]
 
     def health(self, table: str) -> TableHealth:
-        if table not in self._health:
-            self._health[table] = table_health(self._instance, self.study.study, table)
+        if not self._health:
+            every = [name for recipe in RECIPES.values() for name in recipe.tables]
+            self._health = table_health(self._instance, self.study.study, every)
         return self._health[table]
 
 

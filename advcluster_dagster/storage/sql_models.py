@@ -136,7 +136,7 @@ def bind(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str
         else:
             columns = ", ".join(f'NULL::{_duckdb_type(t)} AS "{c}"' for c, t in TABLES[name].schema.items())
             source = f"SELECT {columns} WHERE false"
-        connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {source}')
+        connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {source}')
 
 
 def schema_yml(stage: str) -> str:

@@ -130,7 +130,7 @@ def check_all_there(small, seen):
     assert table.height == N_FAMILIES * N_DOMAINS * N_TRIALS
     assert table.group_by("family", "domain").len()["len"].unique().to_list() == [N_TRIALS]
     with small.instance() as instance:
-        health = table_health(instance, "many", "larger_traces")
+        health = table_health(instance, "many", ["larger_traces"])["larger_traces"]
     assert (len(health.versions), health.faults) == (N_FAMILIES * N_DOMAINS, {})
 
 

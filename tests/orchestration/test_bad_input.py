@@ -10,6 +10,8 @@ from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import Answer, SmallProvider, chat_completion, embeddings
 from tests.studies import write_lines, write_study
 
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
+
 SUMS = Partition("f", "sums")
 UP_TO_CORPUS = list(TABLES)[: list(TABLES).index("extraction_failures") + 1]
 #: The larger model's words on each question; the smaller one is always wrong.

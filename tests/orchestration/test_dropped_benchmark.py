@@ -13,6 +13,8 @@ from advcluster_dagster.study.partition import Partition
 from tests.orchestration.conftest import drop
 from tests.studies import ALL_TABLES, SmallHome, ledger_rows
 
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
+
 JUDGES_OF_TAXONOMIES = {"cluster_summaries", "candidate_reviews"}
 
 

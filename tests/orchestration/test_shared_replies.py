@@ -9,6 +9,8 @@ from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.study.partition import Partition
 from tests.studies import SIMULATED, ledger_rows, write_study
 
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):

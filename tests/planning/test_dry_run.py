@@ -13,6 +13,8 @@ from advcluster_dagster.storage.home import Home
 from tests.orchestration.conftest import drop
 from tests.studies import ALL_TABLES, SmallHome, ledger_rows
 
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
+
 #: Tables of the steps that ask models.
 ASKING = ("larger_traces", "smaller_traces", "advantage_corpus", "advantage_embeddings", "cluster_summaries",
           "candidate_reviews")  # fmt: skip

@@ -10,6 +10,8 @@ from advcluster_dagster.storage.frozen_taxonomies import FIRST, read_frozen, wri
 from advcluster_dagster.study.partition import Partition
 from tests.studies import bring_traces, given_study
 
+pytestmark = pytest.mark.integration  # slow: whole runs, end to end
+
 COVERAGE = {("covered_advantages", "f"), ("taxonomy_changes", "f")}
 
 

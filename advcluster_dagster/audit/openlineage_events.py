@@ -34,6 +34,7 @@ from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.audit.history import Materialisation, every_materialisation
 from advcluster_dagster.audit.records import partition_named
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.storage.column_lineage import column_lineage
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.sql_models import sql_models
 from advcluster_dagster.study.partition import Partition
@@ -173,7 +174,7 @@ def _column_lineage(study: Study, table: str) -> column_lineage_dataset.ColumnLi
                     for source, name in sources
                 ]
             )
-            for column, sources in sql_models()[table].column_lineage.items()
+            for column, sources in column_lineage(sql_models()[table]).items()
         }
     )
 

@@ -16,6 +16,7 @@ from advcluster_dagster.contracts.table import Table
 from advcluster_dagster.orchestration.table_figures import table_figures
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.planning.partition_state import asset_key
+from advcluster_dagster.storage.column_lineage import column_lineage
 from advcluster_dagster.storage.files import file_sha256
 from advcluster_dagster.storage.sql_models import sql_models
 from advcluster_dagster.storage.table_files import StagedTable, Stamp
@@ -95,7 +96,7 @@ def _column_lineage(step: Step, table: str) -> dict[str, Any]:
         return {}
     deps = {
         column: [dg.TableColumnDep(asset_key(step.study.study, source), name) for source, name in sources]
-        for column, sources in sql_models()[table].column_lineage.items()
+        for column, sources in column_lineage(sql_models()[table]).items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
 

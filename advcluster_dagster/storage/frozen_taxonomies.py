@@ -116,8 +116,9 @@ def _read_row(path: Path, columns: Sequence[str] | None = None) -> dict[str, Any
         DamagedFileError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            table = pq.read_table(file, columns=columns and list(columns), page_checksum_verification=True)
+        # Not `pq.read_table`, which imports pandas: a third of a second.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(columns=columns and list(columns))
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
         return frame.row(0, named=True)

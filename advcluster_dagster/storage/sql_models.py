@@ -13,10 +13,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-import sqlglot
 from jinja2.sandbox import SandboxedEnvironment
-from sqlglot import exp
-from sqlglot.lineage import lineage
 from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
@@ -76,19 +73,6 @@ class SqlModel:
         """Of a test: whether its rows make downstream results wrong (dbt's severity ``error``) or weak (``warn``)."""
         return self._rendered[2] == "error"
 
-    @cached_property
-    def column_lineage(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Per output column the (table, column) pairs it is computed from; none for a literal.
-
-        A ``count(*)`` is computed from the keys of the tables whose rows it counts.
-        """
-        query = sqlglot.parse_one(self.sql, dialect="duckdb")
-        assert isinstance(query, exp.Query)
-        schema = {name: {c: _duckdb_type(t) for c, t in TABLES[name].schema.items()} for name in self.refs}
-        parts = {part.alias: part.this for part in query.find_all(exp.CTE)}
-        nodes = {column: lineage(column, self.sql, schema=schema, dialect="duckdb") for column in query.named_selects}
-        return {column: tuple(sorted(_leaves(node) | _counted(node, parts))) for column, node in nodes.items()}
-
     def run(self, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         """The rows, on a connection whose views stand for the refs."""
         rows: pl.DataFrame = connection.sql(self.sql).pl()
@@ -134,7 +118,7 @@ def bind(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str
             # A vector column has no width in a partition without rows, so schemas are united by name.
             source = f"SELECT * FROM read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
         else:
-            columns = ", ".join(f'NULL::{_duckdb_type(t)} AS "{c}"' for c, t in TABLES[name].schema.items())
+            columns = ", ".join(f'NULL::{duckdb_type(t)} AS "{c}"' for c, t in TABLES[name].schema.items())
             source = f"SELECT {columns} WHERE false"
         connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {source}')
 
@@ -150,7 +134,7 @@ def schema_yml(stage: str) -> str:
             lines += [
                 f"      - name: {column.name}",
                 f"        description: {json.dumps(column.description)}",
-                f"        data_type: {_duckdb_type(column.dtype)}",
+                f"        data_type: {duckdb_type(column.dtype)}",
             ]
             tests = [] if column.is_nullable else ["          - not_null"]
             if column.allowed:
@@ -159,38 +143,8 @@ def schema_yml(stage: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _leaves(node: sqlglot.lineage.Node) -> set[tuple[str, str]]:
-    found = set()
-    for leaf in node.walk():
-        if not leaf.downstream and isinstance(leaf.expression, exp.Table):
-            found.add((leaf.expression.name, leaf.name.rsplit(".", 1)[-1].strip('"')))
-    return found
-
-
-def _counted(node: sqlglot.lineage.Node, parts: Mapping[str, exp.Expr]) -> set[tuple[str, str]]:
-    """Keys of the tables whose rows a ``count(*)`` on the way to a column counts."""
-    found = set()
-    for inner in node.walk():
-        if any(isinstance(count.this, exp.Star) for count in inner.expression.find_all(exp.Count)):
-            found |= {(table, column) for table in _base_tables(inner.source, parts) for column in TABLES[table].key}
-    return found
-
-
-def _base_tables(query: exp.Expr, parts: Mapping[str, exp.Expr]) -> set[str]:
-    """Tables that a query reads, through its named parts."""
-    names = {table.name for source in _sources(query) for table in source.find_all(exp.Table)}
-    return {name for name in names if name in TABLES}.union(
-        *(_base_tables(parts[name], parts) for name in names if name in parts)
-    )
-
-
-def _sources(query: exp.Expr) -> Iterator[exp.Expr]:
-    """The FROM and JOIN parts of a query and of the queries it unites."""
-    for select in query.find_all(exp.Select):
-        yield from filter(None, (select.args.get("from_"), *(select.args.get("joins") or ())))
-
-
-def _duckdb_type(dtype: object) -> str:
+def duckdb_type(dtype: object) -> str:
+    """DuckDB's name of a column type."""
     return _DUCKDB_TYPES[str(dtype)]
 
 

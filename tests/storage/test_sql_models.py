@@ -4,6 +4,7 @@ import pytest
 from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.storage.column_lineage import column_lineage
 from advcluster_dagster.storage.sql_models import SqlModel, bind, held_open
 from advcluster_dagster.study.partition import Partition
 
@@ -47,7 +48,7 @@ def test_lineage_follows_a_column_through_parts_of_a_query():
         select pairs.pair_id, counts.n + larger_trial as both, 'x' as fixed
         from {{ ref('trace_pairs') }} as pairs inner join counts on pairs.pair_id = counts.pair_id
     """
-    assert SqlModel("m", source).column_lineage == {
+    assert column_lineage(SqlModel("m", source)) == {
         "pair_id": (("trace_pairs", "pair_id"),),
         "both": (
             *sorted(("advantage_corpus", column) for column in TABLES["advantage_corpus"].key),

@@ -1,7 +1,6 @@
-"""What the UI and the daemon load: one repository for each study of the environment's home.
+"""The Dagster code location: one repository per study of the home, so that each study has its own asset groups.
 
-Here: reading the study files and naming one repository after each, so that studies stand side by side in the UI, each
-with its own groups. Not here: what a study consists of (definitions). Only Dagster imports this module.
+Only Dagster imports this module.
 """
 
 import sys

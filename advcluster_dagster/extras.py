@@ -1,7 +1,4 @@
-"""How to install an optional dependency (an extra of this package).
-
-Here: the command to name where one is missing. Not here: importing it (where it is used).
-"""
+"""The command that installs an optional dependency (an extra of this package)."""
 
 from pathlib import Path
 

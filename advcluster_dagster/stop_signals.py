@@ -1,10 +1,8 @@
-"""SIGINT and SIGTERM: a command ends at the first, keeping what it has, and at the second at once.
+"""SIGINT and SIGTERM: the first ends a command and keeps what is done, the second ends it at once.
 
-Here: noticing the signals and the time that a command may still take. Not here: calls in flight (models/connection).
-
-Dagster puts handlers of its own in place while a run goes on, so the signals are noticed by a wake-up file that Python
-writes to whichever handler there is. A run of Dagster's that is interrupted ends as a failed run; who started it asks
-:func:`raise_if_stopped` before going on.
+Dagster puts handlers of its own in place while a run goes on, so the signals are noticed by a wake-up file that
+Python writes to whichever handler there is. A run of Dagster's that is interrupted ends as a failed run; who started
+it asks :func:`raise_if_stopped` before going on.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Second stage (paper section 3.2.2): pairs of traces, advantages and first errors.
-
-Here: the assets of group `advantage_extraction` and their checks. Not here: prompts, parsing, rules (science).
-"""
+"""Steps of stage 2 (paper section 3.2.2): pairs of traces, advantages and first errors."""
 
 from typing import Any
 

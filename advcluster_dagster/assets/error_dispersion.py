@@ -1,7 +1,4 @@
-"""First-error analysis (paper section 5.3, appendix A.5).
-
-Here: the assets of group `error_dispersion` and their check. Not here: the index (science), the means (SQL).
-"""
+"""Steps of the first-error analysis (paper section 5.3, appendix A.5)."""
 
 import polars as pl
 

@@ -1,8 +1,4 @@
-"""The explorer of a study's evidence as an asset.
-
-Here: handing the joins their tables, and its recipe. Not here: its Dagster asset (build), joins and page (explorer),
-its files (storage).
-"""
+"""The step that writes the explorer page."""
 
 import hashlib
 from collections.abc import Iterator

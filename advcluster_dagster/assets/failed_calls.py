@@ -1,8 +1,4 @@
-"""Checks that say of a step which of its model calls failed, and why.
-
-Here: checks for the tables whose rows do not tell it themselves. Not here: what a failure is (models), how many are
-too many (the checks of the stages).
-"""
+"""Checks that report which model calls of a step failed, and why, for tables whose rows do not show it."""
 
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.step import Step

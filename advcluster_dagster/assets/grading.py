@@ -1,8 +1,4 @@
-"""Graded trials (paper section 3.2.1, the indicator c).
-
-Here: the assets of group `grading` and their checks. Not here: what the longer checks measure (grading_checks), how an
-answer is found and compared (science/grading).
-"""
+"""Steps of grading (paper section 3.2.1, the indicator c): graded trials, the judge panel, disagreements."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,6 +1,5 @@
-"""What checks of graded trials measure: answers that are found nowhere, verdicts against those that came with a trace.
-
-Here: the outcomes with what people need to mend them. Not here: names, descriptions and bounds of the checks (grading).
+"""Outcomes of the checks of graded trials: missing answers, verdicts that contradict recorded ones, and the setting to
+look at.
 """
 
 from collections.abc import Iterable

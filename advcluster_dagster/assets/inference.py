@@ -1,7 +1,4 @@
-"""Questions and traces (paper section 4.1): what the models are asked and what they answered.
-
-Here: the assets of group `inference`. Not here: where questions come from (benchmarks, imports), providers (models).
-"""
+"""Steps of inference (paper section 4.1): the questions, and the traces of both models."""
 
 from typing import Any
 

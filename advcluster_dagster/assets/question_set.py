@@ -1,7 +1,4 @@
-"""First stage (paper section 3.2.1): pass rates, accuracies, the analysis question set.
-
-Here: the assets of group `question_set` and their check. Not here: the SQL, the gap rule (science/question_set).
-"""
+"""Steps of stage 1 (paper section 3.2.1): pass rates, accuracies, the analysis question set."""
 
 import polars as pl
 

@@ -1,8 +1,4 @@
-"""The report of a study as an asset.
-
-Here: gathering what the report shows, and its recipe. Not here: its Dagster asset (build), sections and figures
-(report), its files (storage).
-"""
+"""The step that writes the report."""
 
 import hashlib
 from dataclasses import replace

@@ -1,8 +1,4 @@
-"""Third stage, first half (paper section 3.2.3): embeddings, deduplication, candidate clusterings.
-
-Here: assets of group `semantic_clustering` up to the candidates, and their checks. Not here: naming, review and choice
-(taxonomy), the mathematics (science/semantic_clustering).
-"""
+"""Steps of stage 3, first half (paper section 3.2.3): embeddings, deduplication, candidate clusterings."""
 
 import re
 
@@ -113,7 +109,7 @@ def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataF
     if len(lengths) > 1:
         raise StepError(
             f"embedder {embedder.model} gave vectors of {lengths[0]} and of {lengths[-1]} numbers at different times;"
-            " set judges.embedding_dimensions to the length you want, and all are asked for anew"
+            " set judges.embedding_dimensions to the length you want, and all are requested again"
         )
     vector = pl.Array(pl.Float32, lengths[0])
     return pl.DataFrame(rows, schema={"advantage_id": pl.String, "embedding": vector, "embedder": pl.String})

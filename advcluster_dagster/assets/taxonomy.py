@@ -1,8 +1,4 @@
-"""Third stage, second half (paper section 3.2.3): naming, review, choice, distribution over domains.
-
-Here: assets of group `semantic_clustering` from the summaries on, and their checks. Not here: prompts, replies, the
-rule of choice (science/semantic_clustering).
-"""
+"""Steps of stage 3, second half (paper section 3.2.3): naming, review, choice, distribution over domains."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The frozen taxonomy against what came after it: coverage of new advantages, changes of clusters.
+"""Steps that compare the frozen taxonomy with later data: coverage of new advantages, changes of clusters (rules of
+this project).
 
-Here: assets of group `semantic_clustering` that compare, and their check. Not here: the geometry and the rule
-(science/semantic_clustering), freezing (automation), the taxonomy itself (taxonomy). Rules of this project.
+Rules of this project.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def _frozen_source(home: Home, study: Study, partition: Partition) -> Any:
 
 
 def _frozen(step: Step, embeddings: pl.DataFrame, corpus: ClusteringCorpus) -> FrozenTaxonomy | None:
-    """The frozen taxonomy, where the present vectors can be held against it; else the reason is noted."""
+    """The frozen taxonomy, if the present vectors are comparable with it; otherwise the reason is noted."""
     frozen = read_frozen(step.home.taxonomies, step.study.study, step.family)
     if frozen is None:
         step.notes["reason"] = "no taxonomy is frozen yet"

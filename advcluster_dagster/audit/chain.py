@@ -1,7 +1,4 @@
-"""The chain of one result: from a cluster, a heatmap cell, an advantage or an index back to traces, prompts and runs.
-
-Here: what stands behind each kind of result, as a tree. Not here: the nodes of single rows (evidence), verification.
-"""
+"""Provenance tree of one result: from a cluster, heatmap cell, advantage or index back to traces, prompts and runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""What changed between two materialisations of one table partition, and so why the older one was stale.
-
-Here: comparing what the event log keeps of each. Not here: what is stale now (automation/status).
-"""
+"""Differences between two materialisations of one table partition, from the event log."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Links of a chain: calls, questions, traces, pairs, advantages, as nodes.
-
-Here: what is known of one row, from the verified rows, the trace files and the ledger. Not here: which rows belong to a
-cluster, cell or index (chain), verification.
-"""
+"""Nodes of a provenance tree: calls, questions, traces, pairs and advantages."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

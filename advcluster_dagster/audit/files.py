@@ -1,7 +1,6 @@
-"""Reading a table's file as one that may have been damaged or changed.
+"""Read and verify the file of one table partition: hashes, rows, damage.
 
-Here: every hash of a file computed again, and which rows cannot be read any more. Not here: what the rows refer to
-(references, calls). Files are read with Arrow's own reader, which reports damage that others stumble over.
+Files are read with Arrow's own reader, which reports damage that others stumble over.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +52,7 @@ class TableFile:
 
 
 def read_table_file(table: str, partition: Partition, path: UPath, made: Materialisation | None) -> TableFile:
-    """Read a file, computing its hashes again, and hold it against what the event log says of it.
+    """Read a file, recompute its hashes, and compare them with the event log.
 
     Args:
         table: name of the table.
@@ -87,7 +86,7 @@ def salvage_file(path: Path, key: Sequence[str]) -> tuple[pl.DataFrame, list[str
 
 
 def _read_rows(file: TableFile, content: BinaryIO) -> None:
-    """The stamp and the rows, held against one another."""
+    """The stamp and the rows, compared."""
     try:
         parquet = pq.ParquetFile(content)
         file.stamp = _stamp(parquet)

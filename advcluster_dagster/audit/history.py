@@ -1,7 +1,4 @@
-"""What Dagster's event log says of a table's materialisations.
-
-Here: reading the log into records. Not here: comparing them with files (files) or with one another (differences).
-"""
+"""The materialisations of a table, read from Dagster's event log."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

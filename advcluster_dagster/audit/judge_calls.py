@@ -1,8 +1,4 @@
-"""Rows made of judges' replies, held against the replies in the ledger: extraction, embedding, naming, review.
-
-Here: what each row must be if its reply is read again. Not here: finding and reading replies (kept_calls), traces
-(trace_calls).
-"""
+"""Verify rows made of judges' replies against the ledger: extraction, embedding, naming, review."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,8 +1,4 @@
-"""Judges' calls as the ledger keeps them, found by the texts they were about and read again.
-
-Here: finding a call whatever its prompt said around the texts, parsing its kept reply with its repeats. Not here: the
-rows made of the replies (judge_calls), traces (trace_calls).
-"""
+"""Find a judge's calls in the ledger by the texts they were about, and parse their replies again."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field

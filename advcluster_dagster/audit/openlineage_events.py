@@ -1,7 +1,6 @@
-"""A study's history as OpenLineage events: one run of a study, one step of it, each with what it read and made.
+"""The history of a study as OpenLineage events: each run and step with its inputs and outputs (optional extra).
 
-Here: from Dagster's event log to the events of the OpenLineage library (an optional extra). Not here: where they go
-(openlineage_out). Tables are datasets, partitions are subsets of them; the columns of SQL models carry their sources.
+Tables are datasets, partitions are subsets of them; the columns of SQL models carry their sources.
 """
 
 import uuid

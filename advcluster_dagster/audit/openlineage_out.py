@@ -1,7 +1,6 @@
-"""Where OpenLineage events go: a file of JSON Lines, or a server that takes them over HTTP.
+"""Write OpenLineage events to a file of JSON Lines, or send them to a server over HTTP.
 
-Here: writing, sending, errors in one line. Not here: the events (openlineage_events). A server's key comes from the
-environment alone.
+A server's key comes from the environment alone.
 """
 
 import os

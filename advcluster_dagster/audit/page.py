@@ -1,7 +1,6 @@
-"""The audit as a page beside the report: what was verified, and the way back from every cluster and index.
+"""The audit page beside the report: what was verified, and the provenance of every cluster and index.
 
-Here: what stands on the page, its rendering, its file. Not here: verification, the chain of one result in full (the
-terminal and JSON have it). Like the report, the page needs nothing else, and every text on it is escaped.
+Like the report, the page needs nothing else, and every text on it is escaped.
 """
 
 import base64

@@ -1,7 +1,4 @@
-"""What an audit finds, as plain records.
-
-Here: breaks, counts per table, nodes of a chain, names of partitions. Not here: finding them, showing them.
-"""
+"""Records of an audit: broken links, counts per table, nodes of a provenance tree, names of partitions."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,4 @@
-"""What the rows of one table say of rows of another.
-
-Here: every reference between tables and every count that another table's rows give, declared once; holding them against
-the rows. Not here: reading the rows (files), the ledger (calls).
-"""
+"""Every reference between tables and every count that another table's rows determine, declared once and verified."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,6 @@
-"""How an audit is shown in a terminal and as JSON.
+"""Render an audit for a terminal and as JSON.
 
-Here: trees, the table of what was verified, one line a break. Not here: the page (page), finding any of it. Texts of
-models and files are shown with every control character made visible.
+Texts of models and files are shown with every control character made visible.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""Traces held against what they came from: the replies in the call ledger, or the imported rows.
-
-Here: finding the call of each trace, comparing the two, naming what differs. Not here: judges' calls (judge_calls).
-"""
+"""Verify traces against their source: replies in the call ledger, or imported rows."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""Verifying everything that a result was made from: files, hashes, references, model calls.
-
-Here: which files those are, and every check on each of them. Not here: the checks themselves (files, references,
-trace_calls, judge_calls), the chain of a single result (chain).
-"""
+"""Verify everything that a result depends on: files, hashes, references, model calls."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +143,7 @@ class _Verifier:
         return table_path(self._home.lake, self._study.study, table, partition)
 
     def _verify_partition(self, tables: Sequence[str], partition: Partition) -> None:
-        """Read the files of one partition, hold them against the ledger, and let go of the traces' texts."""
+        """Read the files of one partition, verify them against the ledger, and release the traces' texts."""
         files = {}
         for table in tables:
             file = read_table_file(table, partition, self._path(table, partition), self._made(table).get(partition))

@@ -1,5 +1,1 @@
-"""The commands, one file a purpose.
-
-Here: arguments, progress, messages. Not here: anything that computes (automation, imports, storage), their assembly
-(``cli``).
-"""
+"""The command line: one module per group of commands, assembled in ``main``."""

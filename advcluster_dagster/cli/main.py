@@ -1,7 +1,4 @@
-"""The command line: one program over the same functions that the UI's assets use.
-
-Here: which commands there are, under which names, and what becomes of an error. Not here: any command (commands).
-"""
+"""The command line: the commands under their names, and how errors are reported."""
 
 import logging
 import sys
@@ -94,7 +91,7 @@ def main() -> None:
         with stop_signals():
             app(standalone_mode=True)
     except Stopped as stopped:
-        screen.print("Stopped: what is done is kept; run again to go on.")
+        screen.print("Stopped. Completed work is kept; run again to continue.")
         sys.exit(stopped.status)
     except Exception as error:
         line = expected_error_line(error)

@@ -61,7 +61,7 @@ def run(
         bool, typer.Option("--batch", help="Hand chat calls over in batches: half the price, within a day.")
     ] = False,
     keep_taxonomies: Annotated[
-        bool, typer.Option("--keep-taxonomies", help="Cluster nothing anew; measure how taxonomies cover what is new.")
+        bool, typer.Option("--keep-taxonomies", help="Keep existing taxonomies; measure how they cover new data.")
     ] = False,
     wait: WaitOption = False,
 ) -> None:
@@ -95,7 +95,7 @@ def regrade(
     ] = None,
     wait: WaitOption = False,
 ) -> None:
-    """Grade the traces at hand anew and run what follows from it; no model is asked for a trace."""
+    """Grade existing traces again and run the steps that follow; no model is asked for traces."""
     from advcluster_dagster.orchestration.regrading import regrade_study
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
@@ -128,7 +128,7 @@ def status(
 
 
 def report(study: StudyArgument) -> None:
-    """Write the report and the explorer of a study anew from its tables, and say where they are."""
+    """Write the report and the explorer of a study from its tables, and print where they are."""
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
 
@@ -145,7 +145,7 @@ def _run_and_tell(
     command: str | None = None,
     must_wait: bool = False,
 ) -> None:
-    """Run a study, by `run_study` unless told otherwise, with progress bars, and say what came of it.
+    """Run a study, by `run_study` unless told otherwise, with progress bars, and print the outcome.
 
     A ``command`` runs it while no other process does; with ``must_wait`` it waits until that is so.
     """

@@ -1,7 +1,4 @@
-"""The study file that ``advcluster init`` writes.
-
-Here: its text. Not here: what settings mean (study).
-"""
+"""The study file that ``advcluster init`` writes."""
 
 import re
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""How the command line shows rows, plans and status.
-
-Here: formatting for a terminal, JSON, CSV. Not here: computing any of it.
-"""
+"""Render rows, plans and status for a terminal, as JSON or as CSV."""
 
 import json
 import sys

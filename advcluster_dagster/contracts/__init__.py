@@ -1,4 +1,1 @@
-"""What every table holds, declared once: columns, types, ranges, keys; one file a stage.
-
-Here: declarations and their check against a frame. Not here: files (storage), asset checks on content (assets).
-"""
+"""The schema of every table, declared once: columns, types, ranges, keys; one file per stage."""

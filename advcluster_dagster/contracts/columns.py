@@ -1,7 +1,4 @@
-"""Columns that several tables share, so that a quantity is described once.
-
-Here: shared columns. Not here: columns of a single table (its stage's file).
-"""
+"""Columns that several tables share."""
 
 import polars as pl
 

@@ -175,7 +175,7 @@ TAXONOMY_COVERAGE = Table(
 TAXONOMY_CHANGES = Table(
     "taxonomy_changes",
     "family",
-    "What became of the frozen taxonomy's clusters in the present one; no rows while nothing is frozen.",
+    "Changes of the frozen taxonomy's clusters in the present one; no rows while nothing is frozen.",
     ("change_index",),
     (
         count("change_index", "Row, counted from 0: old clusters first."),

@@ -1,7 +1,4 @@
-"""How a table is declared and how a frame is held against its declaration.
-
-Here: columns, tables, the check. Not here: any particular table (its stage's file).
-"""
+"""Table schemas and their validation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,7 +99,7 @@ class Table:
         """The frame with its partition columns added, columns in declared order, types cast where no value changes.
 
         Raises:
-            ContractError: columns are missing or unknown, or a type cannot be had.
+            ContractError: columns are missing or unknown, or a type cannot be converted.
         """
         given = frame.collect_schema()
         frame = frame.with_columns(

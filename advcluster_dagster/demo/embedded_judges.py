@@ -1,7 +1,6 @@
-"""The embedded judges: an analyst that reads messages, an embedder of static word vectors. No key, no GPU, no download.
+"""The embedded analyst and embedder as providers: deterministic, without key, GPU or download.
 
-Here: both providers, telling a judge's tasks apart by what a message holds. Not here: how the analyst reads, phrases,
-names and reviews (``analyst/``). They stand in for the judge models of paper appendix A.1 and say so in every reply.
+They stand in for the judge models of paper appendix A.1 and say so in every reply.
 """
 
 import json

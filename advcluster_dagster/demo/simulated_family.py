@@ -1,7 +1,6 @@
 """The simulated model families as a chat provider.
 
-Here: finding the problem a prompt belongs to and answering as the named model does in the named trial. Not here:
-problems, slips and wording (``simulation/``). The same study seed gives the same replies in every process.
+The same study seed gives the same replies in every process.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,9 +1,4 @@
-"""Traces and their grading as Inspect logs (`.eval`), for browsing in Inspect View.
-
-Here: which logs a study has, and writing them through inspect-ai, an optional extra. Not here: what stands in a log
-(inspect_samples.py), reading logs (imports/inspect_logs.py). inspect-ai takes a log as one object, so that memory holds
-the traces of one model on one benchmark, several times their size.
-"""
+"""Export traces and verdicts as Inspect logs (`.eval`), to browse in Inspect View."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,6 @@
-"""What stands in an exported Inspect log.
+"""The samples of an exported Inspect log.
 
-Here: rows of traces with their questions and verdicts as Inspect's own records. Not here: which rows, and writing
-(inspect_logs.py). What Inspect has no field for stands in the metadata under `advcluster`, where the import finds it.
+What Inspect has no field for stands in the metadata under `advcluster`, where the import finds it.
 """
 
 import hashlib

@@ -1,10 +1,10 @@
-"""Batches handed over to vendors, in the ledger's database, so that a restart picks them up instead of paying again.
+"""Batches of calls handed to a provider, in the ledger's database, so that a restart picks them up instead of paying
+again.
 
-Here: which call went with which batch, and how far each is. Not here: talking to vendors (``batch_chat``). A batch is
-``submitting`` before anything is sent, ``submitted`` once the vendor's id is known, ``collected`` when its results were
-read, ``failed`` where they named a fault that stops the step (key, model, quota), ``lost`` where the vendor knows
-nothing of it. A call that the ledger cannot answer yet belongs to the newest of its batches that is neither failed nor
-lost, collected ones included: results are read as often as it takes until they are in the ledger.
+A batch is ``submitting`` before anything is sent, ``submitted`` once the vendor's id is known, ``collected`` when its
+results were read, ``failed`` where they named a fault that stops the step (key, model, quota), ``lost`` where the
+vendor knows nothing of it. A call that the ledger cannot answer yet belongs to the newest of its batches that is
+neither failed nor lost, collected ones included: results are read as often as it takes until they are in the ledger.
 """
 
 import uuid

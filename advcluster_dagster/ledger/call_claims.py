@@ -1,12 +1,10 @@
-"""Claims on calls: who is about to send which call, so that no two processes pay for the same.
+"""Claims on calls before they are sent, so that no two processes pay for the same call.
 
-Here: claiming, the lease that keeps an owner's claims alive, when an owner counts as gone. Not here: which
-calls are claimed when (``calls``), the tables (``ledger_tables``). A claim is released with the recording of its
-outcome, in one transaction (see ``ledger``).
+A claim is released with the recording of its outcome, in one transaction (see ``ledger``).
 
-An owner renews its lease every few seconds. On its own machine a process that is gone is seen at once, and one that is
-there counts as gone only when it has renewed nothing while another watched for a whole lease: clocks that are set and
-machines that slept change nothing. On other machines the lease decides, by the database server's clock.
+An owner renews its lease every few seconds. On its own machine a process that is gone is seen at once, and one that
+is there counts as gone only when it has renewed nothing while another watched for a whole lease: clocks that are set
+and machines that slept change nothing. On other machines the lease decides, by the database server's clock.
 """
 
 import logging
@@ -35,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Claimed:
-    """What came of claiming calls: those that are ours to send, and those that have an answer by now; the rest is
+    """Result of claiming calls: those that this process may send, and those answered by now; the rest is
     another's.
     """
 

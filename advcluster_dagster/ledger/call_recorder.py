@@ -1,8 +1,4 @@
-"""Writes outcomes of calls to the ledger as they come, and beside it when it takes no more.
-
-Here: the thread that writes, what it tells of a ledger that cannot be written. Not here: the ledger's rows
-(``ledger``), the files beside it (``unkept``), who asks (``calls``).
-"""
+"""The thread that writes outcomes of calls to the ledger, and to files beside it when the ledger cannot be written."""
 
 import threading
 import time

@@ -1,8 +1,4 @@
-"""Model calls of one step: asked once, kept before use, replayed ever after.
-
-Here: what stands between an asset and a provider. Not here: the ledger's tables, claims (``call_claims``), writing
-outcomes down (``call_recorder``), transport, what replies mean.
-"""
+"""The model calls of one step: answered by the ledger where possible, else sent once and recorded before use."""
 
 import sqlite3
 import threading
@@ -185,7 +181,7 @@ class ModelCalls:
         claims: CallClaims,
         progress: tuple[int, int],
     ) -> dict[str, Outcome]:
-        """Ask what nobody else asks, and wait for the others' outcomes; what they leave is asked too."""
+        """Send the calls that no other process has claimed; wait for the others' outcomes, and send what they leave."""
         outcomes: dict[str, Outcome] = {}
         left = missing
         while left:

@@ -1,8 +1,4 @@
-"""The requests of a step as a provider gets them: each one claimed before it is handed over.
-
-Here: claiming in small groups as requests are reached, what others have claimed, the end of sending. Not here: claims
-themselves (``call_claims``), what becomes of outcomes (``calls``).
-"""
+"""The requests of a step as its provider receives them, each claimed before it is handed over."""
 
 import threading
 from collections import deque

@@ -1,8 +1,4 @@
-"""The database of the call ledger: opening it, transactions, locks.
-
-Here: one engine for readers and writers, tries after a lock, what a database says of a fault. Not here: the tables
-(``ledger_tables``), what is read and written (``ledger``, ``batch_store``, ``call_claims``).
-"""
+"""The database of the call ledger: engine, transactions, retries after locks."""
 
 import sqlite3
 import time
@@ -21,7 +17,7 @@ from advcluster_dagster.storage.faults import LEDGER_REMEDY, database_fault
 R = TypeVar("R")
 
 _LOCK_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-#: What databases say where another try may help; a full disk or a database that is read only is not mended by it.
+#: Database messages after which a retry may help; it does not for a full disk or a read-only database.
 _TRANSIENT = ("locked", "deadlock detected")
 
 

@@ -1,7 +1,4 @@
-"""Whole entries of the call ledger, for whoever follows a result back to its calls.
-
-Here: reading entries by their use or id. Not here: answering from the ledger (``ledger``), judging entries (audit).
-"""
+"""Read whole entries of the call ledger by use or id."""
 
 import json
 from collections.abc import Iterable

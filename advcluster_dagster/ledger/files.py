@@ -1,9 +1,8 @@
-"""A study's replies as one file, so that others re-run its analysis without keys and get equal tables.
+"""A study's replies as one file, so that others can rerun its analysis without keys and get equal tables.
 
-Here: writing the file, checking and reading it back. Not here: the ledger itself. The file is gzip'd JSON Lines: first
-a header {"format", "version", "study", "n_calls", "n_failures"}, then one call a line, ordered by call_id, with what
-was asked ("request"), what came ("reply" or "failure"), the tokens, the cost, the provider's name and the time. What is
-asked holds no key and no header, so neither does the file.
+The file is gzip'd JSON Lines: first a header {"format", "version", "study", "n_calls", "n_failures"}, then one call a
+line, ordered by call_id, with what was asked ("request"), what came ("reply" or "failure"), the tokens, the cost, the
+provider's name and the time. What is asked holds no key and no header, so neither does the file.
 """
 
 import base64

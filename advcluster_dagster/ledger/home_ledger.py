@@ -1,7 +1,6 @@
-"""The call ledger of a home: opening it, noticing that it was lost, beginning a new one.
+"""Open the call ledger of a home; refuse to replace one that was lost.
 
-Here: what a home's folders tell of its ledger. Not here: the ledger itself (``ledger``), its database
-(``ledger_database``). A ledger that is gone is not replaced in silence, since replies would be paid for again.
+A ledger that is gone is not replaced in silence, since replies would be paid for again.
 """
 
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""The call ledger: every model call and what came of it, on disk before anything uses it (design decision 5).
-
-Here: looking calls up, recording, retiring, counting. Not here: the database and its tables (``ledger_database``,
-``ledger_tables``), asking providers (``calls``), repeats of broken replies (``validated``), prices, caps.
-"""
+"""The call ledger: every model call with its outcome, on disk before anything uses it (design decision 5)."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -181,7 +177,7 @@ class Ledger(LedgerDatabase):
             self.write(lambda connection: self._note_uses(connection, (study, asset, partition), ids))
 
     def retire(self, call_ids: Iterable[str]) -> int:
-        """Make these calls' entries, and those of their repeats, answer no more, so that they are asked anew; the
+        """Retire the entries of these calls and of their repeats, so that they are asked again; the
         entries stay on disk.
 
         Returns:
@@ -260,7 +256,7 @@ class Ledger(LedgerDatabase):
 
     def _keep(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
         """Keep rows and end the claims on their calls; ids of those that already had an answer."""
-        # In one order everywhere, or two writers of the same rows would wait for each other for ever.
+        # In one order everywhere, or two writers of the same rows could deadlock.
         ordered = sorted(rows, key=lambda row: str(row["call_id"]))
         ids = [row["call_id"] for row in ordered]
         revisions = next_revisions(connection, ids)

@@ -1,8 +1,6 @@
-"""Repeats of broken replies as ledgers and reply files of versions 1 and 2 hold them, brought to their number.
+"""Migrate repeated calls of ledgers and reply files of versions 1 and 2.
 
-Those versions knew a repeat by its whole text, the wording of the fault included. Here: telling such entries apart,
-which of several answers, storing them as what they are now (see :func:`~.protocol.call_id_of`). Not here: the tables
-(``ledger_tables``), reply files (``ledger_files``).
+Those versions knew a repeat by its whole text, the wording of the fault included.
 """
 
 import json

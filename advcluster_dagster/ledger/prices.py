@@ -1,8 +1,6 @@
-"""What model calls cost: the price table and its overrides.
+"""Prices of model calls: the shipped price table, a home's overrides, the cost of a call.
 
-Here: reading ``prices.yaml`` of the package and of a home, the price of a study's model, a call's cost. Not here: what
-may be spent (``spending``), what was (``ledger``), how many tokens a call will take (assets). All money is in US
-dollars; a cost that is not known is None, never 0.
+All money is in US dollars; a cost that is not known is None, never 0.
 """
 
 from dataclasses import dataclass
@@ -76,7 +74,7 @@ class _PriceFile(BaseModel):
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by model name as of a day; ``own_file`` is where a person may add some."""
+    """Prices by model name as of a day; ``own_file`` is where users add their own."""
 
     models: dict[str, Price]
     batch_factors: dict[str, float]
@@ -107,7 +105,7 @@ class PriceTable:
 
 
 def load_prices(own_file: Path) -> PriceTable:
-    """The shipped prices with those of a person's own file over them.
+    """The shipped prices with those of the user's file over them.
 
     Args:
         own_file: the home's file, which need not exist.

@@ -1,10 +1,7 @@
-"""What may be spent: caps in dollars, and the gate that every call of a paid model passes before it is sent.
+"""Spending limits: reserve the expected cost of a call before it is sent, settle it afterwards.
 
-Here: caps, reservations, what a call is expected to cost, the lock under which a study's cap is used. Not here: prices
-(``prices``), what was spent (``ledger``), sending (``connection``, ``batch_chat``).
-
-A call in flight is reserved at its expected cost. While other calls hold reservations, one that does not fit waits, for
-they may turn out cheaper; when none does, the cap is reached and the step ends.
+A call in flight is reserved at its expected cost. While other calls hold reservations, one that does not fit waits,
+for they may turn out cheaper; when none does, the cap is reached and the step ends.
 """
 
 import asyncio

@@ -1,8 +1,4 @@
-"""The caps on a study's money: what was spent so far, and the gate that holds a step to what is left.
-
-Here: the cap of a study and its lock, refusing models of unknown price. Not here: how a cap lets calls through
-(``spending``), prices (``prices``), the table of calls (``ledger``).
-"""
+"""The spending limits of a study and of a run, opened for the calls of one model."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack

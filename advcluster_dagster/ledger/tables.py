@@ -1,8 +1,7 @@
-"""The ledger's tables and the database they lie in.
+"""The ledger's tables, and the encoding of outcomes as rows.
 
-Here: tables, engine, how an outcome becomes a row and back. Not here: what the rows are for (``ledger``,
-``batch_store``, ``call_claims``, ``ledger_files``). Everything is plain JSON text over SQLAlchemy Core: a SQLite file
-in WAL mode by default, shared by all studies and processes; a PostgreSQL URL takes its place without other changes.
+Everything is plain JSON text over SQLAlchemy Core: a SQLite file in WAL mode by default, shared by all studies and
+processes; a PostgreSQL URL takes its place without other changes.
 """
 
 import base64
@@ -84,7 +83,7 @@ BATCH_CALLS = sa.Table(
     sa.Column("call_id", sa.String(64), primary_key=True),
     sa.Column("token", sa.String(32), primary_key=True, index=True),
     sa.Column("position", sa.Integer, nullable=False),
-    # The revision that the answer gets in `calls`: a call asked anew after it was retired needs a batch of its own.
+    # The revision that the answer gets in `calls`: a retired call that is asked again needs a batch of its own.
     sa.Column("revision", sa.Integer, nullable=False),
 )
 #: Who asks models now, and the calls that each is about to send or has sent (see ``call_claims``).

@@ -1,9 +1,8 @@
-"""Replies that the ledger could not take, in files beside it until it can: nothing paid for is lost.
+"""Files that keep replies which the ledger could not take, until it can.
 
-Here: writing such a file, finding those there are, reading them back. Not here: who writes one (``call_recorder``),
-taking them into the ledger (``ledger``). A file is JSON Lines, one call a line: {"row": the ledger's columns, "use":
-[study, asset, partition]}. It lies in the ledger's folder or, where nothing can be written there, in the system's
-temporary folder, and only its owner can read it. What is asked holds no key, so neither does the file.
+A file is JSON Lines, one call a line: {"row": the ledger's columns, "use": [study, asset, partition]}. It lies in the
+ledger's folder or, where nothing can be written there, in the system's temporary folder, and only its owner can read
+it. What is asked holds no key, so neither does the file.
 """
 
 import fcntl  # filelock empties the file that it locks, and here it is the file with the replies

@@ -1,7 +1,4 @@
-"""Replies that must be records: broken ones are asked for again with their fault named (paper section 3.2.2).
-
-Here: the rounds of asking, and what remains when they are used up. Not here: parsing (science), transport.
-"""
+"""Ask for replies that must be records, and repeat unusable ones with the fault named (paper section 3.2.2)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,8 +1,4 @@
-"""Chat calls in batches, at half the price: submit, poll, collect.
-
-Here: the three states, what a restart picks up, which rows go again. Not here: the vendors' formats
-(``openai_batches``, ``google_batches``), the table of batches (``batch_store``).
-"""
+"""Chat calls in batches, at a lower price: submit, poll, collect."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -76,7 +72,7 @@ class _Waiting:
 
 @dataclass
 class _Sorted:
-    """What became of a batch's wanted calls: final outcomes, calls to ask again, and a fault that stops the step."""
+    """Result of a batch: final outcomes, calls to ask again, and a fault that stops the step."""
 
     ended: dict[str, ChatReply | CallFailure] = field(default_factory=dict)
     again: list[ChatRequest] = field(default_factory=list)
@@ -171,7 +167,7 @@ class BatchChat(Generic[C]):
             return True
         if isinstance(found, CallFailure):
             raise FatalModelError(
-                f"provider {self.connection.name}: cannot find out what became of a batch of {len(requests)} calls"
+                f"provider {self.connection.name}: cannot find out the state of a batch of {len(requests)} calls"
                 f" ({found.detail}); run again later"
             )
         self._store.end(one.batch, "lost")

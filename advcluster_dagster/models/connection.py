@@ -1,9 +1,4 @@
-"""One connection to a model provider over HTTP: concurrency, limits, retries, and what faults mean.
-
-Here: the event loop of its own, which faults are tried again, which end one call, which end the step; the same for
-every SDK. Not here: a client and the errors it raises (``openai_connection``, ``google_connection``), the vocabulary of
-faults (``faults``), how fast to ask (``limits``), the ledger.
-"""
+"""One HTTP connection to a provider: event loop, concurrency, limits, retries, and what faults mean."""
 
 import asyncio
 import os
@@ -167,7 +162,7 @@ class Connection(ABC):
                 if self._stop.is_set():
                     raise asyncio.CancelledError
                 await self._pause(self.gate.reserve(n_tokens))
-                async with asyncio.timeout(self.settings.timeout_s):  # an SDK's own starts anew with every byte
+                async with asyncio.timeout(self.settings.timeout_s):  # an SDK's own timeout restarts with every byte
                     result = await call()
                 self.gate.note("answered")
                 return result

@@ -1,8 +1,4 @@
-"""Failed model calls in one line for people: how many, for which reasons, in whose words.
-
-Here: counting and wording. Not here: what a failure is (``protocol``, ``validated``), where the line is shown (assets,
-commands).
-"""
+"""Summarise failed model calls in one line: how many, for which reasons, in the server's words."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,15 +1,10 @@
-"""What a server's faults mean, in terms that all vendors share.
-
-Here: the vocabulary of faults, telling an unknown model from an address that is wrong. Not here: reading the words
-(``server_messages``), what follows from a fault (``connection``), the vendors' own codes (``openai_connection``,
-``google_connection``).
-"""
+"""Kinds of server faults, shared by all vendors."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-#: Statuses that another try can mend, apart from 5xx.
+#: Statuses worth a retry, apart from 5xx.
 TRANSIENT_STATUSES = {408: "timeout", 409: "conflict", 425: "too_early", 429: "rate_limited"}
 #: What a server of these answers lacks, it will lack at the next try too.
 _PERMANENT_SERVER_ERRORS = {501, 505}
@@ -60,7 +55,7 @@ class StatusFault:
 
     @property
     def is_transient(self) -> bool:
-        """Whether another try can mend it."""
+        """Whether a retry can help."""
         is_server_error = self.status >= 500 and self.status not in _PERMANENT_SERVER_ERRORS
         return is_server_error or self.status in TRANSIENT_STATUSES
 

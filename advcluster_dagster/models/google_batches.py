@@ -1,7 +1,4 @@
-"""Batches of the Gemini API: requests go inline, and so do their results.
-
-Here: these calls and formats. Not here: when they are made (``batch_chat``), contents and replies (``google_genai``).
-"""
+"""Batches of the Gemini API: requests and results inline."""
 
 from collections.abc import Mapping
 

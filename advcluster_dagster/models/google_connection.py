@@ -1,8 +1,4 @@
-"""The google-genai SDK's client and what its errors mean.
-
-Here: how the client is made, its errors in the terms of ``connection``. Not here: retries and limits (``connection``),
-what is sent and what becomes of a reply (``google_genai``).
-"""
+"""The client of the google-genai SDK and the meaning of its errors."""
 
 import os
 import re

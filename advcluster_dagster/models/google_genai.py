@@ -1,8 +1,4 @@
-"""Chat and embeddings of the Gemini API, through the google-genai SDK.
-
-Here: what is sent on the wire and what becomes of a reply. Not here: concurrency, retries and faults (``connection``),
-what all vendors share (``remote_chat``, ``remote_embeddings``), batches (``google_batches``), the ledger, prompts.
-"""
+"""Chat and embeddings of the Gemini API, through the google-genai SDK."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,6 @@
-"""The GPUs at hand, and how busy they are while an engine runs.
+"""GPUs of this machine and their load, read from NVIDIA's management library.
 
-Here: reading NVIDIA's management library. Not here: engines (vllm_engine), which GPUs a step asks for
-(assets/placement). Without a GPU, its driver or the package nvidia-ml-py there is nothing to tell, and nothing is told.
+Without a GPU, its driver or the package nvidia-ml-py there is nothing to tell, and nothing is told.
 """
 
 import os

@@ -1,8 +1,4 @@
-"""How fast one provider is asked: calls in flight, requests and tokens per minute, and less of all when it says so.
-
-Here: the pure parts (a bucket that refills, the reaction to rate limiting) and the gate that applies them to the calls
-of one connection. Not here: what a fault means, pauses before another try (``connection``).
-"""
+"""Rate limits of one provider: calls in flight, requests and tokens per minute, slower after rate-limit replies."""
 
 import asyncio
 import math
@@ -50,7 +46,7 @@ class Bucket:
 
 
 class Adaptation:
-    """How many calls may be in flight, from what became of the last ones.
+    """How many calls may be in flight, from the outcomes of the last ones.
 
     A storm, 30 % or more of the last 40 calls rate limited and at least 8 of them, halves the number and starts a new
     count; scattered rate limiting changes nothing. Every answered call then raises it again, by about a quarter for

@@ -1,8 +1,4 @@
-"""Batches of OpenAI: a file of requests goes up, a batch is made of it, files of results come down.
-
-Here: these calls and formats. Not here: when they are made (``batch_chat``), bodies and replies
-(``openai_compatible``).
-"""
+"""Batches of the OpenAI API: a file of requests is uploaded, files of results are downloaded."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

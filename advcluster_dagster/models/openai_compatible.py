@@ -1,8 +1,4 @@
-"""Chat and embeddings of OpenAI and every compatible server, through the OpenAI SDK.
-
-Here: what is sent on the wire and what becomes of a reply. Not here: concurrency, retries and faults (``connection``),
-what all vendors share (``remote_chat``, ``remote_embeddings``), batches (``openai_batches``), the ledger, prompts.
-"""
+"""Chat and embeddings of OpenAI and compatible servers, through the OpenAI SDK."""
 
 import re
 from collections.abc import Sequence

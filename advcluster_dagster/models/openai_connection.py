@@ -1,8 +1,4 @@
-"""The OpenAI SDK's client and what its errors mean.
-
-Here: how the client is made, its errors in the terms of ``connection``. Not here: retries and limits (``connection``),
-what is sent and what becomes of a reply (``openai_compatible``).
-"""
+"""The client of the OpenAI SDK and the meaning of its errors."""
 
 import os
 from typing import Any

@@ -1,7 +1,4 @@
-"""The small protocol that every model provider speaks, and the identity of a model call.
-
-Here: requests, replies, failures, the provider protocols. Not here: any provider, the ledger, prompts.
-"""
+"""The protocol of model providers: requests, replies, failures, and the identity of a call."""
 
 import hashlib
 import json

@@ -1,8 +1,4 @@
-"""Chat through a connection: what is the same for every vendor's wire format.
-
-Here: the calls of a step, limits on tokens, and what a server turns out not to take. Not here: the formats themselves
-(``openai_compatible``, ``google_genai``), retries (``connection``).
-"""
+"""Chat over a connection, whatever the vendor's wire format."""
 
 import re
 from abc import ABC, abstractmethod

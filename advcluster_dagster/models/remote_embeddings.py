@@ -1,8 +1,4 @@
-"""Embeddings through a connection: what is the same for every vendor's wire format.
-
-Here: batches of texts, the text that spoils a batch, what a usable vector is. Not here: the formats themselves
-(``openai_compatible``, ``google_genai``), retries (``connection``).
-"""
+"""Embeddings over a connection, whatever the vendor's wire format."""
 
 import asyncio
 from abc import ABC, abstractmethod

@@ -1,8 +1,4 @@
-"""What a server's answer says in words: error bodies of any form, and the pause it asks for.
-
-Here: decoding, JSON of many dialects, HTML, plain text; ``Retry-After``. Not here: what a fault means (``faults``),
-masking keys (``connection``).
-"""
+"""Read a server's error message from bodies of any form, and the pause it asks for."""
 
 import codecs
 import json

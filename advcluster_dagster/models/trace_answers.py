@@ -1,7 +1,4 @@
-"""What a model's answer becomes in a trace table (paper section 4.1).
-
-Here: the columns of a trace that follow from one call. Not here: the other columns (assets/inference), the call itself.
-"""
+"""Columns of a trace that follow from one model call (paper section 4.1)."""
 
 import json
 from typing import Any

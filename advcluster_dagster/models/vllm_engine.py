@@ -1,8 +1,4 @@
-"""vLLM in process: the study's own models sampled on this machine's GPUs, or its CPU (paper section 4.1).
-
-Here: starting and stopping the engine, keeping it busy, its replies. Not here: what is asked of it (``vllm_requests``),
-servers that vLLM runs elsewhere (``openai_compatible``), GPUs as a resource (assets).
-"""
+"""vLLM in process: sample models on this machine's GPUs or CPU (paper section 4.1)."""
 
 import importlib.util
 import os

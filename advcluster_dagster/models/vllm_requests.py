@@ -1,8 +1,4 @@
-"""What a vLLM engine is asked, and what its answers say: everything about vLLM that needs no vLLM.
-
-Here: trials grouped into prompts with n samples, seeds, sampling settings, reasoning apart from the answer. Not here:
-the engine itself (``vllm_engine``).
-"""
+"""Requests to a vLLM engine and its replies: everything about vLLM that needs no vLLM."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,4 @@
-"""From recipes to Dagster assets of one study.
-
-Here: what knows both a recipe and Dagster: keys, partitions, checks, the run of one step. Not here: any particular
-asset, what the UI shows beside a table (ui_metadata), the assembly of definitions (definitions.py).
-"""
+"""Dagster asset definitions of a study, made of its recipes, and the execution of one step."""
 
 import warnings
 from collections.abc import Collection, Iterator
@@ -207,7 +203,7 @@ def one_line_failures() -> Iterator[None]:
         if isinstance(error, GeneratorExit):
             raise
         # A signal. Dagster would try the step again, and pay for it, as if something had failed.
-        raise dg.Failure("stopped by a signal; what is done is kept, run it again", allow_retries=False) from None
+        raise dg.Failure("stopped by a signal; completed work is kept; run it again", allow_retries=False) from None
 
 
 @contextmanager
@@ -251,7 +247,7 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
         for partition in upstream_partitions(step.study, step.partition, level):
             if partition in faults and partition != step.partition and has_sources(step.home, step.study, partition):
                 raise StepError(
-                    f"{partition.label}: {faults[partition].text}; mend it or leave the domain out of the study"
+                    f"{partition.label}: {faults[partition].text}; fix it or remove the domain from the study"
                 )
     if step.recipe.level == "family":
         unused = [domain for domain in step.study.domains if domain not in step.domains_used]

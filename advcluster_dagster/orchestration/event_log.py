@@ -1,9 +1,7 @@
 """Dagster's SQLite event log with connections that stay open.
 
-Here: one storage class, named in the instance's settings file. Not here: what is logged, PostgreSQL (Dagster's own).
-
 Dagster's class opens and closes a connection for every event; closing the last one of a file in WAL mode checkpoints
-it, which costs milliseconds a time and most of a short step. It also asks anew, at every look at a partition, whether
+it, which costs milliseconds a time and most of a short step. It also checks, at every look at a partition, whether
 the file has its tables. Same files, same tables, so either class reads the other's.
 """
 

@@ -1,8 +1,4 @@
-"""Where the steps of a run go: the executor and the launcher that a home's one setting chooses.
-
-Here: from ``platform.yaml`` to Dagster's executor and run launcher. Not here: what a step needs (assets/placement),
-running a study (run_study).
-"""
+"""Executor and run launcher for the setting ``executor`` of ``platform.yaml``."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec

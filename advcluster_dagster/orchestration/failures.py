@@ -1,7 +1,4 @@
-"""One readable line for each run of the daemon that fails: in HOME/logs/failures.log and on standard error.
-
-Here: the hook and its line. Not here: runs of the command line, which say what failed themselves.
-"""
+"""Log one readable line for each failed run of the daemon, to HOME/logs/failures.log and standard error."""
 
 import sys
 from datetime import UTC, datetime

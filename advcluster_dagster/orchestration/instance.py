@@ -1,7 +1,4 @@
-"""The Dagster instance of a home: one history for the command line and the UI.
-
-Here: opening it, its settings file, marking dead runs. Not here: what is run, where steps go (executors).
-"""
+"""Open the Dagster instance of a home; mark runs whose process died as failed."""
 
 import hashlib
 import os
@@ -90,7 +87,7 @@ def _opened(folder: Path) -> dg.DagsterInstance:
 
 
 def _write_settings(home: Home, path: Path) -> None:
-    """Write what the platform's settings come to, unless a person has edited the file since it was last written.
+    """Write Dagster's settings for the platform's, unless the file has been edited since it was last written.
 
     Raises:
         SettingsError: it was edited, and the platform's settings have changed since.
@@ -102,7 +99,7 @@ def _write_settings(home: Home, path: Path) -> None:
             head, _, present = path.read_text(encoding="utf-8").partition("\n")
         except UnicodeDecodeError:
             raise SettingsError(f"{path}: is no text file; {_REMOVE}") from None
-        if not head.startswith(_HEAD):  # a person's from the first line on
+        if not head.startswith(_HEAD):  # written by hand
             if home.database_url is not None and "postgres" not in head + present:
                 raise SettingsError(f"{path}: platform.yaml asks for PostgreSQL, but this file of yours names none")
             return
@@ -110,8 +107,8 @@ def _write_settings(home: Home, path: Path) -> None:
             return
         if hashlib.sha256(present.encode()).hexdigest()[:16] != head.removeprefix(_HEAD):
             raise SettingsError(
-                f"{path}: edited by hand, and platform.yaml has changed since; remove the file to have it written anew,"
-                " or its first line to keep it as it is"
+                f"{path}: edited by hand, and platform.yaml has changed since; remove the file to have it"
+                " written again, or its first line to keep it as it is"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as staged:
@@ -156,7 +153,7 @@ def mark_dead_runs(instance: dg.DagsterInstance, is_only_server: bool = False) -
         and _is_dead(record.dagster_run, record.create_timestamp.timestamp(), is_only_server)
     ]
     for run in dead:
-        instance.report_run_failed(run, "the process of this run is gone; run it again, nothing paid for is lost")
+        instance.report_run_failed(run, "the run's process died; run it again: recorded model calls are reused")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return len(dead)
 

@@ -1,7 +1,4 @@
-"""Jobs of a study: one for each stage and partition scheme, and one that runs the whole study in order.
-
-Here: the jobs. Not here: what a whole run does (run_study), who launches jobs (sensors, schedules).
-"""
+"""Jobs of a study: one per stage and partition scheme, and one that runs the whole study in order."""
 
 import dagster as dg
 
@@ -16,9 +13,9 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.platform import Executor
 from advcluster_dagster.study.study import Study
 
-#: Runs of a whole study wait for one another (dagster.yaml), and one whose process died is taken up again.
+#: Runs of a whole study wait for one another (dagster.yaml), and one whose process died is retried.
 WHOLE_TAG = "advcluster/whole_study"
-_TAKEN_UP_AGAIN = {"dagster/max_retries": "3", "dagster/retry_on_asset_or_op_failure": "false"}
+_RETRY_TAGS = {"dagster/max_retries": "3", "dagster/retry_on_asset_or_op_failure": "false"}
 
 
 def stage_jobs(study: Study) -> list[UnresolvedAssetJobDefinition]:
@@ -70,7 +67,7 @@ def whole_job(home: Home, study: Study) -> dg.JobDefinition:
     @dg.job(
         name=whole_job_name(study),
         description=f"Runs what is not up to date in study {study.study}, in order.",
-        tags={STUDY_TAG: study.study, WHOLE_TAG: study.study, **_TAKEN_UP_AGAIN},
+        tags={STUDY_TAG: study.study, WHOLE_TAG: study.study, **_RETRY_TAGS},
         executor_def=dg.in_process_executor,
     )
     def whole() -> None:

@@ -1,7 +1,4 @@
-"""The IO manager of all tables: contract-checked Parquet, one file a partition, replaced atomically.
-
-Here: what Dagster needs to write and load table partitions. Not here: file format and paths (table_files), contracts.
-"""
+"""IO manager of all tables: contract-checked Parquet, one file per partition, replaced atomically."""
 
 from typing import Any
 
@@ -48,7 +45,7 @@ class LakeIOManager(dg.UPathIOManager):
     def dump_to_path(
         self, context: dg.OutputContext, obj: StagedTable | pl.DataFrame | pl.LazyFrame, path: UPath
     ) -> None:
-        """Publish a staged table; a bare frame is staged, and held against its contract, first.
+        """Publish a staged table; a bare frame is staged and validated first.
 
         Raises:
             ContractError: the frame breaks the contract of the table the asset is named after.

@@ -1,7 +1,4 @@
-"""The launcher of runs on a Ray cluster; needs the extra `ray`.
-
-Here: one correction to dagster-ray's launcher. Not here: when it is chosen (executors), where steps go.
-"""
+"""Run launcher for a Ray cluster, with a correction to dagster-ray's (extra `ray`)."""
 
 import shlex
 from typing import Any

@@ -1,8 +1,4 @@
-"""Grading the traces at hand anew, without asking any model for another.
-
-Here: two runs of a study, the grading by force and then what became stale by it. Not here: running (run_study),
-grading (assets/grading).
-"""
+"""Grade existing traces again, without asking any model for new ones."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +26,7 @@ def regrade_study(
     selection: Selection,
     on_run: Listener = lambda _label, _n_steps: None,
 ) -> RunOutcome:
-    """Grade what is there anew, fresh or not, then run what is stale after it, in the families and domains selected.
+    """Grade existing traces again, fresh or not, then run what is stale after it, in the selected families and domains.
 
     Raises:
         SelectionError: a family or domain is unknown, or questions or traces of one would have to be made first.

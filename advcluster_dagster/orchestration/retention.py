@@ -1,8 +1,4 @@
-"""What keeps a home from growing for ever: old runs leave the history, the ledger's file is packed.
-
-Here: which runs may go, the one call that does it all, and the job and schedule that make it. Not here: tables, replies
-and reports, which no housekeeping removes.
-"""
+"""Retention: delete old runs and log files, and vacuum the ledger."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -77,7 +73,7 @@ def retention_schedule(study: Study) -> dg.ScheduleDefinition:
         cron_schedule="30 4 * * 0",
         job_name=f"{study.identifier}__housekeeping",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Keeps the history and the ledger's file from growing for ever.",
+        description="Deletes old runs from the history and packs the ledger's file.",
     )
 
 

@@ -1,7 +1,4 @@
-"""What came of one Dagster run, in numbers and one line.
-
-Here: reading a run's events. Not here: starting runs (launching), what a study's runs come to (run_study).
-"""
+"""Summarise the outcome of one Dagster run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

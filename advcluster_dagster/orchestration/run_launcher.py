@@ -1,8 +1,4 @@
-"""One Dagster run of one partition, wherever its steps go.
-
-Here: starting a run through the home's executor, rebuilding its job in the processes that execute its steps. Not here:
-which steps (run_study), which executor (executors).
-"""
+"""Launch the Dagster run of one partition and wait for it."""
 
 import multiprocessing
 import sys
@@ -56,7 +52,7 @@ class Launcher:
         self._jobs: dict[Any, tuple[dg.JobDefinition, list[str] | None]] = {}
 
     def run_all(self, work: Mapping[Partition, list[str]], on_run: Listener) -> Iterator[tuple[Partition, RunEnd]]:
-        """Run the partitions' steps and yield what came of each as it ends; ``on_run`` is told as it is begun.
+        """Run the partitions' steps and yield the outcome of each run as it ends; ``on_run`` is called at each start.
 
         In process they run one after the other. Else several at once, each from a process of its own, since Dagster
         runs are not made to share one.
@@ -147,7 +143,7 @@ def _run_elsewhere(
 def rebuild_repository(
     home: str, study: str, families: list[str] | None, offline: bool, retry_failed: bool, is_batched: bool
 ) -> dg.RepositoryDefinition:
-    """The study's definitions in a process that executes a step of a run; the study is read from the home anew."""
+    """The study's definitions in a process that executes a step of a run; the study file is read again."""
     place = Home(Path(home))
     platform = Platform(place, offline=offline, retry_failed=retry_failed, is_batched=is_batched)
     return run_definitions(place, place.load_study(study), platform, families).get_repository_def()

@@ -1,8 +1,6 @@
-"""One command at a time runs a study: a second one is told of the first, or waits for it.
+"""The lock that lets one command at a time run a study; a second command is refused or waits.
 
-Here: the lock that a command holds while it runs a study, and runs that the UI or its daemon started. Not here: running
-(run_study), runs of different partitions that the UI starts side by side, which claims on calls keep from asking twice
-(models/call_claims). The lock is the operating system's, so that a killed process leaves nothing behind.
+The lock is the operating system's, so that a killed process leaves nothing behind.
 """
 
 import json
@@ -60,7 +58,7 @@ def only_run(
         home: where the study is.
         study: its name.
         instance: the home's, which knows the runs of the UI.
-        command: as a person typed it, for others to read.
+        command: as typed, for messages to others.
         must_wait: wait for who runs it instead of giving up.
         on_wait: told once whom it waits for.
 

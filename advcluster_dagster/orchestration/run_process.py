@@ -1,7 +1,4 @@
-"""Which process works on a run, so that a run whose process died can be told from one that goes on.
-
-Here: the tag and its content. Not here: marking runs failed (automation).
-"""
+"""Tag runs with the process that executes them, so that runs whose process died can be recognised."""
 
 import os
 import socket

@@ -1,8 +1,4 @@
-"""Running a study: what is stale, level by level, each partition as one Dagster run.
-
-Here: the order of runs and their outcome. Not here: what is stale (status), a single run (launching), the steps
-themselves (assets).
-"""
+"""Run a study: what is stale, level by level, each partition as one Dagster run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

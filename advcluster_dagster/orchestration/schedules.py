@@ -1,7 +1,4 @@
-"""The periodic run of a study, where its file asks for one.
-
-Here: the schedule. Not here: what it runs (jobs), runs because something changed (sensors).
-"""
+"""The schedule of a study, where its file declares one."""
 
 import dagster as dg
 

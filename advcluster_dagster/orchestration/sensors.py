@@ -1,8 +1,6 @@
-"""What watches a study while the daemon is up: its partition keys and its inputs.
+"""Sensors of a study: keep its partition keys in step with its file, and run it when its inputs change.
 
-Here: when something is to be done. Not here: what a run does (run_study), what is stale (status), schedules, how fresh
-taxonomies are (freshness). Every tick
-reads the study anew, so that a change of its file needs no restart.
+Every tick reads the study file, so that a change of it needs no restart.
 """
 
 import json
@@ -79,8 +77,8 @@ def look_for_changes(
 ) -> dg.SensorResult | dg.SkipReason:
     """One request of a whole run when inputs are not those of the last look and something is to be run for it.
 
-    A study that was never run is left to a person. While a run of the study goes on nothing is requested and the change
-    is looked at again. What failed is not run again until something changes: the schedule, or a person, does that. The
+    The first run of a study is left to the user. While a run of the study goes on nothing is requested and the change
+    is looked at again. What failed is not run again until something changes: the schedule or the user does that. The
     cursor holds the number of looks and the digest of the inputs, the key of a request holds both, so that a look that
     is repeated after a crash requests the same run, and going back to an earlier state requests another.
     """
@@ -94,7 +92,7 @@ def look_for_changes(
     sync_partitions(context.instance, study)
     statuses = study_status(platform, study, context.instance)
     if not any(status.state in ("fresh", "stale", "blocked") for status in statuses.values()):
-        return dg.SkipReason("the study was never run; its first run is a person's to start")
+        return dg.SkipReason("the study has never run; start its first run by hand")
     cursor = json.dumps([n_looks + 1, digest])
     work = [status for status in statuses.values() if status.must_run]
     if not work:

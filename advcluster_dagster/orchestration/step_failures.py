@@ -1,7 +1,4 @@
-"""Faults of a home's files as failures of a Dagster step.
-
-Here: one context manager for IO managers. Not here: the faults (faults), those of the steps themselves (assets).
-"""
+"""Turn faults of a home's files into failures of a Dagster step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,4 @@
-"""What a step needs of the machine it runs on, as Dagster, Ray and Kubernetes understand it.
-
-Here: GPUs and their memory from the study, as op tags and pool; how often a lost step is started again. Not here: where
-steps run at all (settings/platform, automation/executors), what an engine does (models).
-"""
+"""Resources of a step for Dagster, Ray and Kubernetes: GPUs, memory, retries."""
 
 import math
 from collections.abc import Iterable
@@ -19,9 +15,9 @@ from advcluster_dagster.study.study import Study
 
 #: Steps that hold an inference engine on this machine's GPUs; see ``gpu_pool_slots``.
 GPU_POOL = "gpu"
-#: A step that asks models is tried again after faults that nobody foresaw, such as a connection lost for good; on a
-#: cluster, which may lose a worker, every step is. What was answered by then is in the ledger. Errors that a person has
-#: to mend are not tried again.
+#: A step that asks models is tried again after unforeseen faults, such as a connection lost for good; on a
+#: cluster, which may lose a worker, every step is. What was answered by then is in the ledger. Errors that a user has
+#: to fix are not retried.
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _ROLES: dict[str, Role] = {"larger_traces": "larger", "smaller_traces": "smaller"}
 

@@ -1,8 +1,4 @@
-"""What runs do, as JSON lines for those who collect logs: HOME/logs/events-DATE.jsonl, a file a day (UTC).
-
-Here: which events are written, and their fields. Not here: the line for people when a run fails (failures), Dagster's
-own history, which holds every event.
-"""
+"""Run events as JSON lines for log collectors: HOME/logs/events-DATE.jsonl, one file per day (UTC)."""
 
 import json
 import logging
@@ -33,7 +29,7 @@ _EVENTS = {
 
 
 class EventLines(logging.Handler):
-    """Appends a line for each event of a run that says what came of something, and for each message of a step.
+    """Appends a line for each outcome event of a run, and for each message of a step.
 
     The fields, each left out where it does not apply: ``time`` (ISO 8601, UTC), ``level``, ``event``, ``study``,
     ``run_id``, ``job``, ``partition``, ``step``, ``asset``, ``seconds`` (of a step), ``check``, ``passed``,

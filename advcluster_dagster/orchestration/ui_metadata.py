@@ -1,8 +1,4 @@
-"""What the UI shows beside a table: its columns, where they come from, a few rows, figures, counts of model calls.
-
-Here: turning a step's notes into Dagster's metadata. Not here: what is worth noting (the stage's own file), the run of
-a step (build).
-"""
+"""Metadata that the UI shows beside a table: schema, column lineage, preview, figures, model calls."""
 
 import base64
 import html

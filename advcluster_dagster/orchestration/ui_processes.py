@@ -1,7 +1,6 @@
-"""The processes of the UI: a server of the code location, the web server, the daemon.
+"""Start and stop the processes of the UI: code server, web server, daemon.
 
-Here: starting them, noticing that one ended, ending all of them together. Not here: the web server (webserver.py), the
-instance. One signal to this process ends them: Dagster's own development command leaves its children behind.
+One signal to this process ends them: Dagster's own development command leaves its children behind.
 """
 
 import os

@@ -1,11 +1,8 @@
-"""Dagster's web server, open to its own pages only.
+"""Dagster's web server with checks of host, origin and method.
 
-Here: the checks on host, origin and method in front of Dagster's server, and its process. Not here: the other processes
-of the UI (ui_processes.py).
-
-Dagster's server has no accounts and takes any request for its user's: a page of another site could delete runs through
-the browser, by a form, a link (mutations work by GET) or a websocket, or read everything under a name that resolves to
-this machine.
+Dagster's server has no accounts and takes any request for its user's: a page of another site could delete runs
+through the browser, by a form, a link (mutations work by GET) or a websocket, or read everything under a name that
+resolves to this machine.
 """
 
 import argparse

@@ -1,9 +1,7 @@
-"""What counts of a source text: of Python its syntax trees, of SQL its words and signs, of a contract its demands.
+"""What counts as a change of a source text: syntax trees of Python, tokens of SQL, the constraints of a contract.
 
-Here: the walk over syntax trees and the three hashes. Not here: which source texts a step depends on (source_code).
-
-Comments, formatting, docstrings and type annotations do not count: they change no row. Imports count by what the names
-that are used stand for (source_code).
+Comments, formatting, docstrings and type annotations do not count: they change no row. Imports count by what the
+names that are used stand for (source_code).
 """
 
 import ast

@@ -1,9 +1,8 @@
-"""What model calls will take before they are made: the tokens and the cost that a dry run shows.
+"""Estimate the model calls, tokens and cost of a step before it runs.
 
-Here: from requests, or from assumptions, to an estimate. Not here: which requests a step makes (its stage's file), the
-plan (automation), prices (models). The length of replies is the mean of the model's earlier ones in the same asset,
-and so is the ratio of tokens to characters; a model that the ledger knows nothing of is assumed to need a token for
-four characters, and replies of the stage's usual length.
+The length of replies is the mean of the model's earlier ones in the same asset, and so is the ratio of tokens to
+characters; a model that the ledger knows nothing of is assumed to need a token for four characters, and replies of
+the stage's usual length.
 """
 
 from collections.abc import Sequence

@@ -99,7 +99,7 @@ class ModelSession:
     def ask(
         self, model: Model, requests: Sequence[ChatRequest], parse: Callable[[str], T], max_repeats: int
     ) -> list[Validated[T] | InvalidReply]:
-        """Records of a judge's replies, in order; with ``retry_failed``, earlier named failures are asked anew."""
+        """Records of a judge's replies, in order; with ``retry_failed``, earlier failures are asked again."""
         with self.model_calls(model) as calls:
             if self.options.retry_failed:
                 missing = {request.call_id for request in calls.missing(requests)}
@@ -112,7 +112,7 @@ class ModelSession:
         return results
 
     def complete(self, model: Model, requests: Sequence[ChatRequest]) -> list[ChatReply | CallFailure]:
-        """Replies as they are, in order; with ``retry_failed``, calls that failed earlier are asked anew."""
+        """Raw replies, in order; with ``retry_failed``, calls that failed earlier are repeated."""
         with self.model_calls(model) as calls:
             self._retire_failures(requests)
             outcomes = calls.chat(requests)
@@ -121,7 +121,7 @@ class ModelSession:
         return outcomes
 
     def embed(self, model: Model, texts: Sequence[str]) -> list[EmbeddingReply | CallFailure]:
-        """Vectors of texts, in order; with ``retry_failed``, calls that failed earlier are asked anew."""
+        """Vectors of texts, in order; with ``retry_failed``, calls that failed earlier are repeated."""
         requests = self.embedding_requests(model, texts)
         with self.model_calls(model, is_embedder=True) as calls:
             self._retire_failures(requests)

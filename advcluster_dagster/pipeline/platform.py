@@ -1,7 +1,4 @@
-"""What every step needs from outside: the home, the ledger, how a run was asked to behave.
-
-Here: one plain resource. Not here: what a step does with it (step), Dagster's wiring (build).
-"""
+"""The home, ledger and call options that all steps of a run share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

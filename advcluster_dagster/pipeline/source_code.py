@@ -1,12 +1,9 @@
-"""The source code that the rows of a step depend on, as hashes of syntax trees.
-
-Here: which definitions and modules a step reaches, which parts of their text count, the hashes. Not here: settings,
-prompts and inputs of a step (recipe, upstream), comparing hashes with those of a file (automation/status).
+"""Which source code the rows of a step depend on, as hashes of syntax trees.
 
 From a stage's module in ``assets`` counts what the step's function and its checks reach there; from there on whole
 modules count, as far as imports that are used lead inside the packages named in ``_COUNTED``. Everything else is the
-framework, which moves rows and does not make them. Comments, formatting, docstrings, type annotations, unused imports,
-descriptions of checks and the estimates of a dry run do not count: they change no row.
+framework, which moves rows and does not make them. Comments, formatting, docstrings, type annotations, unused
+imports, descriptions of checks and the estimates of a dry run do not count: they change no row.
 """
 
 import ast

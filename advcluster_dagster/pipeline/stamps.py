@@ -32,7 +32,7 @@ def upstream_partitions(study: Study, partition: Partition, upstream_level: Part
 
 
 def has_sources(home: Home, study: Study, partition: Partition) -> bool:
-    """Whether questions and traces of a partition can be had: what the study imports there has been imported.
+    """Whether questions and traces of a partition are available: what the study imports there has been imported.
 
     A family, or a whole study, has sources when some domain of it has.
     """

@@ -1,7 +1,4 @@
-"""What a check found, in words, from the history.
-
-Here: the facts of an evaluation as a line. Not here: which checks failed (health, warnings), evaluating them (build).
-"""
+"""The facts of a check's last evaluation, as one line."""
 
 from collections.abc import Mapping
 from typing import Any

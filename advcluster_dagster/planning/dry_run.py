@@ -1,7 +1,4 @@
-"""What a run would do: stale steps, model calls that the ledger cannot answer, their tokens.
-
-Here: the plan and its estimates. Not here: running, printing.
-"""
+"""Plan a run: the stale steps, and the model calls that the ledger cannot answer."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,4 @@
-"""Checks that failed without blocking: what people should know before they trust a result.
-
-Here: the warnings of a study's present tables, from the instance's history, as lines. Not here: blocking checks, which
-make a partition unfit (health.py), where the lines are shown (command line, report).
-"""
+"""Failed non-blocking checks of a study, for the command line and the report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Which partitions are fit to be used: materialised, failed, blocked.
-
-Here: what the instance's history says of partitions, a few queries a table. Not here: staleness (automation), checks.
-"""
+"""Data versions and faults of each partition, from the instance's history."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

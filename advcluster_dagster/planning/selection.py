@@ -62,7 +62,7 @@ class Selection:
 
 @cache
 def _steps_of_taxonomies() -> frozenset[str]:
-    """Steps of a family that clustering anew would change."""
+    """Steps of a family that a new clustering would change."""
     reached = {"clustered_advantages"}
     for recipe in RECIPES.values():  # in the order of the data flow
         if recipe.level == "family" and reached & {recipe_of(table).name for table in recipe.upstream}:

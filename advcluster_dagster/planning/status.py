@@ -1,7 +1,4 @@
-"""What is fresh, stale, missing or unfit, per step and partition, and why.
-
-Here: comparing fingerprints kept with the data to those of now, and following staleness downstream. Not here: running.
-"""
+"""Status per step and partition: fresh, stale, missing, failed or blocked, with the reasons."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Freezing the taxonomy of a family, so that later advantages and clusters can be held against it.
-
-Here: what is frozen and when. Not here: the file (storage/frozen_taxonomies), what is computed from it (assets).
-"""
+"""Freeze the taxonomy of a family, so that later data can be compared with it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

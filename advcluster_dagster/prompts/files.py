@@ -1,7 +1,4 @@
-"""Reading the prompt files of this folder.
-
-Here: from a purpose to its template. Not here: the texts, filling them in.
-"""
+"""Read the prompt files of this folder."""
 
 from functools import cache
 from importlib import resources

@@ -1,7 +1,4 @@
-"""The figures of the first stage: accuracies and pass rates (paper section 3.2.1, table 1).
-
-Here: those two. Not here: type and colours (style), the other figures (figures), captions (sections).
-"""
+"""Figures of stage 1: accuracies and pass rates (paper section 3.2.1, table 1)."""
 
 from typing import Any
 

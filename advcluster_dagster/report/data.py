@@ -1,7 +1,4 @@
-"""Everything the report is made of, and how a section gets its part of it.
-
-Here: the record the caller fills, views of its tables by family. Not here: reading the lake, drawing, writing.
-"""
+"""The data of a report, and its parts by family."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

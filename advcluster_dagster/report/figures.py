@@ -1,8 +1,4 @@
-"""The report's figures, each a function from a family's rows of one table to a figure (paper figures 2 and 3).
-
-Here: what is drawn; a figure over no rows says why it is empty.
-Not here: type and colours (style), captions (sections).
-"""
+"""Figures of the report, each a function from a family's rows of one table to a figure (paper figures 2 and 3)."""
 
 import textwrap
 from collections import Counter

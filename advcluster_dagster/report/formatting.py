@@ -1,7 +1,4 @@
-"""How the report writes numbers and foreign text, so that a quantity looks the same everywhere.
-
-Here: numbers, shares, word lists, making control characters visible. Not here: HTML escaping (the templates do it).
-"""
+"""Format numbers, shares and lists for the report; make control characters visible."""
 
 import math
 import unicodedata

@@ -1,6 +1,5 @@
-"""The study report as one HTML file that needs nothing else: no script, no font, no request.
+"""Assemble the report as one HTML file without scripts, fonts or requests.
 
-Here: assembling sections, embedding figures, rendering the templates. Not here: what a section says (sections).
 All text is escaped by the templates; a content security policy forbids scripts and requests and names the one style.
 """
 

@@ -1,7 +1,7 @@
-"""Published results to set beside a run (paper tables 1 and 4 to 11).
+"""Published results to show beside a run (paper tables 1 and 4 to 11).
 
-Here: their records, reading the data file, matching names. Not here: showing them (sections). Numbers stand as printed:
-the published N_Q differ from the published kept counts, some deviations cannot be ones over trials; nothing is mended.
+Numbers are as printed: the published N_Q differ from the published kept counts, and some deviations cannot be
+deviations over trials; nothing is corrected.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""The one look of all figures, and how a figure becomes bytes.
+"""Style of all figures, and their rendering.
 
-Here: type, colours, sizes, rendering. Not here: what a figure shows (figures). Type and sizes suit a printed column of
-16 cm; the colours stay apart for colour-blind readers (Okabe and Ito's set) and in greyscale.
+Type and sizes suit a printed column of 16 cm; the colours stay apart for colour-blind readers (Okabe and Ito's set)
+and in greyscale.
 """
 
 import functools

@@ -1,7 +1,4 @@
-"""What a section hands to its template: tables, figures and clusters as finished text.
-
-Here: these records. Not here: how they are filled (sections) or laid out (templates).
-"""
+"""Records that a section hands to its template: tables, figures and clusters as finished text."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,10 +1,7 @@
-"""Running one call of a program's function, and writing down what it returned.
+"""Run one call of a program's function and copy the value that it returned.
 
-Here: the names that a call is evaluated with, the check of its attributes, the copy of the value in built-in types. Not
-here: which calls are allowed (science/grading/inputs.py), limits and refused events (confinement.py).
-
-A program may replace whatever modules and built-in names it reaches. What is needed after it has run is therefore kept
-in local variables, which it cannot reach, and no method of a returned value is ever called.
+A program may replace whatever modules and built-in names it reaches. What is needed after it has run is therefore
+kept in local variables, which it cannot reach, and no method of a returned value is ever called.
 """
 
 import ast

@@ -1,8 +1,4 @@
-"""What a worker process does to itself before it touches a task.
-
-Here: closed files, resource limits, the processor timer, the call filter, the audit hook. Not here: the walls around
-the whole server (launch.py), which hold if one of these should not.
-"""
+"""Confine a worker process before it reads a task: closed files, resource limits, call filter, audit hook."""
 
 import contextlib
 import os

@@ -1,8 +1,4 @@
-"""Deciding comparisons of answers, those that need worker processes included.
-
-Here: which comparison goes where, and what a worker's reply means for the verdict. Not here: the rules themselves
-(science/grading), the processes (pool.py).
-"""
+"""Decide comparisons of answers, in worker processes where they are needed."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

@@ -1,7 +1,6 @@
-"""What workers are asked to do: one class per kind of work.
+"""Kinds of work for the workers: run a function on a predicted input, compare mathematics.
 
-Here: running a benchmark's function on a predicted input, comparing mathematics. Not here: processes (server.py), what
-a result means (deciding.py). Everything here runs inside a worker and trusts nothing that it is given.
+Everything here runs inside a worker and trusts nothing that it is given.
 """
 
 import codecs

@@ -1,13 +1,11 @@
-"""Starting a server of workers behind the strongest walls that the host has.
-
-Here: the command line of bubblewrap, the scrubbed environment, the process group. Not here: what workers do to
-themselves (confinement.py).
+"""Start a server of sandboxed worker processes, in bubblewrap where the host has it.
 
 With bubblewrap a server has its own process, network, user and file name spaces: it sees the interpreter, the
-installed packages and this package, read-only, and nothing else of the host. Without it, the workers' own limits, call
-filter and audit hook are all there is: with the call filter (Linux on x86_64 and aarch64) a worker that runs programs
-can still open no file and no connection and start no process. Without either, the audit hook refuses the same to
-Python code, but not to code that gets past the interpreter, and a worker could signal processes of the same user.
+installed packages and this package, read-only, and nothing else of the host. Without it, the workers' own limits,
+call filter and audit hook are all there is: with the call filter (Linux on x86_64 and aarch64) a worker that runs
+programs can still open no file and no connection and start no process. Without either, the audit hook refuses the
+same to Python code, but not to code that gets past the interpreter, and a worker could signal processes of the same
+user.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""A pool of servers: tasks in, replies out in the same order, whatever becomes of a server.
-
-Here: handing out tasks, waiting, starting servers anew. Not here: what a task is (jobs.py).
-"""
+"""A pool of worker servers: tasks in, replies out in the same order, servers replaced when they fail."""
 
 import contextlib
 import json

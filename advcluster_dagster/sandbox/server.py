@@ -1,8 +1,6 @@
-"""A server of workers: it reads tasks, forks workers for them, watches them, and hands on their replies.
+"""The server inside the sandbox: it imports once, forks a worker per task, and returns replies.
 
-Here: the process inside the sandbox that imports once and forks per worker, so that no task pays for an interpreter.
-Not here: starting it (launch.py), the other end of its pipes (pool.py). Tasks and replies are lines of JSON; the first
-line it writes says what confines its workers.
+Tasks and replies are lines of JSON; the first line it writes says what confines its workers.
 """
 
 import contextlib

@@ -1,6 +1,5 @@
-"""A Linux system call filter: once on, a process can compute and answer, and little else.
+"""A Linux system call filter (seccomp-bpf): a filtered process can compute and answer, and little else.
 
-Here: the list of calls let through and the filter program (seccomp-bpf). Not here: resource limits (confinement.py).
 What is let through neither starts a process or thread, nor signals one, opens a socket, writes or removes a file.
 """
 

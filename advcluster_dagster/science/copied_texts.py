@@ -1,8 +1,4 @@
-"""Texts of a judge that say nothing of their own: words of the reply form, and one text given twice.
-
-Here: comparing texts up to case, space and punctuation. Not here: which texts a form has, which fields are compared
-(the stages' ``replies.py``).
-"""
+"""Recognise texts that a judge copied from the reply form, and one text given twice."""
 
 import re
 import unicodedata

@@ -1,7 +1,4 @@
-r"""The text of a JSON string as a model meant it: LaTeX keeps the backslashes that it was written without.
-
-Here: escapes, and telling the ``\n`` of ``\nu`` from a line break. Not here: where a string ends (``lenient_json.py``).
-"""
+"""Decode JSON strings as a model meant them: LaTeX keeps backslashes that were not escaped."""
 
 import re
 from bisect import bisect_left

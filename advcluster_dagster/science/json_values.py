@@ -1,8 +1,4 @@
-"""Where JSON values stand in a text that a model wrote: bare, in code fences, in prose.
-
-Here: the complete values of a text, outermost ones only, and what broke the last one that is not. Not here: the grammar
-(``lenient_json.py``), which value is a reply (``prompting.py``).
-"""
+"""Find complete JSON values in a model's text: bare, in code fences, in prose."""
 
 import re
 from bisect import bisect_right

@@ -1,8 +1,4 @@
-"""JSON as models write it: one value at one place of a text, read leniently where only one reading is possible.
-
-Here: the grammar, and JSON's own words for what breaks it. Not here: where values stand in a text (``json_values.py``),
-what a string's escapes mean (``json_strings.py``).
-"""
+"""Parse JSON as models write it, leniently where only one reading is possible."""
 
 import re
 from typing import Any

@@ -1,9 +1,4 @@
-"""Messages for judge models and their replies: prompt templates, fences around text that is data, records of JSON.
-
-Here: what extraction, naming, review and the grading panel share when they turn a template and untrusted text into
-messages, read such messages back, and make records of replies. Not here: the prompts' wording (``prompts/``), the
-content of one stage's messages and records (its folder), finding JSON in a text (``json_values.py``).
-"""
+"""Prompt templates, fences around untrusted text, and parsing of JSON records in replies."""
 
 import hashlib
 import json

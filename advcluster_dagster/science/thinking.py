@@ -1,8 +1,4 @@
-"""Thinking in a model's text, and where the text behind it begins.
-
-Here: the marks of ``<think>``, ``<thinking>``, ``[THINK]`` and of channels (``<|channel|>``), and the text behind
-them. Not here: what that text holds (an answer: ``grading/answers.py``, a record: ``prompting.py``).
-"""
+"""Separate a model's thinking from the text behind it."""
 
 import re
 from collections.abc import Iterator, Sequence

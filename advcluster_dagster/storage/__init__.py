@@ -1,5 +1,1 @@
-"""Where data lie: one Parquet file a table partition, replaced whole; DuckDB over them.
-
-Here: paths, writing and reading files, content hashes, the IO manager, the runner of SQL models. Not here: what a table
-holds (contracts), what is computed (science), model calls (models).
-"""
+"""Storage: paths, Parquet files with stamps, content hashes, SQL models, pages, backups."""

@@ -1,8 +1,7 @@
-"""One file of everything a home holds, and a home again from such a file.
+"""Back up a home into one file, and restore it.
 
-Here: studies, imports, tables, reports, ledger and history on this machine's disk. Not here: what lies in a bucket or
-in PostgreSQL, which have tools of their own. Databases are copied by SQLite itself, so a run may go on meanwhile; the
-history is taken first and the ledger last, so that what is recorded in the one is there in the others.
+Databases are copied by SQLite itself, so a run may go on meanwhile; the history is taken first and the ledger last,
+so that what is recorded in the one is there in the others.
 """
 
 import glob

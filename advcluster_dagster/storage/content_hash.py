@@ -1,7 +1,4 @@
-"""A hash of what a table says, whatever file it lies in.
-
-Here: one streaming hash. Not here: when it is taken (table_files), what it decides (automation).
-"""
+"""Streaming hash of a table's values, independent of the file format."""
 
 import hashlib
 

@@ -1,7 +1,4 @@
-"""Benchmarks that people drop into a study's folder: DOMAIN/NAME.jsonl, beyond those the study file lists.
-
-Here: finding them, and the study that they make together with its file. Not here: their questions (benchmarks).
-"""
+"""Benchmarks dropped into a study's folder: DOMAIN/NAME.jsonl, beyond those the study file lists."""
 
 from collections.abc import Iterator
 from pathlib import Path

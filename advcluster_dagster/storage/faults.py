@@ -1,8 +1,4 @@
-"""Files of a home that cannot be read or written: one line that names the file and what to do.
-
-Here: the errors, and the words for what the operating system and SQLite say. Not here: who reads or writes (the other
-modules of this folder, models/ledger_database), how a command ends (cli).
-"""
+"""Errors of files that cannot be read or written, each with the file and a remedy."""
 
 import errno
 import sqlite3
@@ -51,7 +47,7 @@ def writing(path: Path | UPath) -> Iterator[None]:
     """Name the file in what goes wrong while it is written.
 
     Raises:
-        StorageError: instead of an error of the operating system that a person can mend.
+        StorageError: instead of an error of the operating system that a user can fix.
     """
     try:
         yield

@@ -1,8 +1,4 @@
-"""Taxonomies that are kept to compare later ones with: HOME/taxonomies/STUDY/FAMILY/NAME.parquet, one row a file.
-
-Here: writing and reading them, which one counts. Not here: what is computed from one (science), when one is frozen
-(automation).
-"""
+"""Frozen taxonomies: HOME/taxonomies/STUDY/FAMILY/NAME.parquet, one row per file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +29,7 @@ class FrozenTaxonomy:
     Attributes:
         name: what people call it.
         frozen_at: when, ISO 8601 in UTC.
-        is_automatic: whether a run froze it, not a person.
+        is_automatic: whether a run froze it rather than the user.
         embedder: model that made its vectors.
         model: what places further advantages in it.
         centres: float32 array of shape (K, d), means of its clusters' embeddings.
@@ -90,7 +86,7 @@ def read_frozen(root: Path, study: str, family: str) -> FrozenTaxonomy | None:
 
 
 def chosen_by_hand(root: Path, study: str, family: str) -> list[str] | None:
-    """Name and time of the taxonomy that counts where a person froze it.
+    """Name and time of the frozen taxonomy in use where the user froze it.
 
     None where a run did: that run's tables follow from it already, so that they are not stale for its sake.
     """

@@ -1,8 +1,4 @@
-"""The folder that holds everything a person has: studies, data, history.
-
-Here: the places below ADVCLUSTER_HOME (or where its platform.yaml puts them), how a study is found by name or file.
-Not here: the content of any of them.
-"""
+"""The home folder: the paths below ADVCLUSTER_HOME, and studies by name or file."""
 
 import os
 import shutil

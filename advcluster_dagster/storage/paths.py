@@ -1,7 +1,4 @@
-"""A file's place in a folder or in a bucket: how it gets there in one move, and how it is read whole.
-
-Here: the few operations that differ between a file system and an object store. Not here: what the files hold
-(table_files), where they lie (home).
+"""Write and read files in a folder or a bucket: replaced in one move, read as a whole.
 
 In a folder a file is written beside its place and renamed. A bucket has no renaming: there a file is written on the
 local disk and uploaded once, and an object appears whole or not at all.

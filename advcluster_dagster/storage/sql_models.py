@@ -1,7 +1,4 @@
-"""Runs the SQL models of ``dbt_like_sql`` and reads their dependencies and column lineage.
-
-Here: rendering dbt's notation, binding ``ref`` to files or frames, running, lineage. Not here: any SQL of the analysis.
-"""
+"""Run the SQL models of ``dbt_like_sql``: render dbt's notation, bind ``ref`` to files, execute."""
 
 import itertools
 import json

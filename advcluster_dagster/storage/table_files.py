@@ -1,8 +1,4 @@
-"""Table partitions as Parquet files: staged beside their place, checked, then put there in one move.
-
-Here: writing and reading files, the stamp in a file's footer. Not here: folders and buckets (places), Dagster
-(parquet_io), queries (views).
-"""
+"""Table partitions as Parquet files: staged, checked against their contract, stamped, replaced in one move."""
 
 import json
 import os
@@ -97,7 +93,7 @@ def table_path(lake: UPath, study: str, asset: str, partition: Partition) -> UPa
 def stage_table(
     table: Table, frame: pl.DataFrame | pl.LazyFrame, partition: Partition, path: UPath, stamp: Stamp
 ) -> StagedTable:
-    """Write a frame to a file of its own and hold it against its contract, streaming.
+    """Write a frame to a staged file and validate it against its contract, streaming.
 
     Raises:
         ContractError: the frame breaks the contract; nothing is left behind and the old file is untouched.

@@ -1,7 +1,4 @@
-"""The tables of a study as DuckDB views, by their asset's name.
-
-Here: one connection for people's queries. Not here: SQL models (sql_models), which bind a partition's files.
-"""
+"""Query the tables of a study as DuckDB views, named after their assets."""
 
 import re
 from collections.abc import Sequence

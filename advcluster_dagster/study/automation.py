@@ -1,4 +1,4 @@
-"""How a study is kept up to date without a person: where benchmarks are dropped, when it runs by itself."""
+"""Automation settings: drop folder and schedule."""
 
 import re
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ class Automation(Settings):
     keep_taxonomies: bool = Field(
         False,
         description="Whether automatic runs leave a taxonomy that exists as it is and only measure how it covers what"
-        " is new; a run by hand then clusters anew.",
+        " is new; a run by hand then clusters again.",
     )
 
     @field_validator("schedule")

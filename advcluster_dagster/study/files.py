@@ -1,7 +1,4 @@
-"""Reading settings files: YAML into a checked record, every fault one line.
-
-Here: the reader that study files and ``platform.yaml`` share. Not here: any setting.
-"""
+"""Read a YAML settings file into a validated model; every fault is one line."""
 
 import re
 from collections.abc import Hashable

@@ -8,7 +8,7 @@ from advcluster_dagster.study.base import Name, Role, Settings
 
 
 class Engine(Settings):
-    """How an inference engine in process (vLLM) is started; of no account to models served elsewhere."""
+    """Settings of an in-process inference engine (vLLM); ignored for remote models."""
 
     tensor_parallel_size: StrictInt = Field(1, ge=1, le=64, description="GPUs that one copy is split over.")
     gpu_memory_gib: float | None = Field(

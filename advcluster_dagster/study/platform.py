@@ -1,8 +1,4 @@
-"""How a home is run: where steps run, where history and files lie. One file a home, ``platform.yaml``.
-
-Here: the settings of a home, all of them with the default of a laptop. Not here: those of a study, credentials (which
-come from the environment alone), what a setting does (storage, assets, automation).
-"""
+"""Settings of a home, from its ``platform.yaml``: where steps run, where history and tables are kept."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,8 +1,4 @@
-"""What a person declares: one YAML file a study, read into typed settings.
-
-Here: the study as a whole, the reading of its file. Not here: its sections and how files are read (settings),
-where data lie (storage), partition keys (partitions).
-"""
+"""The study: one YAML file, read into typed settings."""
 
 import keyword
 from collections.abc import Iterator

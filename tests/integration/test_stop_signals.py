@@ -83,7 +83,7 @@ def _asks(purpose, body):
 def test_a_signal_keeps_the_calls_in_flight(slow, moment, number, status):
     small, provider = slow
     ended, told, seconds, left = stop(small, number, lambda: MOMENTS[moment]([*provider.bodies]))
-    assert (ended, told, left) == (status, ["Stopped: what is done is kept; run again to go on."], [])
+    assert (ended, told, left) == (status, ["Stopped. Completed work is kept; run again to continue."], [])
     assert seconds < 10
     # What was sent was answered and kept; the next run sends the rest, and nothing a second time.
     assert provider.stats.completed == provider.stats.requests

@@ -158,5 +158,5 @@ def test_vectors_that_change_their_length_between_runs_say_what_to_do(odd, serve
     outcome = odd.run()
     assert outcome.failures == {
         SUMS: "advantage_embeddings: embedder embedder gave vectors of 3 and of 4 numbers at different times;"
-        " set judges.embedding_dimensions to the length you want, and all are asked for anew"
+        " set judges.embedding_dimensions to the length you want, and all are requested again"
     }

@@ -65,7 +65,7 @@ def test_a_failed_partition_stops_the_family_and_is_run_again(given, monkeypatch
         # Asked for alone, the family's step refuses too.
         (line,) = given.run(("cluster_summaries",)).failures.values()
         assert line.startswith("cluster_summaries: f/sums: advantage_corpus failed in run ")
-        assert line.endswith("; mend it or leave the domain out of the study")
+        assert line.endswith("; fix it or remove the domain from the study")
     assert given.run(domains=("sums",)).failures == {}
     assert given.states() == FRESH
 

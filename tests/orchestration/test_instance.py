@@ -49,7 +49,7 @@ def test_a_run_whose_process_is_gone_is_marked_failed_at_the_next_start(home):
     with open_instance(home) as instance:
         assert instance.get_run_by_id(run_id).status == FAILURE
         messages = [record.message for record in instance.all_logs(run_id)]
-        assert any("the process of this run is gone; run it again" in message for message in messages)
+        assert any("the run's process died; run it again" in message for message in messages)
 
 
 @pytest.mark.parametrize(

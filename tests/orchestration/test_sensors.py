@@ -110,7 +110,7 @@ def test_the_first_run_is_a_persons(tmp_path):
     small = write_study(tmp_path, SIMULATED)
     with small.instance() as instance:
         changes = Watched(small, build_change_sensor, instance)
-        assert changes.look().skip_message == "the study was never run; its first run is a person's to start"
+        assert changes.look().skip_message == "the study has never run; start its first run by hand"
         assert changes.cursor is None
 
 

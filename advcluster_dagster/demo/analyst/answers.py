@@ -1,7 +1,5 @@
-"""Comparing what two solutions state as their answers, where their work agrees as far as it goes.
-
-Here: work that stops early or goes on too far, the right result stated in another form. Not here: the work
-(``numbers.py``).
+"""Compare the stated answers of two solutions whose work agrees: work that stops early, goes on too far, or restates
+the result.
 """
 
 import math

@@ -1,8 +1,4 @@
-"""Arithmetic as it stands in a solution's text.
-
-Here: recognising numbers and sums of numbers, their value, operands and parts. Not here: traces, symbols, what a
-difference between two sums means.
-"""
+"""Recognise numbers and arithmetic expressions in a solution's text, with their value, operands and parts."""
 
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
-"""Calculations as they stand in the statements of a solution.
-
-Here: sums with the value claimed for them, values given to names, assignments of a program. Not here: the value of a
-sum (``arithmetic.py``), what a calculation means in its solution (``divergence.py``).
+"""Calculations in the statements of a solution: expressions with a claimed value, values of names, assignments of a
+program.
 """
 
 import re

@@ -1,8 +1,7 @@
-"""Where two solutions part: the first difference that matters (paper section 3.2.2: the smaller model's first error).
+"""The first difference that matters between a right and a wrong solution (paper section 3.2.2: the smaller model's
+first error).
 
-Here: the order in which a right and a wrong solution of one problem are compared, and when nothing can be said. Not
-here: reading text, the comparisons themselves, phrasing. Differences of mere wording do not count, nor does another
-way to the same numbers.
+Differences of mere wording do not count, nor does another way to the same numbers.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""Equations with unknowns, tried with the values that the right solution gives them.
-
-Here: the statements of a solution that do not hold for these values. Not here: sums of numbers alone
-(``calculations.py``), which difference comes first (``divergence.py``).
-"""
+"""Statements with unknowns that do not hold for the values that the right solution gives them."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
-"""What a comparison of two solutions can find.
-
-Here: the kinds of difference, their stages in Newman's error analysis (paper appendix A.5), the records of a
-difference and of its absence. Not here: how a difference is found or phrased.
+"""Kinds of difference between two solutions, their stages in Newman's error analysis (paper appendix A.5), and their
+records.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""How the analyst names a cluster: from the words that mark its descriptions.
+"""Name a cluster by its characteristic words.
 
-Here: characteristic words, the tag and the definition made of them. Not here: which descriptions a cluster holds. The
-analyst sees one cluster at a time, so that words are weighed against a fixed list of words common in such descriptions.
+The analyst sees one cluster at a time, so that words are weighed against a fixed list of words common in such
+descriptions.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""Comparing the numbers of two solutions: the first value or calculation of the wrong one that the right one refutes.
-
-Here: values copied wrongly or made up, sums with a wrong value, sums that lead away from the right solution on the way
-to the wrong answer. Not here: reading sums (``calculations.py``), the answer itself (``answers.py``).
-"""
+"""The first value or calculation of a wrong solution that the right one refutes."""
 
 from collections import Counter
 from collections.abc import Iterator

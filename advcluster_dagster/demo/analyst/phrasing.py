@@ -1,8 +1,7 @@
-"""How a finding is put into words: the failure, and the advantages of the solver that avoids it.
+"""Phrase a finding: the failure, and the advantages of the solver that avoids it.
 
-Here: phrase banks by kind of difference, the choice among their paraphrases. Not here: finding the difference. The
-choice is a hash of the two texts that part, so that equal contrasts read alike and different ones vary. Paper appendix
-A.2.1 gives the style rules.
+The choice is a hash of the two texts that part, so that equal contrasts read alike and different ones vary. Paper
+appendix A.2.1 gives the style rules.
 """
 
 import hashlib

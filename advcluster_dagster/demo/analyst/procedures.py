@@ -1,8 +1,4 @@
-"""Comparing two traced procedures: programs run by hand, rules applied round by round.
-
-Here: the first step at which two sequences of steps part, and how. Not here: calculations and relations
-(``divergence.py``).
-"""
+"""The first step at which two traced procedures differ: programs run by hand, rules applied round by round."""
 
 import re
 from collections import Counter

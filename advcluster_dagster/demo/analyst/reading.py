@@ -1,9 +1,4 @@
-"""What can be read off a worked solution: its statements, calculations, named values, steps of a procedure, final
-answer.
-
-Here: turning text into these records by general cues. Not here: finding calculations in a statement
-(``calculations.py``), comparing two solutions (``divergence.py``).
-"""
+"""Read a worked solution: its statements, calculations, named values, steps of a procedure, final answer."""
 
 import re
 from dataclasses import dataclass

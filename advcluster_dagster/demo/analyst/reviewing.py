@@ -1,7 +1,4 @@
-"""How the analyst reviews a candidate taxonomy: separation of the clusters, balance of their sizes, their number.
-
-Here: the five scores from what a reviewer sees. Not here: what the scores decide.
-"""
+"""Score a candidate taxonomy: separation of the clusters, balance of their sizes, their number."""
 
 import hashlib
 import math

@@ -1,8 +1,4 @@
-"""Comparing statements that say the same in the same words: what they hold besides words.
-
-Here: a statement of the wrong solution that repeats one of the right solution with another value, or turned into its
-opposite. Not here: calculations (``numbers.py``), procedures (``procedures.py``).
-"""
+"""Statements of the wrong solution that repeat one of the right solution with another value, or negated."""
 
 import re
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""Worked chemistry for the demonstration study: problems that hang on the direction of a ratio.
-
-Here: the kinds of problems of the domain ``chemistry``. Not here: how they are drawn, solved or worded.
-"""
+"""Kinds of problems of the domain ``chemistry``: the direction of a ratio decides."""
 
 from advcluster_dagster.demo.simulation.worked import Kind, Step
 

@@ -1,7 +1,6 @@
 """Exact arithmetic on small formulas, and how numbers are written in a simulated solution.
 
-Here: evaluating ``u + a * t`` over exact values, putting the values into its text. Not here: problems, traces. The
-paper has no such part; the simulation only feeds the demonstration study.
+The paper has no such part; the simulation only feeds the demonstration study.
 """
 
 import ast

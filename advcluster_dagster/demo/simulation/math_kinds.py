@@ -1,7 +1,4 @@
-"""Worked mathematics for the demonstration study: everyday quantities with a condition that is easily left out.
-
-Here: the kinds of problems of the domain ``math``. Not here: how they are drawn, solved or worded.
-"""
+"""Kinds of problems of the domain ``math``: everyday quantities with a condition that is easily left out."""
 
 from advcluster_dagster.demo.simulation.worked import Kind, Step
 

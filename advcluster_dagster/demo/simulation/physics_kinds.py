@@ -1,7 +1,4 @@
-"""Worked physics for the demonstration study: problems that hang on choosing the right relation.
-
-Here: the kinds of problems of the domain ``physics``. Not here: how they are drawn, solved or worded.
-"""
+"""Kinds of problems of the domain ``physics``: choosing the right relation decides."""
 
 from advcluster_dagster.demo.simulation.worked import Kind, Step
 

@@ -1,8 +1,6 @@
-"""What a simulated problem is: its question, its solution with or without a slip, and the slips it allows.
+"""Records of a simulated problem: its question, its solution with or without a slip, and the slips it allows.
 
-Here: the records that questions, traces and planted errors are made from. Not here: the problems themselves
-(``*_kinds.py``), how a solution is put into words (``wording.py``), who slips when (``profiles.py``). Stages are those
-of Newman's error analysis (paper appendix A.5).
+Stages are those of Newman's error analysis (paper appendix A.5).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,4 @@
-"""Who slips when: the simulated models' weaknesses.
-
-Here: how likely each model lacks which skill, how firm a weakness is on a question, the draw for one trial. Not here:
-what a slip does to a solution, the wording of a trace.
-"""
+"""The simulated models' weaknesses: which skills each model lacks, how often, and the draw for one trial."""
 
 import hashlib
 from collections.abc import Mapping

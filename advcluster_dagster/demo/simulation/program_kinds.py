@@ -1,8 +1,7 @@
-"""Short Python programs for the demonstration study, as templates that show where a reader can lose track.
+"""Templates of short Python programs for the domain ``programming``.
 
-Here: the templates and how their constants and inputs are drawn. Not here: running them (``programs.py``). In a
-template ``[[c]]`` is a condition, ``<<s>>`` what a loop runs over; a line behind ``#~`` is executed but not shown and
-notes a step, a line that ends in ``#!`` belongs to the return value and not to the loop.
+In a template ``[[c]]`` is a condition, ``<<s>>`` what a loop runs over; a line behind ``#~`` is executed but not
+shown and notes a step, a line that ends in ``#!`` belongs to the return value and not to the loop.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,6 @@
-"""Programs as problems: the code shown is executed for its answer, an instrumented copy writes the trace.
+"""Make a problem of a program: the code shown is executed for its answer, an instrumented copy writes the trace.
 
-Here: what a slip does to a run (a misread input, a condition judged wrongly, a round left out, a wrong value, a return
-value given too early), and the problem made of it. Not here: the templates (``program_kinds.py``), the wording of a
-trace. Only the package's own templates are ever executed.
+Only the package's own templates are ever executed.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""The simulated questions of a benchmark.
-
-Here: which kinds belong to which domain, the table of questions, the bank of problems behind it. Not here: the kinds,
-the traces.
-"""
+"""The questions of a simulated benchmark."""
 
 from collections.abc import Sequence
 from functools import cache

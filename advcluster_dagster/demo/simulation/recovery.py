@@ -1,7 +1,4 @@
-"""How well the analysis recovers what the simulation planted.
-
-Here: the comparison, made from the generator's own record that no step of the analysis sees. Not here: the generator.
-"""
+"""Measure how well the analysis recovers what the simulation planted."""
 
 from collections.abc import Mapping
 

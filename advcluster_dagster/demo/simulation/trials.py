@@ -1,8 +1,7 @@
 """The trials of a simulated model: its response to a problem, and the error planted in it.
 
-Here: the response text of a trial, the table of planted slips. Not here: the chat provider around it
-(``models/simulated.py``). What was planted is recomputed from the generator and stands in no trace, prompt or table
-of a study; it serves to measure how much of it the analysis recovers.
+What was planted is recomputed from the generator and stands in no trace, prompt or table of a study; it serves to
+measure how much of it the analysis recovers.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Solutions put into words: the text of a simulated trace, different from run to run.
-
-Here: phrases, layout, what a writer leaves out or runs together. Not here: what is computed or what goes wrong; the
-same words serve right and wrong solutions.
-"""
+"""Put a solution into words: the text of a simulated trace, different from trial to trial."""
 
 from collections.abc import Sequence
 from random import Random

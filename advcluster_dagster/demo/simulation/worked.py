@@ -1,8 +1,4 @@
-"""Worked problems: givens drawn at random, a chain of exact steps, and what each slip makes of them.
-
-Here: the record of a kind of problem, its solution under a slip, the slips it allows. Not here: the kinds themselves,
-programs (``programs.py``), the wording of a trace.
-"""
+"""Worked problems: random givens, a chain of exact steps, and the effect of each slip."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

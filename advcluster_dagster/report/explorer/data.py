@@ -1,8 +1,4 @@
-"""What the explorer shows, joined: a row a pair of traces, a row an advantage description.
-
-Here: joins over the tables of one family and domain, the records that carry them. Not here: reading the lake (assets),
-the files made of them (scripts).
-"""
+"""Join the tables of the explorer: one row per pair of traces, one row per advantage."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

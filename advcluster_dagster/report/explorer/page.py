@@ -1,7 +1,7 @@
-"""The explorer's page: markup, style and script in one file, the data beside it.
+"""Render the explorer's page: markup, style and script in one file, with the data beside it.
 
-Here: rendering the template, the content security policy. Not here: the data files (scripts). The policy lets run this
-one script and files beside the page, which hold data alone; it allows no request, no image, no form.
+The policy lets run this one script and files beside the page, which hold data alone; it allows no request, no image,
+no form.
 """
 
 import base64

@@ -1,7 +1,4 @@
-"""Which passages a text quotes, and where they stand in a trace.
-
-Here: quotation marks, exact search, search with any spacing. Not here: how a passage is marked on the page (templates).
-"""
+"""Find the passages that a text quotes in a trace."""
 
 import re
 from collections.abc import Iterator

@@ -1,8 +1,7 @@
 """The explorer's data as script files, since a page opened from disk can load nothing else.
 
-Here: the index of a family, its pairs in files of about a megabyte, escaping. Not here: joins (data), what the page
-does with them (templates/explorer.js). Names of files are numbers: nothing that a model wrote gets into a path.
-The data are JSON in ASCII without ``<``, so that no text can end a script, be taken for a comment or break a line.
+Names of files are numbers: nothing that a model wrote gets into a path. The data are JSON in ASCII without ``<``, so
+that no text can end a script, be taken for a comment or break a line.
 """
 
 import json

@@ -1,4 +1,1 @@
-"""The sections of the report, one module each.
-
-Here: what a section says, from the tables. Not here: its markup (templates), figures, the page.
-"""
+"""The sections of the report, one module each."""

@@ -1,8 +1,4 @@
-"""What the embedded judges made of traces that are not simulated: shown behind a notice, left out of the summary.
-
-Here: for which parts of the report this holds, and the notices. Not here: what those parts show, the list of all
-stand-ins (assets/report).
-"""
+"""Notices for results that the embedded judges made of traces that are not simulated."""
 
 from collections.abc import Mapping
 

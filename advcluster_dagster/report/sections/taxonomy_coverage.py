@@ -1,4 +1,4 @@
-"""What came after the frozen taxonomy: how it covers new advantages, what became of its clusters."""
+"""Section on the frozen taxonomy: coverage of new advantages, changes of its clusters."""
 
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import MAX_NAME, counted, decimal, foreign_text, integer, percent, ratio
@@ -33,7 +33,7 @@ def coverage_table(data: ReportData, family: str) -> TableView | None:
 
 
 def changes_table(data: ReportData, family: str) -> TableView | None:
-    """What became of the clusters of the frozen taxonomy; None where all are what they were."""
+    """Changes of the clusters of the frozen taxonomy; None where there are none."""
     changes = data.table("taxonomy_changes", family)
     columns = (
         "change", "old_cluster_id", "old_tag", "new_cluster_id", "new_tag", "n_shared", "old_share", "new_share",

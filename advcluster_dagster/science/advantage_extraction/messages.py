@@ -1,7 +1,4 @@
-"""What the extractor is asked (paper section 3.2.2, appendix A.2.1).
-
-Here: the messages for one pair of traces. Not here: the wording (``prompts/extraction.md``), the reply.
-"""
+"""Messages to the extractor for one pair of traces (paper section 3.2.2, appendix A.2.1)."""
 
 from advcluster_dagster.science.prompting import Message, PromptTemplate, fill_template
 

@@ -1,7 +1,4 @@
-"""Pairs of traces (paper section 3.2.2): a right one of the larger model beside a wrong one of the smaller model.
-
-Here: how many pairs a question gets and which trials they join. Not here: what is asked about them (messages).
-"""
+"""Draw pairs of traces (paper section 3.2.2): a right one of the larger model with a wrong one of the smaller model."""
 
 import hashlib
 import random

@@ -1,7 +1,4 @@
-"""From valid replies to the tables of the second stage (paper section 3.2.2, appendix A.5).
-
-Here: rows of advantages, first errors and failures. Not here: asking, parsing (replies).
-"""
+"""Tables of stage 2 from the extractor's replies (paper section 3.2.2, appendix A.5)."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,5 @@
-"""What the extractor's reply becomes (paper section 3.2.2, appendices A.2.1 and A.5).
-
-Here: the typed record of a reply, its parsing, the style rules of an advantage. Not here: asking again, storing.
+"""Parse the extractor's replies, and check advantages against the style rules (paper section 3.2.2, appendices A.2.1,
+A.5).
 """
 
 import re

@@ -1,8 +1,4 @@
-"""The Error Dispersion Index (paper appendix A.5, equations 1 and 2).
-
-Here: entropy of first errors over depths, its largest value, the index, one row a question. Not here: means over a
-domain (the SQL model ``edi_summary``), the extraction of first errors.
-"""
+"""The Error Dispersion Index (paper appendix A.5, equations 1 and 2)."""
 
 from collections.abc import Sequence
 from math import log2

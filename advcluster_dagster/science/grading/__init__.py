@@ -1,4 +1,1 @@
-"""Grading: from a response to an answer, from an answer to a verdict (paper section 3.2.1, the indicator c).
-
-Here: finding answers, comparing them by answer type, grading frames of traces. Not here: rates over trials (SQL).
-"""
+"""Grading: from a response to an answer, from an answer to a verdict (paper section 3.2.1, the indicator c)."""

@@ -1,8 +1,4 @@
-"""Where the final answer stands in a response.
-
-Here: finding the answer text, and the verdicts that need no comparison. Not here: whether the answer is right
-(comparison.py), the boxes of LaTeX (boxes.py). Paper section 3.2.1: a trial is graded by its final answer alone.
-"""
+"""Find the final answer in a response (paper section 3.2.1: a trial is graded by its final answer alone)."""
 
 import re
 from dataclasses import dataclass

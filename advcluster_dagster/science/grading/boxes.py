@@ -1,8 +1,4 @@
-r"""The answer in the ``\boxed{}`` of LaTeX.
-
-Here: finding closed boxes, and those that together are one answer. Not here: other places of an answer (answers.py),
-what the answer means (comparison.py).
-"""
+r"""The answer in the ``\boxed{}`` of LaTeX: closed boxes, and boxes that form one answer."""
 
 import re
 from collections.abc import Iterator

@@ -1,8 +1,6 @@
-"""Whether an answer is right: one comparison per answer type, in one table.
+"""Compare an answer with the gold answer: one comparison per answer type (paper section 3.2.1).
 
-Here: text and Python literals, the table of comparisons, and the verdict. Not here: options (options.py), numbers
-(quantities.py), symbols (mathematics.py), programs (programs.py), finding the answer (answers.py), worker processes: a
-decision that needs them is left open. Paper section 3.2.1. A further answer type is one more function in `COMPARISONS`.
+A further answer type is one more function in `COMPARISONS`.
 """
 
 import re

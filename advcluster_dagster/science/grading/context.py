@@ -1,7 +1,4 @@
-"""What a question says about its answer beyond the gold text: the JSON of column answer_context.
-
-Here: reading tolerance, unit, options, code and output. Not here: using them (comparison.py, programs.py).
-"""
+"""What a question states about its answer beyond the gold text: the JSON of the column ``answer_context``."""
 
 import json
 import re

@@ -1,8 +1,4 @@
-"""What a member of the judge panel is asked, and what its reply becomes (paper section 3.2.1).
-
-Here: the messages for one pair of final answers, the typed record of a reply. Not here: which pairs are asked about and
-what the votes come to (panel.py), the wording (``prompts/equivalence.md``).
-"""
+"""Messages to a member of the judge panel and the parsing of replies (paper section 3.2.1)."""
 
 from typing import Any
 

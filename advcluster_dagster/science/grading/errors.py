@@ -1,7 +1,4 @@
-"""What grading raises.
-
-Here: the errors of a comparison. Not here: their verdict (comparison.py).
-"""
+"""Errors of a comparison."""
 
 
 class UnreadableAnswerError(ValueError):

@@ -1,7 +1,4 @@
-r"""The value of an expression, exact where it is rational, under bounds.
-
-Here: working out trees of expressions.py. Not here: reading them, comparing two (expression_equality.py).
-"""
+"""Evaluate expressions: exact where the value is rational, with bounds on size."""
 
 import math
 from collections.abc import Callable, Mapping

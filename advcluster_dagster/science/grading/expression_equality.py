@@ -1,9 +1,8 @@
-r"""Whether two expressions are equal.
+"""Decide whether two expressions are equal.
 
-Here: comparing trees by their values. Not here: the values themselves (evaluation.py). Two constants are compared
-exactly if both are rational, else by their difference at 60 and at 120 digits: a true zero shrinks with the precision,
-however small the two are. Two expressions with names are compared at chosen points, whole numbers and fractions of both
-signs; where both are defined they must agree. Nothing is rounded to a fixed place.
+Two constants are compared exactly if both are rational, else by their difference at 60 and at 120 digits: a true zero
+shrinks with the precision, however small the two are. Two expressions with names are compared at chosen points, whole
+numbers and fractions of both signs; where both are defined they must agree. Nothing is rounded to a fixed place.
 """
 
 from collections.abc import Iterator, Mapping

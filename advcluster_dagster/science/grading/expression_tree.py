@@ -1,7 +1,4 @@
-"""Expressions as trees.
-
-Here: the tree and its names. Not here: reading text (expressions.py), values (evaluation.py).
-"""
+"""Expressions as trees."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

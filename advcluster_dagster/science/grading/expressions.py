@@ -1,8 +1,6 @@
-r"""Expressions of school and university mathematics, read from LaTeX or plain text into a tree.
+r"""Parse expressions of school and university mathematics from LaTeX or plain text.
 
-Here: the grammar. Not here: the value of an expression (evaluation.py), lists, sets, intervals, equations (forms.py),
-sums, products, integrals and limits (symbolic.py). Nothing is worked out while reading, so that no text can make it
-take long.
+Nothing is worked out while reading, so that no text can make it take long.
 
 Rules: letters side by side are a product, unless they are a word (:func:`vocabulary.is_word`); upper and lower case,
 accents and indices make different names; ``e`` is Euler's number and ``i`` the imaginary unit, as are ``\mathrm{e}``

@@ -1,12 +1,10 @@
-r"""Whether two answers that were read are the same.
+"""Decide whether two parsed answers are equal.
 
-Here: comparing the forms that forms.py reads. Not here: reading them, the value of an expression (evaluation.py), sets
-of real numbers (real_sets.py).
-
-Rules: an answer is right if it is the same kind of thing with the same parts. A list is compared without order but with
-its repetitions, a set without both, a tuple in its order; a list without repetitions stands for a set, and a list in
-its order for a tuple. An equation ``name = value`` stands for its value, any other equation only for its multiples. An
-inequality, an interval and a union are compared as sets of real numbers. A unit counts where both have one.
+Rules: an answer is right if it is the same kind of thing with the same parts. A list is compared without order but
+with its repetitions, a set without both, a tuple in its order; a list without repetitions stands for a set, and a
+list in its order for a tuple. An equation ``name = value`` stands for its value, any other equation only for its
+multiples. An inequality, an interval and a union are compared as sets of real numbers. A unit counts where both have
+one.
 """
 
 import re

@@ -1,11 +1,9 @@
-r"""What kind of thing an answer is: a value, a word, a list, a set, a tuple or interval, a relation, a matrix.
+r"""Parse an answer into its kind: a value, a word, a list, a set, a tuple or interval, a relation, a matrix.
 
-Here: taking an answer apart at its outermost separators, down to expressions. Not here: expressions themselves
-(expressions.py), whether two answers are the same (mathematics.py).
-
-Rules: commas, semicolons, "and", "or" outside brackets separate a list, in which repetitions count; ``\{ \}`` is a set;
-other brackets around commas are a tuple or an interval; ``\pm`` gives two values; text in ``\text{}`` and a run of
-letters that is no product (:func:`vocabulary.is_word`) is a word; a numeral with an index is a numeral with a base.
+Rules: commas, semicolons, "and", "or" outside brackets separate a list, in which repetitions count; ``\{ \}`` is a
+set; other brackets around commas are a tuple or an interval; ``\pm`` gives two values; text in ``\text{}`` and a run
+of letters that is no product (:func:`vocabulary.is_word`) is a word; a numeral with an index is a numeral with a
+base.
 """
 
 import re

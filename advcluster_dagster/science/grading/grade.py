@@ -1,8 +1,4 @@
-"""Grading of whole frames of traces.
-
-Here: traces and questions in, graded trials out. Not here: the rules for one answer (answers.py, comparison.py), the
-processes that some of them need (given as ``decide_many``), pass rates (SQL). Paper section 3.2.1.
-"""
+"""Grade whole frames of traces (paper section 3.2.1)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,11 +1,9 @@
-"""Which Python expressions may be the input of a benchmark's function.
+"""Validate that a predicted input of a benchmark's function is a harmless Python expression.
 
-Here: the call that a prediction writes down, and the check of its arguments. Not here: running the call (sandbox), what
-its value means (programs.py).
-
-Allowed are literals, containers, operators, comprehensions, methods of data, pure built-in functions, lambdas, and data
-that the benchmark's code defines at its top level. A name is known inside the lambda or comprehension that binds
-it and nowhere else, and none may be bound that already means something: a built-in, the function, the code's own names.
+Allowed are literals, containers, operators, comprehensions, methods of data, pure built-in functions, lambdas, and
+data that the benchmark's code defines at its top level. A name is known inside the lambda or comprehension that binds
+it and nowhere else, and none may be bound that already means something: a built-in, the function, the code's own
+names.
 """
 
 import ast

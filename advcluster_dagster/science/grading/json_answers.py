@@ -1,11 +1,8 @@
 """The answer in a field of a JSON object, for benchmarks whose responses are JSON.
 
-Here: which object counts, and the text of what its field holds. Not here: reading JSON (science/json_values.py), where
-other answers stand (answers.py).
-
-JSON's own quotation marks are the only ones that most models write around a string, whereas a Python literal needs its
-own. So in these benchmarks a text that is no Python literal stands for the string of its characters: ``"abc"`` and
-``"'abc'"`` are the string abc, ``"5"`` is the number 5. The same holds for their gold answers.
+JSON's own quotation marks are the only ones that most models write around a string, whereas a Python literal needs
+its own. So in these benchmarks a text that is no Python literal stands for the string of its characters: ``"abc"``
+and ``"'abc'"`` are the string abc, ``"5"`` is the number 5. The same holds for their gold answers.
 """
 
 import json

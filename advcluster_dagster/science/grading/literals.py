@@ -1,7 +1,4 @@
-"""Python literals, read without running anything.
-
-Here: reading. Not here: comparing (comparison.py, programs.py).
-"""
+"""Read Python literals without running anything."""
 
 import ast
 import re

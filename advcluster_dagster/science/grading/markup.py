@@ -1,7 +1,4 @@
-"""LaTeX and Markdown around an answer.
-
-Here: removing what only dresses an answer. Not here: what an answer means (comparison.py, quantities.py).
-"""
+"""Remove LaTeX and Markdown that only formats an answer."""
 
 import re
 

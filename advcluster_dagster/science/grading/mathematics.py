@@ -1,9 +1,4 @@
-r"""Whether two mathematical answers are the same.
-
-Here: comparing the forms that forms.py reads, and numbers that must be worked out. Not here: reading them, the value of
-an expression (evaluation.py), plain numbers (quantities.py), the time limit: :func:`compare_math` and
-:func:`compare_number` belong in a process that can be killed. Paper section 3.2.1.
-"""
+"""Decide whether two mathematical answers are equal (paper section 3.2.1)."""
 
 import re
 from fractions import Fraction

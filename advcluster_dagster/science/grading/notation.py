@@ -1,8 +1,4 @@
-r"""One spelling for the signs and numerals of mathematics, and the bounds on what is read.
-
-Here: characters and LaTeX commands that mean the same, written one way; repeating decimals as fractions; the size
-check. Not here: what an answer means (forms.py, quantities.py).
-"""
+"""Normalise signs and numerals of mathematics, and bound the size of what is parsed."""
 
 import re
 from functools import lru_cache

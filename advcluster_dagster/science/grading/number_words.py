@@ -1,7 +1,4 @@
-"""English words for whole numbers.
-
-Here: "twenty-one" as 21, for numbers stated twice. Not here: numerals (quantities.py).
-"""
+"""English words for whole numbers."""
 
 import re
 

@@ -1,8 +1,4 @@
-"""Multiple-choice answers: which option letters a text names.
-
-Here: reading one letter or a set of letters, with the options' own texts where the question gives them. Not here: the
-verdict and the other answer types (comparison.py), finding the answer in a response (answers.py). Paper section 3.2.1.
-"""
+"""Multiple-choice answers: which option letters a text names (paper section 3.2.1)."""
 
 import re
 import unicodedata

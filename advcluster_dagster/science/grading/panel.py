@@ -1,8 +1,4 @@
-"""The judge panel: models that vote on answers which no rule could decide (a rule of this project).
-
-Here: which answers it is asked about, the majority, what it decides, how far it agrees with the rules. Not here: what
-a member is asked (equivalence.py), the asking.
-"""
+"""The judge panel: models that vote on answers which no rule could decide (a rule of this project)."""
 
 import hashlib
 from collections.abc import Sequence

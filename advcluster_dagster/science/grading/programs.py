@@ -1,7 +1,4 @@
-"""Inputs that make a benchmark's function return the stated output (the input half of CRUXEval).
-
-Here: the run that decides a comparison, and judging what the function returned. Not here: which expressions may be an
-input (inputs.py); running the function: whoever decides comparisons does that, in a sandbox. Paper section 3.2.1.
+"""Inputs that make a benchmark's function return the stated output (the input half of CRUXEval; paper section 3.2.1).
 
 The official harness runs ``assert OUTPUT == f(PREDICTION)``. Here the stated output stays out of the run, and a
 prediction that is more than an input is not run: it could replace the function that it is to be an input of.

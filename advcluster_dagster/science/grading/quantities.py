@@ -1,14 +1,11 @@
-r"""Numbers as people and models write them, compared exactly or within a tolerance.
-
-Here: reading a number with its unit into a rational number. Not here: expressions that must be worked out
-(mathematics.py), units by themselves (units.py). Paper section 3.2.1.
+r"""Numbers with units, read exactly and compared exactly or within a tolerance (paper section 3.2.1).
 
 What is read: integers and decimals, commas or blanks between well-formed groups of three, a/b, ``\frac{a}{b}``, mixed
 numbers, repeating decimals, powers of ten (1.5e3, ``1.5 \times 10^{3}``, 10⁻⁶), thousand to trillion, a currency sign
-or code before or behind, a unit behind, several units of one kind (5 ft 10 in); all this behind equations
-(``x = 2+3 = 5``: the last side counts), an approximate sign or ``#``, in quotation marks or brackets; with words behind
-a comma that state no number and take nothing back, and with the number once more in brackets (``6 (six)``). A decimal
-comma is not read, nor are bounds, ranges, lists, and what needs working out.
+or code before or behind, a unit behind, several units of one kind (5 ft 10 in); all this behind equations (``x = 2+3
+= 5``: the last side counts), an approximate sign or ``#``, in quotation marks or brackets; with words behind a comma
+that state no number and take nothing back, and with the number once more in brackets (``6 (six)``). A decimal comma
+is not read, nor are bounds, ranges, lists, and what needs working out.
 """
 
 import re

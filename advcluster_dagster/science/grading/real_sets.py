@@ -1,7 +1,7 @@
-r"""Sets of real numbers: intervals, inequalities in one variable, and their unions and intersections.
+"""Sets of real numbers: intervals, inequalities in one variable, their unions and intersections.
 
-Here: whether two such sets are the same. Not here: reading them (forms.py). The end points of both sets cut the line
-into points and open pieces between them; a set is what pieces and points belong to it.
+The end points of both sets cut the line into points and open pieces between them; a set is what pieces and points
+belong to it.
 """
 
 from fractions import Fraction

@@ -1,8 +1,4 @@
-r"""What a text states as a number: the last side of an equation, without what only dresses it.
-
-Here: equations, markers, quotation marks, brackets and labels around a number, one spelling of its signs. Not here:
-reading the number itself (quantities.py).
-"""
+"""Reduce a text that states a number to the number: equations, markers, quotation marks, labels."""
 
 import re
 

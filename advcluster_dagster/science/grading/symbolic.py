@@ -1,7 +1,6 @@
-r"""Sums, products, integrals and limits, worked out by SymPy behind the LaTeX reader of Math-Verify.
+"""Decide sums, products, integrals and limits with SymPy.
 
-Here: whether two texts are equal as SymPy expressions. Not here: everything that the project's own reader knows
-(expressions.py). May run for ever and belongs in a process that can be killed.
+May run for ever and belongs in a process that can be killed.
 
 The reader's own normal form is not used, for it drops what counts: letters behind a number as units, indices of
 numerals, the difference between a list and a set, and all digits behind the sixth.

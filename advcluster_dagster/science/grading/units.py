@@ -1,10 +1,8 @@
 """Units of measurement as powers of base units.
 
-Here: reading a unit behind a number, so that two spellings of one unit are equal, prefixes count, and units of one
-dimension are converted. Not here: numbers (quantities.py).
-
 The table is our own: what stands behind a number in an answer is a handful of units, any other word counts things and
-must stay a word ("6 pin" is no picoinches), and money is never converted. A library of units reads more than is meant.
+must stay a word ("6 pin" is no picoinches), and money is never converted. A library of units reads more than is
+meant.
 """
 
 import re

@@ -1,8 +1,4 @@
-r"""Names and words of mathematics: functions, Greek letters, accents, and English words among letters.
-
-Here: whether a run of letters is a word, a function or a product of variables. Not here: the grammar of expressions
-(expressions.py), answers that are words (words.py).
-"""
+"""Names and words of mathematics: functions, Greek letters, accents, and English words among letters."""
 
 import re
 

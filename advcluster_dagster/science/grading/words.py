@@ -1,7 +1,4 @@
-r"""Answers that are words: "yes", "no solution", "ABCD", "11:30 a.m.".
-
-Here: whether an answer is a word or phrase, and which. Not here: mathematics (forms.py).
-"""
+"""Answers that are words: "yes", "no solution", "ABCD", "11:30 a.m."."""
 
 import re
 

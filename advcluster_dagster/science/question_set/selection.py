@@ -1,7 +1,4 @@
-"""The analysis question set (paper section 3.2.1, table 9).
-
-Here: the gap rule and its bookkeeping. Not here: pass rates (the SQL model ``pass_rate_table``).
-"""
+"""Select the analysis question set (paper section 3.2.1, table 9)."""
 
 from fractions import Fraction
 from math import ceil

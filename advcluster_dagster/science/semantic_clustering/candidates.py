@@ -1,12 +1,8 @@
-"""The candidate sweep: K-means over PCA dimensions and numbers of clusters, scored and retained.
+"""The candidate sweep: K-means over PCA dimensions and numbers of clusters, scored and retained (paper section 3.2.3).
 
-Here: which (d', K) are tried and how each is clustered. Not here: the projection (projection.py),
-the scores (scores.py), the retention rule (retention.py). Paper section 3.2.3, "Clustering and
-Candidate Generation"; the paper gives no settings, the defaults are those its authors published.
-
-Two facts make the sweep quick without changing a number: the projection to a smaller d' is the
-leading columns of the largest one, so one decomposition serves all; and many small K-means runs
-finish sooner side by side on one thread each than in turn on all of them.
+Two facts make the sweep quick without changing a number: the projection to a smaller d' is the leading columns of the
+largest one, so one decomposition serves all; and many small K-means runs finish sooner side by side on one thread
+each than in turn on all of them.
 """
 
 import warnings

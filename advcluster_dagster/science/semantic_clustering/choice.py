@@ -1,8 +1,4 @@
-"""The final clustering: one of the retained candidates.
-
-Here: the rule over reviews and scores, and the pin by hand. Not here: asking for reviews (messages.py,
-replies.py). Paper section 3.2.3, "Final Clustering Selection".
-"""
+"""Choose the final clustering among the retained candidates (paper section 3.2.3)."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,4 @@
-"""Which descriptions of a cluster are shown to the model that names it.
-
-Here: the choice of rows. Not here: the message built from them (messages.py). Paper section 3.2.3 and
-appendix A.2.2; the authors' scripts show the first 300 texts, which favours whichever domain comes
-first, so we show a seeded sample over the domains and the core of the cluster instead.
-"""
+"""Select the descriptions of a cluster that the summariser sees (paper section 3.2.3, appendix A.2.2)."""
 
 from collections.abc import Sequence
 from hashlib import sha256

@@ -1,7 +1,4 @@
-"""The corpus that is clustered: kept descriptions with their vectors, in canonical order.
-
-Here: joining and ordering. Not here: deduplication, PCA, K-means.
-"""
+"""The corpus that is clustered: kept descriptions with their vectors, in canonical order."""
 
 from dataclasses import dataclass
 

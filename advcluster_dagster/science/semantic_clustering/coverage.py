@@ -1,7 +1,6 @@
-"""How a taxonomy that is kept covers advantages that came after it.
+"""Place new advantages in a frozen taxonomy (a rule of this project; the paper clusters once).
 
-Here: the model of a taxonomy (its PCA, its centroids, its reach) and new vectors held against it. Not here: which
-advantages are new, where models are kept. A rule of this project; the paper clusters once.
+A rule of this project; the paper clusters once.
 """
 
 from dataclasses import dataclass

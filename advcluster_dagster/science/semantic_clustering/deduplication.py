@@ -1,8 +1,4 @@
-"""Greedy removal of near-identical advantage descriptions in the embedding space.
-
-Here: which rows are kept and, for each dropped one, which kept row stands for it. Not here: what a
-group is (a question or a domain; the caller decides). Paper section 3.2.3 and table 10.
-"""
+"""Greedy removal of near-identical advantage descriptions in the embedding space (paper section 3.2.3, table 10)."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass

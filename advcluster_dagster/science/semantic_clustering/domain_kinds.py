@@ -1,8 +1,6 @@
-"""Which clusters are common to the domains and which belong to one.
+"""Classify clusters as common to the domains or specialised in one.
 
-Here: the adjusted residuals of the cluster-by-domain table and the rule over them. Not here: the counts and
-shares themselves (SQL, `domain_distribution`). Paper section 5 tells common from specialised advantages by
-eye; the rule is ours.
+Paper section 5 tells common from specialised advantages by eye; the rule is ours.
 """
 
 from fractions import Fraction

@@ -1,8 +1,4 @@
-"""The embedding matrix as this stage expects it: one validated float32 row per description.
-
-Here: what every function over embeddings checks first. Not here: calling an embedder, or anything
-computed from the vectors. Paper section 3.2.3, "Advantage Encoding and Preprocessing".
-"""
+"""Validate the embedding matrix: one float32 row per description (paper section 3.2.3)."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,7 +1,6 @@
-"""Which clusters of a new taxonomy are those of an old one, and which were born, died, split or merged.
+"""Match the clusters of two taxonomies: continued, born, died, split, merged (a rule of this project).
 
-Here: the rule. Not here: where taxonomies are kept, what covers new advantages (coverage.py). A rule of this project;
-the paper clusters once.
+A rule of this project; the paper clusters once.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ Change = Literal["continued", "merged", "died", "split", "born"]
 
 @dataclass(frozen=True)
 class ClusterChange:
-    """What became of an old cluster, or where a new one comes from.
+    """The fate of an old cluster, or the origin of a new one.
 
     Attributes:
         change: ``continued``: the old cluster is the new one. ``merged``: the old one went into a new one that it

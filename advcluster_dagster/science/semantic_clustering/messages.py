@@ -1,7 +1,4 @@
-"""What the summariser and the reviewer are asked (paper section 3.2.3, appendices A.2.2 and A.2.3).
-
-Here: the messages for one cluster and for one candidate. Not here: which texts are shown, the wording, the replies.
-"""
+"""Messages to the summariser and the reviewer (paper section 3.2.3, appendices A.2.2 and A.2.3)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Principal components of the embeddings: the reduced spaces in which candidates are clustered.
-
-Here: one decomposition and the dimensions it can serve. Not here: clustering and scores.
-Paper section 3.2.3, the step from e to its reduced form.
-"""
+"""Principal components of the embeddings, in which candidates are clustered (paper section 3.2.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

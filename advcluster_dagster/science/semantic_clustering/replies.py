@@ -1,7 +1,4 @@
-"""What the replies of summariser and reviewer become (paper appendices A.2.2 and A.2.3).
-
-Here: the typed records and their parsing. Not here: asking again, storing, choosing.
-"""
+"""Parse the replies of summariser and reviewer (paper appendices A.2.2 and A.2.3)."""
 
 import re
 from typing import Any

@@ -1,9 +1,4 @@
-"""Retention: which scored candidates are good enough to be named and reviewed.
-
-Here: the rule over Davies-Bouldin index and silhouette. Not here: computing them, or the final
-choice (choice.py). Paper section 3.2.3: the index is the primary criterion, the silhouette a
-secondary reference; the paper gives no numbers, the rule is that of its authors' settings.
-"""
+"""Retain the scored candidates that are good enough to be named and reviewed (paper section 3.2.3)."""
 
 from statistics import fmean, mean, stdev
 

@@ -1,8 +1,6 @@
-"""Internal quality of clusterings: Davies-Bouldin index and silhouette.
+"""Davies-Bouldin index and silhouette of many clusterings of the same points (paper section 3.2.3).
 
-Here: the two scores, for many clusterings of the same points at once. Not here: what is done with
-them (retention.py). Paper section 3.2.3, "Clustering and Candidate Generation". The values are
-scikit-learn's; the distances between points, the costly part, are computed once for all clusterings.
+The values are scikit-learn's; the distances between points, the costly part, are computed once for all clusterings.
 """
 
 from collections.abc import Callable, Iterable, Sequence

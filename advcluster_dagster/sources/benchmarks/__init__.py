@@ -1,4 +1,1 @@
-"""Where questions come from and how each is put to a model; one registry.
-
-Here: sources of questions. Not here: reading files people import (imports), traces, grading.
-"""
+"""Benchmarks: one file per benchmark, listed in ``registry.REGISTERED``."""

@@ -1,7 +1,7 @@
-r"""How problems are put to models: the sentences that all benchmarks share.
+r"""Prompt wording that all benchmarks share.
 
-Here: wording and lettered options. Not here: what a benchmark asks for (its own file). Answers are asked for where
-grading looks for them: in ``\boxed{}``, or for programs between ``[ANSWER]`` and ``[/ANSWER]``.
+Answers are asked for where grading looks for them: in ``\boxed{}``, or for programs between ``[ANSWER]`` and
+``[/ANSWER]``.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""Where the file of a data set comes from and how its rows are read.
-
-Here: files of one's own, the Hugging Face Hub and its local cache, JSON, JSON Lines, CSV and Parquet. Not here: what
-a row means (each benchmark's file).
-"""
+"""Locate the data file of a benchmark (own file, cache, Hugging Face Hub) and read its rows."""
 
 import json
 import logging
@@ -120,7 +116,7 @@ def _fetch(home: Home, definition: BenchmarkDefinition, settings: Benchmark) -> 
     """The first of the benchmark's files that the data set has.
 
     Raises:
-        BenchmarkError: none can be had; the line says what to do.
+        BenchmarkError: none is available; the line says what to do.
     """
     from huggingface_hub import errors, hf_hub_download
 

@@ -1,8 +1,4 @@
-"""What a benchmark declares: where its data set lies, which rows count, how a row becomes a question.
-
-Here: the declaration and the records it deals in. Not here: any benchmark (a file each), reading files (data_files),
-making tables (loading).
-"""
+"""The declaration of a benchmark: its data set, which rows count, how a row becomes a question."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +9,7 @@ from advcluster_dagster.sources.imports.fields import SpelledFloat
 
 
 class BenchmarkError(AdvClusterError, ValueError):
-    """Questions cannot be had; one line that says what to do."""
+    """Questions could not be loaded; one line that says what to do."""
 
 
 class BadRowError(ValueError):

@@ -1,7 +1,4 @@
-"""A benchmark of one's own: a file of questions with the columns that imports have, dropped into a folder.
-
-Here: one row. Not here: imports, which are checked and copied once (imports); this file is read at every run.
-"""
+"""Benchmarks in a JSON Lines file of the user, dropped into a folder."""
 
 import json
 

@@ -1,8 +1,4 @@
-"""From the rows of a data set to the questions of a benchmark.
-
-Here: one benchmark in one domain, with every row that makes no question named. Not here: the rows' meaning (each
-benchmark's file), several benchmarks (registry).
-"""
+"""Make the questions of a benchmark from the rows of its data set."""
 
 import json
 from collections.abc import Iterable
@@ -25,7 +21,7 @@ N_NAMED = 20
 
 @dataclass(frozen=True)
 class Loaded:
-    """Questions of one benchmark in one domain, and what a person should know of them."""
+    """Questions of one benchmark in one domain, and notes for the user."""
 
     questions: pl.DataFrame
     warnings: tuple[str, ...]
@@ -37,7 +33,7 @@ def load_benchmark(home: Home, definition: BenchmarkDefinition, settings: Benchm
     A row without answer, a repeated id, a row that cannot be read: each is left out, counted and named in a warning.
 
     Raises:
-        BenchmarkError: the file cannot be had or read, or holds no question of the domain.
+        BenchmarkError: the file could not be found or read, or holds no question of the domain.
     """
     expected = definition.expected_size(domain)
     file = find_data_file(home, definition, settings, domain)

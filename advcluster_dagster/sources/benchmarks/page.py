@@ -1,7 +1,4 @@
-"""Writes docs/benchmarks.md: what every benchmark is and how it asks.
-
-Here: rendering the declarations. Not here: the declarations (a file each), other generated pages (docs_pages).
-"""
+"""Generate docs/benchmarks.md."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,6 @@
-"""The one table from a benchmark's source to its questions.
+"""Load the questions of a domain, whatever the source of each benchmark. List a new benchmark in ``REGISTERED``.
 
-Here: dispatch by source and the registered benchmarks. Not here: any source's reading. A further benchmark is a file of
-its own in this folder and one line in ``REGISTERED``.
+A further benchmark is a file of its own in this folder and one line in ``REGISTERED``.
 """
 
 from typing import Any
@@ -50,7 +49,7 @@ def load_questions(home: Home, study: Study, domain: str, warnings: list[str] | 
         warnings: gets a line for every benchmark whose size is not the expected one, and for rows left out.
 
     Raises:
-        BenchmarkError: a benchmark's questions cannot be had, or an id stands twice.
+        BenchmarkError: a benchmark's questions could not be loaded, or an id occurs twice.
         ImportFileError: a benchmark's questions are not imported yet.
     """
     columns = [column.name for column in BENCHMARK_QUESTIONS.columns]

@@ -1,7 +1,6 @@
-"""Logs and trials that are there twice: copies of a file, and runs that repeat another in every response.
+"""Detect copies of log files, and runs that repeat another run's responses.
 
-Here: finding them. Not here: what becomes of the others (evaluation_logs.py, official_results.py). Memory holds a
-number a question for each log that is compared.
+Memory holds a number a question for each log that is compared.
 """
 
 import hashlib

@@ -1,7 +1,4 @@
-"""What goes wrong with a file to import.
-
-Here: the one error and how a value is shown in it. Not here: the checks that raise it.
-"""
+"""The error of a file that cannot be imported."""
 
 from typing import Any
 

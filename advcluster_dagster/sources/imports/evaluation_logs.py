@@ -1,8 +1,7 @@
-"""Import of runs that evaluation tools have logged: questions, traces and verdicts in one.
+"""Import runs that evaluation tools have logged: questions, traces and verdicts together.
 
-Here: trials of logs on the way into the same files that every other import writes. Not here: which files of a folder
-are logs (log_folder.py), the tools' formats (inspect_logs.py, lm_eval_samples.py). Memory holds the benchmark's
-questions, one bit a trial, a number a question of each log, and what one log's reader holds.
+Memory holds the benchmark's questions, one bit a trial, a number a question of each log, and what one log's reader
+holds.
 """
 
 import hashlib
@@ -133,7 +132,7 @@ class _BenchmarkImport:
         try:
             hashes = self._add_all(logs, traces, outcome, on_progress)
         except ImportFileError:
-            self._match.check(self._n_earlier)  # what differs is the cause of whatever came of it
+            self._match.check(self._n_earlier)  # a mismatch explains any later error
             raise
         self._match.check(self._n_earlier)
         earlier = list(self._questions)[: self._n_earlier]
@@ -239,7 +238,7 @@ class _BenchmarkImport:
         n_earlier.update(n_here)
 
     def _note_question(self, logged: LoggedTrial, sha256: str) -> str | None:
-        """The id of a trial's question, which is taken up where the logs bring their questions; None if unknown."""
+        """The id of a trial's question, which is added where the logs bring their questions; None if unknown."""
         ids = logged.ids[-1:] if self._brings_questions else logged.ids
         question_id = next((name for name in ids if name in self._questions), None)
         if question_id is not None:

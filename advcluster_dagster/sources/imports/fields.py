@@ -1,7 +1,6 @@
-"""The fields of records to import and what each may hold.
+"""Fields of imported records and their validation.
 
-Here: one declaration per field and the check of a record against them. Not here: what depends on the study
-(questions.py, traces.py). The checks are plain functions: a file of traces has millions of lines.
+The checks are plain functions: a file of traces has millions of lines.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""What a person is told after an import: what came in, what was found in it, what is still missing.
-
-Here: the lines. Not here: the import itself, how responses are sampled and graded (preview.py).
-"""
+"""The lines that an import prints: what came in, what the responses hold, what is still missing."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,10 +1,9 @@
-"""Logs of Inspect (inspect-ai), `.eval` or `.json`.
+"""Read logs of Inspect (inspect-ai), `.eval` or `.json`.
 
-Here: samples of a log as trials. Not here: what becomes of them (evaluation_logs.py), writing logs (exports). The files
-are read by inspect-ai itself, an optional extra: the format is that package's own matter (compression, texts kept
-apart and referred to, fields renamed from version to version), and a second reader of ours would be wrong where theirs
-is right. Of an `.eval` log, memory holds the summaries of its samples and one batch of them; a `.json` log is read
-whole.
+The files are read by inspect-ai itself, an optional extra: the format is that package's own matter (compression,
+texts kept apart and referred to, fields renamed from version to version), and a second reader of ours would be wrong
+where theirs is right. Of an `.eval` log, memory holds the summaries of its samples and one batch of them; a `.json`
+log is read whole.
 """
 
 import importlib

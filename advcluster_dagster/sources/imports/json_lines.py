@@ -1,8 +1,4 @@
-"""Files of JSON objects, read one bounded object at a time: JSON Lines, plain or packed with gzip, and JSON arrays.
-
-Here: bytes to objects with their places, and the file's hash. Not here: what the objects hold, which kinds of files
-are none of these (source_files.py).
-"""
+"""Read files of JSON objects one at a time: JSON Lines, plain or gzipped, and JSON arrays."""
 
 import hashlib
 import json

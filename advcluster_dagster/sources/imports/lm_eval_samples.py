@@ -1,8 +1,7 @@
-"""Sample files of the lm-evaluation-harness (`--log_samples`).
+"""Read sample files of the lm-evaluation-harness (`--log_samples`).
 
-Here: samples_TASK_TIME.jsonl, and the results_TIME.json beside it for the model's name and the task's version. Not
-here: what becomes of the trials (evaluation_logs.py). The format is plain JSON Lines, so the harness need not be
-installed. Memory holds one line, and the numbers of the documents seen.
+The format is plain JSON Lines, so the harness need not be installed. Memory holds one line, and the numbers of the
+documents seen.
 """
 
 import json

@@ -1,8 +1,4 @@
-"""Which files of a folder are logs of evaluation tools, and which of these logs are imported.
-
-Here: every file that bears a log's name is taken, left aside with its reason, or stops the import. Not here: the tools'
-formats (inspect_logs.py, lm_eval_samples.py), what becomes of the trials (evaluation_logs.py).
-"""
+"""Select the logs of a folder: every file named like a log is imported, skipped with a reason, or stops the import."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""What the log of an evaluation tool is read into, whatever the tool.
-
-Here: what a log says about itself, and one trial of it. Not here: any tool's format (inspect_logs.py,
-lm_eval_samples.py), what becomes of the trials (evaluation_logs.py).
-"""
+"""Records of an evaluation log, whatever the tool."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

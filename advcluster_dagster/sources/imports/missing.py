@@ -1,8 +1,4 @@
-"""What a study imports and nobody has imported yet, with the command that does it.
-
-Here: one line for each benchmark's questions and each model's traces. Not here: whether a partition can run without
-them (assets/upstream.py), importing.
-"""
+"""The imports that a study still needs, each with the command that makes it."""
 
 from pathlib import Path
 

@@ -1,7 +1,6 @@
-"""Import of the result files that the paper's own evaluation scripts write.
+"""Import the result files of the paper's own evaluation scripts.
 
-Here: questions, traces and verdicts out of the records of result files. Not here: which files there are and how they
-are read (result_files.py), JSON Lines (questions.py, traces.py). One file at a time is held in memory.
+One file at a time is held in memory.
 """
 
 import hashlib
@@ -143,7 +142,7 @@ class _BenchmarkImport:
         try:
             yield from self._stage_traces()
         except ImportFileError:
-            self._match.check(self._n_earlier)  # what differs is the cause of whatever came of it
+            self._match.check(self._n_earlier)  # a mismatch explains any later error
             raise
         self._match.check(self._n_earlier)
         earlier = list(self._questions)[: self._n_earlier]
@@ -209,7 +208,7 @@ class _BenchmarkImport:
         return sha256
 
     def _note_question(self, record: dict[str, Any], sha256: str, where: str) -> str | None:
-        """The id of a record's question, which is taken up where the files bring their questions; None if unknown."""
+        """The id of a record's question, which is added where the files bring their questions; None if unknown."""
         known = {name: record[name] for name in _FIELDS if name in record}
         fields.check_record(known, _FIELDS, where)
         fields.check_characters(known, where)

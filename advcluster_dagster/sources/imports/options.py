@@ -1,8 +1,4 @@
-"""The options of a multiple-choice question, as a data set lists them or as they stand in its text.
-
-Here: texts of options by letter, and whether two questions have the same. Not here: which option an answer names
-(science/grading/options.py).
-"""
+"""Options of a multiple-choice question, from a data set's list or from the question's text."""
 
 import re
 from string import ascii_uppercase

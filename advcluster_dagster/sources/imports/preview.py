@@ -1,7 +1,6 @@
-"""A look at imported traces with the study's own grading settings, before anything is run.
+"""Preview imported traces with the study's grading settings, before anything is run.
 
-Here: how many of a sample of responses hold an answer, how many are right, and where else answers might stand. Not
-here: the rules (science/grading), the lines that a person reads (import_report.py). Memory holds the sample.
+Memory holds the sample.
 """
 
 import random

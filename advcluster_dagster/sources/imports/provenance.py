@@ -1,7 +1,4 @@
-"""Where imported rows came from, kept in the footer of their Parquet file.
-
-Here: the record of one import and its way into and out of a file. Not here: the rows.
-"""
+"""Provenance of imported rows, kept in the footer of their Parquet file."""
 
 import dataclasses
 import json

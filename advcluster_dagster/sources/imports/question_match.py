@@ -1,8 +1,4 @@
-"""Whether a question of a log or of a trace is the imported question of the same id.
-
-Here: comparing text, gold answer and options, and the one line that names what differs. Not here: which id a question
-has (the readers of each format), verdicts on responses (science/grading).
-"""
+"""Check that a question of a log is the imported question of the same id."""
 
 import json
 import re

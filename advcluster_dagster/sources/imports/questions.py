@@ -1,6 +1,5 @@
-"""Import of questions from JSON Lines.
+"""Import questions from JSON Lines.
 
-Here: rows of `benchmark_questions` out of a file. Not here: traces (traces.py), files with both (official_results.py).
 Questions of one benchmark are held in memory; they are small beside their traces.
 """
 

@@ -1,7 +1,4 @@
-"""What was imported, for the assets.
-
-Here: imported questions and traces as frames, and their provenance. Not here: importing (questions.py, traces.py).
-"""
+"""Read imported questions, traces and their provenance."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,6 @@
-"""Result files of the paper's own evaluation scripts: which there are in a folder, and their runs.
+"""Find and read result files of the paper's own evaluation scripts: DOMAIN/BENCHMARK/MODEL/N_runs.json.
 
-Here: DOMAIN/BENCHMARK/MODEL/N_runs.json from the folder to the records of each run. Not here: what becomes of the
-records (official_results.py). A file is read whole into memory, several times its size.
+A file is read whole into memory, several times its size.
 """
 
 import json

@@ -1,8 +1,4 @@
-"""What a file that somebody names for an import is, before any of it is read as data.
-
-Here: files that are not there or may not be read, empty files, files of another kind (named by their first bytes),
-folders walked with their links. Not here: JSON (json_lines.py), logs of tools (log_folder.py).
-"""
+"""Check a file or folder named for an import before it is read: missing, unreadable, empty, or of another kind."""
 
 import gzip
 import os

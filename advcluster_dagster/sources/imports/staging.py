@@ -1,8 +1,4 @@
-"""Parquet files that are complete before they replace anything.
-
-Here: where imported files lie, writing in bounded row groups, replacing all files of an import together, one import
-at a time per study. Not here: what the rows mean.
-"""
+"""Write imported Parquet files and replace all files of an import together."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress

@@ -1,7 +1,4 @@
-"""What an import is for: family, domain and benchmark as the study knows them.
-
-Here: checks of names against the study, and which model plays which role. Not here: the rows of a file.
-"""
+"""The target of an import: family, domain, benchmark and roles, checked against the study."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,6 @@
-"""Import of traces from JSON Lines.
+"""Import traces from JSON Lines.
 
-Here: rows of `larger_traces` and `smaller_traces` out of a file of any size. Not here: questions (questions.py), the
-official scripts' files (official_results.py). Memory holds one line, one row group a role and one bit a trial.
+Memory holds one line, one row group a role and one bit a trial.
 """
 
 from collections.abc import Mapping
@@ -77,7 +76,7 @@ def import_traces(
         imports_root: Where imports lie.
         on_progress: Told bytes done and bytes in all.
         answer_type: Must be that of the questions, where it is given.
-        remarks: Told what a person should know.
+        remarks: Receives notes for the user.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
@@ -104,7 +103,7 @@ def import_traces(
                     match.compare(where, questions[record["question_id"]], _of_question(record))
                 rows.append(role, {**record, "benchmark": benchmark, "model": model.model})
         except ImportFileError:
-            match.check(len(questions))  # what differs is the cause of whatever came of it
+            match.check(len(questions))  # a mismatch explains any later error
             raise
         match.check(len(questions))
         if not rows.n_rows:

@@ -1,8 +1,4 @@
-"""Verdicts that a log has recorded, read only from a scorer that says right or wrong and nothing between.
-
-Here: the values of one scorer in one log. Not here: where a log keeps them (inspect_logs.py, lm_eval_samples.py), our
-own verdicts (science/grading).
-"""
+"""Recorded verdicts of a log, read only from scorers whose values are right or wrong."""
 
 import math
 from dataclasses import dataclass

@@ -135,9 +135,9 @@ def test_a_run_without_sources_says_what_to_do(fails, at, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("study: [", "not a YAML file: "),
+        ("study: [", "line 1, column 9: not YAML: "),
         ("- a", "a study file holds keys and values, this one holds list"),
-        ("study: s\nstudy: t", "not a YAML file: key 'study' is given twice"),
+        ("study: s\nstudy: t", "line 2, column 1: not YAML: key 'study' is given twice"),
         ("study: s\nfamilies: {f: {larger: {model: a, provider: imported}}}\ndomains: {d: [b]}", "families.f.smaller"),
         (
             "study: s\nfamilies: {f: {larger: {model: a, provider: imported}, smaller: {model: a, provider: imported}}}"

@@ -101,7 +101,9 @@ def test_a_wrong_file_does_not_hide_the_other_studies(home):
         write_study(home.studies / f"{name}.yaml", name, trials)
     studies, faults = home.readable_studies()
     assert [study.study for study in studies] == ["a", "c"]
-    assert faults == [f"{home.studies / 'b.yaml'}: trials is 0: Input should be greater than or equal to 1"]
+    assert faults == [
+        f"{home.studies / 'b.yaml'}: trials is 0: should be greater than or equal to 1 (line 2); see docs/study_file.md"
+    ]
 
 
 def test_an_unknown_name_lists_the_known_ones(home):

@@ -34,8 +34,8 @@ def test_ray_and_kubernetes_are_clusters(executor, has_cluster):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("executor: slurm", "executor is 'slurm': Input should be 'in_process', 'multiprocess', 'ray' or 'kubernetes'"),
-        ("max_concurrent_steps: 0", "max_concurrent_steps is 0: Input should be greater than or equal to 1"),
+        ("executor: slurm", "executor is 'slurm': should be 'in_process', 'multiprocess', 'ray' or 'kubernetes'"),
+        ("max_concurrent_steps: 0", "max_concurrent_steps is 0: should be greater than or equal to 1"),
         ("database_url: postgresql://me:pw@host/db", "database_url is 'postgresql://...@host/db': there is no such"),
         ("lake: lake/here", "lake is 'lake/here': "),
         ("gpu_pool_slots: 1.5", "gpu_pool_slots is 1.5: "),

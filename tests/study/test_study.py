@@ -88,27 +88,30 @@ def test_the_papers_benchmarks():
 
 #: What is wrong -> the file, and what its one line says: key, value, what is allowed.
 WRONG = {
-    "unknown key": (SMALLEST + "tirals: 3\n", "tirals is 3: there is no such setting"),
+    "unknown key": (
+        SMALLEST + "tirals: 3\n",
+        "tirals is 3: there is no such setting; did you mean 'trials'? (line 11); see docs/",
+    ),
     "unknown nested key": (
         changed('{answer_marker: "A:"}', "{marker: A}"),
-        "benchmarks.gsm8k.marker is 'A': there is no such setting",
+        "benchmarks.gsm8k.marker is 'A': there is no such setting; did you mean 'answer_marker'?",
     ),
     "wrong type": (
         changed("trials: 2", "trials: ten"),
-        "trials is 'ten': Input should be a valid integer",
+        "trials is 'ten': should be a valid integer",
     ),
-    "out of range": (changed("trials: 2", "trials: 0"), "trials is 0: Input should be greater than or equal to 1"),
+    "out of range": (changed("trials: 2", "trials: 0"), "trials is 0: should be greater than or equal to 1"),
     "not a number": (
         SMALLEST + "question_set: {min_gap: .nan}\n",
-        "question_set.min_gap is nan: Input should be less than or equal to 1",
+        "question_set.min_gap is nan: should be less than or equal to 1",
     ),
     "gap of zero": (
         SMALLEST + "question_set: {min_gap: 0}\n",
-        "question_set.min_gap is 0: Input should be greater than 0",
+        "question_set.min_gap is 0: should be greater than 0",
     ),
     "none of the choices": (
         SMALLEST + "deduplication: {scope: family}\n",
-        "deduplication.scope is 'family': Input should be 'question' or 'domain'",
+        "deduplication.scope is 'family': should be 'question' or 'domain'",
     ),
     "capitals in a name": (
         changed("study: gsm8k", "study: GSM8K"),
@@ -140,12 +143,15 @@ WRONG = {
     ),
     "time limit of zero": (
         SMALLEST + "grading: {math_timeout_s: 0}\n",
-        "grading.math_timeout_s is 0: Input should be greater than 0",
+        "grading.math_timeout_s is 0: should be greater than 0",
     ),
-    "key given twice": (SMALLEST + "trials: 3\n", "not a YAML file: key 'trials' is given twice in"),
+    "key given twice": (
+        SMALLEST + "trials: 3\n",
+        "line 11, column 1: not YAML: key 'trials' is given twice",
+    ),
     "nested key given twice": (
         changed("math: [gsm8k]", "math: [gsm8k]\n  math: [other]"),
-        "not a YAML file: key 'math' is given twice in",
+        "line 9, column 3: not YAML: key 'math' is given twice; correct the line",
     ),
     "one model": (
         changed("gpt3-6b,  ", "gpt3-175b,"),
@@ -157,7 +163,7 @@ WRONG = {
     ),
     "missing smaller": (
         changed("    smaller: {model: gpt3-6b,   provider: imported}\n", ""),
-        "families.gpt3.smaller: Field required",
+        "families.gpt3.smaller is missing; add it (line 4)",
     ),
     "no families": (
         SMALLEST.replace(SMALLEST[SMALLEST.index("families") : SMALLEST.index("domains")], "families: {}\n"),
@@ -205,12 +211,18 @@ WRONG = {
     ),
     "several faults": (
         changed("trials: 2", "trials: 0\nseed: -1"),
-        "trials is 0: Input should be greater than or equal to 1 (and 1 more)",
+        "trials is 0: should be greater than or equal to 1 (and 1 more)",
     ),
-    "not YAML": ("study: [gsm8k\ntrials: 2", "not a YAML file: while parsing a flow sequence"),
-    "unsafe YAML": ("study: !!python/object/apply:os.getcwd []", "not a YAML file: could not determine a constructor"),
+    "not YAML": (
+        "study: [gsm8k\ntrials: 2",
+        "line 2, column 7: not YAML: expected ',' or ']', but got ':'; correct the line",
+    ),
+    "unsafe YAML": (
+        "study: !!python/object/apply:os.getcwd []",
+        "line 1, column 8: not YAML: could not determine",
+    ),
     "not a mapping": ("- study\n- trials\n", "a study file holds keys and values, this one holds list"),
-    "empty": ("", "a study file holds keys and values, this one holds NoneType"),
+    "empty": ("", "a study file holds keys and values, this one is empty"),
 }
 
 
@@ -237,7 +249,7 @@ def test_a_folder_is_no_study_file(tmp_path):
 
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "s.yaml").write_bytes(b"study: \xff\xfe")
-    with pytest.raises(StudyError, match="not a YAML file: 'utf-8' codec can't decode"):
+    with pytest.raises(StudyError, match="not a text file in UTF-8; restore it"):
         load_study(tmp_path / "s.yaml")
 
 

@@ -175,7 +175,7 @@ def _span(key: Sequence[str], columns: dict[str, pl.Series], n_rows: int) -> str
 
 def _compare_with_event(file: TableFile, stamp: Stamp, made: Materialisation | None) -> None:
     if made is None:
-        file.add("no materialisation in the event log")
+        file.add("no materialisation in the event log; run the study, which records it without asking models")
         return
     if made.data_version != stamp.content_hash:
         file.add(

@@ -13,7 +13,7 @@ from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.paths import is_local
 from advcluster_dagster.storage.sql_models import bind, held_open
-from advcluster_dagster.storage.table_files import file_fault, read_stamp, table_path
+from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
 from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study
 
@@ -31,11 +31,12 @@ def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
 
     Raises:
         QueryError: the SQL is wrong, or one of its statements does anything but select rows.
-        DamagedFileError: a file of a table that the query names is not what was written.
+        DamagedFileError: a file of a table that the query names is not what was written, or is gone.
     """
     files = {name: _files(home, study, name) for name in TABLES}
     named = {name: paths for name, paths in files.items() if name in sql.lower()}
-    for fault in (_fault(paths) for paths in named.values()):
+    for name, paths in named.items():
+        fault = _fault(paths) or _loss(home, study, name)
         if fault is not None:
             raise DamagedFileError(fault)
     # DuckDB cannot look into a bucket by itself, so a table that the query does not name stays without rows; a damaged
@@ -61,6 +62,31 @@ def _fault(paths: Sequence[UPath]) -> str | None:
     except DamagedFileError as error:
         return str(error)
     return next((fault for fault in faults if fault is not None), None)
+
+
+def _loss(home: Home, study: Study, table: str) -> str | None:
+    """The first file of a table that is gone though a file that was made from it is there; None without one.
+
+    The stamps of tables and pages name what they were made from, so no history is needed.
+    """
+    paths = {
+        f"{table}@{partition.label}": table_path(home.lake, study.study, table, partition)
+        for partition in all_partitions(study, TABLES[table].level)
+    }
+    missing = {name: path for name, path in paths.items() if not path.exists()}
+    if not missing:
+        return None
+    stamps = (stamp for name in TABLES for path in _files(home, study, name) if (stamp := _stamp(path)))
+    used = {name for stamp in stamps for name in stamp.upstream}
+    lost = next((path for name, path in missing.items() if name in used), None)
+    return None if lost is None else f"{lost} is gone, though other tables were made from it; {REMADE}"
+
+
+def _stamp(path: UPath) -> Stamp | None:
+    try:
+        return read_stamp(path)
+    except DamagedFileError:
+        return None
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, readable: list[str]) -> None:

@@ -220,7 +220,8 @@ def test_a_file_that_the_event_log_does_not_know_is_found(made):
     with made.instance() as instance:
         instance.wipe_assets([dg.AssetKey(["made", "first_errors"])])
     (line,) = lines(audited(made))
-    assert line == "first_errors of orion/math: no materialisation in the event log"
+    why = "no materialisation in the event log; run the study, which records it without asking models"
+    assert line == f"first_errors of orion/math: {why}"
 
 
 def test_a_stamp_that_was_rewritten_is_found(made):

@@ -141,6 +141,7 @@ def test_a_deleted_table_is_named_and_made_again(given, run, refuses):
         f"graded_trials of f/sums is missing: {path} is gone, though it was made; {AGAIN}" in run("status", "given")[1]
     )
     refuses(("report", "given"), path, AGAIN)
+    refuses(COUNT, path, f"is gone, though other tables were made from it; {AGAIN}")
     assert ", 0 model calls." in run("run", "given")[1]
     assert path.exists()
 

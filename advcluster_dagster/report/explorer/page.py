@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from advcluster_dagster.report.explorer.scripts import as_script_json
+from advcluster_dagster.report.stand_ins import explorer_notice
 from advcluster_dagster.study.study import Study
 
 
@@ -41,6 +42,7 @@ def render_explorer(study: Study, folder: str) -> str:
         style_hash=_hash(style),
         script=Markup(script),
         script_hash=_hash(script),
+        notices=[notice for family in study.families if (notice := explorer_notice(study, family))],
         manifest=Markup(as_script_json(manifest)),
     )
 

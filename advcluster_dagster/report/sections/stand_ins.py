@@ -7,27 +7,20 @@ import polars as pl
 from advcluster_dagster.demo.analyst.findings import NoContrast
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import counted, integer
+from advcluster_dagster.report.stand_ins import MADE_BY, is_stand_in
 
-_MADE_BY = "made by the embedded reader, a stand-in without language understanding: not findings"
 _BARE = [NoContrast.NO_REASONING, NoContrast.RIGHT_WITHOUT_REASONING, NoContrast.WRONG_WITHOUT_REASONING]
-
-
-def is_stand_in(data: ReportData, family: str, part: str) -> bool:
-    """Whether an embedded judge (``extractor`` or ``summariser``) read traces that no generator made."""
-    models = data.study.families[family]
-    is_simulated = models.larger.provider == models.smaller.provider == "simulated"
-    return bool(getattr(data.study.judges, part).provider == "embedded") and not is_simulated
 
 
 def notices(data: ReportData, family: str) -> Mapping[str, str | None]:
     """By section (``extraction``, ``clustering``, ``taxonomy``, ``errors``) its notice, None where it needs none."""
     found: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors"))
-    if is_stand_in(data, family, "extractor"):
-        found["extraction"] = f"The advantages counted here were {_MADE_BY}."
-        found["clustering"] = found["taxonomy"] = f"The advantages, and all that is made of them, were {_MADE_BY}."
-        found["errors"] = f"The stages of first errors and the Error Dispersion Index were {_MADE_BY}."
-    elif is_stand_in(data, family, "summariser"):
-        found["taxonomy"] = f"The tags and definitions were {_MADE_BY}."
+    if is_stand_in(data.study, family, "extractor"):
+        found["extraction"] = f"The advantages counted here were {MADE_BY}."
+        found["clustering"] = found["taxonomy"] = f"The advantages, and all that is made of them, were {MADE_BY}."
+        found["errors"] = f"The stages of first errors and the Error Dispersion Index were {MADE_BY}."
+    elif is_stand_in(data.study, family, "summariser"):
+        found["taxonomy"] = f"The tags and definitions were {MADE_BY}."
     return found
 
 

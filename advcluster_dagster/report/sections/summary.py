@@ -15,6 +15,7 @@ from advcluster_dagster.report.formatting import (
     word_list,
 )
 from advcluster_dagster.report.sections import stand_ins
+from advcluster_dagster.report.stand_ins import is_stand_in
 from advcluster_dagster.report.views import Row, TableView
 
 
@@ -24,9 +25,9 @@ def findings(data: ReportData, family: str) -> tuple[str, ...]:
     What an embedded judge made of traces that are not simulated is left out.
     """
     parts = [_accuracy, _kept, _extracted, _taxonomy, _first_errors]
-    if stand_ins.is_stand_in(data, family, "extractor"):
+    if is_stand_in(data.study, family, "extractor"):
         parts[2:] = [stand_ins.extraction_sentences, _missing_taxonomy]
-    elif stand_ins.is_stand_in(data, family, "summariser"):
+    elif is_stand_in(data.study, family, "summariser"):
         parts[3:4] = [_missing_taxonomy]
     return tuple(sentence for part in parts for sentence in part(data, family))
 

@@ -19,6 +19,22 @@ def _digest(text):
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def test_evidence_of_an_embedded_judge_on_real_traces_carries_a_notice():
+    study = made_study(("f",)).model_dump(mode="json")
+    study["judges"] = {judge: {"model": "m", "provider": "openai"} for judge in ("extractor", "summariser", "reviewer")}
+    assert 'class="notice"' not in render_explorer(Study.model_validate(study), "explorer/0")
+    study["judges"]["summariser"] = {"model": "analyst", "provider": "embedded"}
+    assert "Tags and definitions of f were made by the embedded reader" in render_explorer(
+        Study.model_validate(study), "explorer/0"
+    )
+    study["judges"]["extractor"] = {"model": "analyst", "provider": "embedded"}
+    page = render_explorer(Study.model_validate(study), "explorer/0")
+    assert "Advantages, evidence, first errors and tags of f were made by the embedded reader" in page
+    for role in ("larger", "smaller"):
+        study["families"]["f"][role]["provider"] = "simulated"
+    assert 'class="notice"' not in render_explorer(Study.model_validate(study), "explorer/0")
+
+
 def test_the_policy_names_the_style_and_the_script_and_lets_nothing_be_fetched():
     style, script = _between("<style>", "</style>"), _between("<script>", "</script>")
     assert re.search('http-equiv="Content-Security-Policy" content="([^"]*)"', PAGE)[1] == (

@@ -34,7 +34,7 @@ def _several_trials(step: Step, _questions: pl.LazyFrame) -> Outcome:
     },
 )
 def analysis_question_set(step: Step, pass_rate_table: pl.DataFrame) -> pl.DataFrame:
-    """Questions on which the larger model's advantage is stable."""
+    """Questions on which the larger model's pass rate is higher by at least the minimum gap."""
     min_gap, trials = step.study.question_set.min_gap, step.study.trials
     step.facts["n_questions"] = pass_rate_table.height
     step.facts["n_incomplete"] = count_incomplete_questions(pass_rate_table, trials)

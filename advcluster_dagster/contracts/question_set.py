@@ -63,7 +63,7 @@ ACCURACY_SUMMARY = Table(
 ANALYSIS_QUESTION_SET = Table(
     "analysis_question_set",
     "family_domain",
-    "Questions on which the larger model's advantage is stable.",
+    "Questions on which the larger model's pass rate is higher by at least the minimum gap.",
     ("question_id",),
     (
         QUESTION_ID,

@@ -59,7 +59,7 @@ def _kept(data: ReportData, family: str) -> list[str]:
     listed = f" ({', '.join(f'{domain} {integer(n)}' for domain, n in by_domain)})" if by_domain else ""
     verb = "shows" if kept.height == 1 else "show"
     return [
-        f"{integer(kept.height)} of {counted(pool, 'question')} {verb} a stable advantage of at least "
+        f"{integer(kept.height)} of {counted(pool, 'question')} {verb} an advantage of at least "
         f"{data.study.question_set.min_gap:g} in pass rate{listed}."
     ]
 

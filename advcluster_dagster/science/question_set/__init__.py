@@ -1,1 +1,1 @@
-"""First stage (paper section 3.2.1): which questions show a stable advantage. Counts and rates are SQL models."""
+"""Stage 1 (paper section 3.2.1): which questions show an advantage of the larger model. Counts and rates are SQL models."""

@@ -13,9 +13,11 @@ from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import DefaultRunLauncher
+from dagster_shared.check import CheckError
 
 __all__ = [
     "DAEMON_MODULE",
+    "CheckError",
     "CustomPointer",
     "DagsterEvent",
     "DagsterInvariantViolationError",

@@ -10,10 +10,11 @@ import dagster as dg
 import psutil
 import yaml
 
-from advcluster_dagster.dagster_internals import DagsterInvariantViolationError, DefaultRunLauncher
+from advcluster_dagster.dagster_internals import CheckError, DagsterInvariantViolationError, DefaultRunLauncher
 from advcluster_dagster.orchestration.executors import launcher_settings
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG
 from advcluster_dagster.orchestration.step_resources import GPU_POOL
+from advcluster_dagster.printable import one_line
 from advcluster_dagster.storage.files import atomic_write, file_lock
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.paths import remove_abandoned_files
@@ -84,6 +85,8 @@ def _opened(folder: Path) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(folder))
     except (yaml.YAMLError, UnicodeDecodeError, dg.DagsterInvalidConfigError, DagsterInvariantViolationError) as error:
         raise SettingsError(f"{path}: cannot be used as settings of Dagster; {_REMOVE}") from error
+    except CheckError as error:  # a class that this version of the program, or of Dagster, does not have
+        raise SettingsError(f"{path}: {one_line(str(error), 300)}; correct the name, or {_REMOVE}") from error
 
 
 def _write_settings(home: Home, path: Path) -> None:

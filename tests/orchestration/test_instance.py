@@ -164,3 +164,16 @@ def test_processes_that_make_the_history_at_once(tmp_path):
     for opener in openers:
         opener.communicate(timeout=120)
     assert [opener.returncode for opener in openers] == [0, 0, 0]
+
+
+def test_a_class_of_an_earlier_version_is_named_with_the_remedy(home):
+    home.dagster.mkdir(parents=True)
+    (home.dagster / "dagster.yaml").write_text(
+        "event_log_storage:\n  module: advcluster_dagster.storage.event_log\n  class: KeptOpenSqliteEventLogStorage\n"
+        "  config: {base_dir: .}\n"
+    )
+    with (
+        pytest.raises(SettingsError, match=r"dagster\.yaml: .*Couldn't import module .*; correct the name, or remove"),
+        open_instance(home),
+    ):
+        pass

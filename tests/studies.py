@@ -227,6 +227,13 @@ def _response(domain: str, number: int, trial: int, is_wrong: bool) -> str:
     return "\n".join(lines)
 
 
+def reply_to(prompt: str, is_wrong: bool) -> str:
+    """Response of a model of the study `given` that a provider serves: that of the first trial."""
+    texts = {_question(domain, n)["question"]: (domain, n) for domain in BENCHMARKS for n in range(6)}
+    asked = max((text for text in texts if text in prompt), key=len)  # "3 boxes ..." is part of "13 boxes ..." too
+    return _response(*texts[asked], trial=0, is_wrong=is_wrong)
+
+
 def content_hashes(home: Home, study: Study) -> dict[str, str | None]:
     """Content hash of every partition of every table, by TABLE@PARTITION; None where there is no file."""
     found = {}

@@ -58,7 +58,10 @@ class Clustering(Settings):
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> "Clustering":
         if self.max_clusters < self.min_clusters:
-            raise ValueError(f"max_clusters {self.max_clusters} is below min_clusters {self.min_clusters}")
+            raise ValueError(
+                f"max_clusters {self.max_clusters} is below min_clusters {self.min_clusters};"
+                " raise one or lower the other"
+            )
         return self
 
 

@@ -57,7 +57,10 @@ class Family(Settings):
     def _are_two_models(self) -> "Family":
         shared = {self.larger.model, *self.larger.aliases} & {self.smaller.model, *self.smaller.aliases}
         if shared:
-            raise ValueError(f"larger and smaller must be two different models, both are called {sorted(shared)[0]!r}")
+            raise ValueError(
+                f"larger and smaller must be two different models, both are called {sorted(shared)[0]!r};"
+                " rename one, or take the alias away"
+            )
         return self
 
     def model_of(self, role: Role) -> Model:

@@ -62,8 +62,4 @@ def load_platform_settings(path: Path) -> PlatformSettings:
     Raises:
         SettingsError: the file is wrong; one line.
     """
-    return (
-        read_settings(path, PlatformSettings, "platform file", "docs/operations.md")
-        if path.exists()
-        else PlatformSettings()
-    )
+    return read_settings(path, PlatformSettings, "platform file") if path.exists() else PlatformSettings()

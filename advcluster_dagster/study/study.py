@@ -120,6 +120,6 @@ def load_study(path: Path) -> Study:
         StudyError: the file is missing, is not YAML, or a setting is wrong; one line names file, key, value, allowed.
     """
     try:
-        return read_settings(path, Study, "study file", "docs/study_file.md")
+        return read_settings(path, Study, "study file")
     except SettingsError as error:
         raise StudyError(str(error)) from None

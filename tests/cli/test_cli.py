@@ -135,23 +135,23 @@ def test_a_run_without_sources_says_what_to_do(fails, at, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("study: [", "line 1, column 9: not YAML: "),
-        ("- a", "a study file holds keys and values, this one holds list"),
-        ("study: s\nstudy: t", "line 2, column 1: not YAML: key 'study' is given twice"),
+        ("study: [", "not a YAML file: "),
+        ("- a", "a study file holds keys and values, this one holds a list"),
+        ("study: s\nstudy: t", "key 'study' is given twice"),
         ("study: s\nfamilies: {f: {larger: {model: a, provider: imported}}}\ndomains: {d: [b]}", "families.f.smaller"),
         (
             "study: s\nfamilies: {f: {larger: {model: a, provider: imported}, smaller: {model: a, provider: imported}}}"
             "\ndomains: {d: [b]}",
             "families.f: larger and smaller must be two different models",
         ),
-        ("study: s\nfamilies: {}\ndomains: {d: [b]}", "families is {}: "),
+        ("study: s\nfamilies: {}\ndomains: {d: [b]}", "families is {}; "),
     ],
 )
 def test_a_wrong_study_file_is_one_line(fails, tmp_path, text, message):
     path = tmp_path / "wrong.yaml"
     path.write_text(text, encoding="utf-8")
     line = fails("run", str(path))
-    assert f"{path}: " in line
+    assert str(path) in line
     assert message in line
 
 

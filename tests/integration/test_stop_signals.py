@@ -10,9 +10,8 @@ import psutil
 import pytest
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.prompts.files import load_prompt
 from tests.providers.small_provider import SmallProvider, analyst
-from tests.studies import ROOT, given_study, questions_asked, run_until
+from tests.studies import ROOT, given_study
 
 SELECTED = ["run", "given", "--select", ",".join(TABLES)]
 IN_FLIGHT = 2
@@ -61,35 +60,6 @@ def stop(small, number, is_far_enough):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-#: When the signal comes, by what the provider has been asked: calls of that kind are in flight then.
-MOMENTS = {
-    "first extractions": lambda bodies: len(bodies) > 2,
-    "extractions of the second domain": lambda bodies: len(bodies) > N_EXTRACTIONS // 2 + 2,
-    "embeddings": lambda bodies: any("input" in body for body in bodies),
-    "naming": lambda bodies: any(_asks("naming", body) for body in bodies),
-    "reviews": lambda bodies: any(_asks("review", body) for body in bodies),
-}
-
-
-def _asks(purpose, body):
-    messages = body.get("messages", [])
-    return any(load_prompt(purpose).system in str(message["content"]) for message in messages)
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_keeps_the_calls_in_flight(slow, moment, number, status):
-    small, provider = slow
-    ended, told, seconds, left = stop(small, number, lambda: MOMENTS[moment]([*provider.bodies]))
-    assert (ended, told, left) == (status, ["Stopped. Completed work is kept; run again to continue."], [])
-    assert seconds < 10
-    # What was sent was answered and kept; the next run sends the rest, and nothing a second time.
-    assert provider.stats.completed == provider.stats.requests
-    assert not run_until(SELECTED, small.home, lambda: False)
-    assert set(questions_asked(provider.bodies).values()) == {1}
-    assert small.states() == {"fresh", "no sources"}
 
 
 def test_no_step_of_the_run_begins_behind_a_signal(slow):

@@ -232,7 +232,7 @@ def test_a_garbled_dagster_yaml_is_refused_and_named(given, refuses, content):
 def test_a_garbled_study_file_is_refused_and_named(given, refuses):
     path = given.home.studies / "given.yaml"
     _garble(path, 0, 1 << 20)
-    refuses(("status", "given"), path, "not YAML: ")
+    refuses(("status", "given"), path, "not a YAML file")
 
 
 def test_a_garbled_frozen_taxonomy_is_refused_and_named(given, run, refuses):

@@ -34,19 +34,22 @@ def test_ray_and_kubernetes_are_clusters(executor, has_cluster):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("executor: slurm", "executor is 'slurm': should be 'in_process', 'multiprocess', 'ray' or 'kubernetes'"),
-        ("max_concurrent_steps: 0", "max_concurrent_steps is 0: should be greater than or equal to 1"),
-        ("database_url: postgresql://me:pw@host/db", "database_url is 'postgresql://...@host/db': there is no such"),
-        ("lake: lake/here", "lake is 'lake/here': "),
-        ("gpu_pool_slots: 1.5", "gpu_pool_slots is 1.5: "),
-        ("executor: ray\nexecutor: ray", "key 'executor' is given twice"),
-        ("- ray", "a platform file holds keys and values, this one holds list"),
+        ("executor: slurm", "executor is 'slurm'; give 'in_process', 'multiprocess', 'ray' or 'kubernetes'"),
+        ("max_concurrent_steps: 0", "max_concurrent_steps is 0; give a number of at least 1"),
+        (
+            "database_url: postgresql://me:pw@host/db",
+            "database_url is 'postgresql://...@host/db': there is no such setting; did you mean database_url_env?",
+        ),
+        ("lake: lake/here", "lake is 'lake/here'; give an address such as s3://BUCKET/PREFIX"),
+        ("gpu_pool_slots: 1.5", "gpu_pool_slots is 1.5; give a whole number"),
+        ("executor: ray\nexecutor: ray", "key 'executor' is given twice, first in line 1; remove one of them"),
+        ("- ray", "a platform file holds keys and values, this one holds a list; write lines `key: value`"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path, text, message):
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, text)
     line = str(caught.value)
-    assert line.startswith(f"{tmp_path / 'platform.yaml'}: ")
+    assert line.startswith(f"{tmp_path / 'platform.yaml'}")
     assert message in line
     assert "\n" not in line

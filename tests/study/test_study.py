@@ -1,5 +1,6 @@
 import inspect
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -88,46 +89,43 @@ def test_the_papers_benchmarks():
 
 #: What is wrong -> the file, and what its one line says: key, value, what is allowed.
 WRONG = {
-    "unknown key": (
-        SMALLEST + "tirals: 3\n",
-        "tirals is 3: there is no such setting; did you mean 'trials'? (line 11); see docs/",
-    ),
+    "unknown key": (SMALLEST + "tirals: 3\n", "tirals is 3: there is no such setting; did you mean trials?"),
     "unknown nested key": (
         changed('{answer_marker: "A:"}', "{marker: A}"),
-        "benchmarks.gsm8k.marker is 'A': there is no such setting; did you mean 'answer_marker'?",
+        "benchmarks.gsm8k.marker is 'A': there is no such setting; did you mean answer_marker?",
     ),
     "wrong type": (
         changed("trials: 2", "trials: ten"),
-        "trials is 'ten': should be a valid integer",
+        "trials is 'ten'; give a whole number, without quotes",
     ),
-    "out of range": (changed("trials: 2", "trials: 0"), "trials is 0: should be greater than or equal to 1"),
+    "out of range": (changed("trials: 2", "trials: 0"), "trials is 0; give a number of at least 1"),
     "not a number": (
         SMALLEST + "question_set: {min_gap: .nan}\n",
-        "question_set.min_gap is nan: should be less than or equal to 1",
+        "question_set.min_gap is nan; give a number of at most 1",
     ),
     "gap of zero": (
         SMALLEST + "question_set: {min_gap: 0}\n",
-        "question_set.min_gap is 0: should be greater than 0",
+        "question_set.min_gap is 0; give a number above 0",
     ),
     "none of the choices": (
         SMALLEST + "deduplication: {scope: family}\n",
-        "deduplication.scope is 'family': should be 'question' or 'domain'",
+        "deduplication.scope is 'family'; give 'question' or 'domain'",
     ),
     "capitals in a name": (
         changed("study: gsm8k", "study: GSM8K"),
-        "study is 'GSM8K': names consist of a-z, 0-9, '_', '.', '-' and start with a letter or digit",
+        "study is 'GSM8K'; names consist of a-z, 0-9, '_', '.', '-' and start with a letter or digit",
     ),
     "comma in a name": (
         changed("math: [gsm8k]", '"math,hard": [gsm8k]'),
-        "domains.math,hard is 'math,hard': names consist of a-z, 0-9, '_', '.', '-' and start with a letter or digit",
+        "domains.math,hard is 'math,hard'; names consist of a-z, 0-9, '_', '.', '-' and start with a letter or digit",
     ),
     "name that is no text": (
         changed("math: [gsm8k]", "1: [gsm8k]"),
-        "domains.1 is 1: allowed: text; put a value that YAML reads otherwise (off, yes, 1) in quotes",
+        "domains.1 is 1; allowed: text; put a value that YAML reads otherwise (off, yes, 1) in quotes",
     ),
     "long name": (
         changed("study: gsm8k", f"study: {'x' * 61}"),
-        f"study is '{'x' * 56}...: String should have at most 60 characters",
+        f"study is '{'x' * 56}...; give text of at most 60 characters",
     ),
     "panel of one": (
         SMALLEST + "grading: {panel: [{model: a, provider: openai}]}\n",
@@ -143,31 +141,30 @@ WRONG = {
     ),
     "time limit of zero": (
         SMALLEST + "grading: {math_timeout_s: 0}\n",
-        "grading.math_timeout_s is 0: should be greater than 0",
+        "grading.math_timeout_s is 0; give a number above 0",
     ),
-    "key given twice": (
-        SMALLEST + "trials: 3\n",
-        "line 11, column 1: not YAML: key 'trials' is given twice",
-    ),
+    "key given twice": (SMALLEST + "trials: 3\n", "key 'trials' is given twice, first in line 2; remove one of them"),
     "nested key given twice": (
         changed("math: [gsm8k]", "math: [gsm8k]\n  math: [other]"),
-        "line 9, column 3: not YAML: key 'math' is given twice; correct the line",
+        "key 'math' is given twice, first in line 8; remove one of them",
     ),
     "one model": (
         changed("gpt3-6b,  ", "gpt3-175b,"),
-        "families.gpt3: larger and smaller must be two different models, both are called 'gpt3-175b'",
+        "families.gpt3: larger and smaller must be two different models, both are called 'gpt3-175b';"
+        " rename one, or take the alias away",
     ),
     "one model by another name": (
         changed("{model: gpt3-6b,   provider: imported}", "{model: gpt3-6b, provider: imported, aliases: [gpt3-175b]}"),
-        "families.gpt3: larger and smaller must be two different models, both are called 'gpt3-175b'",
+        "families.gpt3: larger and smaller must be two different models, both are called 'gpt3-175b';"
+        " rename one, or take the alias away",
     ),
     "missing smaller": (
         changed("    smaller: {model: gpt3-6b,   provider: imported}\n", ""),
-        "families.gpt3.smaller is missing; add it (line 4)",
+        "families.gpt3.smaller is missing; add it: the model whose first errors are sought",
     ),
     "no families": (
         SMALLEST.replace(SMALLEST[SMALLEST.index("families") : SMALLEST.index("domains")], "families: {}\n"),
-        "families is {}: Dictionary should have at least 1 item after validation, not 0",
+        "families is {}; give at least 1",
     ),
     "unknown provider": (
         changed("gpt3-6b,   provider: imported", "gpt3-6b, provider: opnai"),
@@ -179,7 +176,7 @@ WRONG = {
     ),
     "no domains": (
         changed("domains:\n  math: [gsm8k]\n", "domains: {}\n"),
-        "domains is {}: Dictionary should have at least 1 item",
+        "domains is {}; give at least 1",
     ),
     "domain without benchmarks": (
         changed('math: [gsm8k]\nbenchmarks:\n  gsm8k: {answer_marker: "A:"}\n', "math: []\n"),
@@ -207,22 +204,19 @@ WRONG = {
     ),
     "bounds out of order": (
         SMALLEST + "clustering: {min_clusters: 9, max_clusters: 5}\n",
-        "clustering: max_clusters 5 is below min_clusters 9",
+        "clustering: max_clusters 5 is below min_clusters 9; raise one or lower the other",
     ),
     "several faults": (
         changed("trials: 2", "trials: 0\nseed: -1"),
-        "trials is 0: should be greater than or equal to 1 (and 1 more)",
+        "trials is 0; give a number of at least 1 (and 1 more)",
     ),
-    "not YAML": (
-        "study: [gsm8k\ntrials: 2",
-        "line 2, column 7: not YAML: expected ',' or ']', but got ':'; correct the line",
+    "not YAML": ("study: [gsm8k\ntrials: 2", "not a YAML file: expected ',' or ']', but got ':'; close the bracket"),
+    "unsafe YAML": ("study: !!python/object/apply:os.getcwd []", "not a YAML file: could not determine a constructor"),
+    "not a mapping": (
+        "- study\n- trials\n",
+        "a study file holds keys and values, this one holds a list; write lines `key: value`",
     ),
-    "unsafe YAML": (
-        "study: !!python/object/apply:os.getcwd []",
-        "line 1, column 8: not YAML: could not determine",
-    ),
-    "not a mapping": ("- study\n- trials\n", "a study file holds keys and values, this one holds list"),
-    "empty": ("", "a study file holds keys and values, this one is empty"),
+    "empty": ("", "the study file is empty; write settings into it"),
 }
 
 
@@ -231,25 +225,31 @@ def test_a_wrong_file_gives_one_line_of_file_key_value_and_allowed(tmp_path, cas
     text, line = WRONG[case]
     with pytest.raises(StudyError) as caught:
         load(tmp_path, text)
-    assert str(caught.value).startswith(f"{tmp_path / 'gsm8k.yaml'}: {line}")
-    assert "\n" not in str(caught.value)
+    said = str(caught.value)
+    place, _, rest = said.partition(": ")
+    assert re.fullmatch(re.escape(str(tmp_path / "gsm8k.yaml")) + r"(, line [1-9]\d*)?", place)
+    assert rest.startswith(line)
+    assert not [word for word in ("\n", "Input should", "pydantic", "https://") if word in said]
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(StudyError) as caught:
         load_study(tmp_path / "none.yaml")
-    assert str(caught.value) == f"{tmp_path / 'none.yaml'}: there is no such study file"
+    assert (
+        str(caught.value)
+        == f"{tmp_path / 'none.yaml'}: there is no such study file; correct its name, or write it there first"
+    )
 
 
 def test_a_folder_is_no_study_file(tmp_path):
     with pytest.raises(StudyError) as caught:
         load_study(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: cannot be read: {os.strerror(21)}"
+    assert str(caught.value) == f"{tmp_path}: cannot be read: {os.strerror(21)}; name a file"
 
 
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "s.yaml").write_bytes(b"study: \xff\xfe")
-    with pytest.raises(StudyError, match="not a text file in UTF-8; restore it"):
+    with pytest.raises(StudyError, match="line 1: not a YAML file: it is no UTF-8 text; save it as UTF-8 text"):
         load_study(tmp_path / "s.yaml")
 
 

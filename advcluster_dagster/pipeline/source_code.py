@@ -111,7 +111,7 @@ class SourceCode:
             pending |= reached[path].uses
         found = {path: code.digest for path, code in reached.items()}
         if is_page:
-            found |= self._data({path.rpartition("/")[0] for path in reached} & {"report", "report/explorer"})
+            found |= self._data({folder for folder in ("report", "report/explorer") if f"{folder}/page" in reached})
         return dict(sorted(found.items()))
 
     def _whole_module(self, path: str) -> _Reached:

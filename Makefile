@@ -23,7 +23,7 @@ test: $(INSTALLED)  ## unit tests, no network, one worker per processor
 	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not integration"
 
 test-integration: $(INTEGRATION)  ## tests against real parts (browser, vLLM, Ray, PostgreSQL, S3, ...), where a skip is a failure
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m integration -rs | tee $(VENV)/integration.log
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m integration -rs --durations=20 | tee $(VENV)/integration.log
 	@! grep -qE "[0-9]+ skipped" $(VENV)/integration.log
 
 check: $(INSTALLED)  ## lint, format and types

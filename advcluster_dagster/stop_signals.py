@@ -19,7 +19,7 @@ _received: list[int] = []
 
 
 class Stopped(BaseException):
-    """The command was told to end; ``status`` is the exit status that says by which signal."""
+    """A stop signal arrived; ``status`` is the exit status that names the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

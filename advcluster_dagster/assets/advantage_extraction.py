@@ -114,9 +114,11 @@ def _requests(
     """One request a pair, in the order of the pairs."""
     texts = pairs.join(questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left")
     for role, traces in (("larger", larger), ("smaller", smaller)):
-        wanted = pairs.select("question_id", pl.col(f"{role}_trial").alias("trial")).lazy()
-        found = traces.join(wanted, on=["question_id", "trial"], how="semi").select("question_id", "trial", "response")
-        responses = found.rename({"trial": f"{role}_trial", "response": f"{role}_response"}).collect()
+        needed = pairs.select("question_id", pl.col(f"{role}_trial").alias("trial")).lazy()
+        of_pairs = traces.join(needed, on=["question_id", "trial"], how="semi").select(
+            "question_id", "trial", "response"
+        )
+        responses = of_pairs.rename({"trial": f"{role}_trial", "response": f"{role}_response"}).collect()
         texts = texts.join(responses, on=["question_id", f"{role}_trial"], how="left", maintain_order="left")
     prompt = load_prompt("extraction")
     chosen = texts.select("prompt", "larger_response", "smaller_response").iter_rows()
@@ -132,8 +134,8 @@ def assumed_pairs(step: Step) -> tuple[int, str]:
     """Pairs of a partition that a dry run assumes while they are not drawn yet, and how it says so."""
     n_questions, known = assumed_questions(step)
     pairs_each = min(_PAIRS_EACH, step.study.trials)
-    said = f"{_KEPT_SHARE:.0%} of the questions kept, {pairs_each} pairs each{known}"
-    return at_least_as_now(step, "trace_pairs", round(n_questions * _KEPT_SHARE) * pairs_each, said, "pairs")
+    basis = f"{_KEPT_SHARE:.0%} of the questions kept, {pairs_each} pairs each{known}"
+    return at_least_as_now(step, "trace_pairs", round(n_questions * _KEPT_SHARE) * pairs_each, basis, "pairs")
 
 
 def _estimate(step: Step) -> Estimate:
@@ -142,8 +144,8 @@ def _estimate(step: Step) -> Estimate:
         tables = ("benchmark_questions", "larger_traces", "smaller_traces")
         questions, *traces = (step.scan_partition(table) for table in tables)
         return estimate_chat(step, judge, _requests(step, pairs, questions.collect(), *traces), _USUAL_REPLY)
-    n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
-    return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, said)
+    n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
+    return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, basis)
 
 
 STEPS = (

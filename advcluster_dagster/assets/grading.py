@@ -194,10 +194,10 @@ def _estimate(step: Step) -> Estimate:
     n_questions, known = assumed_questions(step)
     grading, n_trials = step.study.grading, n_questions * step.study.trials * len(ROLES)
     n_pairs = min(n_trials, grading.n_agreement_pairs + round(_ASSUMED_UNDECIDED_SHARE * n_trials))
-    said = (
+    summary = (
         f"{_ASSUMED_UNDECIDED_SHARE:.0%} of the answers decided by no rule, {grading.n_agreement_pairs} others{known}"
     )
-    estimates = (estimate_assumed(step, model, n_pairs, 600, 80, said) for model in grading.panel)
+    estimates = (estimate_assumed(step, model, n_pairs, 600, 80, summary) for model in grading.panel)
     return sum(estimates, Estimate())
 
 

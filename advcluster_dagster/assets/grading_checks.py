@@ -25,10 +25,10 @@ def answers_found(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
     is_missing = pl.col("verdict") == "no_answer"
     counts = graded.group_by(_BY_MODEL).agg(n=pl.len(), n_missing=is_missing.sum(), share=is_missing.mean())
     counts = counts.sort("share", *_BY_MODEL, descending=[True, False, False, False])
-    found = counts.collect()
-    reached = found.filter(pl.col("share") >= bound) if bound < 1 else found.clear()
+    collected = counts.collect()
+    reached = collected.filter(pl.col("share") >= bound) if bound < 1 else collected.clear()
     if reached.is_empty():
-        return Outcome(True, {"largest_share": max(found["share"], default=0.0), "bound": bound})
+        return Outcome(True, {"largest_share": max(collected["share"], default=0.0), "bound": bound})
     rows = reached.select("n_missing", "n", "model", "benchmark").iter_rows()
     measured = [
         f"{n_missing} of {n} responses of {model} on {name} have no answer" for n_missing, n, model, name in rows
@@ -55,13 +55,13 @@ def _end_of_a_response(step: Step, graded: pl.LazyFrame, benchmark: str) -> str:
 
 def _places_of_answers(step: Step, benchmarks: Iterable[str]) -> str:
     """The settings that say where the responses of these benchmarks hold their answer, and what they are now."""
-    said = []
+    parts = []
     for name in benchmarks:
         benchmark = step.study.benchmark(name)
         chosen = {key: getattr(benchmark, key) for key in ("answer_marker", "answer_field", "whole_response")}
         now = [f"{key} {value!r}" for key, value in chosen.items() if value] or [r"\boxed{} or [ANSWER]"]
-        said.append(f"benchmarks.{name}.answer_marker, answer_field or whole_response (now {now[0]})")
-    return _first_of(said)
+        parts.append(f"benchmarks.{name}.answer_marker, answer_field or whole_response (now {now[0]})")
+    return _first_of(parts)
 
 
 def _with_recorded(step: Step, graded: pl.LazyFrame) -> pl.DataFrame:
@@ -99,8 +99,8 @@ def credible_accuracy(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome
     is_contradicted = pl.col("is_contradicted")
     counts = compared.group_by(_BY_MODEL).agg(n=pl.len(), n_other=is_contradicted.sum(), share=is_contradicted.mean())
     accuracy = graded.group_by(_BY_MODEL).agg(accuracy=pl.col("is_correct").mean()).collect()
-    found = counts.join(accuracy, on=_BY_MODEL).filter(pl.col("accuracy") <= _HARDLY_ANY_CORRECT)
-    reached = found.filter(pl.col("share") >= bound).sort(_BY_MODEL) if bound < 1 else found.clear()
+    collected = counts.join(accuracy, on=_BY_MODEL).filter(pl.col("accuracy") <= _HARDLY_ANY_CORRECT)
+    reached = collected.filter(pl.col("share") >= bound).sort(_BY_MODEL) if bound < 1 else collected.clear()
     if reached.is_empty():
         return Outcome(True, {"n_compared": compared.height, "bound": bound})
     rows = reached.select("model", "benchmark", "accuracy", "n_other", "n").iter_rows()
@@ -124,12 +124,12 @@ def _examples(step: Step, contradicted: pl.DataFrame) -> dict[str, Any]:
     chosen = contradicted.sort(order, maintain_order=True).head(_N_EXAMPLES)
     rows = chosen.join(gold, on="question_id", how="left", maintain_order="left")
     columns = ("question_id", "trial", "role", "answer", "prediction", "recorded_correct")
-    said = [
+    parts = [
         f"{question_id} trial {trial} of the {role} model: gold {_short(answer)}, predicted {_short(prediction)},"
         f" recorded as {'correct' if is_recorded else 'wrong'}"
         for question_id, trial, role, answer, prediction, is_recorded in rows.select(columns).iter_rows()
     ]
-    return {"examples": "; ".join(said)}
+    return {"examples": "; ".join(parts)}
 
 
 def _short(text: str | None) -> str:

@@ -123,8 +123,8 @@ def _estimate(step: Step, role: Role) -> Estimate:
     questions = step.questions()
     if questions is None:
         n_questions, known = assumed_questions(step)
-        said = f"as many questions as the benchmarks have{known}"
-        return estimate_assumed(step, model, n_questions * step.study.trials, 400, _USUAL_TRACE, said)
+        basis = f"as many questions as the benchmarks have{known}"
+        return estimate_assumed(step, model, n_questions * step.study.trials, 400, _USUAL_TRACE, basis)
     usual = _SIMULATED_TRACE if model.provider == "simulated" else _USUAL_TRACE
     return estimate_chat(step, model, _requests(step, questions, role), usual)
 

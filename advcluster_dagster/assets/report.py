@@ -87,7 +87,7 @@ def _note(step: Step, table: str, family: str, name: str) -> Any:
 
 def _call_totals(step: Step) -> pl.DataFrame:
     totals = step.ledger.totals_by_asset_and_model(step.study.study)
-    rows = [(*key, found.n_calls, found.prompt_tokens, found.completion_tokens) for key, found in totals.items()]
+    rows = [(*key, usage.n_calls, usage.prompt_tokens, usage.completion_tokens) for key, usage in totals.items()]
     return pl.DataFrame(rows, schema=CALL_TOTALS_SCHEMA, orient="row")
 
 
@@ -100,7 +100,7 @@ def _recovery(study: Study, tables: dict[str, pl.DataFrame]) -> pl.DataFrame | N
 
 def _stand_ins(study: Study) -> list[str]:
     judges = study.judges
-    said = [
+    lines = [
         f"{what} by the embedded analyst, a deterministic stand-in for a judge model."
         for judge, what in (
             (judges.extractor, "Traces were compared"),
@@ -110,12 +110,12 @@ def _stand_ins(study: Study) -> list[str]:
         if judge.provider == "embedded"
     ]
     if judges.embedder.provider == "embedded":
-        said.append("Descriptions were embedded with static word vectors, not with a large embedding model.")
+        lines.append("Descriptions were embedded with static word vectors, not with a large embedding model.")
     if any(family.larger.provider == "simulated" for family in study.families.values()):
-        said.append(
+        lines.append(
             "Both model families are simulated: their traces come from a generator that plants slips on purpose."
         )
-    return said
+    return lines
 
 
 STEPS = (study_report,)

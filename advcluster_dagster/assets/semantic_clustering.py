@@ -120,10 +120,10 @@ def _estimate_embeddings(step: Step) -> Estimate:
     if step.has_final_inputs:
         return estimate_embeddings(step, embedder, step.read_partition("advantage_corpus")["advantage"].to_list())
     pairs = step.read_partition("trace_pairs")
-    n_pairs, said = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
-    said = f"{said}, {_ADVANTAGES_EACH} descriptions a pair"
-    n_texts, said = at_least_as_now(step, "advantage_corpus", _ADVANTAGES_EACH * n_pairs, said, "descriptions")
-    return estimate_assumed(step, embedder, n_texts, _DESCRIPTION_TOKENS, 0, said)
+    n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
+    basis = f"{basis}, {_ADVANTAGES_EACH} descriptions a pair"
+    n_texts, basis = at_least_as_now(step, "advantage_corpus", _ADVANTAGES_EACH * n_pairs, basis, "descriptions")
+    return estimate_assumed(step, embedder, n_texts, _DESCRIPTION_TOKENS, 0, basis)
 
 
 def _few_duplicates(_step: Step, deduplicated: pl.LazyFrame, bound: float) -> Outcome:
@@ -153,15 +153,15 @@ def deduplicated_advantages(
     scope = (
         rows["question_id"].to_list() if step.study.deduplication.scope == "question" else [step.domain] * rows.height
     )
-    found = deduplicate(stack_vectors(rows["embedding"]), scope, step.study.deduplication.threshold)
+    duplicates = deduplicate(stack_vectors(rows["embedding"]), scope, step.study.deduplication.threshold)
     ids = rows["advantage_id"].to_list()
-    step.facts["n_removed"] = int((~found.is_kept).sum())
+    step.facts["n_removed"] = int((~duplicates.is_kept).sum())
     return pl.DataFrame(
         {
             "advantage_id": ids,
-            "is_kept": found.is_kept,
-            "duplicate_of": [ids[index] if index >= 0 else None for index in found.duplicate_of],
-            "similarity": pl.Series(found.similarity).fill_nan(None),
+            "is_kept": duplicates.is_kept,
+            "duplicate_of": [ids[index] if index >= 0 else None for index in duplicates.duplicate_of],
+            "similarity": pl.Series(duplicates.similarity).fill_nan(None),
         },
         schema_overrides={"advantage_id": pl.String, "duplicate_of": pl.String},
     )

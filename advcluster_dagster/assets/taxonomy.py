@@ -122,9 +122,9 @@ def _estimate_naming(step: Step) -> Estimate:
         corpus = gather_corpus(*(step.load(table) for table in _CORPUS_TABLES))
         clusters = _shown_clusters(step, corpus, step.load("cluster_assignments"))
         return estimate_chat(step, judge, _naming_requests(step, corpus, clusters), usual)
-    said = f"{_CLUSTERS} clusters over all candidates of a family"
-    n_clusters, said = at_least_as_now(step, "cluster_summaries", _CLUSTERS, said, "clusters of a family")
-    return estimate_assumed(step, judge, n_clusters, 3000, usual, said)
+    basis = f"{_CLUSTERS} clusters over all candidates of a family"
+    n_clusters, basis = at_least_as_now(step, "cluster_summaries", _CLUSTERS, basis, "clusters of a family")
+    return estimate_assumed(step, judge, n_clusters, 3000, usual, basis)
 
 
 def _estimate_reviews(step: Step) -> Estimate:
@@ -133,9 +133,9 @@ def _estimate_reviews(step: Step) -> Estimate:
         candidates = step.load("cluster_summaries").group_by(_CANDIDATE, maintain_order=True)
         requests = [request for _, clusters in candidates for request in _review_requests(step, clusters)]
         return estimate_chat(step, judge, requests, _USUAL_REVIEW)
-    said = f"{_CANDIDATES} candidates of a family, {n_reviews} reviews each"
-    n_calls, said = at_least_as_now(step, "candidate_reviews", _CANDIDATES * n_reviews, said, "reviews of a family")
-    return estimate_assumed(step, judge, n_calls, 1500, _USUAL_REVIEW, said)
+    basis = f"{_CANDIDATES} candidates of a family, {n_reviews} reviews each"
+    n_calls, basis = at_least_as_now(step, "candidate_reviews", _CANDIDATES * n_reviews, basis, "reviews of a family")
+    return estimate_assumed(step, judge, n_calls, 1500, _USUAL_REVIEW, basis)
 
 
 def _tag_and_definition(name: object) -> tuple[str | None, str | None]:

@@ -107,10 +107,10 @@ def coverage_line(n_new: int, n_outside: int, max_outside_share: float) -> str:
 
 def _by_cluster(frozen: FrozenTaxonomy, assignments: pl.DataFrame) -> pl.DataFrame:
     sizes = frozen.members.group_by("cluster_id").agg(n_training=pl.len().cast(pl.Int64))
-    found = assignments.group_by("cluster_id").agg(
+    per_cluster = assignments.group_by("cluster_id").agg(
         n_new=pl.len().cast(pl.Int64), n_outside=pl.sum("is_outside").cast(pl.Int64)
     )
-    counted = frozen.clusters.join(sizes, on="cluster_id", how="left").join(found, on="cluster_id", how="left")
+    counted = frozen.clusters.join(sizes, on="cluster_id", how="left").join(per_cluster, on="cluster_id", how="left")
     filled = counted.with_columns(pl.col("n_training", "n_new", "n_outside").fill_null(0)).sort("cluster_id")
     return filled.with_columns(
         taxonomy=pl.lit(frozen.name),
@@ -151,10 +151,10 @@ def taxonomy_changes(
     new_tags = dict(final_taxonomy.select("cluster_id", "tag").iter_rows())
     rows = [
         (
-            number, found.change, found.old, old_tags.get(found.old), found.new, new_tags.get(found.new),
-            found.distance, found.n_shared, found.old_share, found.new_share,
+            number, match.change, match.old, old_tags.get(match.old), match.new, new_tags.get(match.new),
+            match.distance, match.n_shared, match.old_share, match.new_share,
         )
-        for number, found in enumerate(changes)
+        for number, match in enumerate(changes)
     ]  # fmt: skip
     table = pl.DataFrame(rows, schema=_empty("taxonomy_changes").schema, orient="row")
     step.facts |= {f"n_{change}": n for change, n in table["change"].value_counts(sort=True).iter_rows()}

@@ -117,7 +117,7 @@ def _candidate(evidence: Evidence, family: str, candidate: tuple[int, int]) -> N
         for review in evidence.rows("candidate_reviews", **where)
         for call in evidence.call("review call", "candidate_reviews", Partition(family), *candidate, review["review"])
     ]
-    file = evidence.found.files["final_taxonomy"][Partition(family)]
+    file = evidence.verification.files["final_taxonomy"][Partition(family)]
     choice = file.stamp.notes.get("choice") if file.stamp else None
     return Node("candidate", f"d' {candidate[0]}, K {candidate[1]}", {**facts, "choice": choice}, reviews)
 
@@ -185,14 +185,14 @@ def _files(evidence: Evidence, scope: Partition) -> Node:
     files = [
         _file(evidence, table, partition)
         for table in TABLES
-        for partition in evidence.found.files.get(table, {})
+        for partition in evidence.verification.files.get(table, {})
         if scope.overlaps(partition)
     ]
     return Node("made of", "these files", {}, files)
 
 
 def _file(evidence: Evidence, table: str, partition: Partition) -> Node:
-    file, made = evidence.found.files[table][partition], evidence.found.made[table].get(partition)
+    file, made = evidence.verification.files[table][partition], evidence.verification.made[table].get(partition)
     facts: dict[str, Any] = {"is_sound": file.is_sound}
     if file.stamp:
         facts |= {name: getattr(file.stamp, name) for name in ("n_rows", "content_hash", "code", "settings", "prompts")}

@@ -115,8 +115,8 @@ def _details(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if not old or not new:
         return ""
     if name == "settings":
-        found = [line for key in _SETTINGS for line in _leaves(old.get(key), new.get(key), _PLACES.get(key, ""))]
-        return f": {'; '.join(found)}"
+        leaves = [line for key in _SETTINGS for line in _leaves(old.get(key), new.get(key), _PLACES.get(key, ""))]
+        return f": {'; '.join(leaves)}"
     parts = [part for part in dict.fromkeys([*old[name], *new[name]]) if old[name].get(part) != new[name].get(part)]
     return f": {', '.join(parts)}"
 

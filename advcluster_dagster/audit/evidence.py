@@ -24,7 +24,7 @@ from advcluster_dagster.study.partition import Partition
 class Evidence:
     """Nodes of single rows; texts are cut after ``limit`` characters, None keeps them whole."""
 
-    found: Verification
+    verification: Verification
     ledger: Ledger
     limit: int | None = None
     _calls: dict[str, Node] = field(default_factory=dict)
@@ -42,10 +42,10 @@ class Evidence:
         index = (table, *place.items(), *names)
         if index not in self._indices:
             rows = self._rows.all(table).filter(pl.lit(True), **place)
-            found: dict[Any, list[dict[str, Any]]] = {}
+            verification: dict[Any, list[dict[str, Any]]] = {}
             for row in rows.iter_rows(named=True):
-                found.setdefault(tuple(row[name] for name in names), []).append(row)
-            self._indices[index] = found
+                verification.setdefault(tuple(row[name] for name in names), []).append(row)
+            self._indices[index] = verification
         return self._indices[index].get(tuple(values.values()), [])
 
     def row(self, table: str, **values: Any) -> dict[str, Any]:
@@ -54,15 +54,15 @@ class Evidence:
 
     @cached_property
     def _rows(self) -> Rows:
-        return self.found.rows
+        return self.verification.rows
 
     def call(self, kind: str, table: str, partition: Partition, *key: Any, prompt: str | None = None) -> list[Node]:
         """The model call behind a row; none where the row was imported or its call is lost."""
-        call_id = self.found.calls.get((table, partition), {}).get(key)
+        call_id = self.verification.calls.get((table, partition), {}).get(key)
         if call_id is None:
             return []
         if call_id not in self._calls:
-            self._fetch(self.found.calls[table, partition].values())
+            self._fetch(self.verification.calls[table, partition].values())
         node = self._calls.get(call_id)
         if node is None:
             return []
@@ -109,20 +109,20 @@ class Evidence:
             "prediction": self.text(verdict.get("prediction")),
             "response": self._responses(table, partition).get((question_id, trial)),
         }
-        told = ("model", "provider", "asked_at", "sampling", "served_model")
+        listed = ("model", "provider", "asked_at", "sampling", "served_model")
         calls = [
-            Node(node.kind, node.name, {name: node.facts.get(name) for name in told})
+            Node(node.kind, node.name, {name: node.facts.get(name) for name in listed})
             for node in self.call("call", table, partition, question_id, trial)
         ]
         imports = [] if calls else self._imports(table, partition, row.get("benchmark"))
         return Node(f"{role} trace", f"{question_id}, trial {trial}", facts, [*calls, *imports])
 
     def _imports(self, table: str, partition: Partition, benchmark: str | None) -> list[Node]:
-        made = self.found.made[table].get(partition)
+        made = self.verification.made[table].get(partition)
         records = (made.made_from.get("sources") if made else None) or []
-        told = ("source_format", "sha256", "n_rows", "models")
+        listed = ("source_format", "sha256", "n_rows", "models")
         return [
-            Node("import", str(record.get("file_name")), {name: record.get(name) for name in told})
+            Node("import", str(record.get("file_name")), {name: record.get(name) for name in listed})
             for record in records
             if record.get("benchmark") == benchmark
         ]
@@ -134,12 +134,15 @@ class Evidence:
         return self._texts[table, partition]
 
     def _read_responses(self, table: str, partition: Partition) -> Iterator[tuple[tuple[str, int], Text]]:
-        file, pairs = self.found.files[table][partition], self.found.files.get("trace_pairs", {}).get(partition)
+        file, pairs = (
+            self.verification.files[table][partition],
+            self.verification.files.get("trace_pairs", {}).get(partition),
+        )
         if not file.is_sound or pairs is None:
             return
         trial = pl.col(f"{table.removesuffix('_traces')}_trial").alias("trial")
-        wanted = pairs.rows.select("question_id", trial).lazy()
-        texts = scan_file(file.path).join(wanted, on=KEY, how="semi").select(*KEY, "response").drop_nulls()
+        needed = pairs.rows.select("question_id", trial).lazy()
+        texts = scan_file(file.path).join(needed, on=KEY, how="semi").select(*KEY, "response").drop_nulls()
         for question_id, number, response in texts.collect().iter_rows():
             yield (question_id, number), Text.of(response, self.limit)
 

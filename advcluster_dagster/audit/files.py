@@ -3,7 +3,6 @@
 Files are read with Arrow's own reader, which reports damage that others stumble over.
 """
 
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +28,7 @@ FOOTER_FAULT: Final = "the file cannot be read: its footer is damaged"
 
 @dataclass
 class TableFile:
-    """What could be read of a file and what is wrong with it; ``rows`` are all rows of a sound file, else those whose
-    every column can be read.
-    """
+    """What could be read of a file and what is wrong with it; ``rows`` are those of its readable row groups."""
 
     table: str
     partition: Partition
@@ -62,25 +59,25 @@ def read_table_file(table: str, partition: Partition, path: UPath, made: Materia
     """
     file = TableFile(table, partition, path, rows=TABLES[table].empty())
     try:
-        found = file_sha256(path)
+        actual = file_sha256(path)
         with path.open("rb") as content:
             _read_rows(file, content)
     except FileNotFoundError:
         file.add("the file is missing")
         return file
     file.n_hashes += 1
-    if made and made.file_sha256 not in (None, found) and file.is_sound:
+    if made and made.file_sha256 not in (None, actual) and file.is_sound:
         file.add("bytes of the file were changed outside of its rows; the rows are as they were written")
     if file.stamp is not None:
         _compare_with_event(file, file.stamp, made)
     return file
 
 
-def salvage_file(path: Path, key: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
-    """Rows of a Parquet file whose every column can be read, and what cannot be, in words."""
+def readable_rows(path: Path) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of a Parquet file that can be read, and a line for each part that cannot."""
     try:
         with path.open("rb") as content:
-            return _read(pq.ParquetFile(content), key)
+            return _read(pq.ParquetFile(content))
     except _READ_ERRORS:
         return pl.DataFrame(), [FOOTER_FAULT]
 
@@ -93,7 +90,7 @@ def _read_rows(file: TableFile, content: BinaryIO) -> None:
     except _READ_ERRORS:
         file.add(FOOTER_FAULT)
         return
-    rows, faults = _read(parquet, TABLES[file.table].key)
+    rows, faults = _read(parquet)
     if rows.width and not _has_columns_of(TABLES[file.table].schema, rows.schema):
         faults.append("its columns are not those of the table's contract")
     elif rows.width:
@@ -105,9 +102,9 @@ def _read_rows(file: TableFile, content: BinaryIO) -> None:
     file.n_hashes += 1
     if file.stamp is None:
         file.add("the file carries no stamp")
-    elif (found := frame_hash(file.rows)) != file.stamp.content_hash:
+    elif (actual := frame_hash(file.rows)) != file.stamp.content_hash:
         written = f"{file.stamp.content_hash[:_SHORT]} of {file.stamp.n_rows} rows"
-        file.add(f"its {file.rows.height} rows have the content hash {found[:_SHORT]}; written were {written}")
+        file.add(f"its {file.rows.height} rows have the content hash {actual[:_SHORT]}; written were {written}")
 
 
 def stamp_of(path: UPath) -> Stamp | None:
@@ -122,30 +119,27 @@ def _stamp(parquet: pq.ParquetFile) -> Stamp | None:
     return stamp_in({name.decode("utf-8", "replace"): text.decode() for name, text in footer.items()})
 
 
-def _read(parquet: pq.ParquetFile, key: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
-    """All rows; where that fails, the row groups that can be read whole, and the rows of the others by their key."""
-    with suppress(*_READ_ERRORS):
-        return _checked(parquet.read()), []
-    readable, faults, first = [], list[str](), 0
+def _read(parquet: pq.ParquetFile) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of every row group that can be read, and a line for each that cannot.
+
+    Row groups are read one at a time, since polars and Arrow both refuse the whole file for one damaged page.
+    """
+    readable, faults, first = [_checked(parquet.schema_arrow.empty_table())], list[str](), 0
     for group in range(parquet.num_row_groups):
         n_rows = parquet.metadata.row_group(group).num_rows
-        columns = dict(_readable_columns(parquet, group))
-        lost = [name for name in parquet.schema_arrow.names if name not in columns]
-        if lost:
-            span = _span(key, columns, n_rows)
-            faults.append(f"{', '.join(lost)} of rows {first} to {first + n_rows - 1} cannot be read{span}")
-        else:
-            readable.append(pl.DataFrame(list(columns.values())))
+        try:
+            readable.append(_checked(parquet.read_row_group(group)))
+        except _READ_ERRORS:
+            faults.append(f"rows {first} to {first + n_rows - 1} cannot be read")
         first += n_rows
-    rows = pl.concat(readable) if readable else pl.DataFrame()
-    return rows, faults or ["the file cannot be read as a whole, though each of its columns can"]
+    return pl.concat(readable), faults
 
 
-def _has_columns_of(wanted: pl.Schema, given: pl.Schema) -> bool:
+def _has_columns_of(expected: pl.Schema, given: pl.Schema) -> bool:
     """Names and types, where a vector may have a fixed width or none."""
-    return given.names() == wanted.names() and all(
-        found == dtype or (found.is_nested() and dtype.is_nested())
-        for found, dtype in zip(given.dtypes(), wanted.dtypes(), strict=True)
+    return given.names() == expected.names() and all(
+        actual == dtype or (actual.is_nested() and dtype.is_nested())
+        for actual, dtype in zip(given.dtypes(), expected.dtypes(), strict=True)
     )
 
 
@@ -155,22 +149,6 @@ def _checked(table: pa.Table) -> pl.DataFrame:
     rows = pl.from_arrow(table)
     assert isinstance(rows, pl.DataFrame)
     return rows
-
-
-def _readable_columns(parquet: pq.ParquetFile, group: int) -> Iterator[tuple[str, pl.Series]]:
-    for name in parquet.schema_arrow.names:
-        with suppress(*_READ_ERRORS):
-            column = _checked(parquet.read_row_group(group, columns=[name])).get_column(name)
-            if len(column) == parquet.metadata.row_group(group).num_rows:
-                yield name, column
-
-
-def _span(key: Sequence[str], columns: dict[str, pl.Series], n_rows: int) -> str:
-    """From which row to which, by key; empty where the key itself is lost."""
-    if not n_rows or any(name not in columns for name in key):
-        return ""
-    first, last = (", ".join(f"{name} {columns[name][row]}" for name in key) for row in (0, n_rows - 1))
-    return f" ({n_rows} rows, {first} to {last})"
 
 
 def _compare_with_event(file: TableFile, stamp: Stamp, made: Materialisation | None) -> None:

@@ -49,12 +49,12 @@ def latest_materialisations(instance: dg.DagsterInstance, study: str, table: str
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
         ).values()
     )
-    found = {}
+    runs = {}
     for start in range(0, len(ids), _AT_ONCE):
         chunk = ids[start : start + _AT_ONCE]
         records = dg.AssetRecordsFilter(key, storage_ids=chunk)
-        found.update({made.partition: made for made in _read(instance, table, records, len(chunk))})
-    return found
+        runs.update({made.partition: made for made in _read(instance, table, records, len(chunk))})
+    return runs
 
 
 def materialisations(

@@ -65,7 +65,7 @@ def check_extraction(partition: Partition, rows: Frames, entries: Sequence[Ledge
             extraction_failures.
         entries: ledger entries that the partition has used.
     """
-    found = JudgeCalls("advantage_corpus", partition)
+    calls = JudgeCalls("advantage_corpus", partition)
     kept, made = KeptCalls(entries, parse_extraction_reply), _MadeOfPairs(rows)
     for pair_id, *texts in (
         rows["trace_pairs"].select("pair_id", "prompt", "larger_response", "smaller_response").iter_rows()
@@ -75,10 +75,10 @@ def check_extraction(partition: Partition, rows: Frames, entries: Sequence[Ledge
         messages = extraction_messages(load_prompt("extraction"), *texts)
         prompt_hash = made.prompt_hash(pair_id)
         asked = _Asked({"pair_id": pair_id}, messages, 0, "extraction", prompt_hash)
-        call = _find(found, kept, asked, lambda call, pair_id=pair_id: not made.faults(pair_id, call))
+        call = _find(calls, kept, asked, lambda call, pair_id=pair_id: not made.faults(pair_id, call))
         for table, fault in made.faults(pair_id, call) if call else ():
-            found.add(asked.row, fault, table)
-    return found
+            calls.add(asked.row, fault, table)
+    return calls
 
 
 class _MadeOfPairs:
@@ -101,10 +101,12 @@ class _MadeOfPairs:
         stage = reply.failure_stage if reply else ""
         told_error = (stage, STAGE_DEPTHS[stage], reply.failure_description) if reply else None
         told_failure = (call.result.reason, call.result.raw_reply) if isinstance(call.result, InvalidReply) else None
-        told = [(place, item.advantage, item.evidence) for place, item in enumerate(reply.advantages if reply else ())]
+        replied = [
+            (place, item.advantage, item.evidence) for place, item in enumerate(reply.advantages if reply else ())
+        ]
         rows = self._advantages.get(pair_id, [])
         checks = (
-            ("advantage_corpus", [(row["position"], row["advantage"], row["evidence"]) for row in rows], told),
+            ("advantage_corpus", [(row["position"], row["advantage"], row["evidence"]) for row in rows], replied),
             ("advantage_corpus", {row["extractor"] for row in rows}, {call.request.model} if rows else set()),
             ("first_errors", error and (error["stage"], error["depth"], error["description"]), told_error),
             ("extraction_failures", failure and (failure["reason"], failure["raw_reply"]), told_failure),
@@ -115,7 +117,7 @@ class _MadeOfPairs:
 
 def check_embeddings(partition: Partition, rows: Frames, entries: Sequence[LedgerEntry]) -> JudgeCalls:
     """Each advantage's vector against the embedder's reply to its text, bit by bit."""
-    found = JudgeCalls("advantage_embeddings", partition)
+    calls = JudgeCalls("advantage_embeddings", partition)
     kept = {
         (entry.request["model"], entry.request["text"]): entry
         for entry in entries
@@ -128,20 +130,20 @@ def check_embeddings(partition: Partition, rows: Frames, entries: Sequence[Ledge
         key = {"advantage_id": row["advantage_id"]}
         entry = kept.get((row["embedder"], row["advantage"]))
         if entry is None:
-            found.add(key, "the ledger holds no call for its text that this table has used")
+            calls.add(key, "the ledger holds no call for its text that this table has used")
             continue
-        found.by_row[row["advantage_id"],] = entry.call_id
+        calls.by_row[row["advantage_id"],] = entry.call_id
         vector = np.asarray(vectors[place], dtype=np.float32)
         if isinstance(entry.outcome, EmbeddingReply) and vector.tobytes() != entry.outcome.vector.tobytes():
-            found.add(key, f"the vector is not the one in the ledger (call {entry.call_id[:12]})")
-    return found
+            calls.add(key, f"the vector is not the one in the ledger (call {entry.call_id[:12]})")
+    return calls
 
 
 def check_naming(
     partition: Partition, rows: Frames, entries: Sequence[LedgerEntry], prompt_hash: str | None
 ) -> JudgeCalls:
     """Each cluster's tag and definition against the summariser's reply."""
-    found = JudgeCalls("cluster_summaries", partition)
+    calls = JudgeCalls("cluster_summaries", partition)
     kept = KeptCalls(entries, parse_cluster_name)
     texts = dict(rows["advantage_corpus"].select("advantage_id", "advantage").iter_rows())
     for row in rows["cluster_summaries"].iter_rows(named=True):
@@ -151,21 +153,21 @@ def check_naming(
         messages = naming_messages(load_prompt("naming"), [texts[advantage_id] for advantage_id in row["shown_ids"]])
         made = (row["tag"], row["definition"])
         call = _find(
-            found,
+            calls,
             kept,
             _Asked(key, messages, 0, "naming", prompt_hash),
             lambda call, made=made: _name_told(call) == made,
         )
         if call and _name_told(call) != made:
-            found.add(key, f"tag or definition is not what the reply in the ledger says (call {call.call_id[:12]})")
-    return found
+            calls.add(key, f"tag or definition is not what the reply in the ledger says (call {call.call_id[:12]})")
+    return calls
 
 
 def check_reviews(
     partition: Partition, rows: Frames, entries: Sequence[LedgerEntry], prompt_hash: str | None
 ) -> JudgeCalls:
     """Each review's scores against the reviewer's reply."""
-    found = JudgeCalls("candidate_reviews", partition)
+    calls = JudgeCalls("candidate_reviews", partition)
     kept = KeptCalls(entries, parse_candidate_review)
     columns = ("cluster_id", "tag", "definition", "size")
     candidates = rows["cluster_summaries"].group_by("pca_dim", "n_clusters", maintain_order=True)
@@ -178,17 +180,17 @@ def check_reviews(
         asked_about = messages.get((row["pca_dim"], row["n_clusters"]))
         made = tuple(row[name] for name in _SCORES)
         if asked_about is None:
-            found.add(key, "cluster_summaries has no clusters of its candidate")
+            calls.add(key, "cluster_summaries has no clusters of its candidate")
             continue
         call = _find(
-            found,
+            calls,
             kept,
             _Asked(key, asked_about, row["review"], "review", prompt_hash),
             lambda call, made=made: _scores_told(call) == made,
         )
         if call and _scores_told(call) != made:
-            found.add(key, f"scores are not what the reply in the ledger says (call {call.call_id[:12]})")
-    return found
+            calls.add(key, f"scores are not what the reply in the ledger says (call {call.call_id[:12]})")
+    return calls
 
 
 def _name_told(call: Found[ClusterName]) -> tuple[str | None, str | None]:
@@ -201,7 +203,7 @@ def _scores_told(call: Found[CandidateReview]) -> tuple[int | None, ...]:
     return tuple(getattr(record, name, None) for name in _SCORES)
 
 
-def _find(found: JudgeCalls, kept: KeptCalls[T], asked: _Asked, is_right: Any) -> Found[T] | None:
+def _find(calls: JudgeCalls, kept: KeptCalls[T], asked: _Asked, is_right: Any) -> Found[T] | None:
     """The call of a row; a prompt that the row names by its hash must be the one that the call was worded with."""
     template = load_prompt(asked.prompt)
     is_shipped = asked.prompt_hash == template.sha256
@@ -211,11 +213,11 @@ def _find(found: JudgeCalls, kept: KeptCalls[T], asked: _Asked, is_right: Any) -
         lambda call: is_right(call) and (not is_shipped or call.request.messages == tuple(asked.messages)),
     )
     if call is None:
-        found.add(asked.row, "the ledger holds no call for it that this table has used")
+        calls.add(asked.row, "the ledger holds no call for it that this table has used")
         return None
-    found.by_row[tuple(asked.row.values())] = call.call_id
+    calls.by_row[tuple(asked.row.values())] = call.call_id
     if is_shipped and call.request.messages != tuple(asked.messages):
-        found.add(
+        calls.add(
             asked.row, f"its call ({call.call_id[:12]}) is not worded as prompt {asked.prompt}, whose hash it bears"
         )
     return call

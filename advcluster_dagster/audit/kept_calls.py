@@ -54,12 +54,12 @@ class KeptCalls(Generic[T]):
         Among several, asked with another prompt or other settings, the last one whose result ``is_right`` for the rows,
         else the first.
         """
-        found = None
+        kept_outcome = None
         for request in reversed(self._by_texts.get(_texts_key(messages, trial), [])):
-            found = Found(request, self._read(request))
-            if is_right(found):
+            kept_outcome = Found(request, self._read(request))
+            if is_right(kept_outcome):
                 break
-        return found
+        return kept_outcome
 
     def _read(self, request: ChatRequest) -> Validated[T] | InvalidReply:
         (result,) = ask_validated(self._replay, [request], self.parse, _MOST_REPEATS)

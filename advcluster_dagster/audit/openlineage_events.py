@@ -113,11 +113,11 @@ def _step_events(
 
 def _read_by(made: Materialisation) -> dict[str, dict[Partition, str]]:
     """What was read: per table the partitions and the hash of their content."""
-    found: dict[str, dict[Partition, str]] = {}
+    versions: dict[str, dict[Partition, str]] = {}
     for name, content_hash in made.upstream.items():
         table, _, label = name.partition("@")
-        found.setdefault(table, {})[partition_named(TABLES[table].level, label)] = content_hash
-    return found
+        versions.setdefault(table, {})[partition_named(TABLES[table].level, label)] = content_hash
+    return versions
 
 
 def _input(study: Study, table: str, partitions: dict[Partition, str]) -> InputDataset:
@@ -180,10 +180,12 @@ def _column_lineage(study: Study, table: str) -> column_lineage_dataset.ColumnLi
 
 def _tags(made: Materialisation) -> tags_run.TagsRunFacet:
     """The partition, and the fingerprints of code, settings and prompts."""
-    told = {"partition": made.partition.label}
-    told |= {name: str(made.fingerprint[name]) for name in ("code", "settings", "prompts") if name in made.fingerprint}
+    run_tags = {"partition": made.partition.label}
+    run_tags |= {
+        name: str(made.fingerprint[name]) for name in ("code", "settings", "prompts") if name in made.fingerprint
+    }
     return tags_run.TagsRunFacet(
-        tags=[tags_run.TagsRunFacetFields(key=key, value=value, source="ADVCLUSTER") for key, value in told.items()]
+        tags=[tags_run.TagsRunFacetFields(key=key, value=value, source="ADVCLUSTER") for key, value in run_tags.items()]
     )
 
 

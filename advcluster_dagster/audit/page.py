@@ -35,17 +35,17 @@ class Group:
     rows: tuple[tuple[Any, ...], ...]
 
 
-def write_page(home: Home, found: Verification) -> Path:
+def write_page(home: Home, verification: Verification) -> Path:
     """Write the page beside the report, in one move, and say where it is."""
-    folder = home.reports / found.study.study
+    folder = home.reports / verification.study.study
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PAGE
     with atomic_write(path) as staged:
-        staged.write_text(render_page(found), encoding="utf-8")
+        staged.write_text(render_page(verification), encoding="utf-8")
     return path
 
 
-def render_page(found: Verification) -> str:
+def render_page(verification: Verification) -> str:
     """The page as HTML; equal findings give equal text."""
     stylesheet = (files("advcluster_dagster.audit") / "templates" / "audit.css").read_text(encoding="utf-8")
     environment = Environment(
@@ -57,15 +57,15 @@ def render_page(found: Verification) -> str:
     )
     environment.filters["foreign"] = _cell
     return environment.get_template("audit.html.j2").render(
-        study=found.study.study,
+        study=verification.study.study,
         stylesheet=Markup(stylesheet),
         style_hash=base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode(),
-        found=found,
-        counts=list(found.counts.values()),
-        breaks=[line.line for line in found.breaks],
-        clusters=list(_clusters(found)),
-        indices=list(_indices(found)),
-        tables=list(_tables(found)),
+        verification=verification,
+        counts=list(verification.counts.values()),
+        breaks=[line.line for line in verification.breaks],
+        clusters=list(_clusters(verification)),
+        indices=list(_indices(verification)),
+        tables=list(_tables(verification)),
     )
 
 
@@ -75,9 +75,9 @@ def _cell(value: Any) -> str:
     return foreign_text(None if value is None else str(value), 400)
 
 
-def _clusters(found: Verification) -> Iterator[Group]:
+def _clusters(verification: Verification) -> Iterator[Group]:
     """Each cluster with its advantages: text, first error, both traces, calls, prompt."""
-    rows = found.rows
+    rows = verification.rows
     pair = ["family", "domain", "pair_id"]
     advantages = (
         rows.all("taxonomy_assignments")
@@ -88,10 +88,10 @@ def _clusters(found: Verification) -> Iterator[Group]:
     )
     behind: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for row in advantages.iter_rows(named=True):
-        behind.setdefault((row["family"], row["cluster_id"]), []).append(_advantage(found, row))
+        behind.setdefault((row["family"], row["cluster_id"]), []).append(_advantage(verification, row))
     for row in rows.all("final_taxonomy").sort("family", "cluster_id").iter_rows(named=True):
         key = (row["pca_dim"], row["n_clusters"], row["cluster_id"])
-        call = _call(found, "cluster_summaries", Partition(row["family"]), *key)
+        call = _call(verification, "cluster_summaries", Partition(row["family"]), *key)
         facts = (
             f"{row['size']} advantages, {row['kind']}, d' {row['pca_dim']}, K {row['n_clusters']}, named by call {call}"
         )
@@ -99,25 +99,25 @@ def _clusters(found: Verification) -> Iterator[Group]:
         yield Group(title, facts, tuple(behind.get((row["family"], row["cluster_id"]), ())))
 
 
-def _advantage(found: Verification, row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _advantage(verification: Verification, row: Mapping[str, Any]) -> tuple[Any, ...]:
     partition = Partition(row["family"], row["domain"])
     traces = (
-        f"trial {trial}, call {_call(found, f'{role}_traces', partition, row['question_id'], trial)}"
+        f"trial {trial}, call {_call(verification, f'{role}_traces', partition, row['question_id'], trial)}"
         for role, trial in (("larger", row["larger_trial"]), ("smaller", row["smaller_trial"]))
     )
-    extraction = _call(found, "advantage_corpus", partition, row["pair_id"])
+    extraction = _call(verification, "advantage_corpus", partition, row["pair_id"])
     prompt = str(row["prompt_hash"])[:_HASH]
     return (row["advantage_id"], row["domain"], row["advantage"], row["stage"], *traces, extraction, prompt)
 
 
-def _call(found: Verification, table: str, partition: Partition, *key: Any) -> str:
+def _call(verification: Verification, table: str, partition: Partition, *key: Any) -> str:
     """The beginning of a call's id; ``none`` where the row was imported or its call is lost."""
-    return found.calls.get((table, partition), {}).get(key, "none")[:_HASH]
+    return verification.calls.get((table, partition), {}).get(key, "none")[:_HASH]
 
 
-def _indices(found: Verification) -> Iterator[Group]:
+def _indices(verification: Verification) -> Iterator[Group]:
     """Each mean index with its questions: errors by depth and pairs."""
-    rows = found.rows
+    rows = verification.rows
     drawn = rows.all("trace_pairs").select("family", "domain", "pair_id", "pair_index")
     errors = rows.all("first_errors").join(drawn, on=["family", "domain", "pair_id"], how="left")
     pairs = errors.group_by("family", "domain", "question_id").agg(pl.col("pair_index").sort())
@@ -134,11 +134,11 @@ def _indices(found: Verification) -> Iterator[Group]:
         yield Group(f"{row['family']}/{row['domain']}", facts, tuple(behind.get((row["family"], row["domain"]), ())))
 
 
-def _tables(found: Verification) -> Iterator[tuple[Any, ...]]:
+def _tables(verification: Verification) -> Iterator[tuple[Any, ...]]:
     """Every file: where it comes from and whether it is sound."""
     for table in TABLES:
-        for partition, file in found.files.get(table, {}).items():
-            stamp, made = file.stamp, found.made[table].get(partition)
+        for partition, file in verification.files.get(table, {}).items():
+            stamp, made = file.stamp, verification.made[table].get(partition)
             names = ("n_rows", "content_hash", "code", "settings", "prompts")
             yield (
                 table,

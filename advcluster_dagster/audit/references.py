@@ -155,14 +155,14 @@ def check_references(rows: Rows, counts: Mapping[str, TableCount]) -> list[Break
     """Rows whose reference leads nowhere, or whose count is not that of the rows counted; tables not read are left
     out.
     """
-    found: list[Break] = []
+    breaks: list[Break] = []
     for reference in REFERENCES:
         if reference.table in rows.files and reference.target in rows.files:
-            found += _unresolved(reference, rows, counts[reference.table])
+            breaks += _unresolved(reference, rows, counts[reference.table])
     for recount in RECOUNTS:
         if recount.table in rows.files and recount.source in rows.files:
-            found += _miscounted(recount, rows, counts[recount.table])
-    return found
+            breaks += _miscounted(recount, rows, counts[recount.table])
+    return breaks
 
 
 def _unresolved(reference: Reference, rows: Rows, count: TableCount) -> Iterator[Break]:
@@ -185,13 +185,13 @@ def _unresolved(reference: Reference, rows: Rows, count: TableCount) -> Iterator
 
 
 def _miscounted(recount: Recount, rows: Rows, count: TableCount) -> Iterator[Break]:
-    told, source = rows.beside_sound(recount.table, recount.source), rows.all(recount.source)
+    stated, source = rows.beside_sound(recount.table, recount.source), rows.all(recount.source)
     if recount.where is not None:
         source = source.filter(recount.where)
     by = [*_shared(recount.table, recount.source, recount.by), *recount.by]
     counted = source.group_by(by).agg(pl.len().cast(pl.Int64).alias("n_counted"))
-    count.n_references += told.height
-    compared = told.join(counted, on=by, how="left").with_columns(pl.col("n_counted").fill_null(0))
+    count.n_references += stated.height
+    compared = stated.join(counted, on=by, how="left").with_columns(pl.col("n_counted").fill_null(0))
     for row in compared.filter(pl.col(recount.column) != pl.col("n_counted")).iter_rows(named=True):
         fault = f"{recount.column} is {row[recount.column]}, {recount.source} has {row['n_counted']} such rows"
         yield _break(recount.table, row, fault)

@@ -72,8 +72,8 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def shown_text(text: Text) -> str:
     """A text, with length and hash of the whole where only its beginning is shown."""
-    told = f" … ({text.n_characters:,} characters, sha256 {text.sha256[:12]})" if text.is_cut else ""
-    return f"{foreign_text(text.shown, len(text.shown))}{told}"
+    remark = f" … ({text.n_characters:,} characters, sha256 {text.sha256[:12]})" if text.is_cut else ""
+    return f"{foreign_text(text.shown, len(text.shown))}{remark}"
 
 
 def _words(name: str) -> str:
@@ -87,19 +87,19 @@ def _value(name: str, value: Any) -> str:
     return text[:12] if name in _HASHES else foreign_text(text, TEXT_LIMIT)
 
 
-def counts_table(found: Verification) -> Table:
+def counts_table(verification: Verification) -> Table:
     """One line a table: what was verified of it."""
     headings = ("files", "rows", "hashes", "references", "model calls", "breaks")
     table = Table(Column("table", no_wrap=True), *(Column(name, justify="right") for name in headings), box=box.SIMPLE)
-    for count in found.counts.values():
+    for count in verification.counts.values():
         numbers = (count.n_files, count.n_rows, count.n_hashes, count.n_references, count.n_calls, count.n_breaks)
         table.add_row(count.table, *(f"{number:,}" if number else "" for number in numbers))
     return table
 
 
-def break_lines(found: Verification) -> list[str]:
+def break_lines(verification: Verification) -> list[str]:
     """One line a break."""
-    return [foreign_text(line.line, len(line.line)) for line in found.breaks]
+    return [foreign_text(line.line, len(line.line)) for line in verification.breaks]
 
 
 def change_lines(changes: list[Change]) -> Iterator[str]:
@@ -115,14 +115,14 @@ def change_lines(changes: list[Change]) -> Iterator[str]:
         yield "  its rows changed" if change.has_other_rows else "  its rows are the same"
 
 
-def audit_json(found: Verification, chain: Node | None) -> str:
+def audit_json(verification: Verification, chain: Node | None) -> str:
     """All of an audit as one JSON object."""
     content = {
-        "study": found.study.study,
-        "is_intact": found.is_intact,
-        "tables": [vars(count) for count in found.counts.values()],
-        "breaks": [line.as_dict() for line in found.breaks],
-        "notes": found.notes,
+        "study": verification.study.study,
+        "is_intact": verification.is_intact,
+        "tables": [vars(count) for count in verification.counts.values()],
+        "breaks": [line.as_dict() for line in verification.breaks],
+        "notes": verification.notes,
         **({"chain": chain.as_dict()} if chain else {}),
     }
     return json.dumps(content, default=str)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from advcluster_dagster.audit.files import salvage_file
+from advcluster_dagster.audit.files import readable_rows
 from advcluster_dagster.audit.history import Materialisation
 from advcluster_dagster.audit.records import Break
 from advcluster_dagster.contracts.inference import LARGER_TRACES
@@ -57,7 +57,7 @@ def check_sampled(
         *_differing(table, partition, matched.filter(pl.col("call_id").is_not_null()), differs),
     ]
     order = {key: place for place, key in enumerate(traces.select(KEY).iter_rows())}
-    breaks.sort(key=lambda found: order[found.row["question_id"], found.row["trial"]] if found.row else -1)
+    breaks.sort(key=lambda item: order[item.row["question_id"], item.row["trial"]] if item.row else -1)
     return matched.select(*KEY, "call_id"), breaks
 
 
@@ -73,7 +73,7 @@ def check_imported(
         if not path.exists():
             breaks.append(Break(table, partition, f"{name}: is missing"))
             continue
-        rows, faults = salvage_file(path, KEY)
+        rows, faults = readable_rows(path)
         breaks += [Break(table, partition, f"{name}: {fault}") for fault in faults]
         if not faults and read_provenance(path)["sha256"] != record["sha256"]:
             return [
@@ -135,7 +135,7 @@ def _differing(table: str, partition: Partition, matched: pl.DataFrame, differs:
         .alias("_is")
     )
     for row in changed.select(*KEY, "call_id", "_is").iter_rows(named=True):
-        told = f"the ledger's reply (call {row['call_id'][:12]})" if row["call_id"] else "the imported row"
+        source = f"the ledger's reply (call {row['call_id'][:12]})" if row["call_id"] else "the imported row"
         yield Break(
-            table, partition, f"{', '.join(row['_is'])} of the trace differs from {told}", {k: row[k] for k in KEY}
+            table, partition, f"{', '.join(row['_is'])} of the trace differs from {source}", {k: row[k] for k in KEY}
         )

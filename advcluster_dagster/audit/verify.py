@@ -80,20 +80,20 @@ class _Verifier:
         self._found = Verification(study)
 
     def run(self, roots: Sequence[Place]) -> Verification:
-        found = self._found
+        result = self._found
         places = self._reached(roots or self._results())
         for table in (name for name in TABLES if any(name == place[0] for place in places)):
-            found.counts[table] = TableCount(table)
-            found.files[table] = {}
+            result.counts[table] = TableCount(table)
+            result.files[table] = {}
         for level in _LEVELS:
             for partition in dict.fromkeys(place[1] for place in places if TABLES[place[0]].level == level):
                 self._verify_partition([table for table, other in places if other == partition], partition)
-        for files in found.files.values():
+        for files in result.files.values():
             for file in files.values():
                 self._compare_upstream(file)
-        found.breaks += check_references(Rows(found.files), found.counts)
+        result.breaks += check_references(Rows(result.files), result.counts)
         self._order()
-        return found
+        return result
 
     def _results(self) -> list[Place]:
         """Every partition of the results that was ever made."""
@@ -205,7 +205,7 @@ class _Verifier:
             self._keep(check_reviews(partition, rows, entries, prompt))
 
     def _is_sound(self, table: str, partition: Partition) -> bool:
-        """Whether all files of a table that a partition is made from are sound: what they lack is told once."""
+        """Whether all files of a table that a partition is made from are sound: faults are reported with those."""
         files = [file for place, file in self._found.files.get(table, {}).items() if place.overlaps(partition)]
         return bool(files) and all(file.is_sound for file in files)
 
@@ -228,10 +228,10 @@ class _Verifier:
         pairs = files["trace_pairs"].rows
         texts = pairs.join(questions.select("question_id", "prompt"), on="question_id", how="left")
         for role in ROLES:
-            told = files[f"{role}_traces"].rows.select(
+            texts_of_role = files[f"{role}_traces"].rows.select(
                 "question_id", pl.col("trial").alias(f"{role}_trial"), pl.col("response").alias(f"{role}_response")
             )
-            texts = texts.join(told, on=["question_id", f"{role}_trial"], how="left")
+            texts = texts.join(texts_of_role, on=["question_id", f"{role}_trial"], how="left")
         return texts
 
     def _entries(self, asset: str, partition: Partition) -> list[LedgerEntry]:
@@ -275,5 +275,5 @@ class _Verifier:
         """Breaks in the order of the data flow, whole files before their rows; counted by table."""
         order = {table: number for number, table in enumerate(TABLES)}
         self._found.breaks.sort(key=lambda b: (order[b.table], b.partition.label, b.row is not None))
-        for found in self._found.breaks:
-            self._found.counts[found.table].n_breaks += 1
+        for result in self._found.breaks:
+            self._found.counts[result.table].n_breaks += 1

@@ -99,36 +99,38 @@ def _audit(home: Home, study: Study, start: "Start | None", page: bool, as_json:
     from advcluster_dagster.orchestration.instance import open_instance
 
     with open_instance(home) as instance, open_ledger(home) as ledger:
-        found = verify(home, study, instance, ledger, start.roots if start else ())
-        evidence = Evidence(found, ledger, None if as_json else TEXT_LIMIT)
+        verification = verify(home, study, instance, ledger, start.roots if start else ())
+        evidence = Evidence(verification, ledger, None if as_json else TEXT_LIMIT)
         chain = chain_of(start, evidence, None if as_json else MOST_CHILDREN) if start else None
-    written = write_page(home, found) if page else None
+    written = write_page(home, verification) if page else None
     if as_json:
-        print(audit_json(found, chain))
+        print(audit_json(verification, chain))
     else:
-        _show(found, chain)
+        _show(verification, chain)
     if written:
         screen.print(f"Page: {written.as_uri()}", soft_wrap=True)
-    if not found.is_intact:
-        raise CommandError(f"the chain is broken in {len(found.breaks)} place(s){'' if as_json else ', named above'}")
+    if not verification.is_intact:
+        raise CommandError(
+            f"the chain is broken in {len(verification.breaks)} place(s){'' if as_json else ', named above'}"
+        )
 
 
-def _show(found: "Verification", chain: "Node | None") -> None:
+def _show(verification: "Verification", chain: "Node | None") -> None:
     from advcluster_dagster.audit.shown import break_lines, chain_tree, counts_table
 
     console = Console(highlight=False, emoji=False)
     if chain:
         console.print(chain_tree(chain))
     else:
-        console.print(counts_table(found))
-    for line in found.notes:
+        console.print(counts_table(verification))
+    for line in verification.notes:
         console.print(Text(f"note: {line}"), soft_wrap=True)
-    for line in break_lines(found):
+    for line in break_lines(verification):
         console.print(Text(f"broken: {line}"), soft_wrap=True)
-    counts = found.counts.values()
+    counts = verification.counts.values()
     verified = f"{sum(c.n_files for c in counts)} files, {sum(c.n_hashes for c in counts):,} hashes,"
     verified += f" {sum(c.n_references for c in counts):,} references, {sum(c.n_calls for c in counts):,} model calls"
-    console.print(f"{'Intact' if found.is_intact else 'Not intact'}: {verified} verified.")
+    console.print(f"{'Intact' if verification.is_intact else 'Not intact'}: {verified} verified.")
 
 
 def _show_changes(home: Home, study: Study, given: str, as_json: bool) -> None:

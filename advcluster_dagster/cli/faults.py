@@ -1,4 +1,4 @@
-"""The line that a failed command prints: its error's own, or what a disk or database error means and how to mend it."""
+"""The line that a failed command prints: its error's own, or what a disk or database error means and its remedy."""
 
 import sqlite3
 from contextlib import closing

@@ -118,12 +118,12 @@ def status(
     platform, declared = open_study(Home.existing(), study)
     tell_drop_faults(platform.home, declared.study)
     with open_instance(platform.home) as instance:
-        found = list(study_status(platform, declared, instance).values())
+        statuses = list(study_status(platform, declared, instance).values())
         notices = _notices(platform.home, declared, instance)
     if as_json:
-        print(status_json(found))
+        print(status_json(statuses))
     else:
-        Console().print(status_table(declared, found))
+        Console().print(status_table(declared, statuses))
     notices.tell()
 
 
@@ -145,7 +145,7 @@ def _run_and_tell(
     command: str | None = None,
     must_wait: bool = False,
 ) -> None:
-    """Run a study, by `run_study` unless told otherwise, with progress bars, and print the outcome.
+    """Run a study, by ``run`` (default `run_study`), with progress bars, and print the outcome.
 
     A ``command`` runs it while no other process does; with ``must_wait`` it waits until that is so.
     """

@@ -49,32 +49,32 @@ def print_rows(rows: pl.DataFrame, form: str) -> None:
         raise FormatError(f"--format is {form!r}; allowed: table, json, csv")
 
 
-def status_table(study: Study, found: Sequence[StepStatus]) -> Group:
+def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
     """Counts of partitions per step and state, then the reasons of what is not fresh."""
     table = Table(
         Column("step", no_wrap=True), *_STATES, title=f"study {study.study}", title_justify="left", box=box.SIMPLE
     )
-    for step in dict.fromkeys(status.step for status in found):
-        counts = Counter(str(status.state) for status in found if status.step == step)
+    for step in dict.fromkeys(status.step for status in statuses):
+        counts = Counter(str(status.state) for status in statuses if status.step == step)
         table.add_row(step, *(str(counts[state]) if counts[state] else "" for state in _STATES))
-    lines = _causes(found)
+    lines = _causes(statuses)
     more = [f"… and {len(lines) - _MOST_REASONS} more (--json shows all)"] if len(lines) > _MOST_REASONS else []
     failures = [
         f"{status.step} of {status.partition.label} holds {status.n_failures} failed model calls (run --retry-failed)"
-        for status in found
+        for status in statuses
         if status.n_failures
     ]
     return Group(table, *(Text(line) for line in (*lines[:_MOST_REASONS], *more, *failures)))
 
 
-def _causes(found: Sequence[StepStatus]) -> list[str]:
+def _causes(statuses: Sequence[StepStatus]) -> list[str]:
     """Why steps are not fresh, a line a cause.
 
     What an earlier version of the program made is one line, and what only follows another step is counted at the end.
     """
     partitions: dict[tuple[str, str, str], list[str]] = {}
     n_following = n_earlier = 0
-    for status in found:
+    for status in statuses:
         kinds = {reason.kind for reason in status.reasons}
         direct = [reason.text for reason in status.reasons if reason.kind not in _TOLD_TOGETHER]
         n_earlier += ReasonKind.EARLIER_VERSION in kinds
@@ -88,7 +88,7 @@ def _causes(found: Sequence[StepStatus]) -> list[str]:
     return lines + ([f"{n_following} steps follow from these"] if n_following and lines else [])
 
 
-def status_json(found: Sequence[StepStatus]) -> str:
+def status_json(statuses: Sequence[StepStatus]) -> str:
     """One record per step and partition."""
     return json.dumps(
         [
@@ -100,7 +100,7 @@ def status_json(found: Sequence[StepStatus]) -> str:
                 "kinds": [reason.kind for reason in status.reasons],
                 "n_failures": status.n_failures,
             }
-            for status in found
+            for status in statuses
         ]
     )
 
@@ -152,13 +152,13 @@ def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
 def costs_table(totals: Mapping[tuple[str, str], LedgerTotals]) -> Group:
     """Calls, tokens and cost by asset and model, then which calls have no known cost."""
     table = _numbers_table(("asset", "model"), ("calls", "tokens in", "tokens out", "cost"))
-    for (asset, model), found in totals.items():
-        tokens = ("" if n is None else _count(n) for n in (found.prompt_tokens, found.completion_tokens))
-        table.add_row(asset, escape(model), _count(found.n_calls), *tokens, dollars(found.cost))
+    for (asset, model), statuses in totals.items():
+        tokens = ("" if n is None else _count(n) for n in (statuses.prompt_tokens, statuses.completion_tokens))
+        table.add_row(asset, escape(model), _count(statuses.n_calls), *tokens, dollars(statuses.cost))
     unknown = [
-        f"{found.n_cost_unknown:,} of {found.n_calls:,} calls of {model} in {asset} have no known cost."
-        for (asset, model), found in totals.items()
-        if found.n_cost_unknown
+        f"{statuses.n_cost_unknown:,} of {statuses.n_calls:,} calls of {model} in {asset} have no known cost."
+        for (asset, model), statuses in totals.items()
+        if statuses.n_cost_unknown
     ]
     return Group(table, *(Text(line) for line in unknown))
 

@@ -119,21 +119,21 @@ class Table:
         is given, its columns must hold its values.
         """
         rules = [*self._rules(), *((f"{k} is not {v}", pl.col(k) != v) for k, v in (partition or {}).items())]
-        found = []
+        problems = []
         if rules:
             counts = frame.select(expression.sum().alias(str(i)) for i, (_, expression) in enumerate(rules))
             row = counts.collect(engine="streaming").row(0)
-            found = [f"{text} in {n} rows" for (text, _), n in zip(rules, row, strict=True) if n]
+            problems = [f"{text} in {n} rows" for (text, _), n in zip(rules, row, strict=True) if n]
         key = [*(name for name in self.partition_columns if name not in self.key), *self.key]
         if key:
             repeated = (frame.group_by(key).len().filter(pl.col("len") > 1).select(pl.len(), pl.first(*key))).collect(
                 engine="streaming"
             )
             if n_repeated := repeated.item(0, 0):
-                found.append(
+                problems.append(
                     f"key ({', '.join(self.key)}) occurs twice for {n_repeated} keys, first {repeated.row(0)[1:]}"
                 )
-        return found
+        return problems
 
     def check(self, frame: pl.LazyFrame, partition: dict[str, str] | None = None) -> None:
         """Raise on the first faults of the content.
@@ -141,19 +141,19 @@ class Table:
         Raises:
             ContractError: see :meth:`faults`.
         """
-        if found := self.faults(frame, partition):
-            raise ContractError(self.name, "; ".join(found))
+        if problems := self.faults(frame, partition):
+            raise ContractError(self.name, "; ".join(problems))
 
-    def _cast(self, name: str, given: DataType, wanted: DataType) -> pl.Expr:
-        if given == wanted or _is_fixed_size(given, wanted):
+    def _cast(self, name: str, given: DataType, expected: DataType) -> pl.Expr:
+        if given == expected or _is_fixed_size(given, expected):
             return pl.col(name)
-        if given == pl.Null or (given.is_numeric() and wanted.is_integer() and given.is_integer()):
-            return pl.col(name).cast(wanted)
-        if given.is_numeric() and wanted == pl.Float64:
-            return pl.col(name).cast(wanted)
-        if isinstance(given, pl.List) and isinstance(wanted, pl.List) and given.inner == pl.Null:
-            return pl.col(name).cast(wanted)
-        raise ContractError(self.name, f"column {name} has type {given}, the contract says {wanted}")
+        if given == pl.Null or (given.is_numeric() and expected.is_integer() and given.is_integer()):
+            return pl.col(name).cast(expected)
+        if given.is_numeric() and expected == pl.Float64:
+            return pl.col(name).cast(expected)
+        if isinstance(given, pl.List) and isinstance(expected, pl.List) and given.inner == pl.Null:
+            return pl.col(name).cast(expected)
+        raise ContractError(self.name, f"column {name} has type {given}, the contract says {expected}")
 
     def _rules(self) -> Iterator[tuple[str, pl.Expr]]:
         """Each rule on content in words, with the expression that is true where a row breaks it."""
@@ -174,6 +174,6 @@ class Table:
                 )
 
 
-def _is_fixed_size(given: DataType, wanted: DataType) -> bool:
+def _is_fixed_size(given: DataType, expected: DataType) -> bool:
     """Whether lists of one fixed length are given where lists are wanted: vectors keep their width in the file."""
-    return isinstance(given, pl.Array) and isinstance(wanted, pl.List) and given.inner == wanted.inner
+    return isinstance(given, pl.Array) and isinstance(expected, pl.List) and given.inner == expected.inner

@@ -63,8 +63,8 @@ def _graded_domains(lake: UPath, study: Study, family: str, domain: str | None) 
     for kind, name, known in (("family", family, study.families), ("domain", domain, study.domains)):
         if name is not None and name not in known:
             raise ExportError(f"study {study.study} has no {kind} {name!r}; allowed: {', '.join(known)}")
-    wanted = [domain] if domain else list(study.domains)
-    graded = [each for each in wanted if _is_graded(lake, study, Partition(family, each))]
+    exported = [domain] if domain else list(study.domains)
+    graded = [each for each in exported if _is_graded(lake, study, Partition(family, each))]
     if not graded:
         raise ExportError(
             f"study {study.study}: nothing of family {family}{f' in domain {domain}' if domain else ''} is graded yet; "
@@ -85,8 +85,8 @@ def _is_graded(lake: UPath, study: Study, partition: Partition) -> bool:
     sources = {f"{role}_traces": partition for role in ROLES}
     sources["benchmark_questions"] = Partition(domain=partition.domain)
     for table, of in sources.items():
-        found = read_stamp(table_path(lake, study.study, table, of))
-        if found is None or found.content_hash != graded.upstream.get(f"{table}@{of.label}"):
+        file_stamp = read_stamp(table_path(lake, study.study, table, of))
+        if file_stamp is None or file_stamp.content_hash != graded.upstream.get(f"{table}@{of.label}"):
             raise ExportError(
                 f"study {study.study}: {table} of {of.label} changed after it was graded; "
                 f"run it first: advcluster run {study.study}"

@@ -158,22 +158,22 @@ def _output(name: str, row: Mapping[str, Any]) -> Any:
 def _parts(response: str) -> Any:
     """The response, its thinking apart where it begins with thinking that ends; joined again they are the response."""
     model = inspect_module("model")
-    thinking, end, said = response.removeprefix(_THINKING_START).partition(_THINKING_END)
+    thinking, end, answer = response.removeprefix(_THINKING_START).partition(_THINKING_END)
     if not response.startswith(_THINKING_START) or not end:
         return response
-    return [model.ContentReasoning(reasoning=thinking), model.ContentText(text=said)]
+    return [model.ContentReasoning(reasoning=thinking), model.ContentText(text=answer)]
 
 
 def _score(row: Mapping[str, Any]) -> Any:
     score = inspect_module("scorer").Score
-    said = {
+    answer = {
         "answer": row["prediction"],
         "explanation": row["verdict"],
         "metadata": {name: row[name] for name in ("verdict", "grader", "grader_version")},
     }
     if row["is_correct"] is None:
-        return score.unscored(reason=row["verdict"], **said)
-    return score(value="C" if row["is_correct"] else "I", **said)
+        return score.unscored(reason=row["verdict"], **answer)
+    return score(value="C" if row["is_correct"] else "I", **answer)
 
 
 def _own_fields(row: Mapping[str, Any]) -> dict[str, Any]:

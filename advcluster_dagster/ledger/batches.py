@@ -82,14 +82,14 @@ class BatchStore:
         """The batches to wait for, each with those of the calls whose newest batch it is."""
         with self._ledger.read() as connection:
             newest = self._newest(connection, call_ids)
-            found = []
+            batches = []
             for token in dict.fromkeys(newest.values()):
                 row = connection.execute(sa.select(BATCHES).where(BATCHES.c.token == token)).one()
                 sent = sa.select(BATCH_CALLS.c.call_id).where(BATCH_CALLS.c.token == token)
                 ids = tuple(connection.execute(sent.order_by(BATCH_CALLS.c.position)).scalars())
                 mine = {call_id for call_id in ids if newest.get(call_id) == token}
-                found.append((Batch(token, row.model, row.batch_id, row.round, ids), mine))
-        return found
+                batches.append((Batch(token, row.model, row.batch_id, row.round, ids), mine))
+        return batches
 
     def _newest(self, connection: sa.Connection, call_ids: Sequence[str]) -> dict[str, str]:
         """The token of each call's newest batch; a batch from before the call was retired counts no more."""

@@ -81,24 +81,24 @@ class CallClaims:
 
     def take(self, call_ids: Sequence[str]) -> Claimed:
         """Claim calls that nobody else has claimed, in one transaction."""
-        wanted = sorted(set(call_ids))
+        requested = sorted(set(call_ids))
 
         def work(connection: sa.Connection) -> Claimed:
             if self._ledger.is_shared:  # one at a time, as SQLite does it: no two can wait for each other
                 key = sa.func.hashtext("claims of calls")
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
-            ours = self._insert(connection, wanted)
-            rest = [call_id for call_id in wanted if call_id not in ours]
+            ours = self._insert(connection, requested)
+            rest = [call_id for call_id in requested if call_id not in ours]
             if rest and self._remove_gone(connection, rest):
                 ours |= self._insert(connection, rest)
             # Looked up after claiming: an answer comes in one transaction with the end of its claim.
-            query = sa.select(CALLS.c.call_id).where(CALLS.c.call_id.in_(wanted), ~CALLS.c.is_retired)
+            query = sa.select(CALLS.c.call_id).where(CALLS.c.call_id.in_(requested), ~CALLS.c.is_retired)
             answered = set(connection.execute(query).scalars())
             if ours & answered:
                 connection.execute(CLAIMS.delete().where(CLAIMS.c.call_id.in_(ours & answered)))
             return Claimed(frozenset(ours - answered), frozenset(answered))
 
-        return self._ledger.write(work) if wanted else Claimed(frozenset(), frozenset())
+        return self._ledger.write(work) if requested else Claimed(frozenset(), frozenset())
 
     def wait(self, call_ids: Collection[str]) -> None:
         """Wait until one of these calls has no live claim any more: it is answered then, or free."""

@@ -29,7 +29,7 @@ class CallRecorder:
         provider_name: the provider's name in the study.
         price: of the model; None where it is not known.
         use: on whose behalf the calls are made.
-        on_fault: told as soon as the ledger cannot be written, so that nothing more is sent.
+        on_fault: called as soon as the ledger cannot be written, so that nothing more is sent.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class CallRecorder:
     def _whereabouts(self) -> str:
         """Where the outcomes are that the ledger did not take, and what to do."""
         beside, places = self._beside, " and ".join(str(path) for path in self._beside.paths)
-        told = f"no further call was sent. {beside.n_written} replies that came are in {places}:"
-        told += " make room and run again, the next run takes them in (or: advcluster ledger import FILE)"
+        message = f"no further call was sent. {beside.n_written} replies that came are in {places}:"
+        message += " make room and run again, the next run takes them in (or: advcluster ledger import FILE)"
         if beside.n_lost:
-            told += f"; {beside.n_lost} replies could be written nowhere and will be asked for again"
-        return told
+            message += f"; {beside.n_lost} replies could be written nowhere and will be asked for again"
+        return message
 
 
 def _refusal(ledger: Ledger, error: Exception) -> str:

@@ -74,7 +74,7 @@ class ModelCalls:
         open_provider: opens the provider; called only when the ledger lacks an answer.
         use: (study, asset, partition) on whose behalf the calls are made.
         offline: refuse to ask anything that the ledger does not hold.
-        on_progress: told (calls done, calls in all) as outcomes arrive.
+        on_progress: called with (calls done, calls in total) as outcomes arrive.
         price: of the model that is asked; None where it is not known.
     """
 
@@ -132,9 +132,9 @@ class ModelCalls:
 
     def missing(self, requests: Sequence[Q]) -> list[Q]:
         """The different requests that the ledger holds no answer to; asks nothing."""
-        wanted = {request.call_id: request for request in requests}
-        found = self._ledger.lookup(wanted)
-        return [request for call_id, request in wanted.items() if call_id not in found]
+        by_id = {request.call_id: request for request in requests}
+        recorded = self._ledger.lookup(by_id)
+        return [request for call_id, request in by_id.items() if call_id not in recorded]
 
     def _opened(self) -> ChatProvider | EmbeddingProvider:
         if self._provider is None:
@@ -144,9 +144,9 @@ class ModelCalls:
     def _answer(
         self, requests: Sequence[Q], ask: Callable[[Sequence[Q]], Iterator[tuple[int, Outcome]]]
     ) -> list[Outcome]:
-        wanted = {request.call_id: request for request in requests}
-        outcomes = self._replay(wanted)
-        missing = [request for call_id, request in wanted.items() if call_id not in outcomes]
+        by_id = {request.call_id: request for request in requests}
+        outcomes = self._replay(by_id)
+        missing = [request for call_id, request in by_id.items() if call_id not in outcomes]
         if missing and self._offline:
             raise FatalModelError(
                 f"offline: call {missing[0].call_id} of model {missing[0].model} (provider {self._provider_name}) and"
@@ -157,7 +157,7 @@ class ModelCalls:
                 outcomes |= self._take_in(missing)
             left = [request for request in missing if request.call_id not in outcomes]
             with _written_first(self._ledger), CallClaims(self._ledger) as claims:
-                outcomes |= self._ask_all(left, ask, claims, (len(outcomes), len(wanted)))
+                outcomes |= self._ask_all(left, ask, claims, (len(outcomes), len(by_id)))
         return [outcomes[request.call_id] for request in requests]
 
     def _replay(self, call_ids: Iterable[str]) -> dict[str, Outcome]:

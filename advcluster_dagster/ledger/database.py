@@ -22,7 +22,7 @@ _TRANSIENT = ("locked", "deadlock detected")
 
 
 class LedgerError(AdvClusterError, RuntimeError):
-    """The ledger cannot be used; one line for people. ``orig`` is what the database said, where it said something."""
+    """The ledger cannot be used; one line for people. ``orig`` is the database's own message, if there is one."""
 
     def __init__(self, line: str, orig: BaseException | None = None) -> None:
         super().__init__(line)
@@ -153,5 +153,5 @@ class LedgerDatabase:
 def fault_of(error: Exception) -> str:
     """What a database or the system says of a fault, in one line, without the statement and what it was to keep."""
     cause = getattr(error, "orig", None) or error
-    said = getattr(cause, "strerror", None) or str(cause)
-    return " ".join(str(said).split())[:300] or type(cause).__name__
+    message = getattr(cause, "strerror", None) or str(cause)
+    return " ".join(str(message).split())[:300] or type(cause).__name__

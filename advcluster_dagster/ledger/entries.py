@@ -44,12 +44,12 @@ def entries_used(ledger: Ledger, use: Use) -> list[LedgerEntry]:
 
 def entries_of(ledger: Ledger, call_ids: Iterable[str]) -> dict[str, LedgerEntry]:
     """The last entry of each of these calls; unknown ones are absent."""
-    found = {}
+    entries = {}
     with ledger.read() as connection:
         for chunk in chunks_of(call_ids):
             query = sa.select(*_COLUMNS).where(CALLS.c.call_id.in_(chunk)).order_by(CALLS.c.revision)
-            found.update({row.call_id: _entry(row) for row in connection.execute(query)})
-    return found
+            entries.update({row.call_id: _entry(row) for row in connection.execute(query)})
+    return entries
 
 
 def _entry(row: Any) -> LedgerEntry:

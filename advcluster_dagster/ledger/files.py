@@ -211,8 +211,8 @@ def _checked_lines(path: Path, header: _Header, texts: Iterator[tuple[int, bytes
         try:
             line = _checked_line(text)
         except (ValueError, TypeError, LookupError, RecursionError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise LedgerError(f"{path}, line {number}: {said}; nothing was imported") from None
+            reason = " ".join(str(error).split())[:200]
+            raise LedgerError(f"{path}, line {number}: {reason}; nothing was imported") from None
         if line.call_id <= last_id:
             raise LedgerError(f"{path}, line {number}: call {line.call_id} is out of order; nothing was imported")
         last_id = line.call_id

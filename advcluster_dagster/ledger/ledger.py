@@ -52,7 +52,7 @@ class LedgerTotals:
 
 @dataclass(frozen=True)
 class MeanUsage:
-    """What calls of a model took so far; None where no provider told.
+    """What calls of a model took so far; None where no provider reported it.
 
     ``tokens_per_character`` is of a request's text as the ledger keeps it (:func:`~.ledger_tables.request_text`).
     """
@@ -66,7 +66,7 @@ class ModelSpending:
     """What a study's calls of one model cost, retired entries and second replies included.
 
     ``known`` is the sum of the known costs, dollars. The replies without one took ``prompt_tokens`` and
-    ``completion_tokens``; where the provider told none, four characters count as a token.
+    ``completion_tokens``; where the provider reported none, four characters count as a token.
     """
 
     provider: str
@@ -99,14 +99,14 @@ class Ledger(LedgerDatabase):
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
         """What is known of these calls, replies and named failures alike; unknown and retired calls are absent."""
-        found: dict[str, Outcome] = {}
+        outcomes: dict[str, Outcome] = {}
         with self.read() as connection:
             for chunk in chunks_of(call_ids):
                 columns = (CALLS.c.call_id, CALLS.c.kind, CALLS.c.reply, CALLS.c.failure)
                 query = sa.select(*columns).where(CALLS.c.call_id.in_(chunk), ~CALLS.c.is_retired)
                 rows = connection.execute(query)
-                found.update({row.call_id: self._outcome(row) for row in rows})
-        return found
+                outcomes.update({row.call_id: self._outcome(row) for row in rows})
+        return outcomes
 
     def _outcome(self, row: Any) -> Outcome:
         """The outcome in a row.

@@ -129,9 +129,9 @@ def _is_correction(pair: Sequence[Mapping[str, Any]]) -> bool:
 
 def number_repeats(connection: sa.Connection, calls: sa.Table, uses: sa.Table) -> None:
     """Bring all such repeats of a ledger to their number, and the notes of who used them."""
-    wanted = (calls.c.kind == "chat") & calls.c.request.contains(OPENING, autoescape=True)
+    condition = (calls.c.kind == "chat") & calls.c.request.contains(OPENING, autoescape=True)
     by_first: dict[str, dict[str, str]] = defaultdict(dict)
-    for call_id, request in connection.execute(sa.select(calls.c.call_id, calls.c.request).where(wanted)):
+    for call_id, request in connection.execute(sa.select(calls.c.call_id, calls.c.request).where(condition)):
         asked = json.loads(request)
         if n_repeats := n_repeats_in(asked):
             first_id = first_id_of(asked, n_repeats)

@@ -96,12 +96,12 @@ class PriceTable:
 
     def unpriced(self, study: Study) -> list[str]:
         """Names of the study's models whose price is not known."""
-        found = (
+        candidates = (
             model.model
             for key, model in study.all_models()
             if self.price_of(model, study, is_embedder=key == "judges.embedder") is None
         )
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(candidates))
 
 
 def load_prices(own_file: Path) -> PriceTable:

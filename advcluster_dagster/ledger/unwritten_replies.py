@@ -57,9 +57,9 @@ class UnkeptPlaces:
 
     def files(self) -> list[Path]:
         """Files that are there, those in the temporary folder only where they are this user's own."""
-        found = sorted(self.folder.glob(f"{_PREFIX}*.jsonl")) if self.folder else []
+        left_files = sorted(self.folder.glob(f"{_PREFIX}*.jsonl")) if self.folder else []
         temporary = sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}{self.name}-*.jsonl"))
-        return [path for path in (*found, *temporary) if _is_own(path)]
+        return [path for path in (*left_files, *temporary) if _is_own(path)]
 
     def new_paths(self) -> list[Path]:
         """Paths for a new file, the better place first."""
@@ -200,7 +200,7 @@ def is_unkept(path: Path) -> bool:
 
 def _is_own(path: Path) -> bool:
     try:
-        found = path.lstat()
+        left_files = path.lstat()
     except OSError:
         return False
-    return found.st_uid == os.getuid() and not path.is_symlink()
+    return left_files.st_uid == os.getuid() and not path.is_symlink()

@@ -64,7 +64,7 @@ class _Waiting:
     """A batch under way and those of its calls that are wanted."""
 
     batch: Batch
-    wanted: set[str]
+    wanted_ids: set[str]
     form: WireForm = field(default_factory=WireForm)
     n_failed_looks: int = 0
     is_lost: bool = False
@@ -110,9 +110,9 @@ class BatchChat(Generic[C]):
     def _complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
         by_id = {request.call_id: request for request in requests}
         indices = {request.call_id: index for index, request in enumerate(requests)}
-        waiting = [_Waiting(batch, wanted) for batch, wanted in self._store.batches_of(list(by_id))]
+        waiting = [_Waiting(batch, wanted_ids) for batch, wanted_ids in self._store.batches_of(list(by_id))]
         waiting = [one for one in waiting if self._is_known(one, by_id)]
-        taken = set[str]().union(*(one.wanted for one in waiting))
+        taken = set[str]().union(*(one.wanted_ids for one in waiting))
         self._bills.reserve_sent(by_id[call_id] for call_id in taken)
         left = deque(request for call_id, request in by_id.items() if call_id not in taken)
         waiting += self._submit(self._affordable(left), round_=0)
@@ -123,16 +123,16 @@ class BatchChat(Generic[C]):
                 if results is None:
                     still.append(one)
                     continue
-                found = self._sort(one, results, by_id)
-                self._bills.settle(found.ended)
-                if found.fatal is None:
-                    still += self._submit(found.again, one.batch.round + 1)
+                outcomes = self._sort(one, results, by_id)
+                self._bills.settle(outcomes.ended)
+                if outcomes.fatal is None:
+                    still += self._submit(outcomes.again, one.batch.round + 1)
                     self._store.end(one.batch, "lost" if one.is_lost else "collected")
-                yield from ((indices[call_id], outcome) for call_id, outcome in found.ended.items())
-                if found.fatal is not None:
+                yield from ((indices[call_id], outcome) for call_id, outcome in outcomes.ended.items())
+                if outcomes.fatal is not None:
                     self._store.end(one.batch, "failed")
-                    self._bills.waive(one.wanted)
-                    raise found.fatal
+                    self._bills.waive(one.wanted_ids)
+                    raise outcomes.fatal
             waiting = still + self._submit(self._affordable(left), round_=0)
             if waiting and self._is_over.wait(self._poll_s):
                 return
@@ -161,14 +161,14 @@ class BatchChat(Generic[C]):
         """Whether a batch of an earlier process reached the vendor; its id is looked up where it is not known."""
         if one.batch.batch_id is not None:
             return True
-        found = self._do(one.batch.model, lambda: self._wire.find(one.batch.token))
-        if isinstance(found, str):
-            one.batch = self._store.submitted(one.batch, found)
+        outcomes = self._do(one.batch.model, lambda: self._wire.find(one.batch.token))
+        if isinstance(outcomes, str):
+            one.batch = self._store.submitted(one.batch, outcomes)
             return True
-        if isinstance(found, CallFailure):
+        if isinstance(outcomes, CallFailure):
             raise FatalModelError(
                 f"provider {self.connection.name}: cannot find out the state of a batch of {len(requests)} calls"
-                f" ({found.detail}); run again later"
+                f" ({outcomes.detail}); run again later"
             )
         self._store.end(one.batch, "lost")
         return False
@@ -185,8 +185,8 @@ class BatchChat(Generic[C]):
         async def submit() -> str:
             nonlocal n_tries
             n_tries += 1
-            if n_tries > 1 and (found := await self._wire.find(batch.token)):
-                return found  # it got through, only the answer was lost
+            if n_tries > 1 and (outcomes := await self._wire.find(batch.token)):
+                return outcomes  # it got through, only the answer was lost
             return await self._wire.submit(model, rows, batch.token)
 
         batch_id = self._do(model, submit)
@@ -231,35 +231,35 @@ class BatchChat(Generic[C]):
         return None
 
     def _sort(self, one: _Waiting, results: Mapping[str, RowOutcome], requests: Mapping[str, ChatRequest]) -> _Sorted:
-        found = _Sorted()
+        outcomes = _Sorted()
         for call_id in one.batch.call_ids:
-            if call_id not in one.wanted:
+            if call_id not in one.wanted_ids:
                 continue
             outcome = results.get(call_id, StatusFault(500, "the batch ended without this row"))
             if isinstance(outcome, ChatReply):
-                found.ended[call_id] = self._wire.chat.without_key(outcome)
+                outcomes.ended[call_id] = self._wire.chat.without_key(outcome)
             elif isinstance(outcome, CallFailure):
-                found.ended[call_id] = outcome
+                outcomes.ended[call_id] = outcome
             else:
-                self._sort_fault(one, outcome, requests[call_id], found)
-        return found
+                self._sort_fault(one, outcome, requests[call_id], outcomes)
+        return outcomes
 
-    def _sort_fault(self, one: _Waiting, fault: StatusFault, request: ChatRequest, found: _Sorted) -> None:
+    def _sort_fault(self, one: _Waiting, fault: StatusFault, request: ChatRequest, outcomes: _Sorted) -> None:
         """A row's fault: asked again, in another form where the server named what it does not take, or final."""
         is_learned = self._wire.chat.learn(fault, request, one.form)
         may_go_again = one.batch.round + 1 < _MOST_ROUNDS
         if is_learned and may_go_again:
-            found.again.append(request)
+            outcomes.again.append(request)
             return
         try:
             judged = self.connection.judge_status(fault, request.model)
         except FatalModelError as error:
-            found.fatal = error
+            outcomes.fatal = error
             return
         if judged.is_transient and may_go_again:
-            found.again.append(request)
+            outcomes.again.append(request)
         else:
-            found.ended[request.call_id] = CallFailure(judged.reason, judged.detail)
+            outcomes.ended[request.call_id] = CallFailure(judged.reason, judged.detail)
 
     def _do(self, model: str, call: Callable[[], Awaitable[R]]) -> R | CallFailure:
         """One call with the connection's retries."""

@@ -62,15 +62,15 @@ class Connection(ABC):
 
     def __init__(self, name: str, settings: Provider, base_url: str | None, key_variables: Sequence[str]) -> None:
         variables = [settings.api_key_env] if settings.api_key_env else key_variables
-        found = {variable: os.environ.get(variable, "").strip() for variable in variables}
-        self._key_variable = next((variable for variable, key in found.items() if key), variables[0])
-        if not found[self._key_variable] and base_url is None:
+        values = {variable: os.environ.get(variable, "").strip() for variable in variables}
+        self._key_variable = next((variable for variable, key in values.items() if key), variables[0])
+        if not values[self._key_variable] and base_url is None:
             raise FatalModelError(
                 f"provider {name}: environment variable {' or '.join(variables)} holds no key; set it"
             )
         self.name = name
         self.settings = settings
-        self.key = SecretStr(found[self._key_variable])
+        self.key = SecretStr(values[self._key_variable])
         self.address = "the vendor's address"
         self.gate = Gate(settings.max_in_flight, settings.requests_per_minute, settings.tokens_per_minute)
         self.timeout = httpx2.Timeout(settings.timeout_s, connect=min(settings.timeout_s, _CONNECT_TIMEOUT_S))

@@ -69,8 +69,8 @@ class GoogleBatches(BatchWire[GoogleConnection]):
             return None
         rows = (job.dest.inlined_responses if job.dest else None) or []
         if not rows:
-            said = job.error.message if job.error else None
-            fault = StatusFault(500, said or f"the batch ended as {job.state.value if job.state else 'unknown'}")
+            reason = job.error.message if job.error else None
+            fault = StatusFault(500, reason or f"the batch ended as {job.state.value if job.state else 'unknown'}")
             return dict.fromkeys(batch.call_ids, fault)
         keys = [(row.metadata or {}).get(_KEY_NAME) for row in rows]
         if None in keys and len(rows) == len(batch.call_ids):

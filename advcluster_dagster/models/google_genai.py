@@ -111,8 +111,10 @@ def config_of(request: ChatRequest, form: WireForm, provider: str) -> types.Gene
     try:
         return types.GenerateContentConfig.model_validate({**config, **_sampling_of(request.sampling)})
     except ValueError as error:
-        said = " ".join(str(error).split())[:200]
-        raise FatalModelError(f"provider {provider}: sampling of model {request.model} in the study: {said}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise FatalModelError(
+            f"provider {provider}: sampling of model {request.model} in the study: {reason}"
+        ) from None
 
 
 def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFailure:
@@ -167,16 +169,16 @@ def _with_message(name: str, message: str | None) -> str:
 
 
 def _sampling_of(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    generation: dict[str, Any] = {}
     thinking: dict[str, Any] = {}
     for name, value in sampling.items():
         if name in _SAMPLING_NAMES:
-            found[_SAMPLING_NAMES[name]] = [value] if name == "stop" and isinstance(value, str) else value
+            generation[_SAMPLING_NAMES[name]] = [value] if name == "stop" and isinstance(value, str) else value
         elif name in _THINKING_NAMES:
             thinking[_THINKING_NAMES[name]] = value.upper() if isinstance(value, str) else value
         else:
             known = ", ".join(sorted({*_SAMPLING_NAMES, *_THINKING_NAMES}))
             raise ValueError(f"there is no {name!r}; allowed: {known}")
     if thinking:
-        found["thinking_config"] = {"include_thoughts": True, **thinking}
-    return found
+        generation["thinking_config"] = {"include_thoughts": True, **thinking}
+    return generation

@@ -1,6 +1,6 @@
 """GPUs of this machine and their load, read from NVIDIA's management library.
 
-Without a GPU, its driver or the package nvidia-ml-py there is nothing to tell, and nothing is told.
+Without a GPU, its driver or the package nvidia-ml-py every field is left out.
 """
 
 import os

@@ -119,7 +119,7 @@ def _fault(status: int, body: object) -> StatusFault:
 
 
 def _id_of(made: object) -> str:
-    found = getattr(made, "id", None)
-    if not isinstance(found, str) or not found:
+    identifier = getattr(made, "id", None)
+    if not isinstance(identifier, str) or not identifier:
         raise UnreadableReplyError("the reply holds no id")
-    return found
+    return identifier

@@ -243,5 +243,5 @@ def _failure(choice: Choice) -> CallFailure | None:
 
 
 def _text(value: object, name: str) -> str | None:
-    found = getattr(value, name, None)
-    return found if isinstance(found, str) and found else None
+    member = getattr(value, name, None)
+    return member if isinstance(member, str) and member else None

@@ -30,8 +30,8 @@ class ChatRequest:
     ``model``, ``messages``, ``sampling``, ``reply_schema`` and ``trial`` make its identity: T equal
     requests are T different samples. ``trial`` is the run of an inference call, the review index of a review, 0
     otherwise. ``repeat`` is 0, and n for the n-th time that a broken reply is asked for again; then the last 2n
-    messages are the broken replies and what was said of them, and its identity is that of the first request with n
-    (see :func:`call_id_of`).
+    messages are the broken replies and the error messages about them, and its identity is that of the first request
+    with n (see :func:`call_id_of`).
     ``sampling`` holds temperature, top_p, top_k, max_tokens, seed, reasoning effort where the study sets them; a
     setting that is absent is left to the model. ``reply_schema`` is a JSON schema for structured output.
     """

@@ -198,8 +198,8 @@ class RemoteEmbedder(ABC, Generic[C]):
 
 def whole_number(value: object, name: str) -> int | None:
     """A count that a server gives, None where it is none."""
-    found = getattr(value, name, None)
-    return found if isinstance(found, int) and 0 <= found < 2**31 else None
+    member = getattr(value, name, None)
+    return member if isinstance(member, int) and 0 <= member < 2**31 else None
 
 
 def _may_be_of_one_text(outcome: EmbeddingReply | CallFailure) -> TypeGuard[CallFailure]:

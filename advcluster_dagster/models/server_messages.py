@@ -104,7 +104,8 @@ def _seconds(value: str, unit: float) -> float | None:
     numbers = [(part[1], part[2]) for part in parts if part]
     if numbers and len(numbers) == len(parts):
         return max(
-            float(number) * ((0.001 if said.lower() == "ms" else 1.0) if said else unit) for number, said in numbers
+            float(number) * ((0.001 if unit_name.lower() == "ms" else 1.0) if unit_name else unit)
+            for number, unit_name in numbers
         )
     try:
         seconds = float(value)
@@ -181,11 +182,11 @@ def _labelled(name: str, item: Any, depth: int) -> str:
 
 def _joined(parts: Iterable[str]) -> str:
     """Parts after each other, without those that an earlier one says too."""
-    found = ""
+    first_text = ""
     for part in parts:
-        if part and part not in found:
-            found = f"{found}; {part}" if found else part
-    return found
+        if part and part not in first_text:
+            first_text = f"{first_text}; {part}" if first_text else part
+    return first_text
 
 
 def _codes(value: Any, depth: int) -> Iterator[str]:

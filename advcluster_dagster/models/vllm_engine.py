@@ -14,7 +14,7 @@ from advcluster_dagster.models.vllm_requests import PromptSamples, group_samples
 from advcluster_dagster.study.models import Engine, Model
 from advcluster_dagster.study.study import Study
 
-#: Read by vLLM when it is imported: workers start clean, since this process has threads; nothing is told to anyone.
+#: Read by vLLM when it is imported: workers start clean, since this process has threads; usage reports are off.
 _ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -155,14 +155,14 @@ class _RunningEngine:
     def _sampling_params(self, samples: PromptSamples, sampling: Mapping[str, Any]) -> Any:
         """The model's own generation config, overridden by the study; by default no limit but the context's."""
         params = self._defaults.clone()
-        wanted = {
+        settings = {
             "max_tokens": None,
             **sampling,
             "n": len(samples.indices),
             "skip_special_tokens": not self._writes_channels,
         }
-        wanted["seed"] = samples.seed if self._takes_seeds else None
-        for name, value in wanted.items():
+        settings["seed"] = samples.seed if self._takes_seeds else None
+        for name, value in settings.items():
             setattr(params, name, value)
         try:
             params.__post_init__()  # checks the ranges
@@ -179,9 +179,9 @@ class _RunningEngine:
         try:
             return [output for output in self._llm.llm_engine.step() if output.finished]
         except Exception as error:
-            said = _first_line(error)
+            reason = _first_line(error)
             raise FatalModelError(
-                f"provider vllm: the engine of {self.model.model} died: {said}; what was answered is kept, run again"
+                f"provider vllm: the engine of {self.model.model} died: {reason}; what was answered is kept, run again"
             ) from error
 
     def _replies(

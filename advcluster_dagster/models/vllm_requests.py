@@ -83,6 +83,6 @@ def split_channels(text: str) -> tuple[str, str | None]:
     if "<|message|>" not in text:
         return text, None
     channels = _HARMONY.findall(text if text.startswith("<|channel|>") else f"<|channel|>{text}")
-    answer = "".join(said for channel, said in channels if channel == "final")
-    reasoning = "\n".join(said for channel, said in channels if channel != "final")
+    answer = "".join(content for channel, content in channels if channel == "final")
+    reasoning = "\n".join(content for channel, content in channels if channel != "final")
     return answer, reasoning or None

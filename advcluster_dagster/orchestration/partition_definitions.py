@@ -43,9 +43,9 @@ def partition_mapping(upstream: PartitionLevel, downstream: PartitionLevel) -> d
 
 def sync_partitions(instance: dg.DagsterInstance, study: Study) -> None:
     """Make the instance's partition keys those of the study; keys that left the study are removed, their data stay."""
-    for name, wanted in ((f"{study.study}_family", study.families), (f"{study.study}_domain", study.domains)):
+    for name, expected in ((f"{study.study}_family", study.families), (f"{study.study}_domain", study.domains)):
         present = set(instance.get_dynamic_partitions(name))
-        if added := [key for key in wanted if key not in present]:
+        if added := [key for key in expected if key not in present]:
             instance.add_dynamic_partitions(name, added)
-        for key in present - set(wanted):
+        for key in present - set(expected):
             instance.delete_dynamic_partition(name, key)

@@ -36,23 +36,23 @@ def end_of(result: RunResult) -> RunEnd:
 
 def _by_step(result: RunResult, name: str) -> dict[str, Any]:
     """A fact of each step that has it, once a step: each of its tables names that of the whole step."""
-    found = {}
+    lines = {}
     for event in result.all_events:
         if event.is_step_materialization:
             fact = event.step_materialization_data.materialization.metadata.get(name)
             if fact is not None:
-                found[step_of_op(event.step_key) or "run"] = fact.value
-    return found
+                lines[step_of_op(event.step_key) or "run"] = fact.value
+    return lines
 
 
 def _first_failure(result: RunResult) -> str | None:
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            found = event.asset_check_evaluation_data
-            # A broken contract is told by the failure of its step, which says what is broken.
-            if not found.passed and found.blocking and found.check_name != CONTRACT_CHECK:
+            lines = event.asset_check_evaluation_data
+            # A broken contract already appears as the failure of its step, with the columns at fault.
+            if not lines.passed and lines.blocking and lines.check_name != CONTRACT_CHECK:
                 return (
-                    f"{found.asset_key.path[-1]}: blocking check {found.check_name} failed ({words_of(found.metadata)})"
+                    f"{lines.asset_key.path[-1]}: blocking check {lines.check_name} failed ({words_of(lines.metadata)})"
                 )
         if event.is_step_failure and event.step_failure_data is not None:
             return f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"

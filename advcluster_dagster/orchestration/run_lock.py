@@ -60,7 +60,7 @@ def only_run(
         instance: the home's, which knows the runs of the UI.
         command: as typed, for messages to others.
         must_wait: wait for who runs it instead of giving up.
-        on_wait: told once whom it waits for.
+        on_wait: called once with the line that names the process it waits for.
 
     Raises:
         StudyIsRunningError: another process runs it.

@@ -50,8 +50,8 @@ def run_study(
     """Run what is not fresh, level by level; a partition that fails does not stop the others.
 
     The first finished taxonomy of a family is frozen, for later ones to be compared with.
-    ``on_run`` is told each run's partition and number of steps as it starts. ``outcome`` is that of a run that this one
-    goes on with: it is added to, and what failed there counts as failed here.
+    ``on_run`` is called with each run's partition and number of steps as it starts. ``outcome`` is that of an earlier
+    run to continue: counts are added to it, and partitions that failed there count as failed here.
 
     Raises:
         SelectionError: see :meth:`Selection.check`.
@@ -101,13 +101,17 @@ def _work(
     status: dict[tuple[str, Partition], StepStatus], level: PartitionLevel, selection: Selection, outcome: RunOutcome
 ) -> dict[Partition, list[str]]:
     """Steps to run by partition; a partition that a blocking check has stopped is refused and named."""
-    chosen = [found for found in status.values() if RECIPES[found.step].level == level and selection.covers(found)]
+    chosen = [
+        step_status
+        for step_status in status.values()
+        if RECIPES[step_status.step].level == level and selection.covers(step_status)
+    ]
     work: dict[Partition, list[str]] = {}
-    for found in chosen:
-        if found.must_run or (selection.is_forced and found.state != "no sources"):
-            work.setdefault(found.partition, []).append(found.step)
-        elif found.state == "blocked":
-            outcome.failures[found.partition] = f"{'; '.join(found.texts)}; nothing after it was run"
+    for step_status in chosen:
+        if step_status.must_run or (selection.is_forced and step_status.state != "no sources"):
+            work.setdefault(step_status.partition, []).append(step_status.step)
+        elif step_status.state == "blocked":
+            outcome.failures[step_status.partition] = f"{'; '.join(step_status.texts)}; nothing after it was run"
     for partition in work:
         stopped = [other for other in (*outcome.failures, *outcome.waiting) if partition.overlaps(other)]
         if stopped and partition not in outcome.failures:

@@ -31,7 +31,7 @@ class GpuNeed:
 
 
 class Placement(TypedDict):
-    """What Dagster is told of a step's needs, as arguments of ``dg.multi_asset``."""
+    """Arguments of ``dg.multi_asset`` that state the resources a step needs."""
 
     op_tags: dict[str, Any]
     pool: str | None

@@ -97,7 +97,9 @@ def names_of(host: str, further: Sequence[str] = ()) -> list[str]:
     names = [*_LOOPBACK_NAMES, host, *further]
     with contextlib.suppress(ValueError):
         if ip_address(host).is_unspecified:
-            addresses = [a.address.partition("%")[0] for found in psutil.net_if_addrs().values() for a in found]
+            addresses = [
+                a.address.partition("%")[0] for addresses_of in psutil.net_if_addrs().values() for a in addresses_of
+            ]
             names += [a for a in addresses if _is_address(a)] + [socket.gethostname()]
     return list(dict.fromkeys(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in names))
 
@@ -110,12 +112,12 @@ def _is_address(text: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
-    with contextlib.suppress(asyncio.CancelledError):  # the server was told to end
+    with contextlib.suppress(asyncio.CancelledError):  # the server is shutting down
         yield
 
 
 def serve(host: str, port: int, code_socket: str, allowed_hosts: Sequence[str]) -> None:
-    """Serve the UI of the instance that DAGSTER_HOME names until told to end; its code location is served elsewhere."""
+    """Serve the UI of the instance in DAGSTER_HOME until a stop signal; another process serves its code location."""
     logging.getLogger("dagster").setLevel(logging.WARNING)
     target = GrpcServerTarget(host="localhost", port=None, socket=code_socket, location_name=LOCATION)
     with DagsterInstance.get() as instance:

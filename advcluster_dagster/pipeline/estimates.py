@@ -65,9 +65,9 @@ def estimate_assumed(
     """
     is_embedder = not completion_tokens
     tokens = "tokens a text" if is_embedder else f"+ {completion_tokens:,} tokens a call"
-    said = f"{step.recipe.name}: {assumed}, {prompt_tokens:,} {tokens}"
+    remark = f"{step.recipe.name}: {assumed}, {prompt_tokens:,} {tokens}"
     price = step.models.price(model, is_embedder)
-    estimate = _priced(model, price, n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, said)
+    estimate = _priced(model, price, n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, remark)
     return estimate if is_embedder else _with_reasoning(estimate, price)
 
 
@@ -77,8 +77,8 @@ def assumed_questions(step: "Step") -> tuple[int, str]:
     """
     counts = step.n_questions()
     unknown = [name for name, n_questions in counts.items() if n_questions is None]
-    said = f", without the questions of {', '.join(unknown)}, whose number is not known" if unknown else ""
-    return sum(n_questions or 0 for n_questions in counts.values()), said
+    remark = f", without the questions of {', '.join(unknown)}, whose number is not known" if unknown else ""
+    return sum(n_questions or 0 for n_questions in counts.values()), remark
 
 
 def at_least_as_now(step: "Step", table: str, n_assumed: int, assumed: str, rows: str) -> tuple[int, str]:
@@ -106,10 +106,10 @@ def _prompt_tokens(
 def _priced(
     model: Model, price: Price | None, n_calls: int, prompt_tokens: int, completion_tokens: int, assumed: str = ""
 ) -> Estimate:
-    said = (assumed,) if assumed else ()
+    remark = (assumed,) if assumed else ()
     if price is None:
-        return Estimate(n_calls, prompt_tokens, completion_tokens, None, said, (model.model,))
-    return Estimate(n_calls, prompt_tokens, completion_tokens, price.cost(prompt_tokens, completion_tokens), said)
+        return Estimate(n_calls, prompt_tokens, completion_tokens, None, remark, (model.model,))
+    return Estimate(n_calls, prompt_tokens, completion_tokens, price.cost(prompt_tokens, completion_tokens), remark)
 
 
 def _with_reasoning(estimate: Estimate, price: Price | None) -> Estimate:

@@ -206,14 +206,14 @@ class ModelSession:
         and with ``retry_failed`` those that the ledger answers with a failure.
         """
         known, is_retry = self.ledger.lookup(request.call_id for request in requests), self.options.retry_failed
-        wanted = {
+        by_id = {
             request.call_id: request
             for request in requests
             if request.call_id not in known or (is_retry and isinstance(known[request.call_id], CallFailure))
         }
-        found = [request for call_id, request in wanted.items() if call_id not in self.planned]
-        self.planned.update(wanted)
-        return found
+        unplanned = [request for call_id, request in by_id.items() if call_id not in self.planned]
+        self.planned.update(by_id)
+        return unplanned
 
 
 def _revision_of(model: Model) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from advcluster_dagster.study.study import Study
 
 @dataclass
 class Platform:
-    """The home whose studies are run; ``on_progress`` is told (step, model calls done, in all).
+    """The home whose studies are run; ``on_progress`` is called with (step, model calls done, model calls in total).
 
     ``max_cost`` is what paid models may cost from now on, dollars; ``is_batched`` hands chat calls over in batches
     where the vendor takes such.

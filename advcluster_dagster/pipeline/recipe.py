@@ -31,8 +31,8 @@ class Estimate:
     """Model calls a step would make: those the ledger cannot answer, their tokens and their cost.
 
     ``cost`` is in dollars, None where a price is not known; ``unpriced`` names the models without one. Hidden reasoning
-    of models that the ledger knows nothing of is not in it: it may add ``reasoning_cost``. What is ``assumed`` beyond
-    the inputs at hand is said, a phrase each.
+    of models that the ledger knows nothing of is not in it: it may add ``reasoning_cost``. ``assumed``
+    names each assumption that the present inputs do not settle, in a phrase.
     """
 
     n_calls: int = 0

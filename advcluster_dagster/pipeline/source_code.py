@@ -109,10 +109,10 @@ class SourceCode:
             else:
                 continue
             pending |= reached[path].uses
-        found = {path: code.digest for path, code in reached.items()}
+        digests = {path: code.digest for path, code in reached.items()}
         if is_page:
-            found |= self._data({folder for folder in ("report", "report/explorer") if f"{folder}/page" in reached})
-        return dict(sorted(found.items()))
+            digests |= self._data({folder for folder in ("report", "report/explorer") if f"{folder}/page" in reached})
+        return dict(sorted(digests.items()))
 
     def _whole_module(self, path: str) -> _Reached:
         if path not in self._whole:
@@ -133,12 +133,12 @@ class SourceCode:
             units = [(_names_of(*pair), pair[1]) for pair in zip(statements, codes, strict=True)]
             self._units[path] = units, imports
         units, imports = self._units[path]
-        wanted, chosen = set(names), set[int]()
-        if not wanted <= {name for bound, _ in units for name in bound}:
+        needed, chosen = set(names), set[int]()
+        if not needed <= {name for bound, _ in units for name in bound}:
             chosen = set(range(len(units)))
-        while more := [n for n, (bound, _) in enumerate(units) if n not in chosen and bound & wanted]:
+        while more := [n for n, (bound, _) in enumerate(units) if n not in chosen and bound & needed]:
             chosen.update(more)
-            wanted |= {name for number in more for name in units[number][1].names}
+            needed |= {name for number in more for name in units[number][1].names}
         return self._reached([units[number][1] for number in sorted(chosen)], imports)
 
     def _reached(self, codes: list[Code], imports: Code) -> _Reached:
@@ -152,7 +152,7 @@ class SourceCode:
                 for origin in bound[name]
             )
             origins = {*(origin for _, origin in used), *((name, "") for name in code.modules)}
-            uses |= {found for origin in origins if (found := self._resolve(*origin)) is not None}
+            uses |= {digests for origin in origins if (digests := self._resolve(*origin)) is not None}
             uses |= {(module, "") for method, module in _STEP_METHODS.items() if method in code.attributes}
             # An import counts by what a used name stands for.
             lines += [*code.text, *map(repr, dict.fromkeys(used))]

@@ -1,4 +1,4 @@
-"""Stamps: what a partition is made from, so that staleness can be told from files alone.
+"""Stamps: what a partition is made from, so that staleness can be decided from files alone.
 
 Upstream partitions of a step, whether its sources outside the lake exist, and the stamp its files would get now.
 """

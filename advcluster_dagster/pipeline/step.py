@@ -1,6 +1,6 @@
 """The running step: its study and partition, the tables it reads, SQL, and what it reports.
 
-Put here what every step has at hand while it runs. Model calls are in ``model_session.py``, Dagster's view of a step in
+Put here what every step can use while it runs. Model calls are in ``model_session.py``, Dagster's view of a step in
 ``orchestration/asset_definitions.py``.
 """
 
@@ -148,15 +148,15 @@ class Step:
 
     def questions(self) -> pl.DataFrame | None:
         """Questions of the domain, materialised or not; None where they must be fetched or imported first."""
-        found: pl.DataFrame | None = self.read_partition("benchmark_questions")
-        return questions_at_hand(self.home, self.study, self.domain) if found is None else found
+        frame: pl.DataFrame | None = self.read_partition("benchmark_questions")
+        return questions_at_hand(self.home, self.study, self.domain) if frame is None else frame
 
     def n_questions(self) -> dict[str, int | None]:
         """Number of questions of each of the domain's benchmarks, as far as it is known; None where it is not."""
-        found: pl.DataFrame | None = self.read_partition("benchmark_questions")
-        if found is None:
+        frame: pl.DataFrame | None = self.read_partition("benchmark_questions")
+        if frame is None:
             return expected_questions(self.home, self.study, self.domain)
-        counts = dict(found.group_by("benchmark").len().iter_rows())
+        counts = dict(frame.group_by("benchmark").len().iter_rows())
         return {name: counts.get(name, 0) for name in self.study.domains[self.domain]}
 
     def inputs(self) -> dict[str, pl.DataFrame | pl.LazyFrame]:

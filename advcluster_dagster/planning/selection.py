@@ -30,18 +30,18 @@ class Selection:
     keeps_taxonomies: bool = False
 
     def check(self, study: Study) -> None:
-        """Hold the names against the study.
+        """Check that the study has every family, domain and asset that is named.
 
         Raises:
             SelectionError: one of them does not exist; the message lists those that do.
         """
         assets = [table for recipe in RECIPES.values() for table in recipe.tables]
-        for what, wanted, known in (
+        for what, chosen, known in (
             ("family", self.families, list(study.families)),
             ("domain", self.domains, list(study.domains)),
             ("asset", self.assets, assets),
         ):
-            for name in wanted:
+            for name in chosen:
                 if name not in known:
                     raise SelectionError(f"{what} {name!r} is not in study {study.study}; known: {', '.join(known)}")
 

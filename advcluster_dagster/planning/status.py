@@ -156,15 +156,15 @@ def study_status(
         LedgerError: the ledger is damaged or gone, so that nothing should be run.
     """
     _ = platform.ledger
-    reader, found = _Reader(platform, study, instance), dict[StepKey, StepStatus]()
+    reader, statuses = _Reader(platform, study, instance), dict[StepKey, StepStatus]()
     for recipe in RECIPES.values():
         for partition in all_partitions(study, recipe.level):
-            found[recipe.name, partition] = _status(reader, recipe, partition, found, retry_failed)
-    return found
+            statuses[recipe.name, partition] = _status(reader, recipe, partition, statuses, retry_failed)
+    return statuses
 
 
 def _status(
-    reader: _Reader, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus], retry_failed: bool
+    reader: _Reader, recipe: Recipe, partition: Partition, statuses: dict[StepKey, StepStatus], retry_failed: bool
 ) -> StepStatus:
     if not reader.has_sources(partition):
         return StepStatus(recipe.name, partition, "no sources")
@@ -172,7 +172,7 @@ def _status(
     faults = [fault for table in recipe.tables if (fault := reader.health(table).faults.get(partition))]
     present = [stamp for stamp in stamps if stamp is not None]
     n_failures = max((int(stamp.notes.get("n_failures") or 0) for stamp in present), default=0)
-    waiting = _upstream_to_run(reader.study, recipe, partition, found)
+    waiting = _upstream_to_run(reader.study, recipe, partition, statuses)
     if damages := reader.damages(recipe, partition):
         return StepStatus(recipe.name, partition, "stale", (*damages, *waiting), n_failures)
     if len(present) < len(stamps):
@@ -221,7 +221,7 @@ def _changed_parts(kept: Stamp, expected: Stamp) -> str:
 
 
 def _upstream_to_run(
-    study: Study, recipe: Recipe, partition: Partition, found: dict[StepKey, StepStatus]
+    study: Study, recipe: Recipe, partition: Partition, statuses: dict[StepKey, StepStatus]
 ) -> list[Reason]:
     """Which upstream steps are not fresh, so that this one would follow them; one line, or none."""
     pairs = {
@@ -229,7 +229,7 @@ def _upstream_to_run(
         for table in recipe.upstream
         for candidate in upstream_partitions(study, partition, TABLES[table].level)
     }
-    waiting = sorted(key for key in pairs if key in found and found[key].must_run)
+    waiting = sorted(key for key in pairs if key in statuses and statuses[key].must_run)
     if not waiting:
         return []
     name, candidate = waiting[0]
@@ -238,7 +238,7 @@ def _upstream_to_run(
 
 
 def damaged_inputs(
-    study: Study, status: StepStatus, found: Mapping[StepKey, StepStatus], made: Collection[StepKey]
+    study: Study, status: StepStatus, statuses: Mapping[StepKey, StepStatus], made: Collection[StepKey]
 ) -> list[str]:
     """Damaged files that a step would read and that no step of ``made`` makes again first, a line each."""
     pairs = {
@@ -249,7 +249,7 @@ def damaged_inputs(
     return [
         reason.text
         for key in sorted(pairs - set(made))
-        if key in found
-        for reason in found[key].reasons
+        if key in statuses
+        for reason in statuses[key].reasons
         if reason.kind == ReasonKind.DAMAGED
     ]

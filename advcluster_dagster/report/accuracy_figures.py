@@ -98,9 +98,9 @@ def accuracy_bars(accuracy_summary: pl.DataFrame) -> Figure:
 
 
 def _role_bars(axes: Axes, rows: pl.DataFrame, names: list[tuple[str, str]], shift: float, role: str) -> None:
-    found = {(level, domain): (mean, std) for level, domain, mean, std in rows.select(
+    by_place = {(level, domain): (mean, std) for level, domain, mean, std in rows.select(
         "level", "domain", "mean_accuracy", "std_accuracy").iter_rows()}  # fmt: skip
-    values = [found.get(name, (None, None)) for name in names]
+    values = [by_place.get(name, (None, None)) for name in names]
     at = np.arange(len(names)) + shift
     height = np.array([np.nan if mean is None else mean for mean, _ in values])
     spread = np.array([np.nan if std is None else std for _, std in values])

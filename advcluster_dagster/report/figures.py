@@ -149,13 +149,13 @@ def _heatmap_labels(axes: Axes, clusters: pl.DataFrame, domains: list[str]) -> N
 
 
 def _outline_specialised(axes: Axes, clusters: pl.DataFrame, domains: list[str]) -> bool:
-    found = False
+    has_points = False
     for row, (kind, domain) in enumerate(clusters.select("kind", "main_domain").iter_rows()):
         if kind == "specialised" and domain in domains:
             box = (domains.index(domain) + 0.02, row + 0.03)
             axes.add_patch(Rectangle(box, 0.96, 0.94, fill=False, edgecolor="black", linewidth=1.6))
-            found = True
-    return found
+            has_points = True
+    return has_points
 
 
 @styled

@@ -102,8 +102,8 @@ def published_families(study: Study) -> Mapping[str, PublishedFamily]:
     path = files("advcluster_dagster.report") / "published" / f"{study.published_results}.json"
     if not path.is_file():
         raise FileNotFoundError(f"published_results {study.published_results!r}: there are no such results")
-    found = _PublishedFile.model_validate_json(path.read_text(encoding="utf-8")).families
-    return {name: found[name] for name in study.families if name in found}
+    by_family = _PublishedFile.model_validate_json(path.read_text(encoding="utf-8")).families
+    return {name: by_family[name] for name in study.families if name in by_family}
 
 
 def _letters(name: str) -> str:

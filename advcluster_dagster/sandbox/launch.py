@@ -61,5 +61,5 @@ def bubblewrap_command() -> list[str]:
 def _folders() -> list[str]:
     """What a server reads: system libraries, the interpreter, the installed packages, this package."""
     interpreter = os.path.dirname(os.path.realpath(sys.executable))
-    wanted = ["/usr", sys.base_prefix, sys.base_exec_prefix, sys.prefix, interpreter, str(_PACKAGE)]
-    return [folder for folder in dict.fromkeys(wanted) if os.path.isdir(folder) and folder != "/"]
+    candidates = ["/usr", sys.base_prefix, sys.base_exec_prefix, sys.prefix, interpreter, str(_PACKAGE)]
+    return [folder for folder in dict.fromkeys(candidates) if os.path.isdir(folder) and folder != "/"]

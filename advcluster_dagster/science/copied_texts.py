@@ -30,9 +30,9 @@ def is_form_text(text: str, form: Iterable[str]) -> bool:
         words = words[:-1]
     if not words or _EMPTY_PLACE.fullmatch(text.strip()):
         return True
-    said = f" {' '.join(words)} "
+    phrase = f" {' '.join(words)} "
     for original in map(words_of, form):
         shown = f" {' '.join(original)} "
-        if said == shown or (len(words) > 1 and said in shown):
+        if phrase == shown or (len(words) > 1 and phrase in shown):
             return True
     return False

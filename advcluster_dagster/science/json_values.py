@@ -57,7 +57,7 @@ class _Scan:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.found = JsonValues()
+        self.result = JsonValues()
         self.n_open = {"{": 0, "[": 0}  # brackets of prose that are not closed yet
         self.is_cut = False  # behind the beginning of a value that is never closed
         self.behind = 0  # the end of the last span that is JSON
@@ -79,7 +79,7 @@ class _Scan:
                 position = self._read(bracket.start())
             if self.n_wasted > _MOST_READINGS * len(self.text) + _FREE_CHARACTERS:
                 break
-        return self.found
+        return self.result
 
     def _close(self, bracket: str, position: int) -> None:
         """Close a bracket of prose; a brace that nothing opened ends a greater value, except right behind a value."""
@@ -89,7 +89,7 @@ class _Scan:
             self.behind_value = position + 1
         elif bracket == "}":
             self.is_cut, self.behind_value = True, None
-            self.found.complete.clear()
+            self.result.complete.clear()
             self._keep_fault(BrokenJson("Extra data", position, has_string=True))
 
     def _read(self, start: int) -> int:
@@ -99,15 +99,15 @@ class _Scan:
         except BrokenJson as error:
             self._keep_fault(error)
             return self._behind_broken(start, error)
-        self.found.complete.append(JsonValue(start, end, value))
+        self.result.complete.append(JsonValue(start, end, value))
         self._keep_span(start, end)
         self.behind_value = end
         return end
 
     def _keep_fault(self, error: BrokenJson) -> None:
         """Keep the last fault, but none of prose over one of JSON."""
-        if error.has_string or not (self.found.broken and self.found.broken.has_string):
-            self.found.broken = error
+        if error.has_string or not (self.result.broken and self.result.broken.has_string):
+            self.result.broken = error
 
     def _behind_broken(self, start: int, error: BrokenJson) -> int:
         self.n_wasted += error.position - start + _LEAST_COST
@@ -132,7 +132,7 @@ class _Scan:
         return None
 
     def _keep_span(self, start: int, end: int) -> None:
-        self.found.spans.append((start, end))
+        self.result.spans.append((start, end))
         self.behind = end
 
     def _begins_reply(self, start: int) -> bool:

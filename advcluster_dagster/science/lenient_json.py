@@ -6,7 +6,7 @@ from typing import Any
 from advcluster_dagster.science.json_strings import decode_string
 
 _MOST_LEVELS = 32
-# Python converts no longer integer without being told to.
+# Python's default limit on converting integers from text.
 _MOST_DIGITS = 4000
 # \s and what looks like nothing: byte order mark, zero-width space. Comments stand between tokens only.
 _SPACE = re.compile(r"(?:[\s\ufeff\u200b]++|//[^\n]*+|/\*.{0,1000}?\*/)*+", re.DOTALL)
@@ -76,27 +76,27 @@ class _Reader:
         return self._plain(start)
 
     def _object(self, position: int, n_levels: int) -> tuple[dict[str, Any], int]:
-        found: dict[str, Any] = {}
+        collected: dict[str, Any] = {}
         position = self._skip(position)
         while self.text[position : position + 1] != "}":
             start = position
             key, position = self._key(start)
             position = self._expect(":", position)
             value, position = self.value(position, n_levels)
-            if key in found and not _is_same(found[key], value):
+            if key in collected and not _is_same(collected[key], value):
                 raise BrokenJson(f"the key {key[:40]!r} stands twice with different values", start)
-            found[key] = value
+            collected[key] = value
             position = self._next_item(position, "}")
-        return found, position + 1
+        return collected, position + 1
 
     def _array(self, position: int, n_levels: int) -> tuple[list[Any], int]:
-        found = []
+        collected = []
         position = self._skip(position)
         while self.text[position : position + 1] != "]":
             value, position = self.value(position, n_levels)
-            found.append(value)
+            collected.append(value)
             position = self._next_item(position, "]")
-        return found, position + 1
+        return collected, position + 1
 
     def _next_item(self, position: int, closing: str) -> int:
         """Behind the comma, or at the closing bracket."""

@@ -72,9 +72,9 @@ def fill_template(
         ValueError: a placeholder has no value, or a value no placeholder.
     """
     values = {**plain, **fence(fenced)}
-    wanted = set(_PLACEHOLDER.findall(template.user))
-    if wanted != set(values):
-        raise ValueError(f"prompt {template.name}: placeholders {sorted(wanted)} do not match values {sorted(values)}")
+    needed = set(_PLACEHOLDER.findall(template.user))
+    if needed != set(values):
+        raise ValueError(f"prompt {template.name}: placeholders {sorted(needed)} do not match values {sorted(values)}")
     user = _PLACEHOLDER.sub(lambda match: values[match[1]], template.user)
     return Message("system", template.system), Message("user", user)
 
@@ -130,12 +130,14 @@ def read_reply(text: str, read: Callable[[Any], T]) -> T:
     values = find_values(answer)
     fault: ReplyFault | None = None
     # Empty objects, lists of numbers and the like are no replies, unless there is nothing else.
-    for found in sorted(values.complete, key=lambda found: (_holds_object(found.value), found.start), reverse=True):
+    for candidate in sorted(
+        values.complete, key=lambda candidate: (_holds_object(candidate.value), candidate.start), reverse=True
+    ):
         try:
-            return read(found.value)
+            return read(candidate.value)
         except ReplyFault as error:
             fault = fault or error
-    broken, last = values.broken, max((found.end for found in values.complete), default=0)
+    broken, last = values.broken, max((candidate.end for candidate in values.complete), default=0)
     if broken and (broken.position >= last if broken.has_string else not values.complete and answer[0] in "{["):
         raise ReplyFault(f"{_NO_JSON}: {_with_place(broken, answer)}")
     raise fault or ReplyFault(_NO_JSON)

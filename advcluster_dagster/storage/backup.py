@@ -222,7 +222,7 @@ def _readable_copy(path: Path, copy: Path) -> Path | None:
     """A copy that does not change while it is read; None where the file is gone by now."""
     try:
         with path.open("rb") as file:
-            # A database whose head is garbled is still told by its name, and refused.
+            # A database whose head is garbled is still recognised by its name, and refused.
             is_database = file.read(len(_SQLITE)) == _SQLITE or path.suffix in (".db", ".sqlite")
         if not is_database:
             shutil.copyfile(path, copy)

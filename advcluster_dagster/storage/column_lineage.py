@@ -27,20 +27,20 @@ def column_lineage(model: SqlModel) -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 def _leaves(node: sqlglot.lineage.Node) -> set[tuple[str, str]]:
-    found = set()
+    origins = set()
     for leaf in node.walk():
         if not leaf.downstream and isinstance(leaf.expression, exp.Table):
-            found.add((leaf.expression.name, leaf.name.rsplit(".", 1)[-1].strip('"')))
-    return found
+            origins.add((leaf.expression.name, leaf.name.rsplit(".", 1)[-1].strip('"')))
+    return origins
 
 
 def _counted(node: sqlglot.lineage.Node, parts: Mapping[str, exp.Expr]) -> set[tuple[str, str]]:
     """Keys of the tables whose rows a ``count(*)`` on the way to a column counts."""
-    found = set()
+    origins = set()
     for inner in node.walk():
         if any(isinstance(count.this, exp.Star) for count in inner.expression.find_all(exp.Count)):
-            found |= {(table, column) for table in _base_tables(inner.source, parts) for column in TABLES[table].key}
-    return found
+            origins |= {(table, column) for table in _base_tables(inner.source, parts) for column in TABLES[table].key}
+    return origins
 
 
 def _base_tables(query: exp.Expr, parts: Mapping[str, exp.Expr]) -> set[str]:

@@ -80,12 +80,12 @@ def database_fault(error: BaseException, place: object, remedy: str) -> str | No
     cause = getattr(error, "orig", None) or error
     if not isinstance(cause, sqlite3.Error):
         return None
-    said = str(cause).lower()
-    if any(word in said for word in _DAMAGED):
+    message = str(cause).lower()
+    if any(word in message for word in _DAMAGED):
         return f"{place} is damaged; {remedy}"
-    if any(word in said for word in _FULL):
+    if any(word in message for word in _FULL):
         return f"{place}: the disk is full; {_ROOM}"
-    if any(word in said for word in _CLOSED):
+    if any(word in message for word in _CLOSED):
         return f"{place}: cannot be opened or written; {_ACCESS}"
     return None
 

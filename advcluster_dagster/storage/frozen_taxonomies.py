@@ -71,10 +71,10 @@ def write_frozen(root: Path, study: str, family: str, frozen: FrozenTaxonomy) ->
 
 def read_frozen(root: Path, study: str, family: str) -> FrozenTaxonomy | None:
     """The taxonomy of a family that was frozen last; None without any."""
-    found = _latest(root, study, family)
-    if found is None:
+    latest = _latest(root, study, family)
+    if latest is None:
         return None
-    row = _read_row(found[0])
+    row = _read_row(latest[0])
     array = {name: np.array(row[name], dtype=np.float32) for name in ("mean", "components", "centroids", "centres")}
     return FrozenTaxonomy(
         **{name: row[name] for name in _FACTS},
@@ -90,8 +90,8 @@ def chosen_by_hand(root: Path, study: str, family: str) -> list[str] | None:
 
     None where a run did: that run's tables follow from it already, so that they are not stale for its sake.
     """
-    found = _latest(root, study, family)
-    return None if found is None or found[1]["is_automatic"] else [found[1]["name"], found[1]["frozen_at"]]
+    latest = _latest(root, study, family)
+    return None if latest is None or latest[1]["is_automatic"] else [latest[1]["name"], latest[1]["frozen_at"]]
 
 
 def has_frozen(root: Path, study: str, family: str) -> bool:

@@ -197,8 +197,8 @@ def content_fault(path: UPath) -> str | None:
 
 def written_as(path: UPath) -> str:
     """Size in bytes and time of change in nanoseconds of a file, SIZE-TIME; a move keeps both."""
-    found = path.stat()
-    return f"{found.st_size}-{getattr(found, 'st_mtime_ns', 0)}"
+    file_stat = path.stat()
+    return f"{file_stat.st_size}-{getattr(file_stat, 'st_mtime_ns', 0)}"
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pydantic import Field, field_validator
 
 from advcluster_dagster.study.base import Settings
 
-#: Smallest and largest value of each field of a cron line: minute, hour, day, month, weekday.
+#: Smallest and largest value of each field of a cron line: minute, hour, day, month, weekday. Checked here because
+#: Dagster checks a schedule when it builds definitions, where neither the study file nor its line is known any more.
 _CRON_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?")
 
@@ -53,8 +54,8 @@ class Automation(Settings):
 
 def _is_cron_field(field: str, bounds: tuple[int, int]) -> bool:
     for part in field.split(","):
-        found = _CRON_PART.fullmatch(part)
-        numbers = [int(number) for number in (found.groups()[:2] if found else ()) if number is not None]
-        if not found or numbers != sorted(numbers) or not all(bounds[0] <= n <= bounds[1] for n in numbers):
+        match = _CRON_PART.fullmatch(part)
+        numbers = [int(number) for number in (match.groups()[:2] if match else ()) if number is not None]
+        if not match or numbers != sorted(numbers) or not all(bounds[0] <= n <= bounds[1] for n in numbers):
             return False
     return True

@@ -8,7 +8,7 @@ from advcluster_dagster.study.base import Settings
 
 
 class Benchmark(Settings):
-    """How the questions of a benchmark are had and how an answer is found in a response."""
+    """Where the questions of a benchmark come from and how the answer is read from a response."""
 
     source: Literal["imported", "simulated", "registered", "jsonl"] = Field(
         "imported",

@@ -73,8 +73,8 @@ def describe(error: ValidationError, record: type[BaseModel]) -> WrongSetting:
     key, kind = ".".join(map(str, place)), first["type"]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     if kind == "value_error":
-        said = re.sub(r"^Value error, ", "", first["msg"])
-        return WrongSetting(place or _named_in(said), f"{key}: {said}{more}" if key else f"{said}{more}")
+        message = re.sub(r"^Value error, ", "", first["msg"])
+        return WrongSetting(place or _named_in(message), f"{key}: {message}{more}" if key else f"{message}{more}")
     if kind == "missing":
         return WrongSetting(place, f"{key} is missing; add it{_meaning(record, place)}{more}")
     value = _short(first["input"])
@@ -85,9 +85,9 @@ def describe(error: ValidationError, record: type[BaseModel]) -> WrongSetting:
     return WrongSetting(place, f"{key} is {value}; {remedy}{more}")
 
 
-def _named_in(said: str) -> tuple[str | int, ...]:
+def _named_in(message: str) -> tuple[str | int, ...]:
     """The keys that a fault of the whole record begins with."""
-    key = said.partition(" ")[0]
+    key = message.partition(" ")[0]
     return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
 
 
@@ -112,8 +112,8 @@ def _meaning(record: type[BaseModel], place: tuple[str | int, ...]) -> str:
     if not (isinstance(section, type) and issubclass(section, BaseModel)):
         return ""
     field = section.model_fields.get(str(place[-1]))
-    said = (field.description or "").rstrip(".") if field else ""
-    return f": {said[:1].lower()}{said[1:]}" if said else ""
+    message = (field.description or "").rstrip(".") if field else ""
+    return f": {message[:1].lower()}{message[1:]}" if message else ""
 
 
 def _type_at(annotation: Any, place: tuple[str | int, ...]) -> Any:

@@ -107,7 +107,7 @@ def test_rows_that_cannot_be_read_are_named_one_by_one(made):
     path.write_bytes(bytes(content))
     first, *rows = audited(made, [("edi_summary", HERE)]).breaks
     n_rows = metadata.row_group(0).num_rows
-    assert first.fault.startswith(f"response of rows 0 to {n_rows - 1} cannot be read ({n_rows} rows, question_id")
+    assert first.fault == f"rows 0 to {n_rows - 1} cannot be read"
     assert len(rows) == n_rows
     assert {row.fault for row in rows} == {"the trace cannot be read any more"}
     assert {"question_id": "worked-math-000", "trial": 0} in [row.row for row in rows]

@@ -44,20 +44,20 @@ def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
 def _from_calculation(right: Trace, wrong: Trace, source: int) -> Finding | None:
     """The answer is the value of a calculation: one behind the right result, one of the right solution, or another."""
     calculation = wrong.calculations[source]
-    before = [found.claimed for found in wrong.calculations[:source]]
+    before = [earlier.claimed for earlier in wrong.calculations[:source]]
     if right.result is not None and is_among(right.result, before):
         return Finding(Difference.OTHER_GOAL, right.final or "", calculation.statement, calculation.at)
-    same = [found for found in right.calculations if is_among(calculation.claimed, [found.claimed, *found.sum.parts])]
+    same = [item for item in right.calculations if is_among(calculation.claimed, [item.claimed, *item.sum.parts])]
     if not same:
         return None
-    if any(not Counter(calculation.sum.operands) - Counter(found.sum.operands) for found in same):
+    if any(not Counter(calculation.sum.operands) - Counter(item.sum.operands) for item in same):
         return _at_end(right, wrong, Difference.OTHER_GOAL)
     return Finding(Difference.OTHER_RELATION, same[0].statement, calculation.statement, calculation.at)
 
 
 def _stops_early(right: Trace, wrong: Trace) -> bool:
     """Whether the work ends before the right one's last result, with a value on the way or a choice made early."""
-    ours, theirs = ([found.claimed for found in trace.calculations] for trace in (right, wrong))
+    ours, theirs = ([earlier.claimed for earlier in trace.calculations] for trace in (right, wrong))
     if ours and theirs and not is_among(ours[-1], theirs):
         if wrong.result is not None:
             return is_among(wrong.result, right.reached_values)
@@ -79,7 +79,7 @@ def _reaches_result(right: Trace, wrong: Trace) -> bool:
 
 def _at_end(right: Trace, wrong: Trace, kind: Difference) -> Finding:
     """The place is the first statement behind the last calculation that holds the answer, else the last one."""
-    last = max((found.at for found in wrong.calculations), default=-1)
+    last = max((item.at for item in wrong.calculations), default=-1)
     stated = re.compile(rf"(?<![\w.]){re.escape(wrong.final or '')}(?![\w.])")
     behind = range(last + 1, len(wrong.statements))
     at = next((index for index in behind if stated.search(wrong.statements[index])), None)

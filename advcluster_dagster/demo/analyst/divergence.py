@@ -21,9 +21,9 @@ def find_divergence(problem: str, right_text: str, wrong_text: str) -> Finding |
     right, wrong = read_trace(right_text), read_trace(wrong_text)
     if not right.has_reasoning or not wrong.has_reasoning:
         return _without_reasoning(right, wrong)
-    found = _located(problem, right, wrong)
-    if found:
-        return found
+    location = _located(problem, right, wrong)
+    if location:
+        return location
     return NoContrast.NOT_LOCATED if wrong.final is not None else NoContrast.UNFINISHED
 
 
@@ -35,8 +35,8 @@ def _without_reasoning(right: Trace, wrong: Trace) -> NoContrast:
 
 def _located(problem: str, right: Trace, wrong: Trace) -> Finding | None:
     """The first cue that is found, from the earliest stage of a solution to the last."""
-    if found := miscopied_literal(problem, right.statements, wrong.statements):
-        source, at = found
+    if location := miscopied_literal(problem, right.statements, wrong.statements):
+        source, at = location
         return Finding(Difference.MISCOPIED, source, wrong.statements[at], at)
     is_program = _PROGRAM.search(problem) is not None
     if is_program or not (right.calculations or wrong.calculations):

@@ -11,7 +11,7 @@ from advcluster_dagster.demo.analyst.reading import Trace
 _LETTER = r"([A-Za-z])(?![\w'])"
 #: A letter whose value the problem asks for.
 _ASKED = re.compile(rf"\b(?:value of|solve for|find|determine) (?:the )?(?:unknown )?(?:variable )?{_LETTER}")
-#: What is said of a case or by way of trial need not hold.
+#: Statements about one case, or made as a trial, need not hold in general.
 _SUPPOSED = re.compile(r"\b(?:case|if|suppose|assume|try|test|when|or|let)\b", re.IGNORECASE)
 _LONGEST_SIDE = 160
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")
@@ -52,16 +52,18 @@ def false_equations(statement: str, values: Mapping[str, float]) -> Iterator[boo
 
 def _at_end(text: str, names: str) -> str:
     """The expression that a text ends with; empty when something else runs into it."""
-    found = re.search(rf"(?:^|(?<=[\s:,]))(?:{_NOTHING_BUT.format(names=f'(?:{names})(?![A-Za-z])')})+$", text.rstrip())
-    return found[0].strip() if found else ""
+    matched = re.search(
+        rf"(?:^|(?<=[\s:,]))(?:{_NOTHING_BUT.format(names=f'(?:{names})(?![A-Za-z])')})+$", text.rstrip()
+    )
+    return matched[0].strip() if matched else ""
 
 
 def _at_start(text: str, names: str) -> str:
     """The expression that a text starts with."""
-    found = re.match(rf"(?:{_NOTHING_BUT.format(names=f'(?:{names})(?![A-Za-z])')})+", text.lstrip())
-    plain = found[0].strip() if found else ""
-    behind = text.lstrip()[len(found[0]) :] if found else ""
-    if re.match(r"[A-Za-z]", behind) and not plain.endswith((" ", ")")) and found and not found[0].endswith(" "):
+    matched = re.match(rf"(?:{_NOTHING_BUT.format(names=f'(?:{names})(?![A-Za-z])')})+", text.lstrip())
+    plain = matched[0].strip() if matched else ""
+    behind = text.lstrip()[len(matched[0]) :] if matched else ""
+    if re.match(r"[A-Za-z]", behind) and not plain.endswith((" ", ")")) and matched and not matched[0].endswith(" "):
         return ""
     return re.sub(r"[\s+*/^(.-]+$", "", plain)
 
@@ -69,8 +71,8 @@ def _at_start(text: str, names: str) -> str:
 def _value(side: str, values: Mapping[str, float]) -> float | None:
     for pattern, spelling in _IMPLIED:
         side = pattern.sub(spelling, side)
-    found = read_sum(re.sub(r"[A-Za-z]", lambda name: f"({values[name[0]]:.12g})", side))
-    return found.value if found else None
+    matched = read_sum(re.sub(r"[A-Za-z]", lambda name: f"({values[name[0]]:.12g})", side))
+    return matched.value if matched else None
 
 
 def _is_equal(one: float, other: float) -> bool:

@@ -53,10 +53,10 @@ class Finding:
 
 
 class NoContrast(StrEnum):
-    """Why nothing is said of two solutions."""
+    """Why two solutions give no finding."""
 
     NO_REASONING = "neither response holds reasoning, only an answer"
     RIGHT_WITHOUT_REASONING = "the right response holds no reasoning, only an answer"
     WRONG_WITHOUT_REASONING = "the wrong response holds no reasoning, only an answer"
     UNFINISHED = "the wrong response ends before an answer, and nothing in it contradicts the right one"
-    NOT_LOCATED = "the responses differ in no place that can be told from another wording or another way"
+    NOT_LOCATED = "the responses differ in no place that is clearly more than wording or another approach"

@@ -96,7 +96,7 @@ def name_cluster(bullets: str) -> dict[str, str]:
     texts = [line.lstrip("-*• ").strip() for line in bullets.splitlines()]
     texts = [text for text in texts if re.search(r"[A-Za-z]{3}", text)]
     verbs = Counter(verb for text in texts if (verb := _verb_of(text)))
-    noun = _leading(Counter(found for text in texts if (found := _object_of(text))), "information")
+    noun = _leading(Counter(object_noun for text in texts if (object_noun := _object_of(text))), "information")
     acting = Counter(
         verb
         for text in texts

@@ -33,7 +33,7 @@ class NumericComparison:
 
     def first(self) -> Finding | None:
         """The first statement of the wrong solution whose numbers the right solution refutes."""
-        return min(self._findings(), key=lambda found: found.wrong_at or 0, default=None)
+        return min(self._findings(), key=lambda finding: finding.wrong_at or 0, default=None)
 
     @cached_property
     def given(self) -> list[float]:
@@ -43,9 +43,12 @@ class NumericComparison:
     @cached_property
     def agreed(self) -> list[float]:
         """Numbers of the right solution; values of parts of its sums where the wrong solution reaches the whole too."""
-        reached = [found.claimed for found in self.wrong.calculations]
+        reached = [finding.claimed for finding in self.wrong.calculations]
         parts = [
-            part for found in self.right.calculations if is_among(found.claimed, reached) for part in found.sum.parts
+            part
+            for finding in self.right.calculations
+            if is_among(finding.claimed, reached)
+            for part in finding.sum.parts
         ]
         return [*self.right.numbers, *parts]
 
@@ -57,7 +60,7 @@ class NumericComparison:
     def _findings(self) -> Iterator[Finding]:
         """At most one finding of every kind of cue."""
         cues = (self._miscopied_name(), self._false_equation(), self._wrong_calculation())
-        return (found for found in cues if found)
+        return (finding for finding in cues if finding)
 
     def _miscopied_name(self) -> Finding | None:
         """A name whose first value looks like the one that the right solution and the problem give it."""
@@ -84,9 +87,9 @@ class NumericComparison:
         known = [*self.given, *self.right.numbers, *self.right.reached_values, *_CONSTANTS, *units]
         suspects = self._suspects()
         for index, calculation in enumerate(self.wrong.calculations):
-            found = self._judge(calculation, known, is_suspect=suspects is None or index in suspects)
-            if found:
-                return found
+            finding = self._judge(calculation, known, is_suspect=suspects is None or index in suspects)
+            if finding:
+                return finding
             known += [*calculation.sum.parts, calculation.claimed, calculation.first]
         return None
 
@@ -127,7 +130,7 @@ class NumericComparison:
             return None
         is_alike = (one & two).total() > 1 or calculation.sum.operators == partner.sum.operators
         at = self._last_mention(new[0], before=calculation.at)
-        is_calculated = any(found.at == at for found in self.wrong.calculations)
+        is_calculated = any(finding.at == at for finding in self.wrong.calculations)
         return at if is_alike and ((one & two).total() > 1 or not is_calculated) else None
 
     def _is_cut_off(self, calculation: Calculation) -> bool:
@@ -150,14 +153,14 @@ class NumericComparison:
             return set() if self.wrong.final is None else None
         last = last_with(calculations, len(calculations), final)
         if last is None:
-            reached = [found.claimed for found in calculations]
+            reached = [finding.claimed for finding in calculations]
             return set() if self.right.result is not None and is_among(self.right.result, reached) else None
-        waiting, found = [last], set()
+        waiting, finding = [last], set()
         while waiting:
             index = waiting.pop()
-            if index in found:
+            if index in finding:
                 continue
-            found.add(index)
+            finding.add(index)
             if index and calculations[index - 1].claimed == calculations[index].claimed:
                 # One calculation in two forms: "(6 * 9 - 4) * 18 = 50 * 18 = 900".
                 waiting.append(index - 1)
@@ -167,7 +170,7 @@ class NumericComparison:
                 earlier = last_with(calculations, index, operand)
                 if earlier is not None:
                     waiting.append(earlier)
-        return found
+        return finding
 
     def _strange_operand(self, operand: float, known: list[float]) -> Difference | None:
         """A number of no visible origin: a given copied wrongly, or one made up; None if it may be mental
@@ -197,7 +200,7 @@ class NumericComparison:
         if self._is_exchanged(list((two - one).elements()), list((one - two).elements())):
             return Difference.MISCOPIED
         before = self.right.calculations[: self.right.calculations.index(partner) + 1]
-        needed = [value for found in before for value in found.sum.operands if is_among(value, self.given)]
+        needed = [value for finding in before for value in finding.sum.operands if is_among(value, self.given)]
         is_omitting = any(
             not is_among(value, self.wrong.used_in_sums) for value in needed if value not in _CONSTANTS[:3]
         )

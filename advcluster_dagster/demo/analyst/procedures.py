@@ -60,8 +60,10 @@ def miscopied_literal(problem: str, right: Sequence[str], wrong: Sequence[str]) 
 
 def _constants_in(text: str) -> set[str]:
     """Lists without names in them and quoted texts, of more than two characters; calls with one number."""
-    found = (literal for literal in literals_in(text) if literal[0] in "'\"[" and len(literal) > 4)
-    return {literal for literal in found if literal[0] != "[" or _is_constant_list(literal)} | set(_CALL.findall(text))
+    literals = (literal for literal in literals_in(text) if literal[0] in "'\"[" and len(literal) > 4)
+    return {literal for literal in literals if literal[0] != "[" or _is_constant_list(literal)} | set(
+        _CALL.findall(text)
+    )
 
 
 def _is_rearranged_call(source: str, literal: str) -> bool:

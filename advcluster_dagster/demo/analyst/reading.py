@@ -106,8 +106,8 @@ class Trace:
     @cached_property
     def steps(self) -> tuple[ProcedureStep, ...]:
         """The statements that read like steps of a procedure."""
-        found = (_procedure_step(statement, at) for at, statement in enumerate(self.statements))
-        return tuple(step for step in found if step)
+        procedure_steps = (_procedure_step(statement, at) for at, statement in enumerate(self.statements))
+        return tuple(step for step in procedure_steps if step)
 
     @cached_property
     def numbers(self) -> list[float]:
@@ -124,12 +124,16 @@ class Trace:
     @cached_property
     def used_in_sums(self) -> list[float]:
         """Numbers that enter a calculation."""
-        return [value for found in self.calculations for value in found.sum.operands]
+        return [value for procedure_steps in self.calculations for value in procedure_steps.sum.operands]
 
     @cached_property
     def reached_values(self) -> list[float]:
         """Values that come out of a calculation or of a part of one."""
-        return [value for found in self.calculations for value in (*found.sum.parts, found.claimed)]
+        return [
+            value
+            for procedure_steps in self.calculations
+            for value in (*procedure_steps.sum.parts, procedure_steps.claimed)
+        ]
 
     @property
     def final_number(self) -> float | None:
@@ -157,7 +161,7 @@ class Trace:
     def reasoning(self) -> tuple[int, ...]:
         """Which statements say more than an answer: a few words, a calculation, a step of a procedure."""
         steps = {step.at for step in self.steps} if len(self.steps) > 1 else set()
-        working = {found.at for found in self.calculations} | steps
+        working = {procedure_steps.at for procedure_steps in self.calculations} | steps
         return tuple(at for at, statement in enumerate(self.statements) if at in working or _is_worded(statement))
 
 
@@ -189,7 +193,11 @@ def _without_json(text: str) -> tuple[str, str | None]:
     """The texts of a response that is a JSON object, one a line, and its field with the answer; other text as it is."""
     if not re.match(r"\s*(?:```\w*\s*)?\{\s*[\"'\w]", text):
         return text, None
-    objects = [found.value for found in find_values(text).complete if isinstance(found.value, dict)]
+    objects = [
+        procedure_steps.value
+        for procedure_steps in find_values(text).complete
+        if isinstance(procedure_steps.value, dict)
+    ]
     if not objects:
         return _without_broken_json(text)
     answer, others = None, []

@@ -44,8 +44,8 @@ def review_clusters(blocks: str, review: int) -> dict[str, int]:
 
 
 def _read_clusters(blocks: str) -> list[_Seen]:
-    found = re.findall(r"^tag: (.*)\ndefinition: (.*)\ncount: (\d{1,9})$", blocks, re.MULTILINE)
-    return [_Seen(tag, definition, int(size)) for tag, definition, size in found]
+    matches = re.findall(r"^tag: (.*)\ndefinition: (.*)\ncount: (\d{1,9})$", blocks, re.MULTILINE)
+    return [_Seen(tag, definition, int(size)) for tag, definition, size in matches]
 
 
 def _distinctness(clusters: list[_Seen]) -> float:

@@ -37,8 +37,8 @@ class _Statement:
     @cached_property
     def tokens(self) -> list[str]:
         """Its tokens in order, words in small letters without fillers."""
-        found = (_plain(token) for token in _TOKEN.findall(self.text))
-        return [token for token in found if token not in _FILLERS and token not in ".,;:!"]
+        plain_words = (_plain(token) for token in _TOKEN.findall(self.text))
+        return [token for token in plain_words if token not in _FILLERS and token not in ".,;:!"]
 
     @cached_property
     def words(self) -> list[str]:
@@ -89,7 +89,7 @@ def _is_new(theirs: _Statement, problem: str, ours: list[_Statement], final: str
 
 def _worded(trace: Trace) -> list[_Statement]:
     """The statements of the reasoning that hold no calculation."""
-    calculated = {found.at for found in trace.calculations}
+    calculated = {plain_words.at for plain_words in trace.calculations}
     worded = [at for at in trace.reasoning if at not in calculated]
     answer = (trace.final or "").lower()
     return [_Statement(trace.statements[at], at, answer) for at in worded[:_MOST_COMPARED]]

@@ -99,7 +99,7 @@ def make_program_problem(kind: ProgramKind, domain: str, question_id: str, rng: 
     for slip in _possible_slips(program, right, rng):
         if program.solve(slip).final != answer:
             slips.setdefault(slip.skill, []).append(slip)
-    frozen = {skill: tuple(found) for skill, found in slips.items()}
+    frozen = {skill: tuple(slips_of) for skill, slips_of in slips.items()}
     return Problem(question_id, domain, question, answer, "python_output", cache(program.solve), frozen)
 
 

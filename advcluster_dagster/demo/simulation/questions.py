@@ -79,17 +79,17 @@ def problem_bank(benchmark: str, domain: str, seed: int) -> tuple[Problem, ...]:
         ValueError: the domain is not one of math, physics, chemistry, programming; a kind yields no new question.
     """
     n_kinds = len(_kinds(domain))
-    found: dict[str, Problem] = {}
+    distinct: dict[str, Problem] = {}
     for number in range(N_PER_KIND * n_kinds):
         rng = stream(seed, "question", benchmark, domain, number)
         for _ in range(_MOST_DRAWS):
             problem = _make_problem(domain, number % n_kinds, f"{benchmark}-{number:03d}", rng)
-            if problem.prompt not in found:
-                found[problem.prompt] = problem
+            if problem.prompt not in distinct:
+                distinct[problem.prompt] = problem
                 break
         else:
             raise ValueError(f"kind {_kinds(domain)[number % n_kinds].name}: no new question in {_MOST_DRAWS} draws")
-    return tuple(found.values())
+    return tuple(distinct.values())
 
 
 def _kinds(domain: str) -> Sequence[Kind | ProgramKind]:

@@ -30,14 +30,14 @@ def measure_recovery(study: Study, family: str, tables: Mapping[str, pl.DataFram
     from sklearn.metrics import adjusted_rand_score
 
     model = study.families[family].smaller.model
-    found = [
+    pairs = [
         planted_slips(model, benchmark, domain, study.seed, study.trials)
         for domain, names in answerable_benchmarks(study).items()
         for benchmark in names
     ]
-    if not found:
+    if not pairs:
         return family, None, 0, None, 0
-    planted = pl.concat(found)
+    planted = pl.concat(pairs)
     mine = {name: frame.filter(family=family) for name, frame in tables.items() if "family" in frame.columns}
     slips = planted.select("question_id", "skill", smaller_trial="trial", planted_stage="stage")
     truth = mine["trace_pairs"].join(slips, on=["question_id", "smaller_trial"])

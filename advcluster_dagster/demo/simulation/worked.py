@@ -162,11 +162,11 @@ def _draw_options(task: _Task, rng: Random) -> tuple[Fraction, ...]:
 
 
 def _wrong_slips(task: _Task, answer: str, rng: Random) -> dict[str, tuple[Slip, ...]]:
-    found: dict[str, list[Slip]] = {}
+    slips_by_skill: dict[str, list[Slip]] = {}
     for slip in _possible_slips(task, rng):
         if _is_wrong(task, slip, answer):
-            found.setdefault(slip.skill, []).append(slip)
-    return {skill: tuple(slips) for skill, slips in found.items()}
+            slips_by_skill.setdefault(slip.skill, []).append(slip)
+    return {skill: tuple(slips) for skill, slips in slips_by_skill.items()}
 
 
 def _possible_slips(task: _Task, rng: Random) -> list[Slip]:

@@ -64,9 +64,9 @@ def pair_rows(tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
     rows = drawn
     for role in ROLES:
         on = ["question_id", f"{role}_trial"]
-        for table, wanted in ((tables[f"{role}_traces"], _OF_TRACE), (_grades(tables, role), _OF_GRADE)):
+        for table, columns in ((tables[f"{role}_traces"], _OF_TRACE), (_grades(tables, role), _OF_GRADE)):
             named = table.select(
-                "question_id", pl.col("trial").alias(on[1]), *(pl.col(n).alias(f"{role}_{n}") for n in wanted)
+                "question_id", pl.col("trial").alias(on[1]), *(pl.col(n).alias(f"{role}_{n}") for n in columns)
             )
             # Only the drawn trials are kept in memory.
             rows = rows.join(named.join(drawn, on=on, how="semi"), on=on, how="left")

@@ -62,7 +62,7 @@ class _Index:
     """What lists and filters need of a family, column by column: pairs by their number, advantages by theirs."""
 
     def __init__(self, family: FamilyEvidence) -> None:
-        wanted = ("cluster_id", "tag", "definition", "size", "kind", "main_domain")
+        shown_columns = ("cluster_id", "tag", "definition", "size", "kind", "main_domain")
         self._pairs: dict[str, list[Any]] = {
             name: [] for name in ("id", "question", "domain", "benchmark", "stage", "part", "place")
         }
@@ -70,7 +70,9 @@ class _Index:
             name: [] for name in ("id", "pair", "text", "evidence", "cluster", "repeats")
         }
         self.content = {
-            "clusters": family.clusters.select(wanted).sort("size", "cluster_id", descending=[True, False]).to_dicts(),
+            "clusters": family.clusters.select(shown_columns)
+            .sort("size", "cluster_id", descending=[True, False])
+            .to_dicts(),
             "no_taxonomy_reason": family.no_taxonomy_reason,
             "pairs": self._pairs,
             "advantages": self._advantages,
@@ -91,10 +93,10 @@ def _append(columns: Mapping[str, list[Any]], row: Sequence[Any]) -> None:
 
 
 def _by_pair(evidence: DomainEvidence) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in evidence.advantages.iter_rows(named=True):
-        found.setdefault(row["pair_id"], []).append(row)
-    return found
+        groups.setdefault(row["pair_id"], []).append(row)
+    return groups
 
 
 def _pair_record(pair: Row, advantages: Sequence[Row]) -> dict[str, Any]:
@@ -130,9 +132,9 @@ def _error(pair: Row, texts: Mapping[str, str]) -> dict[str, Any] | None:
 
 def _passage(passage: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """A passage with its places in each text by name, counted as JavaScript counts characters."""
-    found = {name: find_passage(passage, text) for name, text in texts.items()}
-    places = {name: [_in_utf16(span, texts[name]) for span in one.spans] for name, one in found.items()}
-    return {"text": passage, "is_exact": any(one.spans and one.is_exact for one in found.values()), **places}
+    groups = {name: find_passage(passage, text) for name, text in texts.items()}
+    places = {name: [_in_utf16(span, texts[name]) for span in one.spans] for name, one in groups.items()}
+    return {"text": passage, "is_exact": any(one.spans and one.is_exact for one in groups.values()), **places}
 
 
 def _in_utf16(span: Span, text: str) -> Span:

@@ -42,11 +42,11 @@ def accuracy_table(data: ReportData, family: str, published: PublishedFamily | N
     summary = data.table("accuracy_summary", family)
     rows: list[Row] = []
     for domain in data.study.domains:
-        found = benchmarks.filter(pl.col("domain") == domain)
-        if found.is_empty():
+        rows_of_domain = benchmarks.filter(pl.col("domain") == domain)
+        if rows_of_domain.is_empty():
             continue
         rows.append(Row((domain,), "group"))
-        rows += _benchmark_rows(found, domain, published)
+        rows += _benchmark_rows(rows_of_domain, domain, published)
         of_domain = published.accuracy.domains.get(domain) if published else None
         values = _values(summary.filter(pl.col("level") == "domain", pl.col("domain") == domain))
         cells = _cells(f"mean of {domain}", "", values, published, of_domain)
@@ -68,11 +68,11 @@ def accuracy_table(data: ReportData, family: str, published: PublishedFamily | N
     )
 
 
-def _benchmark_rows(found: pl.DataFrame, domain: str, published: PublishedFamily | None) -> list[Row]:
-    names = found["benchmark"].unique(maintain_order=True).to_list()
+def _benchmark_rows(rows_of_domain: pl.DataFrame, domain: str, published: PublishedFamily | None) -> list[Row]:
+    names = rows_of_domain["benchmark"].unique(maintain_order=True).to_list()
     rows = []
     for name in names:
-        of_benchmark = found.filter(pl.col("benchmark") == name)
+        of_benchmark = rows_of_domain.filter(pl.col("benchmark") == name)
         beside = published.benchmark(domain, name, names) if published else None
         numbers = of_benchmark["n_questions"].unique().sort().to_list()
         n_questions = " to ".join(map(integer, numbers))
@@ -166,7 +166,11 @@ def panel_table(data: ReportData, family: str) -> TableView:
     """What the judge panel decided and how far it agrees with the rules, by domain and over all of them."""
     panel = data.table("grading_panel", family)
     by_domain = [(domain, panel.filter(pl.col("domain") == domain)) for domain in data.study.domains]
-    rows = [Row(_panel_cells(domain, found)) for domain, found in by_domain if not found.is_empty()]
+    rows = [
+        Row(_panel_cells(domain, rows_of_domain))
+        for domain, rows_of_domain in by_domain
+        if not rows_of_domain.is_empty()
+    ]
     if len(rows) > 1:
         rows.append(Row(_panel_cells("all domains", panel), "total"))
     return TableView(
@@ -181,6 +185,6 @@ def panel_table(data: ReportData, family: str) -> TableView:
 def _panel_cells(label: str, panel: pl.DataFrame) -> tuple[str, ...]:
     left = panel.filter(pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS))
     n_same, n_other = left.filter("is_same").height, left.filter(~pl.col("is_same")).height
-    found = measure_agreement(panel)
-    counts = (left.height, n_same, n_other, found.n_pairs)
-    return (label, *map(integer, counts), percent(found.share), decimal(found.kappa))
+    rows_of_domain = measure_agreement(panel)
+    counts = (left.height, n_same, n_other, rows_of_domain.n_pairs)
+    return (label, *map(integer, counts), percent(rows_of_domain.share), decimal(rows_of_domain.kappa))

@@ -14,14 +14,14 @@ _BARE = [NoContrast.NO_REASONING, NoContrast.RIGHT_WITHOUT_REASONING, NoContrast
 
 def notices(data: ReportData, family: str) -> Mapping[str, str | None]:
     """By section (``extraction``, ``clustering``, ``taxonomy``, ``errors``) its notice, None where it needs none."""
-    found: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors"))
+    names: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors"))
     if is_stand_in(data.study, family, "extractor"):
-        found["extraction"] = f"The advantages counted here were {MADE_BY}."
-        found["clustering"] = found["taxonomy"] = f"The advantages, and all that is made of them, were {MADE_BY}."
-        found["errors"] = f"The stages of first errors and the Error Dispersion Index were {MADE_BY}."
+        names["extraction"] = f"The advantages counted here were {MADE_BY}."
+        names["clustering"] = names["taxonomy"] = f"The advantages, and all that is made of them, were {MADE_BY}."
+        names["errors"] = f"The stages of first errors and the Error Dispersion Index were {MADE_BY}."
     elif is_stand_in(data.study, family, "summariser"):
-        found["taxonomy"] = f"The tags and definitions were {MADE_BY}."
-    return found
+        names["taxonomy"] = f"The tags and definitions were {MADE_BY}."
+    return names
 
 
 def extraction_sentences(data: ReportData, family: str) -> list[str]:

@@ -74,16 +74,16 @@ def style_violations(advantage: str) -> list[str]:
     dictionary.
     """
     words = advantage.split()
-    found = []
+    flags = []
     if len(words) > MAX_ADVANTAGE_WORDS:
-        found.append("too_long")
+        flags.append("too_long")
     if any(re.search(rf"\b{word}\b", advantage.lower()) for word in _FORBIDDEN):
-        found.append("forbidden_word")
+        flags.append("forbidden_word")
     if not words or not (_THIRD_PERSON_VERB.match(words[0]) or re.match(r"^[A-Z][a-z]+ing$", words[0])):
-        found.append("no_action_verb")
+        flags.append("no_action_verb")
     if re.search(r"\d", advantage):
-        found.append("quantity")
-    return found
+        flags.append("quantity")
+    return flags
 
 
 def _read_record(value: Any) -> ExtractionReply:

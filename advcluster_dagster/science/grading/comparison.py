@@ -63,12 +63,12 @@ def compare_python_output(gold: str, prediction: str) -> bool:
         RecursionError, MemoryError: a literal nested too deeply to be read.
     """
     try:
-        wanted = read_literal(gold)
+        expected = read_literal(gold)
     except (ValueError, SyntaxError, TypeError):
         raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not a Python literal") from None
     for spelling in dict.fromkeys((prediction, unwrap(prediction), _LATEX_ESCAPE.sub(r"\1", unwrap(prediction)))):
         with suppress(ValueError, SyntaxError, TypeError):
-            if read_literal(spelling) == wanted:
+            if read_literal(spelling) == expected:
                 return True
     return False
 

@@ -23,9 +23,9 @@ class Tolerance:
     amount: Fraction
     is_relative: bool = False
 
-    def admits(self, wanted: Fraction, found: Fraction) -> bool:
+    def admits(self, expected: Fraction, given: Fraction) -> bool:
         """Whether ``|found - wanted|`` is within the amount, times ``|wanted|`` when relative; exact."""
-        return abs(found - wanted) <= (self.amount * abs(wanted) if self.is_relative else self.amount)
+        return abs(given - expected) <= (self.amount * abs(expected) if self.is_relative else self.amount)
 
 
 @dataclass(frozen=True)

@@ -25,26 +25,26 @@ _DECIMAL = re.compile(r"-?\s*([0-9]*)\.([0-9]{6,})")
 _MIN_DIGITS = 6
 
 
-def are_same_forms(wanted: Form, found: Form) -> bool:
+def are_same_forms(expected: Form, given: Form) -> bool:
     """Whether two answers that were read are the same; the order of the two does not count.
 
     Raises:
         OversizedAnswerError: a number is out of bounds.
     """
-    if not _are_of_one_element(wanted, found):
+    if not _are_of_one_element(expected, given):
         return False
-    wanted, found = _simplest(wanted), _simplest(found)
-    if "word" in (wanted.kind, found.kind):
-        return wanted.kind == found.kind and wanted.text == found.text
-    if any(map(_is_of_inequalities, (wanted, found))) and is_real_set(wanted) and is_real_set(found):
-        return are_same_reals(wanted, found) and _are_of_one_name(wanted, found)
-    if wanted.kind == found.kind and wanted.kind in _SAME_KIND:
-        return _SAME_KIND[wanted.kind](wanted, found)
-    for first, second in ((wanted, found), (found, wanted)):
+    expected, given = _simplest(expected), _simplest(given)
+    if "word" in (expected.kind, given.kind):
+        return expected.kind == given.kind and expected.text == given.text
+    if any(map(_is_of_inequalities, (expected, given))) and is_real_set(expected) and is_real_set(given):
+        return are_same_reals(expected, given) and _are_of_one_name(expected, given)
+    if expected.kind == given.kind and expected.kind in _SAME_KIND:
+        return _SAME_KIND[expected.kind](expected, given)
+    for first, second in ((expected, given), (given, expected)):
         if (is_same := _across_kinds(first, second)) is not None:
             return is_same
-    if is_real_set(wanted) and is_real_set(found):
-        return are_same_reals(wanted, found)
+    if is_real_set(expected) and is_real_set(given):
+        return are_same_reals(expected, given)
     return False
 
 
@@ -151,17 +151,17 @@ def _is_number(form: Form) -> bool:
     return form.kind == "value" and form.node is not None and not names_in(form.node)
 
 
-def _compare_values(wanted: Form, found: Form) -> bool:
-    first, second = wanted.node, found.node
+def _compare_values(expected: Form, given: Form) -> bool:
+    first, second = expected.node, given.node
     if first is None or second is None:
         return False
-    units = wanted.unit, found.unit
+    units = expected.unit, given.unit
     if all(units) and units[0] != units[1]:
         factor = convert(Fraction(1), units[1], units[0])
         if factor is None:
             return False
         second = Node("product", (second, Node("number", value=factor)))
-    if are_equal(first, second) or _is_rounded(wanted, found) or _is_rounded(found, wanted):
+    if are_equal(first, second) or _is_rounded(expected, given) or _is_rounded(given, expected):
         return True
     if sum(unit == "%" for unit in units) == 1:  # 50% is a half
         hundredth = Node("number", value=Fraction(1, 100))
@@ -185,20 +185,20 @@ def _is_rounded(decimal: Form, other: Form) -> bool:
     return bool(apart * 2 * 10 ** len(match[2]) <= 1)
 
 
-def _compare_parts(wanted: tuple[Form, ...], found: tuple[Form, ...]) -> bool:
-    return len(wanted) == len(found) and all(
-        are_same_forms(mine, theirs) for mine, theirs in zip(wanted, found, strict=True)
+def _compare_parts(expected: tuple[Form, ...], given: tuple[Form, ...]) -> bool:
+    return len(expected) == len(given) and all(
+        are_same_forms(mine, theirs) for mine, theirs in zip(expected, given, strict=True)
     )
 
 
-def _match_all(wanted: tuple[Form, ...], found: tuple[Form, ...], is_set: bool = False) -> bool:
+def _match_all(expected: tuple[Form, ...], given: tuple[Form, ...], is_set: bool = False) -> bool:
     """Whether each part has its own equal among the others; in a set, several may share one."""
     if is_set:
-        return all(any(are_same_forms(a, b) for b in found) for a in wanted) and all(
-            any(are_same_forms(a, b) for a in wanted) for b in found
+        return all(any(are_same_forms(a, b) for b in given) for a in expected) and all(
+            any(are_same_forms(a, b) for a in expected) for b in given
         )
-    left = list(found)
-    for part in wanted:
+    left = list(given)
+    for part in expected:
         match = next((i for i, other in enumerate(left) if are_same_forms(part, other)), None)
         if match is None:
             return False
@@ -210,42 +210,42 @@ def _are_distinct(parts: tuple[Form, ...]) -> bool:
     return not any(are_same_forms(a, b) for i, a in enumerate(parts) for b in parts[:i])
 
 
-def _compare_lists(wanted: Form, found: Form) -> bool:
-    if wanted.unit and found.unit and wanted.unit != found.unit:
+def _compare_lists(expected: Form, given: Form) -> bool:
+    if expected.unit and given.unit and expected.unit != given.unit:
         return False
-    for first, second in ((wanted, found), (found, wanted)):
+    for first, second in ((expected, given), (given, expected)):
         if (names := _assigned(first)) and (second.unit or not any(part.kind == "relation" for part in second.parts)):
             if len(set(names)) < max(len(names), 2) or second.unit:
                 return False  # of several names, some twice, or of others than the one name
             return _compare_parts(_ordered_values(first), second.parts)
-    return _match_all(wanted.parts, found.parts)
+    return _match_all(expected.parts, given.parts)
 
 
-def _compare_sequences(wanted: Form, found: Form) -> bool:
-    return wanted.text == found.text and _compare_parts(wanted.parts, found.parts)
+def _compare_sequences(expected: Form, given: Form) -> bool:
+    return expected.text == given.text and _compare_parts(expected.parts, given.parts)
 
 
-def _compare_relations(wanted: Form, found: Form) -> bool:
-    operators = set(wanted.operators) | set(found.operators)
+def _compare_relations(expected: Form, given: Form) -> bool:
+    operators = set(expected.operators) | set(given.operators)
     if operators <= {"=", "~"}:
-        return _compare_equations(wanted, found)
-    if len(wanted.operators) > 1 or len(found.operators) > 1:
-        same = wanted.operators == found.operators and _compare_parts(wanted.parts, found.parts)
-        turned = tuple(_TURNED.get(operator, operator) for operator in reversed(found.operators))
-        return same or (wanted.operators == turned and _compare_parts(wanted.parts, found.parts[::-1]))
-    return _compare_inequalities(wanted, found)
+        return _compare_equations(expected, given)
+    if len(expected.operators) > 1 or len(given.operators) > 1:
+        same = expected.operators == given.operators and _compare_parts(expected.parts, given.parts)
+        turned = tuple(_TURNED.get(operator, operator) for operator in reversed(given.operators))
+        return same or (expected.operators == turned and _compare_parts(expected.parts, given.parts[::-1]))
+    return _compare_inequalities(expected, given)
 
 
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
-def _compare_inequalities(wanted: Form, found: Form) -> bool:
-    differences = [_difference(form) for form in (wanted, found)]
+def _compare_inequalities(expected: Form, given: Form) -> bool:
+    differences = [_difference(form) for form in (expected, given)]
     if differences[0] is None or differences[1] is None:
-        return _compare_sequences(wanted, found) and wanted.operators == found.operators
+        return _compare_sequences(expected, given) and expected.operators == given.operators
     sign = ratio_is_constant(differences[0], differences[1])
-    operator = found.operators[0] if sign == 1 else _TURNED.get(found.operators[0], found.operators[0])
-    return sign is not None and wanted.operators[0] == operator
+    operator = given.operators[0] if sign == 1 else _TURNED.get(given.operators[0], given.operators[0])
+    return sign is not None and expected.operators[0] == operator
 
 
 def _is_of_inequalities(form: Form) -> bool:
@@ -264,16 +264,16 @@ def _variables(form: Form) -> frozenset[str]:
     return own.union(*map(_variables, form.parts))
 
 
-def _compare_equations(wanted: Form, found: Form) -> bool:
-    if wanted.text and found.text:
-        same = wanted.text == found.text and are_same_forms(wanted.parts[-1], found.parts[-1])
-        return same and _is_consistent(wanted) and _is_consistent(found)
-    differences = [_difference(form) for form in (wanted, found)]
+def _compare_equations(expected: Form, given: Form) -> bool:
+    if expected.text and given.text:
+        same = expected.text == given.text and are_same_forms(expected.parts[-1], given.parts[-1])
+        return same and _is_consistent(expected) and _is_consistent(given)
+    differences = [_difference(form) for form in (expected, given)]
     if differences[0] is None or differences[1] is None:
-        return _compare_parts(wanted.parts, found.parts)
+        return _compare_parts(expected.parts, given.parts)
     if ratio_is_constant(differences[0], differences[1]) is not None:
         return True
-    return _compare_parts(wanted.parts, found.parts)
+    return _compare_parts(expected.parts, given.parts)
 
 
 def _difference(form: Form) -> Node | None:
@@ -284,15 +284,15 @@ def _difference(form: Form) -> Node | None:
     return Node("sum", (nodes[0], Node("negative", (nodes[1],))))
 
 
-def _compare_congruences(wanted: Form, found: Form) -> bool:
+def _compare_congruences(expected: Form, given: Form) -> bool:
     """The same name or none, the same modulus, and the same residues."""
-    if wanted.text and found.text and wanted.text != found.text:
+    if expected.text and given.text and expected.text != given.text:
         return False
-    if not _compare_values(wanted.parts[0], found.parts[0]):
+    if not _compare_values(expected.parts[0], given.parts[0]):
         return False
-    residues = [_residues(form) for form in (wanted, found)]
+    residues = [_residues(form) for form in (expected, given)]
     if None in residues:
-        return _match_all(wanted.parts[1:], found.parts[1:])
+        return _match_all(expected.parts[1:], given.parts[1:])
     return residues[0] == residues[1]
 
 
@@ -304,34 +304,34 @@ def _residues(form: Form) -> frozenset[Fraction] | None:
     return frozenset(number - modulus * (number // modulus) for number in numbers[1:] if number is not None)
 
 
-def _compare_matrices(wanted: Form, found: Form) -> bool:
-    return (wanted.text, wanted.n_columns) == (found.text, found.n_columns) and _compare_parts(
-        wanted.parts, found.parts
+def _compare_matrices(expected: Form, given: Form) -> bool:
+    return (expected.text, expected.n_columns) == (given.text, given.n_columns) and _compare_parts(
+        expected.parts, given.parts
     )
 
 
-def _compare_real_sets(wanted: Form, found: Form) -> bool:
+def _compare_real_sets(expected: Form, given: Form) -> bool:
     """As sets of real numbers, if both are; else part by part, in any order."""
-    if is_real_set(wanted) and is_real_set(found):
-        return are_same_reals(wanted, found)
-    return _match_all(wanted.parts, found.parts)
+    if is_real_set(expected) and is_real_set(given):
+        return are_same_reals(expected, given)
+    return _match_all(expected.parts, given.parts)
 
 
-def _compare_texts(wanted: Form, found: Form) -> bool:
-    return wanted.text == found.text
+def _compare_texts(expected: Form, given: Form) -> bool:
+    return expected.text == given.text
 
 
 #: Comparison of two answers of one kind.
 _SAME_KIND = {
     "value": _compare_values,
     "list": _compare_lists,
-    "set": lambda wanted, found: _match_all(wanted.parts, found.parts, is_set=True),
+    "set": lambda expected, given: _match_all(expected.parts, given.parts, is_set=True),
     "sequence": _compare_sequences,
     "relation": _compare_relations,
     "union": _compare_real_sets,
     "congruence": _compare_congruences,
     "matrix": _compare_matrices,
-    "reals": lambda wanted, found: True,
+    "reals": lambda expected, given: True,
     "named set": _compare_texts,
     "based": _compare_texts,
     "infinity": _compare_texts,

@@ -69,16 +69,16 @@ def grade_in_batches(
     Answers are found first, batch by batch; then ``decide_many`` is called once, with the distinct comparisons of all.
     """
     finder = _AnswerFinder(questions, places)
-    found = [pl.DataFrame(schema=_FOUND_SCHEMA)]
+    graded = [pl.DataFrame(schema=_FOUND_SCHEMA)]
     for role, frame in traces.items():
         batches = frame.select(_TRACE_COLUMNS).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-        found.extend(
+        graded.extend(
             pl.DataFrame(list(finder.rows(batch, role)), schema=_FOUND_SCHEMA, orient="row") for batch in batches
         )
     decided = pl.Series("decided", decide_many(list(finder.comparisons)), dtype=pl.String)
     verdict = pl.coalesce(pl.lit(decided).gather(pl.col("comparison")), "verdict").alias("verdict")
     return (
-        pl.concat(found)
+        pl.concat(graded)
         .with_columns(verdict)
         .with_columns(
             is_correct=pl.col("verdict").replace_strict(IS_CORRECT, default=None, return_dtype=pl.Boolean),
@@ -111,13 +111,13 @@ class _AnswerFinder:
             place = self._places.get(benchmark, BOXED)
             if place.field and answer_type == "python_output":
                 gold = python_text(gold)
-            found = find_answer(response, finish_reason, place, answer_type)
-            verdict: str | None = found.verdict
+            graded = find_answer(response, finish_reason, place, answer_type)
+            verdict: str | None = graded.verdict
             comparison = None
             if answer_type not in COMPARISONS and verdict != "missing_response":
                 verdict = "not_gradable_yet"
             elif verdict is None:
                 kept = context if answer_type in _WITH_CONTEXT else None
-                key = Comparison(answer_type, gold, found.prediction or "", kept)
+                key = Comparison(answer_type, gold, graded.prediction or "", kept)
                 comparison = self.comparisons.setdefault(key, len(self.comparisons))
-            yield question_id, benchmark, role, trial, model, found.prediction, verdict, answer_type, comparison
+            yield question_id, benchmark, role, trial, model, graded.prediction, verdict, answer_type, comparison

@@ -188,5 +188,5 @@ def _names_of_target(target: ast.AST) -> set[str] | None:
     return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
-def _may_be_bound(wanted: Iterable[str], names: ProgramNames) -> bool:
-    return not any(name in _UNBINDABLE or name in names.all or name.startswith("__") for name in wanted)
+def _may_be_bound(bound_names: Iterable[str], names: ProgramNames) -> bool:
+    return not any(name in _UNBINDABLE or name in names.all or name.startswith("__") for name in bound_names)

@@ -34,25 +34,25 @@ def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
     words = word_of(gold), word_of(prediction)
     if None not in words:
         return words[0] == words[1]
-    wanted, found = normalise_math(gold), normalise_math(prediction)
-    if words == (None, None) and _LOOSE_BLANK.sub("", wanted) == _LOOSE_BLANK.sub("", found):
-        return bool(wanted) or None
-    if (None in words and words != (None, None)) or _RELATION.search(wanted + found):
+    expected, given = normalise_math(gold), normalise_math(prediction)
+    if words == (None, None) and _LOOSE_BLANK.sub("", expected) == _LOOSE_BLANK.sub("", given):
+        return bool(expected) or None
+    if (None in words and words != (None, None)) or _RELATION.search(expected + given):
         return None
-    if (is_same := _compare_components(wanted, found)) is not None:
+    if (is_same := _compare_components(expected, given)) is not None:
         return is_same
     mine, theirs = read_quantity(gold), read_quantity(prediction)
     if mine is None or theirs is None:
         return None
     if are_same([mine], [theirs], AnswerContext()):
         return True
-    has_decimals = "." in wanted + found or "%" in (mine.unit, theirs.unit) or "," in wanted + found
+    has_decimals = "." in expected + given or "%" in (mine.unit, theirs.unit) or "," in expected + given
     return None if has_decimals else False
 
 
-def _compare_components(wanted: str, found: str) -> bool | None:
+def _compare_components(expected: str, given: str) -> bool | None:
     """Tuples and intervals between the same brackets, component by component; None unless all are plain numbers."""
-    mine, theirs = _COMPONENTS.fullmatch(wanted), _COMPONENTS.fullmatch(found)
+    mine, theirs = _COMPONENTS.fullmatch(expected), _COMPONENTS.fullmatch(given)
     if mine is None or theirs is None or (mine[1], mine[3]) != (theirs[1], theirs[3]):
         return None
     pairs = list(zip_longest(*(split_outside(match[2], {",": ","})[0] for match in (mine, theirs)), fillvalue=""))
@@ -78,10 +78,10 @@ def compare_math(gold: str, prediction: str) -> bool:
         return False
     if is_symbolic(gold) or is_symbolic(prediction):
         return _compare_symbolically(gold, prediction)
-    wanted = read_answer(gold)
-    _check_gold(wanted)
+    expected = read_answer(gold)
+    _check_gold(expected)
     try:
-        return are_same_forms(wanted, read_answer(prediction))
+        return are_same_forms(expected, read_answer(prediction))
     except (UnreadableAnswerError, OversizedAnswerError):
         return False
 
@@ -96,18 +96,18 @@ def _check_gold(form: Form) -> None:
 
 
 def _compare_symbolically(gold: str, prediction: str) -> bool:
-    wanted = _last_side(gold)
-    if not is_symbolic(wanted):
-        _check_gold(read_answer(wanted))
+    expected = _last_side(gold)
+    if not is_symbolic(expected):
+        _check_gold(read_answer(expected))
     try:
-        found = _last_side(prediction)
-        form = None if is_symbolic(wanted) or is_symbolic(found) else read_answer(found)
+        given = _last_side(prediction)
+        form = None if is_symbolic(expected) or is_symbolic(given) else read_answer(given)
     except (UnreadableAnswerError, OversizedAnswerError):
         return False
     try:
-        return are_equal_symbolically(wanted, found) if form is None else are_same_forms(read_answer(wanted), form)
+        return are_equal_symbolically(expected, given) if form is None else are_same_forms(read_answer(expected), form)
     except OversizedAnswerError:
-        if is_symbolic(wanted):
+        if is_symbolic(expected):
             raise
         return False
 
@@ -144,26 +144,26 @@ def compare_number(gold: str, prediction: str, context: AnswerContext) -> bool:
         OversizedAnswerError: the gold answer is beyond the bounds.
         RecursionError, MemoryError: it took too much.
     """
-    wanted = _number_of(gold)
-    if wanted is None:
+    expected = _number_of(gold)
+    if expected is None:
         raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not a number")
     try:
-        found = _number_of(prediction)
+        given = _number_of(prediction)
     except OversizedAnswerError:
         return False
-    if found is None:
+    if given is None:
         return False
-    if context.tolerance is None and wanted[1] is not None and found[1] is not None:
-        unit = wanted[0].unit or context.unit
-        return _compare_exactly(Quantity(wanted[0].value, unit), wanted[1], found[0], found[1])
-    return are_same([wanted[0]], [found[0]], context)
+    if context.tolerance is None and expected[1] is not None and given[1] is not None:
+        unit = expected[0].unit or context.unit
+        return _compare_exactly(Quantity(expected[0].value, unit), expected[1], given[0], given[1])
+    return are_same([expected[0]], [given[0]], context)
 
 
-def _compare_exactly(wanted: Quantity, first: Node, found: Quantity, second: Node) -> bool:
-    units = wanted.unit, found.unit
+def _compare_exactly(expected: Quantity, first: Node, given: Quantity, second: Node) -> bool:
+    units = expected.unit, given.unit
     factor: Fraction | None = Fraction(1)
     if all(units) and units[0] != units[1]:
-        factor = convert(Fraction(1), found.unit, wanted.unit)
+        factor = convert(Fraction(1), given.unit, expected.unit)
     return factor is not None and are_equal(first, Node("product", (second, Node("number", value=factor))))
 
 

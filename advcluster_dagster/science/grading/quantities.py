@@ -86,22 +86,22 @@ def compare_numeric(gold: str, prediction: str, context: AnswerContext = _PLAIN_
         UnreadableAnswerError: the gold answer is not a number.
     """
     parts = _values(gold) if context.is_multiple else [gold]
-    wanted = [read_quantity(part) for part in parts]
-    if not wanted or None in wanted:
+    expected = [read_quantity(part) for part in parts]
+    if not expected or None in expected:
         raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not a number")
-    found = [read_quantity(part) for part in (_values(prediction) if context.is_multiple else [prediction])]
-    return are_same([w for w in wanted if w], found, context)
+    given = [read_quantity(part) for part in (_values(prediction) if context.is_multiple else [prediction])]
+    return are_same([w for w in expected if w], given, context)
 
 
-def are_same(wanted: list[Quantity], found: list[Quantity | None], context: AnswerContext) -> bool:
+def are_same(expected: list[Quantity], given: list[Quantity | None], context: AnswerContext) -> bool:
     """Whether each number found matches one wanted, in their order when the context asks for it."""
-    if len(wanted) != len(found) or None in found:
+    if len(expected) != len(given) or None in given:
         return False
-    pairs = [(w, f) for w, f in zip(wanted, found, strict=True) if f is not None]
+    pairs = [(w, f) for w, f in zip(expected, given, strict=True) if f is not None]
     if context.is_ordered or len(pairs) == 1:
         return all(_is_same(w, f, context) for w, f in pairs)
     # Sorted by value: with one tolerance for all, neighbours in order match if anything does.
-    ordered = zip(sorted(wanted, key=_size), sorted((f for _, f in pairs), key=_size), strict=True)
+    ordered = zip(sorted(expected, key=_size), sorted((f for _, f in pairs), key=_size), strict=True)
     return all(_is_same(w, f, context) for w, f in ordered)
 
 
@@ -109,15 +109,15 @@ def _size(quantity: Quantity) -> Fraction:
     return quantity.value
 
 
-def _is_same(wanted: Quantity, found: Quantity, context: AnswerContext) -> bool:
+def _is_same(expected: Quantity, given: Quantity, context: AnswerContext) -> bool:
     tolerance = context.tolerance or _EXACT
-    value: Fraction | None = found.value
-    unit = wanted.unit or plain_unit(context.unit)
-    if "%" in (unit, found.unit) and not (unit and found.unit) and 0 < abs(wanted.value) < 1:
+    value: Fraction | None = given.value
+    unit = expected.unit or plain_unit(context.unit)
+    if "%" in (unit, given.unit) and not (unit and given.unit) and 0 < abs(expected.value) < 1:
         return False  # 0.125% is not 0.125, and 12.5% differs from it by more than its unit
-    if unit and found.unit and unit != found.unit:
-        value = convert(found.value, found.unit, unit)
-    return value is not None and tolerance.admits(wanted.value, value)
+    if unit and given.unit and unit != given.unit:
+        value = convert(given.value, given.unit, unit)
+    return value is not None and tolerance.admits(expected.value, value)
 
 
 def _values(text: str) -> list[str]:

@@ -38,15 +38,15 @@ def are_equal_symbolically(gold: str, prediction: str) -> bool:
     """
     import sympy
 
-    wanted, found = _read(gold), _read(prediction)
-    if wanted is None:
+    expected, given = _read(gold), _read(prediction)
+    if expected is None:
         raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not read")
-    if found is None:
+    if given is None:
         return False
-    difference = (wanted - found).doit()
+    difference = (expected - given).doit()
     if difference.free_symbols:
         return bool(sympy.simplify(difference) == 0)
-    size = max(abs(wanted.doit().evalf(60)), abs(found.doit().evalf(60)))
+    size = max(abs(expected.doit().evalf(60)), abs(given.doit().evalf(60)))
     apart = abs(difference.evalf(60))
     return bool(size.is_finite and apart.is_comparable and apart <= size * _DIFFERENCE)
 

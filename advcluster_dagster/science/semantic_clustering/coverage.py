@@ -89,8 +89,8 @@ def place(model: TaxonomyModel, embeddings: npt.ArrayLike) -> Placement:
     points = _reduce(matrix, model.mean, model.components)
     distances = np.linalg.norm(points[:, np.newaxis, :] - model.centroids[np.newaxis, :, :], axis=2)
     nearest = distances.argmin(axis=1)
-    found = distances[np.arange(len(matrix)), nearest]
-    return Placement(nearest.astype(np.int64), found, found > model.reach)
+    nearest_distances = distances[np.arange(len(matrix)), nearest]
+    return Placement(nearest.astype(np.int64), nearest_distances, nearest_distances > model.reach)
 
 
 def cluster_means(points: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

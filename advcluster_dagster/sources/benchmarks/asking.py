@@ -41,9 +41,9 @@ def lettered(options: Mapping[str, str]) -> str:
 
 def options_in(text: str) -> tuple[str, dict[str, str]]:
     """The text before the options A to D, which begin lines at its end, and the options; none when it has no such."""
-    found = list(_OPTION.finditer(text))[-4:]
-    if [match[1] for match in found] != ["A", "B", "C", "D"]:
+    markers = list(_OPTION.finditer(text))[-4:]
+    if [match[1] for match in markers] != ["A", "B", "C", "D"]:
         return text.strip(), {}
-    ends = [match.start() for match in found[1:]] + [len(text)]
-    options = {match[1]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
-    return text[: found[0].start()].strip(), options
+    ends = [match.start() for match in markers[1:]] + [len(text)]
+    options = {match[1]: text[match.end() : end].strip() for match, end in zip(markers, ends, strict=True)}
+    return text[: markers[0].start()].strip(), options

@@ -94,9 +94,9 @@ def cached_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark
 
     revision = settings.revision or definition.revision
     for name in definition.files:
-        found = try_to_load_from_cache(definition.dataset, name, _cache(home), revision, "dataset")
-        if isinstance(found, str):
-            return _as_data_file(definition, found)
+        cached = try_to_load_from_cache(definition.dataset, name, _cache(home), revision, "dataset")
+        if isinstance(cached, str):
+            return _as_data_file(definition, cached)
     return None
 
 

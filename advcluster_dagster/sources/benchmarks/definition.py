@@ -29,9 +29,9 @@ class Row:
         Raises:
             BadRowError: it is missing, blank, or neither text nor a number.
         """
-        if (found := self.optional(name)) is None:
+        if (field := self.optional(name)) is None:
             raise BadRowError(f"no {name}")
-        return found
+        return field
 
     def optional(self, name: str) -> str | None:
         """As :meth:`text`, None for a field that is missing or blank."""

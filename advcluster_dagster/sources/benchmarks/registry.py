@@ -53,8 +53,8 @@ def load_questions(home: Home, study: Study, domain: str, warnings: list[str] | 
         ImportFileError: a benchmark's questions are not imported yet.
     """
     columns = [column.name for column in BENCHMARK_QUESTIONS.columns]
-    found = warnings if warnings is not None else []
-    frames = [_load(home, study, domain, name, found) for name in study.domains[domain]]
+    remarks = warnings if warnings is not None else []
+    frames = [_load(home, study, domain, name, remarks) for name in study.domains[domain]]
     questions = pl.concat([frame.select(columns) for frame in frames])
     repeated = questions.filter(pl.col("question_id").is_duplicated())
     if repeated.height:

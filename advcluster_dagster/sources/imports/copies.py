@@ -37,10 +37,10 @@ Answered = Mapping[str, int]
 
 def answered(log: EvaluationLog, benchmark: str) -> Answered:
     """One number for the responses to each question of a log; equal responses have equal numbers in this process."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for trial in log.trials(benchmark):
-        found[trial.ids[-1]] = found.get(trial.ids[-1], 0) + hash((trial.trial, trial.trace["response"]))
-    return found
+        counts[trial.ids[-1]] = counts.get(trial.ids[-1], 0) + hash((trial.trial, trial.trace["response"]))
+    return counts
 
 
 def repeats(runs: Sequence[Answered]) -> dict[int, int]:
@@ -50,15 +50,15 @@ def repeats(runs: Sequence[Answered]) -> dict[int, int]:
     """
     in_size = sorted(range(len(runs)), key=lambda number: (-len(runs[number]), number))
     kept: list[int] = []
-    found: dict[int, int] = {}
+    counts: dict[int, int] = {}
     for number in in_size:
         run = runs[number]
         whole = next((other for other in kept if run and run.items() <= runs[other].items()), None)
         if whole is None:
             kept.append(number)
         else:
-            found[number] = whole
-    return found
+            counts[number] = whole
+    return counts
 
 
 @dataclass

@@ -92,7 +92,7 @@ COUNT = "a whole number from 0"
 
 
 def check_record(record: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:
-    """Hold a record against its fields.
+    """Check a record's fields: known names, required values, allowed values.
 
     Raises:
         ImportFileError: a field is unknown, missing or holds what it must not.
@@ -117,13 +117,13 @@ def check_characters(record: Mapping[str, Any], where: str) -> None:
     """
     for name, value in record.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if found := _UNSTORABLE.search(text):
-            code = f"U+{ord(found.group()):04X}"
+        if match := _UNSTORABLE.search(text):
+            code = f"U+{ord(match.group()):04X}"
             raise ImportFileError(f"{where}, field {shown(name)}: has the character {code}; allowed: text without it")
 
 
 def check_agreement(record: Mapping[str, Any], expected: Mapping[str, str], where: str) -> None:
-    """Hold the fields that repeat what the import was told, such as the benchmark, against it.
+    """Check that fields such as ``benchmark`` agree with the arguments of the import.
 
     Raises:
         ImportFileError: one of them says something else.

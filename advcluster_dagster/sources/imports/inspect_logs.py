@@ -133,7 +133,7 @@ class InspectLog:
         size = file_size(self._path)
         summaries = self._read("read_eval_log_sample_summaries")
         self._scorer = _first_scorer(summaries)
-        keys = [(found.id, found.epoch) for found in summaries]
+        keys = [(sample_summary.id, sample_summary.epoch) for sample_summary in summaries]
         del summaries
         in_batch = min(_MOST_SAMPLES_IN_BATCH, _BATCH_BYTES * len(keys) // size + 1)
         for start in range(0, len(keys), in_batch):

@@ -68,8 +68,8 @@ class LmEvalSamples:
         self._scorers: dict[str, Scorer] = {}
         # The folder bears the model's name, in which the harness writes two underscores for a slash.
         folder = path.absolute().parent.name
-        said = self._results.get("model_name")
-        names = (*([said] if isinstance(said, str) else []), folder, folder.replace("__", "/"))
+        name_in_log = self._results.get("model_name")
+        names = (*([name_in_log] if isinstance(name_in_log, str) else []), folder, folder.replace("__", "/"))
         order = f"{path.name} {path}"
         self.header = LogHeader(path, self._task, tuple(dict.fromkeys(names)), run=str(path), order=order)
 
@@ -114,8 +114,8 @@ class LmEvalSamples:
 
     def _of_document(self, record: dict[str, Any], own_id: str, where: str) -> Iterator[LoggedTrial]:
         responses = _responses(record, where)
-        said = record.get("doc")
-        doc = said if isinstance(said, dict) else {}
+        name_in_log = record.get("doc")
+        doc = name_in_log if isinstance(name_in_log, dict) else {}
         prompt, settings = _asked(record, where)
         asked = next((text for name in _QUESTION_FIELDS if isinstance(text := doc.get(name), str) and text), prompt)
         version = self._results.get("versions", {}).get(self._task)

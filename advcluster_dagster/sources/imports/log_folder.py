@@ -60,16 +60,16 @@ def find_logs(path: Path) -> FoundLogs | None:
         ImportFileError: a folder holds logs of different tools, or cannot be listed.
     """
     shown, hidden = walk_files(path) if path.is_dir() else ([path], [])
-    found = []
+    log_files = []
     for tool in _TOOLS:
         paths = [each for each in shown if _is_log(tool, each) or (path.is_dir() and tool.is_named(each))]
         if paths:
             others = tuple(each for each in (*shown, *hidden) if each not in set(paths) and _might_be_meant(each))
-            found.append(FoundLogs(tool.source_format, tuple(paths), tool.open, tool.task_in_name, others))
-    if len(found) > 1:
-        names = " and ".join(logs.paths[0].name for logs in found)
+            log_files.append(FoundLogs(tool.source_format, tuple(paths), tool.open, tool.task_in_name, others))
+    if len(log_files) > 1:
+        names = " and ".join(logs.paths[0].name for logs in log_files)
         raise ImportFileError(f"{path}: holds logs of different tools ({names}); allowed: those of one tool at a time")
-    return found[0] if found else None
+    return log_files[0] if log_files else None
 
 
 def _is_log(tool: _Tool, path: Path) -> bool:

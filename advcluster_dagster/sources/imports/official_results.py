@@ -78,14 +78,14 @@ def import_official_results(
     remarks = [] if remarks is None else remarks
     if answer_type not in (*ANSWER_TYPES, None):
         raise ImportFileError(f"{folder}: answer type {shown(answer_type)}; allowed: {', '.join(ANSWER_TYPES)}")
-    found = find_result_files(folder, study, family, benchmark, remarks)
-    for (place, _), same in groupby(found, key=lambda file: (file[:3], file.role)):
+    result_paths = find_result_files(folder, study, family, benchmark, remarks)
+    for (place, _), same in groupby(result_paths, key=lambda file: (file[:3], file.role)):
         if len(paths := [str(file.path) for file in same]) > 1:
             raise ImportFileError(f"{' and '.join(paths)}: the same model twice ({'/'.join(place)}); allowed: once")
-    n_done, n_total = 0, sum(file_size(file.path) for file in found)
+    n_done, n_total = 0, sum(file_size(file.path) for file in result_paths)
     summaries = []
     with staging(imports_root, study.study) as files:
-        for _, group in groupby(found, key=lambda file: file[:2]):
+        for _, group in groupby(result_paths, key=lambda file: file[:2]):
             import_ = _BenchmarkImport(list(group), folder, study, imports_root, answer_type, files, remarks)
             for n_bytes in import_.run():
                 n_done += n_bytes

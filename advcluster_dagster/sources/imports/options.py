@@ -54,7 +54,7 @@ def same_options(first: dict[str, str], second: dict[str, str]) -> bool:
 def may_be_same(options: dict[str, str], listed: dict[str, str]) -> bool:
     """As :func:`same_options` where one or both were found in a text, in which other words may follow the last one.
 
-    Of lists with different letters nothing can be said: they may be the same.
+    Lists with different letters cannot be compared, so they count as possibly the same.
     """
     if options.keys() != listed.keys():
         return True

@@ -151,10 +151,10 @@ def _differences(
 
 def _wordings(texts: Iterable[str], kind: str) -> set[str]:
     """The texts, each as it stands and, of a multiple-choice question, without the options listed in it."""
-    found = {normal_text(text) for text in texts}
+    actual = {normal_text(text) for text in texts}
     if kind in _CHOICES:
-        found |= {normal_text(without_options(text)) for text in texts}
-    return found - {""}
+        actual |= {normal_text(without_options(text)) for text in texts}
+    return actual - {""}
 
 
 def _given_options(question: Mapping[str, Any]) -> Options:
@@ -167,8 +167,8 @@ def _given_options(question: Mapping[str, Any]) -> Options:
 
 
 def _listed_options(question: Mapping[str, Any]) -> Options:
-    found = (options_in_text(question.get(name) or "") for name in ("question", "prompt"))
-    return next((options for options in found if options), None)
+    actual = (options_in_text(question.get(name) or "") for name in ("question", "prompt"))
+    return next((options for options in actual if options), None)
 
 
 def _differing_options(given: list[Options], listed: list[Options]) -> tuple[dict[str, str], dict[str, str]] | None:
@@ -194,10 +194,11 @@ def _is_same_gold(known: Mapping[str, Any], gold: str, options: dict[str, str] |
     kind = known["answer_type"]
     context = json.dumps({"options": options}) if options and kind in _CHOICES else None
     inside = (find_answer(gold, None, place, kind).prediction for place in _IN_SOLUTIONS)
-    pairs = [(mine, gold), (gold, mine), *((mine, found) for found in inside if found)]
+    pairs = [(mine, gold), (gold, mine), *((mine, actual) for actual in inside if actual)]
     return any(
-        normal_text(wanted) == normal_text(found) or compare_here(Comparison(kind, wanted, found, context)) == "correct"
-        for wanted, found in pairs
+        normal_text(expected) == normal_text(actual)
+        or compare_here(Comparison(kind, expected, actual, context)) == "correct"
+        for expected, actual in pairs
     )
 
 

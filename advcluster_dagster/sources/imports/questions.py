@@ -106,7 +106,7 @@ def check_answer_type(
 def check_question_ids(
     places: Mapping[str, str], imports_root: Path, study: Study, domain: str, benchmark: str
 ) -> None:
-    """Hold the ids of a benchmark, given with their places, against the study's other imported benchmarks.
+    """Check that no id of a benchmark, given with its place, is used by another imported benchmark of the study.
 
     Raises:
         ImportFileError: another benchmark has a question of the same id.

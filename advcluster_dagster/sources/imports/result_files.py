@@ -50,13 +50,13 @@ def find_result_files(
     named = [path for path in shown_files if "_runs" in path.name]
     placed = [path for path in named if path.name.endswith(_SUFFIX) and len(path.relative_to(folder).parts) >= 4]
     misplaced = [path.relative_to(folder).as_posix() for path in named if path not in placed]
-    found = [file for path in placed for file in _owners(path, folder, study, family, benchmark)]
-    if not found:
+    owned = [file for path in placed for file in _owners(path, folder, study, family, benchmark)]
+    if not owned:
         beside = f" ({misplaced[0]} lies elsewhere or has another name)" if misplaced else _hint(shown_files)
         raise ImportFileError(f"{folder}: holds no result files{beside}; {_LAYOUT}")
     if misplaced:
         remarks.append(f"not read, for their place or name: {', '.join(misplaced[:20])}; {_LAYOUT}")
-    return sorted(found)
+    return sorted(owned)
 
 
 def _hint(files: list[Path]) -> str:

@@ -43,11 +43,11 @@ def players(study: Study, family: str, path: Path) -> dict[str, Player]:
         raise ImportFileError(
             f"{path}: study {study.study} has no family {shown(family)}; allowed: {', '.join(study.families)}"
         )
-    found = {}
+    targets = {}
     for role in ROLES:
         model = study.families[family].model_of(role)
-        found.update(dict.fromkeys((model.model, *model.aliases), Player(role, model)))
-    return found
+        targets.update(dict.fromkeys((model.model, *model.aliases), Player(role, model)))
+    return targets
 
 
 def player_named(name: str, known: dict[str, Player], where: str) -> Player:

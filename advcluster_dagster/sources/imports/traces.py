@@ -116,12 +116,12 @@ def import_traces(
 
 def _of_question(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a trace repeats of its question, by columns of `benchmark_questions`."""
-    found = {column: record[name] for name, column in _OF_QUESTION.items() if record.get(name) is not None}
-    if "answer" in found:
-        found["answer"] = answer_text(found["answer"])
-    if "answer_context" in found:
-        found["answer_context"] = {"options": found["answer_context"]}
-    return found
+    repeated = {column: record[name] for name, column in _OF_QUESTION.items() if record.get(name) is not None}
+    if "answer" in repeated:
+        repeated["answer"] = answer_text(repeated["answer"])
+    if "answer_context" in repeated:
+        repeated["answer_context"] = {"options": repeated["answer_context"]}
+    return repeated
 
 
 class TraceFiles:

@@ -17,6 +17,8 @@ from advcluster_dagster.study.partition import Partition, all_partitions
 from tests.cli.test_cli import run_cli
 from tests.studies import SmallHome, content_hashes, ledger_rows, n_files, run_until
 
+pytestmark = pytest.mark.integration  # slow: the whole demonstration
+
 #: Measured adjusted Rand index against the planted skills and share of right stages, per family.
 RECOVERED = {"orion": (0.59, 0.982), "lyra": (0.64, 1.0)}
 MARGIN = 0.1
@@ -47,7 +49,6 @@ def test_all_assets_of_all_partitions_are_there(finished_demo, study, tmp_path):
     assert n_files(finished_demo) == sum(n_partitions[table.level] for table in TABLES.values())
 
 
-@pytest.mark.integration
 @pytest.mark.begins_first
 def test_a_demo_killed_at_three_moments_ends_with_the_same_tables(tmp_path, finished_demo, study):
     """Two fresh homes give equal tables row for row, however often one of them was killed on the way."""

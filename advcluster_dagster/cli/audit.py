@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from advcluster_dagster.cli.common import CommandError, StudyArgument, screen
+from advcluster_dagster.cli.common import CommandError, StudyArgument, existing_home, screen
 from advcluster_dagster.extras import install_command
-from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.study import Study
 
 if TYPE_CHECKING:
     from advcluster_dagster.audit.chain import Kind, Start
     from advcluster_dagster.audit.records import Node
     from advcluster_dagster.audit.verify import Verification
+    from advcluster_dagster.storage.home import Home
+    from advcluster_dagster.study.study import Study
 
 _MOST_CHANGES = 10
 
@@ -36,7 +36,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object, texts whole.")] = False,
 ) -> None:
     """Follow results back to traces, prompts and runs, and verify every link; all results without a starting point."""
-    home = Home.existing()
+    home = existing_home()
     declared = home.register_study(study)
     given = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
     named = [name for name, value in given.items() if value is not None]
@@ -75,21 +75,21 @@ def lineage(
         raise CommandError(
             f"module {error.name} is missing; install the extra: {install_command('openlineage')}"
         ) from None
-    home = Home.existing()
+    home = existing_home()
     declared = home.register_study(study)
     with open_instance(home) as instance:
         n_events = emit(lineage_events(home, declared, instance), to)
     screen.print(f"{n_events} events to {escape(to)}.", soft_wrap=True)
 
 
-def _start(study: Study, given: "dict[str, str | None]") -> "Start | None":
+def _start(study: "Study", given: "dict[str, str | None]") -> "Start | None":
     from advcluster_dagster.audit.chain import Start
 
     kinds: tuple[Kind, ...] = ("cluster", "cell", "advantage", "edi")
     return next((Start.parse(study, kind, value) for kind in kinds if (value := given[kind])), None)
 
 
-def _audit(home: Home, study: Study, start: "Start | None", page: bool, as_json: bool) -> None:
+def _audit(home: "Home", study: "Study", start: "Start | None", page: bool, as_json: bool) -> None:
     from advcluster_dagster.audit.chain import chain_of
     from advcluster_dagster.audit.evidence import Evidence
     from advcluster_dagster.audit.page import write_page
@@ -133,7 +133,7 @@ def _show(verification: "Verification", chain: "Node | None") -> None:
     console.print(f"{'Intact' if verification.is_intact else 'Not intact'}: {verified} verified.")
 
 
-def _show_changes(home: Home, study: Study, given: str, as_json: bool) -> None:
+def _show_changes(home: "Home", study: "Study", given: str, as_json: bool) -> None:
     from advcluster_dagster.audit.differences import asset_changes
     from advcluster_dagster.audit.shown import change_lines, changes_json
     from advcluster_dagster.orchestration.instance import open_instance

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from advcluster_dagster.errors import AdvClusterError
-from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.study import Study, StudyError
 
 if TYPE_CHECKING:
     from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.storage.home import Home
+    from advcluster_dagster.study.study import Study
 
 screen = Console(stderr=True, highlight=False, emoji=False)
 
@@ -27,26 +27,42 @@ class CommandError(AdvClusterError):
     """A command ends without success; one line, already complete."""
 
 
-def open_study(home: Home, study: str) -> "tuple[Platform, Study]":
+def home_from_environment() -> "Home":
+    """See :meth:`Home.from_environment`. Imported where it is used, so that ``--help`` loads no settings models."""
+    from advcluster_dagster.storage.home import Home
+
+    return Home.from_environment()
+
+
+def existing_home() -> "Home":
+    """See :meth:`Home.existing`."""
+    from advcluster_dagster.storage.home import Home
+
+    return Home.existing()
+
+
+def open_study(home: "Home", study: str) -> "tuple[Platform, Study]":
     """The platform of a home and a study of it, registered where it came as a file."""
     from advcluster_dagster.pipeline.platform import Platform
 
     return Platform(home), home.register_study(study)
 
 
-def only_study(home: Home, name: str | None) -> Study:
+def only_study(home: "Home", name: str | None) -> "Study":
     """The study of that name, or the only one there is.
 
     Raises:
         StudyError: none is named and there is not exactly one.
     """
+    from advcluster_dagster.study.study import StudyError
+
     known = [path.stem for path in home.study_files()]
     if name is None and len(known) != 1:
         raise StudyError(f"name a study with --study; known: {', '.join(known) or 'none yet'}")
     return home.load_study(name or known[0])
 
 
-def tell_drop_faults(home: Home, study: str) -> None:
+def tell_drop_faults(home: "Home", study: str) -> None:
     """Name what lies in a study's drop folder and is no benchmark."""
     for fault in home.drop_faults(study):
         screen.print(escape(fault), soft_wrap=True)

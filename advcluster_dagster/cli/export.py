@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import StudyArgument, screen
-from advcluster_dagster.storage.home import Home
+from advcluster_dagster.cli.common import StudyArgument, existing_home, screen
 
 
 def export_inspect(
@@ -21,7 +20,7 @@ def export_inspect(
     """Write traces and verdicts as Inspect logs, one a domain, benchmark and role; open them with `inspect view`."""
     from advcluster_dagster.exports.inspect_logs import export_inspect_logs
 
-    home = Home.existing()
+    home = existing_home()
     declared = home.register_study(study)
     folder = to or home.root / "exports" / declared.study / "inspect"
     for log in export_inspect_logs(home.lake, declared, family, folder, domain):

@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import BenchmarkOption, CommandError, DomainOption, StudyOption, screen
+from advcluster_dagster.cli.common import (
+    BenchmarkOption,
+    CommandError,
+    DomainOption,
+    StudyOption,
+    home_from_environment,
+    screen,
+)
 from advcluster_dagster.cli.progress import byte_progress
-from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.study import Study
 
 if TYPE_CHECKING:
     from advcluster_dagster.sources.imports.evaluation_logs import LogImport
+    from advcluster_dagster.storage.home import Home
+    from advcluster_dagster.study.study import Study
 
 
 def init(
@@ -21,7 +28,7 @@ def init(
     """Write a study file to fill in, for traces that exist already."""
     from advcluster_dagster.cli.study_template import write_study_template
 
-    path = write_study_template(Home.from_environment(), name)
+    path = write_study_template(home_from_environment(), name)
     screen.print(f"Wrote {escape(str(path))}.", soft_wrap=True)
     screen.print("Name your models, domains and benchmarks in it, then import questions and traces:")
     screen.print(f"  advcluster import questions FILE --study {name} --domain DOMAIN --benchmark BENCHMARK")
@@ -44,7 +51,7 @@ def import_questions_command(
     from advcluster_dagster.sources.imports.evaluation_logs import LogImport
     from advcluster_dagster.sources.imports.questions import import_questions
 
-    home = Home.from_environment()
+    home = home_from_environment()
     declared = home.load_study(study)
     with byte_progress(f"questions of {benchmark}") as on_progress:
         summary = import_questions(file, declared, domain, benchmark, home.imports, on_progress)
@@ -77,7 +84,7 @@ def import_traces_command(
     from advcluster_dagster.sources.imports.official_results import import_official_results
     from advcluster_dagster.sources.imports.traces import import_traces
 
-    home = Home.from_environment()
+    home = home_from_environment()
     declared = home.load_study(study)
     outcome = LogImport()
     logs = find_logs(file)
@@ -97,7 +104,7 @@ def import_traces_command(
     _tell(outcome, home, declared)
 
 
-def _tell(outcome: "LogImport", home: Home, study: Study) -> None:
+def _tell(outcome: "LogImport", home: "Home", study: "Study") -> None:
     """What was imported and found in it, a line each."""
     from advcluster_dagster.cli.tables import printable
     from advcluster_dagster.sources.imports.import_report import describe_import

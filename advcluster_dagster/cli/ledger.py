@@ -7,8 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import StudyArgument, open_study, screen
-from advcluster_dagster.storage.home import Home
+from advcluster_dagster.cli.common import StudyArgument, existing_home, home_from_environment, open_study, screen
 
 
 def export_command(
@@ -18,7 +17,7 @@ def export_command(
     """Write every reply that a study used to one file."""
     from advcluster_dagster.ledger.files import export_replies
 
-    platform, declared = open_study(Home.existing(), study)
+    platform, declared = open_study(existing_home(), study)
     written = export_replies(platform.ledger, declared.study, file)
     screen.print(f"Wrote {written.n_calls} calls to {escape(str(file))}.", soft_wrap=True)
 
@@ -32,7 +31,7 @@ def import_command(
     from advcluster_dagster.pipeline.platform import Platform
 
     lies_beside = is_unkept(file)  # opening the ledger takes such files in by itself where it finds them
-    ledger = Platform(Home.from_environment()).ledger
+    ledger = Platform(home_from_environment()).ledger
     if lies_beside:
         ledger.take_in_file(file)
         screen.print(f"Took in the replies of {escape(str(file))}.", soft_wrap=True)
@@ -45,7 +44,7 @@ def new_command() -> None:
     """Begin an empty ledger where the home's is gone: replies that are needed are asked for, and paid for, again."""
     from advcluster_dagster.ledger.home_ledger import begin_ledger
 
-    path = begin_ledger(Home.existing())
+    path = begin_ledger(existing_home())
     screen.print(f"Began an empty ledger{'' if path is None else f', {escape(str(path))}'}.", soft_wrap=True)
 
 
@@ -55,7 +54,7 @@ def costs_command(study: StudyArgument) -> None:
     from advcluster_dagster.ledger.prices import dollars, load_prices
     from advcluster_dagster.ledger.spending_limits import spent_by_study
 
-    platform, declared = open_study(Home.existing(), study)
+    platform, declared = open_study(existing_home(), study)
     totals = platform.ledger.totals_by_asset_and_model(declared.study)
     if not totals:
         screen.print(f"Study {declared.study} has asked no model yet.")
@@ -72,7 +71,7 @@ def batches_command() -> None:
     from advcluster_dagster.ledger.batches import open_batches
     from advcluster_dagster.pipeline.platform import Platform
 
-    batches = open_batches(Platform(Home.existing()).ledger)
+    batches = open_batches(Platform(existing_home()).ledger)
     for server, batch_id, state, n_calls in batches:
         print(f"{server}  {batch_id or '(no id yet)'}  {state}  {n_calls} calls")
     if not batches:

@@ -17,7 +17,6 @@ from advcluster_dagster.cli import run as running
 from advcluster_dagster.cli import show as looking
 from advcluster_dagster.cli import taxonomy as taxonomies
 from advcluster_dagster.cli.common import screen
-from advcluster_dagster.cli.faults import expected_error_line
 from advcluster_dagster.stop_signals import Stopped, stop_signals
 
 app = typer.Typer(
@@ -94,6 +93,8 @@ def main() -> None:
         screen.print("Stopped. Completed work is kept; run again to continue.")
         sys.exit(stopped.status)
     except Exception as error:
+        from advcluster_dagster.cli.faults import expected_error_line
+
         line = expected_error_line(error)
         if line is None or _options["debug"]:
             raise

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import StudyArgument, open_study, screen
-from advcluster_dagster.storage.home import Home
+from advcluster_dagster.cli.common import StudyArgument, existing_home, home_from_environment, open_study, screen
 
 
 def backup(
@@ -17,7 +16,7 @@ def backup(
     """Write everything a home holds into one file; runs may go on meanwhile."""
     from advcluster_dagster.storage.backup import back_up
 
-    home = Home.existing()
+    home = existing_home()
     made = back_up(home, file, replace=force)
     screen.print(
         f"Wrote {made.n_files} files of {escape(str(home.root))} to {escape(str(file))}, {made.n_bytes / 1e6:.1f} MB.",
@@ -29,7 +28,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that backup wrote.
     """Fill an empty home from a backup: tables, ledger and history as they were."""
     from advcluster_dagster.storage.backup import restore as restore_home
 
-    home = Home.from_environment()
+    home = home_from_environment()
     made = restore_home(file, home)
     screen.print(f"Restored {made.n_files} files of {made.made_at} into {escape(str(home.root))}.", soft_wrap=True)
 
@@ -47,7 +46,7 @@ def housekeeping(
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.orchestration.retention import prune
 
-    platform, declared = open_study(Home.existing(), study)
+    platform, declared = open_study(existing_home(), study)
     with open_instance(platform.home) as instance:
         age = platform.home.settings.keep_history_days if keep_days is None else keep_days
         done = prune(platform, declared, instance, age)

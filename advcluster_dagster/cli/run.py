@@ -9,10 +9,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import CommandError, StudyArgument, open_study, screen, tell_drop_faults
+from advcluster_dagster.cli.common import (
+    CommandError,
+    StudyArgument,
+    existing_home,
+    home_from_environment,
+    open_study,
+    screen,
+    tell_drop_faults,
+)
 from advcluster_dagster.cli.progress import run_progress
-from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.study import Study
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
     from advcluster_dagster.orchestration.run_study import RunOutcome
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
+    from advcluster_dagster.storage.home import Home
+    from advcluster_dagster.study.study import Study
 
 
 WaitOption = Annotated[
@@ -31,7 +39,7 @@ def demo(wait: WaitOption = False) -> None:
     """Run the demonstration study: two simulated families, four domains, no key, no download."""
     from advcluster_dagster.pipeline.platform import Platform
 
-    home = Home.from_environment()
+    home = home_from_environment()
     _run_and_tell(Platform(home), home.register_study("demo"), command="demo", must_wait=wait)
 
 
@@ -71,7 +79,7 @@ def run(
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
 
-    home = Home.from_environment()
+    home = home_from_environment()
     assets = tuple(filter(None, select.split(",")))
     selection = Selection(tuple(family or ()), tuple(domain or ()), assets, keeps_taxonomies=keep_taxonomies)
     declared = home.register_study(study)
@@ -100,7 +108,7 @@ def regrade(
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
 
-    home = Home.from_environment()
+    home = home_from_environment()
     selection = Selection(tuple(family or ()), tuple(domain or ()))
     declared = home.register_study(study)
     _run_and_tell(Platform(home), declared, selection, regrade_study, command="regrade", must_wait=wait)
@@ -115,7 +123,7 @@ def status(
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.planning.status import study_status
 
-    platform, declared = open_study(Home.existing(), study)
+    platform, declared = open_study(existing_home(), study)
     tell_drop_faults(platform.home, declared.study)
     with open_instance(platform.home) as instance:
         statuses = list(study_status(platform, declared, instance).values())
@@ -132,14 +140,14 @@ def report(study: StudyArgument) -> None:
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
 
-    home = Home.existing()
+    home = existing_home()
     assets = ("study_report", "evidence_explorer")
     _run_and_tell(Platform(home), home.register_study(study), Selection(assets=assets))
 
 
 def _run_and_tell(
     platform: "Platform",
-    study: Study,
+    study: "Study",
     selection: "Selection | None" = None,
     run: "Callable[..., RunOutcome] | None" = None,
     command: str | None = None,
@@ -191,7 +199,7 @@ class _Notices:
             screen.print(f"[yellow]warning[/yellow] {escape(printable(line))}", soft_wrap=True)
 
 
-def _notices(home: Home, study: Study, instance: "dg.DagsterInstance") -> _Notices:
+def _notices(home: "Home", study: "Study", instance: "dg.DagsterInstance") -> _Notices:
     from advcluster_dagster.planning.failed_checks import failed_warnings
     from advcluster_dagster.sources.imports.missing import missing_imports
 
@@ -212,7 +220,7 @@ def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None
     screen.print(f"{steps}, {n_asked if outcome.n_runs else 0} model calls.")
 
 
-def _tell_pages(home: Home, study: Study) -> None:
+def _tell_pages(home: "Home", study: "Study") -> None:
     """Say where the pages of a study are, those there are."""
     from advcluster_dagster.storage.pages import page_path
 
@@ -225,7 +233,7 @@ def _tell_pages(home: Home, study: Study) -> None:
         screen.print("UI:       make ui (or: advcluster ui), then http://127.0.0.1:3000")
 
 
-def _show_plan(platform: "Platform", study: Study, selection: "Selection") -> None:
+def _show_plan(platform: "Platform", study: "Study", selection: "Selection") -> None:
     from advcluster_dagster.cli.tables import plan_table
     from advcluster_dagster.ledger.prices import load_prices
     from advcluster_dagster.orchestration.instance import open_instance

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import only_study, screen
-from advcluster_dagster.storage.home import Home
+from advcluster_dagster.cli.common import existing_home, home_from_environment, only_study, screen
 
 
 def query(
@@ -22,7 +21,7 @@ def query(
     from advcluster_dagster.cli.tables import print_rows
     from advcluster_dagster.storage.views import query_study
 
-    home = Home.existing()
+    home = existing_home()
     print_rows(query_study(home, only_study(home, study), sql), format)
 
 
@@ -43,7 +42,7 @@ def ui(
     from advcluster_dagster.orchestration.partition_definitions import sync_partitions
     from advcluster_dagster.orchestration.ui_processes import run_ui
 
-    home, stop = Home.from_environment(), threading.Event()
+    home, stop = home_from_environment(), threading.Event()
     with open_instance(home) as instance:
         mark_dead_runs(instance, is_only_server=True)
         studies, faults = home.readable_studies()

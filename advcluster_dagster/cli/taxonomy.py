@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from advcluster_dagster.cli.common import CommandError, StudyArgument, open_study, screen
-from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.base import is_name
+from advcluster_dagster.cli.common import CommandError, StudyArgument, existing_home, open_study, screen
 
 
 def freeze_command(
@@ -22,11 +20,12 @@ def freeze_command(
     from advcluster_dagster.planning.selection import Selection
     from advcluster_dagster.planning.status import study_status
     from advcluster_dagster.planning.taxonomy_freezing import freeze_taxonomy
+    from advcluster_dagster.study.base import is_name
 
     called = name or f"{datetime.now(UTC):%Y-%m-%d}"
     if not is_name(called):
         raise CommandError(f"--name is {called!r}; names consist of a-z, 0-9, '_', '.', '-', as those of a study do")
-    platform, declared = open_study(Home.existing(), study)
+    platform, declared = open_study(existing_home(), study)
     families = tuple(family or declared.families)
     Selection(families).check(declared)
     with open_instance(platform.home) as instance:

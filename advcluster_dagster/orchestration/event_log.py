@@ -5,14 +5,15 @@ it, which costs milliseconds a time and most of a short step. It also checks, at
 the file has its tables. Same files, same tables, so either class reads the other's.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
@@ -51,14 +52,33 @@ class KeptOpenSqliteEventLogStorage(SqliteEventLogStorage):
     def _engine(self, shard: str) -> sa.Engine:
         engines: OrderedDict[str, sa.Engine] = self.__dict__.setdefault("_open_engines", OrderedDict())
         if shard not in engines:
-            engines[shard] = _open_engine(self.conn_string_for_shard(shard))
-            if shard not in self._initialized_dbs:
-                self._initdb(engines[shard])
-                self._initialized_dbs.add(shard)
+            engines[shard] = self._open_shard(shard)
             if len(engines) > _MOST_OPEN:
                 engines.popitem(last=False)[1].dispose()
         engines.move_to_end(shard)
         return engines[shard]
+
+    def _open_shard(self, shard: str) -> sa.Engine:
+        """Open a file; a new run's file starts as a copy of the first empty one, which costs far less than its DDL."""
+        path = Path(self.path_for_shard(shard))
+        is_new_run = shard != INDEX_SHARD_NAME and not path.exists()
+        empty: bytes | None = self.__dict__.get("_empty_run")
+        if is_new_run and empty is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staged = path.with_name(f".{path.name}.{os.getpid()}.staged")
+            staged.write_bytes(empty)
+            with suppress(FileExistsError):  # another process was first; its file stays
+                os.link(staged, path)
+            staged.unlink()
+            self._initialized_dbs.add(shard)
+        engine = _open_engine(self.conn_string_for_shard(shard))
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
+            if is_new_run:
+                with engine.connect() as connection:
+                    self.__dict__["_empty_run"] = connection.connection.driver_connection.serialize()  # type: ignore[union-attr]
+        return engine
 
 
 def _open_engine(url: str) -> sa.Engine:

@@ -12,7 +12,7 @@ from advcluster_dagster.orchestration.run_launcher import Launcher, Listener
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import has_sources
 from advcluster_dagster.planning.selection import EVERYTHING, Selection, SelectionError
-from advcluster_dagster.planning.status import StepKey, StepStatus, damaged_inputs, study_status
+from advcluster_dagster.planning.status import StatusReader, StepKey, StepStatus, damaged_inputs, study_status
 from advcluster_dagster.planning.taxonomy_freezing import freeze_first_taxonomies
 from advcluster_dagster.sources.imports.missing import missing_imports
 from advcluster_dagster.stop_signals import raise_if_stopped
@@ -65,12 +65,14 @@ def run_study(
         raise SelectionError(f"study {study.study}: no domain has questions and traces yet; {what_to_do}")
     sync_partitions(instance, study)
     launcher, outcome = Launcher(platform, study, instance), outcome or RunOutcome()
+    reader = StatusReader(platform, study, instance)
     for level in LEVELS:
-        status = study_status(platform, study, instance, platform.retry_failed)
+        status = study_status(platform, study, instance, platform.retry_failed, reader)
         if level == "study":
             freeze_first_taxonomies(platform, study, status)
         work = _work(status, level, selection, outcome)
         _refuse_damaged(study, status, work, outcome)
+        reader.forget({step for steps in work.values() for step in steps})
         for partition, end in launcher.run_all(work, on_run):
             raise_if_stopped()
             outcome.n_runs += 1

@@ -78,7 +78,6 @@ class SourceCode:
         self._read = read
         self._texts: dict[str, str | None] = {}
         self._whole: dict[str, _Reached] = {}
-        self._units: dict[str, tuple[list[tuple[set[str], Code]], Code]] = {}
 
     def parts(self, module: str, step: str, is_page: bool = False) -> dict[str, str]:
         """Hashes, 16 hex digits, of all code that the rows of a step depend on, by module (``science/prompting``).
@@ -116,23 +115,12 @@ class SourceCode:
 
     def _whole_module(self, path: str) -> _Reached:
         if path not in self._whole:
-            code = Code()
-            for statement in self._statements(path):
-                code.visit(statement)
-            self._whole[path] = self._reached([code], Code())
+            self._whole[path] = self._reached([_module_code(self._module_text(path))], Code())
         return self._whole[path]
 
     def _definitions(self, path: str, names: frozenset[str]) -> _Reached:
         """What these names reach of a module's own definitions; all of it where one of them is not defined there."""
-        if path not in self._units:
-            statements, imports = self._statements(path), Code()
-            for statement in statements:
-                if not isinstance(statement, _Definition):
-                    imports.visit(statement)
-            codes = [_code_of(statement) for statement in statements]
-            units = [(_names_of(*pair), pair[1]) for pair in zip(statements, codes, strict=True)]
-            self._units[path] = units, imports
-        units, imports = self._units[path]
+        units, imports = _units(self._module_text(path))
         needed, chosen = set(names), set[int]()
         if not needed <= {name for bound, _ in units for name in bound}:
             chosen = set(range(len(units)))
@@ -169,11 +157,11 @@ class SourceCode:
             return inner, ""
         return (path, name) if path and self._text(path) is not None else None
 
-    def _statements(self, path: str) -> list[ast.stmt]:
+    def _module_text(self, path: str) -> str:
         text = self._text(path)
         if text is None:
             raise SourceError(f"{path}.py of {PACKAGE} is not installed, from which status tells what is up to date")
-        return ast.parse(text).body
+        return text
 
     def _text(self, path: str) -> str | None:
         if path not in self._texts:
@@ -183,6 +171,26 @@ class SourceCode:
     def _data(self, folders: set[str]) -> dict[str, str]:
         texts = {path: self._read(path) for folder in folders for path in _data_files(folder)}
         return {path: digest(text) for path, text in texts.items() if text is not None}
+
+
+@cache
+def _module_code(text: str) -> Code:
+    """The code of a whole module; not to be changed."""
+    code = Code()
+    for statement in ast.parse(text).body:
+        code.visit(statement)
+    return code
+
+
+@cache
+def _units(text: str) -> tuple[list[tuple[set[str], Code]], Code]:
+    """The statements of a stage's module with the names each defines, and its imports; not to be changed."""
+    statements, imports = ast.parse(text).body, Code()
+    for statement in statements:
+        if not isinstance(statement, _Definition):
+            imports.visit(statement)
+    codes = [_code_of(statement) for statement in statements]
+    return [(_names_of(*pair), pair[1]) for pair in zip(statements, codes, strict=True)], imports
 
 
 def _code_of(statement: ast.stmt) -> Code:

@@ -75,8 +75,8 @@ class StepStatus:
         return tuple(reason.text for reason in self.reasons)
 
 
-class _Reader:
-    """Reads each stamp and each table's history once."""
+class StatusReader:
+    """Reads each stamp and each table's history once, until a run changes them (:meth:`forget`)."""
 
     def __init__(self, platform: Platform, study: Study, instance: dg.DagsterInstance) -> None:
         self.platform, self.study, self._instance = platform, study, instance
@@ -134,29 +134,46 @@ class _Reader:
         ]
 
     def has_sources(self, partition: Partition) -> bool:
+        """Whether questions, and traces where the partition has a family, can be had for it."""
         if partition not in self._has_sources:
             self._has_sources[partition] = has_sources(self.platform.home, self.study, partition)
         return self._has_sources[partition]
 
     def health(self, table: str) -> TableHealth:
-        if not self._health:
-            every = [name for recipe in RECIPES.values() for name in recipe.tables]
-            self._health = table_health(self._instance, self.study.study, every)
+        """Data versions and faults of a table's partitions."""
+        if table not in self._health:
+            every = [name for recipe in RECIPES.values() for name in recipe.tables if name not in self._health]
+            self._health |= table_health(self._instance, self.study.study, every)
         return self._health[table]
+
+    def forget(self, steps: Collection[str]) -> None:
+        """Read stamps and history of these steps' tables again at the next look, since a run has made them."""
+        tables = {table for step in steps for table in RECIPES[step].tables}
+        for table in tables:
+            self._health.pop(table, None)
+        for place in [*self._stamps, *self._damages]:
+            if place[0] in tables:
+                self._stamps.pop(place, None)
+                self._damages.pop(place, None)
 
 
 def study_status(
-    platform: Platform, study: Study, instance: dg.DagsterInstance, retry_failed: bool = False
+    platform: Platform,
+    study: Study,
+    instance: dg.DagsterInstance,
+    retry_failed: bool = False,
+    reader: StatusReader | None = None,
 ) -> dict[StepKey, StepStatus]:
     """Status of every step and partition of a study, in the order of the data flow.
 
-    With ``retry_failed``, a step that holds named failures of model calls counts as stale.
+    With ``retry_failed``, a step that holds named failures of model calls counts as stale. A ``reader`` keeps what it
+    has read from one call to the next.
 
     Raises:
         LedgerError: the ledger is damaged or gone, so that nothing should be run.
     """
     _ = platform.ledger
-    reader, statuses = _Reader(platform, study, instance), dict[StepKey, StepStatus]()
+    reader, statuses = reader or StatusReader(platform, study, instance), dict[StepKey, StepStatus]()
     for recipe in RECIPES.values():
         for partition in all_partitions(study, recipe.level):
             statuses[recipe.name, partition] = _status(reader, recipe, partition, statuses, retry_failed)
@@ -164,7 +181,7 @@ def study_status(
 
 
 def _status(
-    reader: _Reader, recipe: Recipe, partition: Partition, statuses: dict[StepKey, StepStatus], retry_failed: bool
+    reader: StatusReader, recipe: Recipe, partition: Partition, statuses: dict[StepKey, StepStatus], retry_failed: bool
 ) -> StepStatus:
     if not reader.has_sources(partition):
         return StepStatus(recipe.name, partition, "no sources")

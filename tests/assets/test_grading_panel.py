@@ -73,6 +73,7 @@ def _worked(answer):
     return f"We add: 2 + 3 = {answer}.\nTwelve are 6 + 6 = {answer}.\n\\boxed{{{answer}}}"
 
 
+@pytest.mark.integration
 def test_the_panel_decides_what_no_rule_does_and_is_held_against_them(judged, provider):
     assert judged.run().failures == {}
     assert judged.table("grading_panel").drop("family", "domain").rows() == [

@@ -61,6 +61,7 @@ def test_the_ordinary_case(given_once):
     assert facts["dagster/row_count"] == 12
 
 
+@pytest.mark.integration
 def test_the_same_files_in_another_home_give_the_same_tables(given_once, tmp_path):
     again = given_study(tmp_path / "home")
     assert again.run().failures == {}
@@ -148,6 +149,7 @@ def _extraction(advantages):
     return {"failure_stage": "Encoding", "failure_description": "spoils the form", "advantages": described}
 
 
+@pytest.mark.integration
 def test_descriptions_that_are_all_alike_give_no_candidates(tmp_path, monkeypatch):
     alike = _extraction(["Tracks units through every step", "Tracks the units through every step"])
     with SmallProvider(lambda _path, body, _n: Answer(chat_completion(body, json.dumps(alike)))) as provider:

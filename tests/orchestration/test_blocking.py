@@ -52,6 +52,7 @@ def test_raising_the_bound_mends_too(given):
     assert given.status()["graded_trials", "f/sums"].state == "fresh"
 
 
+@pytest.mark.integration
 def test_a_failed_partition_stops_the_family_and_is_run_again(given, monkeypatch):
     def fail(_step, _tables):
         raise StepError("the judge is on holiday")

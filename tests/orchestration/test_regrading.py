@@ -41,6 +41,7 @@ def _all_wrong(_step, tables):
     return tables | {"graded_trials": tables["graded_trials"].with_columns(**wrong)}
 
 
+@pytest.mark.integration
 def test_changed_verdicts_are_followed_to_the_end(given, monkeypatch):
     rows = ledger_rows(given.home)
     monkeypatch.setitem(RECIPES, "graded_trials", changed_recipe("graded_trials", _all_wrong)["graded_trials"])
@@ -66,6 +67,7 @@ def test_what_cannot_be_graded_is_named_and_the_rest_goes_on(given, monkeypatch)
     assert kept == ["sums"] * 4
 
 
+@pytest.mark.integration
 def test_imports_that_came_since_are_left_to_a_run(given):
     bring_traces(given, "sums", n_kept=3)
     hashes = given.hashes()

@@ -28,6 +28,7 @@ def test_runs_that_made_what_stands_stay_however_old(given: SmallHome) -> None:
     assert given.status() == status
 
 
+@pytest.mark.integration
 def test_a_run_whose_tables_were_made_again_goes(given: SmallHome) -> None:
     first = run_ids(given)
     states = given.states()

@@ -1,19 +1,16 @@
 """The spending limits of a study and of a run, opened for the calls of one model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
+from advcluster_dagster.ledger.budget import Budget, Cap
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.ledger.prices import PriceTable
-from advcluster_dagster.ledger.spending import Cap, Purse, Spending
-from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
+from advcluster_dagster.models.protocol import FatalModelError
 from advcluster_dagster.storage.files import file_lock
 from advcluster_dagster.study.models import Model
 from advcluster_dagster.study.study import Study
-
-P = TypeVar("P", ChatProvider, EmbeddingProvider)
 
 
 def run_cap(limit: float) -> Cap:
@@ -47,7 +44,7 @@ def refuse_unpriced(study: Study, prices: PriceTable) -> None:
         )
 
 
-def open_spending(
+def open_budget(
     model: Model,
     is_embedder: bool,
     study: Study,
@@ -56,8 +53,8 @@ def open_spending(
     prices: PriceTable,
     caps: Sequence[Cap],
     lock: Path,
-) -> Spending | None:
-    """The gate for one model's calls; None where no cap holds or the model costs nothing.
+) -> Budget | None:
+    """The budget of one model's calls; None where no cap holds or the model costs nothing.
 
     A study's own cap is held under a lock, so that steps of several processes do not spend the same dollar: they ask
     one after the other. A ledger in files has the lock in a file, so that it holds on one machine.
@@ -86,20 +83,4 @@ def open_spending(
         name, advice = f"spending.max_cost of study {study.study}", "raise it in the study file to go on"
         caps = [*caps, Cap(name, max_cost, advice, spent_by_study(ledger, study, prices))]
     usual = ledger.mean_usage(model.model, asset).completion_tokens
-    return Spending(model.model, price, caps, usual, held.close)
-
-
-def held_to_caps(provider: P, spending: Callable[[], Spending | None]) -> P:
-    """An opened provider whose calls pass the gate, if they go over a connection; others cost no API money.
-
-    Raises:
-        FatalModelError: see :func:`open_spending`; the provider is closed then.
-    """
-    purse = getattr(getattr(provider, "connection", None), "purse", None)
-    if isinstance(purse, Purse):
-        try:
-            purse.spending = spending()
-        except BaseException:
-            provider.close()
-            raise
-    return provider
+    return Budget(model.model, price, caps, usual, held.close)

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from advcluster_dagster.ledger.batches import Batch, BatchStore
 from advcluster_dagster.ledger.ledger import Ledger
-from advcluster_dagster.ledger.spending import Bills
 from advcluster_dagster.models.connection import Connection
 from advcluster_dagster.models.faults import StatusFault
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
@@ -98,14 +97,13 @@ class BatchChat(Generic[C]):
         self._poll_s = settings.batch_poll_s
         self._store = BatchStore(ledger, f"{settings.kind} {wire.connection.address}")
         self._is_over = threading.Event()
-        self._bills = Bills(wire.connection.purse)
 
     def complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
         """Yield (index, outcome) as batches end; see the protocol."""
         try:
             yield from self._complete(requests)
         finally:
-            self._bills.close()
+            self.connection.budget.settle_open()
 
     def _complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
         by_id = {request.call_id: request for request in requests}
@@ -113,7 +111,7 @@ class BatchChat(Generic[C]):
         waiting = [_Waiting(batch, wanted_ids) for batch, wanted_ids in self._store.batches_of(list(by_id))]
         waiting = [one for one in waiting if self._is_known(one, by_id)]
         taken = set[str]().union(*(one.wanted_ids for one in waiting))
-        self._bills.reserve_sent(by_id[call_id] for call_id in taken)
+        self.connection.budget.reserve_sent(by_id[call_id] for call_id in taken)
         left = deque(request for call_id, request in by_id.items() if call_id not in taken)
         waiting += self._submit(self._affordable(left), round_=0)
         while waiting:
@@ -124,14 +122,14 @@ class BatchChat(Generic[C]):
                     still.append(one)
                     continue
                 outcomes = self._sort(one, results, by_id)
-                self._bills.settle(outcomes.ended)
+                self.connection.budget.settle_calls(outcomes.ended)
                 if outcomes.fatal is None:
                     still += self._submit(outcomes.again, one.batch.round + 1)
                     self._store.end(one.batch, "lost" if one.is_lost else "collected")
                 yield from ((indices[call_id], outcome) for call_id, outcome in outcomes.ended.items())
                 if outcomes.fatal is not None:
                     self._store.end(one.batch, "failed")
-                    self._bills.waive(one.wanted_ids)
+                    self.connection.budget.waive(one.wanted_ids)
                     raise outcomes.fatal
             waiting = still + self._submit(self._affordable(left), round_=0)
             if waiting and self._is_over.wait(self._poll_s):
@@ -153,7 +151,7 @@ class BatchChat(Generic[C]):
             FatalModelError: nothing is in flight and the next one does not fit.
         """
         chosen: list[ChatRequest] = []
-        while left and self._bills.reserve(left[0]):
+        while left and self.connection.budget.reserve_call(left[0]):
             chosen.append(left.popleft())
         return chosen
 
@@ -195,7 +193,7 @@ class BatchChat(Generic[C]):
                 f"provider {self.connection.name}: a batch of {len(rows)} calls of model {model} was not taken"
                 f" ({batch_id.reason}: {batch_id.detail})"
             )
-        self._bills.sent(rows)
+        self.connection.budget.note_sent(rows)
         return _Waiting(self._store.submitted(batch, batch_id), set(rows), self._wire.chat.form)
 
     def _parts(self, requests: Sequence[ChatRequest]) -> Iterator[list[ChatRequest]]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import httpx2
 from pydantic import SecretStr
 
-from advcluster_dagster.ledger.spending import Purse
+from advcluster_dagster.ledger.budget import Budget
 from advcluster_dagster.models.faults import TRANSIENT_STATUSES, ErrorReplyError, Fault, StatusFault
 from advcluster_dagster.models.limits import Gate
 from advcluster_dagster.models.protocol import CallFailure, FatalModelError
@@ -77,8 +77,8 @@ class Connection(ABC):
         self.pool = httpx2.Limits(
             max_connections=settings.max_in_flight, max_keepalive_connections=settings.max_in_flight
         )
-        self._stop = asyncio.Event()
-        self.purse = Purse(self._stop)
+        self.is_stopped = asyncio.Event()
+        self.budget = Budget()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"provider-{name}", daemon=True)
         self._thread.start()
@@ -115,11 +115,11 @@ class Connection(ABC):
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-        self.purse.release()
+        self.budget.release()
 
     def stop(self) -> None:
         """Send nothing more of what is being run; calls in flight have a moment to end."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._loop.call_soon_threadsafe(self.is_stopped.set)
 
     def run(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
         """Results of ``ask`` as they finish, as many at once as the limits allow.
@@ -159,7 +159,7 @@ class Connection(ABC):
         for n_retries in count():
             await self.gate.enter(is_retry=n_retries > 0)
             try:
-                if self._stop.is_set():
+                if self.is_stopped.is_set():
                     raise asyncio.CancelledError
                 await self._pause(self.gate.reserve(n_tokens))
                 async with asyncio.timeout(self.settings.timeout_s):  # an SDK's own timeout restarts with every byte
@@ -235,15 +235,15 @@ class Connection(ABC):
         return Fault("unreadable_reply", self.one_line(str(error)) or type(error).__name__, True)
 
     async def _work(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]], deliver: Callable[[R], None]) -> None:
-        self._stop.clear()
+        self.is_stopped.clear()
         pending = _Pending(jobs)
 
         async def worker() -> None:
             try:
-                while not self._stop.is_set() and (job := await pending.pull()):
+                while not self.is_stopped.is_set() and (job := await pending.pull()):
                     deliver(await ask(job[0]))
             except Exception:
-                self._stop.set()
+                self.is_stopped.set()
                 raise
 
         n_workers = _JOBS_PER_PLACE * self.settings.max_in_flight
@@ -251,7 +251,7 @@ class Connection(ABC):
             n_workers = min(n_workers, len(jobs))
         workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
         all_ended = asyncio.gather(*workers, return_exceptions=True)
-        stopped = asyncio.create_task(self._stop.wait())
+        stopped = asyncio.create_task(self.is_stopped.wait())
         ends_or_stop: set[asyncio.Future[Any]] = {all_ended, stopped}
         try:
             await asyncio.wait(ends_or_stop, return_when=asyncio.FIRST_COMPLETED)
@@ -269,7 +269,7 @@ class Connection(ABC):
         if delay_s <= 0:
             return
         try:
-            await asyncio.wait_for(self._stop.wait(), delay_s)
+            await asyncio.wait_for(self.is_stopped.wait(), delay_s)
         except TimeoutError:
             return
         raise asyncio.CancelledError

@@ -88,14 +88,15 @@ class RemoteChat(ABC, Generic[C]):
     async def _ask(self, job: tuple[int, ChatRequest]) -> tuple[int, ChatReply | CallFailure]:
         index, request = job
         expected = self._expected_tokens(request)
-        async with self.connection.purse.pay(lambda spending: spending.expected_chat(request)) as bill:
+        budget = self.connection.budget
+        async with budget.spend(lambda: budget.expected_chat(request), self.connection.is_stopped) as reservation:
 
             async def call() -> ChatReply | CallFailure:
-                bill.sent()
+                reservation.sent()
                 return await self._call(request)
 
             outcome = await self.connection.attempt(request.model, call, expected)
-            self.connection.purse.charge(bill, outcome)
+            budget.charge(reservation, outcome)
         if isinstance(outcome, ChatReply):
             self._note_tokens(outcome, expected)
             outcome = self.without_key(outcome)

@@ -167,17 +167,18 @@ class RemoteEmbedder(ABC, Generic[C]):
         self, requests: Sequence[EmbeddingRequest], n_expected: int, known_reason: str | None
     ) -> tuple[list[EmbeddingReply | CallFailure], int | None] | CallFailure:
         """One transport call under the caps."""
-        async with self.connection.purse.pay(lambda spending: spending.expected_prompt(n_expected)) as bill:
+        budget = self.connection.budget
+        async with budget.spend(lambda: budget.expected_prompt(n_expected), self.connection.is_stopped) as reservation:
 
             async def call() -> tuple[list[EmbeddingReply | CallFailure], int | None]:
-                bill.sent()
+                reservation.sent()
                 return await self._call(requests)
 
             outcome = await self.connection.attempt(requests[0].model, call, n_expected, known_reason)
             if isinstance(outcome, CallFailure):
-                self.connection.purse.charge(bill, outcome)
+                budget.charge(reservation, outcome)
             else:
-                self.connection.purse.charge_tokens(bill, outcome[1])
+                budget.charge_tokens(reservation, outcome[1])
         return outcome
 
     async def _call(

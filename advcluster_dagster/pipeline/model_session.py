@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from advcluster_dagster.ledger.budget import Budget, Cap
 from advcluster_dagster.ledger.calls import CallStats, ModelCalls, OpenProvider
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.ledger.prices import Price, PriceTable, load_prices
-from advcluster_dagster.ledger.spending import Cap, Spending
-from advcluster_dagster.ledger.spending_limits import held_to_caps, open_spending
+from advcluster_dagster.ledger.spending_limits import open_budget
 from advcluster_dagster.ledger.validated import InvalidReply, Validated, ask_validated
 from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
@@ -21,6 +21,7 @@ from advcluster_dagster.pipeline.providers import (
     open_chat_provider,
     open_embedding_provider,
     provider_revision,
+    with_budget,
 )
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.storage.home import Home
@@ -175,17 +176,17 @@ class ModelSession:
         return calls
 
     def _opener(self, model: Model, is_embedder: bool) -> OpenProvider:
-        def spending() -> Spending | None:
-            return self._spending(model, is_embedder)
+        def budget() -> Budget | None:
+            return self._budget(model, is_embedder)
 
         if is_embedder:
-            return lambda: held_to_caps(open_embedding_provider(model.provider, self.study), spending)
-        return lambda: held_to_caps(open_chat_provider(model.provider, self.transport, self.ledger), spending)
+            return lambda: with_budget(open_embedding_provider(model.provider, self.study), budget)
+        return lambda: with_budget(open_chat_provider(model.provider, self.transport, self.ledger), budget)
 
-    def _spending(self, model: Model, is_embedder: bool) -> Spending | None:
+    def _budget(self, model: Model, is_embedder: bool) -> Budget | None:
         lock = self.home.spending_lock(self.study.study)
         caps = self.options.caps
-        return open_spending(model, is_embedder, self.transport, self.asset, self.ledger, self.prices, caps, lock)
+        return open_budget(model, is_embedder, self.transport, self.asset, self.ledger, self.prices, caps, lock)
 
     @cached_property
     def transport(self) -> Study:

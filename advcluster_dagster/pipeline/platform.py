@@ -6,9 +6,9 @@ from functools import cached_property
 
 import duckdb
 
+from advcluster_dagster.ledger.budget import Cap
 from advcluster_dagster.ledger.home_ledger import open_ledger
 from advcluster_dagster.ledger.ledger import Ledger
-from advcluster_dagster.ledger.spending import Cap
 from advcluster_dagster.ledger.spending_limits import run_cap
 from advcluster_dagster.pipeline.model_session import CallOptions
 from advcluster_dagster.pipeline.recipe import Recipe

@@ -3,15 +3,20 @@
 ``KINDS`` is the one table of all kinds: those of vendors (``models``) and those of the demonstration (``demo``).
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 from advcluster_dagster.demo.providers import DEMO_PROVIDER_KINDS
+from advcluster_dagster.ledger.budget import Budget
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models.batch_chat import BatchChat
+from advcluster_dagster.models.connection import Connection
 from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
 from advcluster_dagster.models.registry import PROVIDER_KINDS, ProviderKind
 from advcluster_dagster.study.models import Provider
 from advcluster_dagster.study.study import Study
+
+P = TypeVar("P", ChatProvider, EmbeddingProvider)
 
 KINDS: dict[str, ProviderKind] = {**DEMO_PROVIDER_KINDS, **PROVIDER_KINDS}
 _UNDECLARED = ProviderKind(why_none="is not declared; declare it in the study")
@@ -52,6 +57,22 @@ def open_embedding_provider(name: str, study: Study) -> EmbeddingProvider:
     if kind.embedding is None:
         raise FatalModelError(f"provider {name} (embedding calls) {kind.why_none}")
     return kind.embedding(name, settings or Provider(), study)
+
+
+def with_budget(provider: P, open_budget: Callable[[], Budget | None]) -> P:
+    """An opened provider whose calls keep to a budget, if they go over a connection; others cost no API money.
+
+    Raises:
+        FatalModelError: a model of the study has no known price; the provider is closed then.
+    """
+    connection = getattr(provider, "connection", None)
+    if isinstance(connection, Connection):
+        try:
+            connection.budget = open_budget() or connection.budget
+        except BaseException:
+            provider.close()
+            raise
+    return provider
 
 
 def in_batch_mode(study: Study) -> Study:

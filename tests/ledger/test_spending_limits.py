@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from advcluster_dagster.ledger.budget import Budget
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.ledger.prices import Price, PriceTable, load_prices
-from advcluster_dagster.ledger.spending import Spending
-from advcluster_dagster.ledger.spending_limits import open_spending, refuse_unpriced, run_cap, spent_by_study
+from advcluster_dagster.ledger.spending_limits import open_budget, refuse_unpriced, run_cap, spent_by_study
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.models import Model
@@ -89,11 +89,9 @@ def test_a_cap_needs_every_models_price(prices: PriceTable, tmp_path: Path) -> N
     )
 
 
-def opened(
-    ledger: Ledger, prices: PriceTable, declared: Study, *limits: float, model: Model = JUDGE
-) -> Spending | None:
+def opened(ledger: Ledger, prices: PriceTable, declared: Study, *limits: float, model: Model = JUDGE) -> Budget | None:
     lock = prices.own_file.with_name("s.lock")
-    return open_spending(model, False, declared, "a", ledger, prices, [run_cap(limit) for limit in limits], lock)
+    return open_budget(model, False, declared, "a", ledger, prices, [run_cap(limit) for limit in limits], lock)
 
 
 def is_locked(prices: PriceTable) -> bool:

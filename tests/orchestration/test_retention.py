@@ -1,3 +1,5 @@
+import pytest
+
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.orchestration.retention import prune, runs_in_use
 from tests.studies import SmallHome, ledger_rows

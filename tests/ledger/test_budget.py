@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advcluster_dagster.ledger.budget import Budget, Cap, Reservation
 from advcluster_dagster.ledger.calls import ModelCalls
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.ledger.prices import Price
-from advcluster_dagster.ledger.spending import Bill, Cap, Purse, Spending
-from advcluster_dagster.ledger.spending_limits import held_to_caps
 from advcluster_dagster.models import connection
 from advcluster_dagster.models.protocol import (
     CallFailure,
@@ -22,7 +21,7 @@ from advcluster_dagster.models.protocol import (
     EmbeddingRequest,
     FatalModelError,
 )
-from advcluster_dagster.pipeline.providers import open_chat_provider, open_embedding_provider
+from advcluster_dagster.pipeline.providers import open_chat_provider, open_embedding_provider, with_budget
 from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.study import Study
 from tests.providers.batch_vendor import BatchVendor
@@ -41,8 +40,8 @@ def cap(limit: float, **changes: float) -> Cap:
     return Cap("--max-cost", limit, "raise it", **changes)
 
 
-def spending(*caps: Cap, price: Price = DOLLAR, known: float | None = None) -> Spending:
-    return Spending("m", price, caps, known)
+def budget(*caps: Cap, price: Price = DOLLAR, known: float | None = None) -> Budget:
+    return Budget("m", price, caps, known)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +55,13 @@ def spending(*caps: Cap, price: Price = DOLLAR, known: float | None = None) -> S
     ],
 )
 def test_what_a_call_is_expected_to_cost(request_: ChatRequest, known: float | None, expected: float) -> None:
-    assert spending(known=known).expected_chat(request_) == pytest.approx(expected)
+    assert budget(known=known).expected_chat(request_) == pytest.approx(expected)
 
 
 def test_replies_teach_what_the_next_costs() -> None:
-    gate = spending(known=10.0)
+    gate = budget(known=10.0)
     for n_tokens in (20, 40):
-        gate.charge(Bill(1.0), ChatReply("", prompt_tokens=1, completion_tokens=n_tokens))
+        gate.charge(Reservation(1.0), ChatReply("", prompt_tokens=1, completion_tokens=n_tokens))
     assert gate.expected_chat(chat("abcd")) == pytest.approx(1 + 30)  # the mean of 20 and 40, above the 10 known before
 
 
@@ -79,22 +78,22 @@ def test_replies_teach_what_the_next_costs() -> None:
     ],
 )
 def test_what_an_outcome_puts_on_the_bill(outcome: ChatReply | CallFailure, cost: float) -> None:
-    bill = Bill(7.0)
-    spending().charge(bill, outcome)
+    bill = Reservation(7.0)
+    budget().charge(bill, outcome)
     assert bill.cost == cost
 
 
 def test_a_call_waits_for_those_in_flight_and_ends_the_step_when_none_is() -> None:
     limit = cap(10.0)
-    gate = spending(limit)
-    assert gate.take(6.0)
-    assert not gate.take(5.0)  # 6 + 5 > 10, but the first may turn out cheaper
-    gate.settle(Bill(6.0, 2.0))
+    gate = budget(limit)
+    assert gate.reserve(6.0)
+    assert not gate.reserve(5.0)  # 6 + 5 > 10, but the first may turn out cheaper
+    gate.settle(Reservation(6.0, 2.0))
     assert (limit.spent, limit.reserved) == (2.0, 0.0)
-    assert gate.take(8.0)  # exactly
-    gate.settle(Bill(8.0, 8.0))
+    assert gate.reserve(8.0)  # exactly
+    gate.settle(Reservation(8.0, 8.0))
     with pytest.raises(FatalModelError) as error:
-        gate.take(0.5)
+        gate.reserve(0.5)
     assert str(error.value) == (
         "--max-cost of $10.00 stops the step: $10.00 spent, the next call of model m is expected to cost $0.5000; what"
         " is done is kept, raise it"
@@ -104,13 +103,13 @@ def test_a_call_waits_for_those_in_flight_and_ends_the_step_when_none_is() -> No
 def test_the_tighter_of_two_caps_holds() -> None:
     wide, tight = cap(100.0), Cap("spending.max_cost of study s", 100.0, "raise it", spent=99.0)
     with pytest.raises(FatalModelError, match=r"spending.max_cost of study s of .100.00 stops the step: .99.00 spent"):
-        spending(wide, tight).take(2.0)
+        budget(wide, tight).reserve(2.0)
     assert (wide.reserved, wide.n_in_flight) == (0.0, 0)
 
 
 def test_nothing_may_be_spent() -> None:
     with pytest.raises(FatalModelError, match=r"--max-cost of .0.00 stops the step: nothing spent yet"):
-        spending(cap(0.0)).take(1.0)
+        budget(cap(0.0)).reserve(1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 3.0), st.floats(0.0, 1.0)), max_size=60), st.integers(1, 5))
@@ -118,15 +117,15 @@ def test_a_cap_is_never_passed_by_calls_that_cost_at_most_what_was_expected(
     calls: list[tuple[float, float]], n_at_once: int
 ) -> None:
     limit = cap(10.0)
-    gate, in_flight = spending(limit), list[Bill]()
+    gate, in_flight = budget(limit), list[Reservation]()
     for expected, share in calls:
         try:
-            while not gate.take(expected) or len(in_flight) >= n_at_once:
+            while not gate.reserve(expected) or len(in_flight) >= n_at_once:
                 gate.settle(in_flight.pop(0))
         except FatalModelError:
             assert not in_flight
             break
-        in_flight.append(Bill(expected, expected * share))
+        in_flight.append(Reservation(expected, expected * share))
         assert limit.spent + limit.reserved <= limit.limit * (1 + 1e-6)
         while len(in_flight) >= n_at_once:
             gate.settle(in_flight.pop(0))
@@ -141,11 +140,10 @@ def test_those_that_wait_end_when_the_cap_is_reached() -> None:
     limit = cap(10.0)
 
     async def work() -> list[BaseException | str]:
-        purse, gate = Purse(asyncio.Event()), asyncio.Event()
-        purse.spending = spending(limit)
+        allowed, stop, gate = budget(limit), asyncio.Event(), asyncio.Event()
 
         async def call(expected: float) -> str:
-            async with purse.pay(lambda _spending: expected) as bill:
+            async with allowed.spend(lambda: expected, stop) as bill:
                 bill.sent()
                 await gate.wait()
             return "answered"
@@ -191,7 +189,7 @@ def ask(
     study: Study, ledger: Ledger, requests: Sequence[ChatRequest], *caps: Cap, price: Price = DOLLAR
 ) -> list[ChatReply | CallFailure]:
     def opened():  # type: ignore[no-untyped-def]
-        return held_to_caps(open_chat_provider("prov", study, ledger), lambda: spending(*caps, price=price))
+        return with_budget(open_chat_provider("prov", study, ledger), lambda: budget(*caps, price=price))
 
     with ModelCalls(ledger, "prov", opened, USE, price=price) as calls:
         return calls.chat(requests)
@@ -260,7 +258,7 @@ def test_embeddings_stop_at_the_cap(ledger: Ledger) -> None:
     limit, price = cap(300.0), Price(1_000_000.0)
 
     def opened():  # type: ignore[no-untyped-def]
-        return held_to_caps(open_embedding_provider("prov", study), lambda: spending(limit, price=price))
+        return with_budget(open_embedding_provider("prov", study), lambda: budget(limit, price=price))
 
     with SmallProvider(canned) as server:
         study = study_at(server)
@@ -323,8 +321,8 @@ def test_however_long_the_replies_the_cap_holds(limit: int, n_tokens: int, n_in_
     requests = [chat(f"n{number:03}", max_tokens=4) for number in range(15)]
     held = cap(float(limit))
     with Ledger("sqlite:///:memory:") as ledger, SmallProvider(reply_of(n_tokens)) as server:
-        provider = held_to_caps(
-            open_chat_provider("prov", study_at(server, max_in_flight=n_in_flight), ledger), lambda: spending(held)
+        provider = with_budget(
+            open_chat_provider("prov", study_at(server, max_in_flight=n_in_flight), ledger), lambda: budget(held)
         )
         try:
             n_answered = len(list(provider.complete(requests)))

@@ -3,21 +3,18 @@
 Like the report, the page needs nothing else, and every text on it is escaped.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from advcluster_dagster.audit.verify import Verification
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.report.formatting import foreign_text
+from advcluster_dagster.report.html import policy_hash, shipped_text, template_environment
 from advcluster_dagster.storage.files import atomic_write
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.partition import Partition
@@ -47,19 +44,13 @@ def write_page(home: Home, verification: Verification) -> Path:
 
 def render_page(verification: Verification) -> str:
     """The page as HTML; equal findings give equal text."""
-    stylesheet = (files("advcluster_dagster.audit") / "templates" / "audit.css").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=PackageLoader("advcluster_dagster.audit"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    stylesheet = shipped_text("advcluster_dagster.audit", "audit.css")
+    environment = template_environment("advcluster_dagster.audit")
     environment.filters["foreign"] = _cell
     return environment.get_template("audit.html.j2").render(
         study=verification.study.study,
         stylesheet=Markup(stylesheet),
-        style_hash=base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode(),
+        style_hash=policy_hash(stylesheet),
         verification=verification,
         counts=list(verification.counts.values()),
         breaks=[line.line for line in verification.breaks],

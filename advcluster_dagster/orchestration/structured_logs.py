@@ -1,4 +1,8 @@
-"""Run events as JSON lines for log collectors: HOME/logs/events-DATE.jsonl, one file per day (UTC)."""
+"""Run events as JSON lines for log collectors: HOME/logs/events-DATE.jsonl, one file per day (UTC).
+
+No formatter of a library (python-json-logger) is used, since it formats what a log record carries, and these lines are
+taken from Dagster's events; nor ``TimedRotatingFileHandler``, which renames files under the other processes of a home.
+"""
 
 import json
 import logging

@@ -4,18 +4,17 @@ All text is escaped by the templates; a content security policy forbids scripts 
 """
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.figures import MIN_VIOLIN, report_figures
 from advcluster_dagster.report.formatting import foreign_text, is_long_worded
+from advcluster_dagster.report.html import policy_hash, shipped_text, template_environment
 from advcluster_dagster.report.published_results import PublishedFamily, published_families
 from advcluster_dagster.report.sections import (
     accuracy,
@@ -42,6 +41,9 @@ class _Numbers:
     def next(self, kind: str) -> int:
         self._last[kind] += 1
         return self._last[kind]
+
+
+_PACKAGE = "advcluster_dagster.report"
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None)
     """
     drawn = report_figures(data) if figures is None else figures
     published = published_families(data.study)
-    stylesheet = (files("advcluster_dagster.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    stylesheet = shipped_text(_PACKAGE, "report.css")
     return _environment().get_template("page.html.j2").render(
         study=data.study,
         stylesheet=Markup(stylesheet),
-        style_hash=base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode(),
+        style_hash=policy_hash(stylesheet),
         families=[_family_view(data, name, drawn, published.get(name)) for name in data.study.families],
         has_published=bool(published),
         stand_ins=data.stand_ins,
@@ -95,13 +97,7 @@ def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None)
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("advcluster_dagster.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(_PACKAGE)
     environment.filters["foreign"] = foreign_text
     environment.tests["long_worded"] = is_long_worded
     return environment

@@ -1,6 +1,7 @@
 """Fields of imported records and their validation.
 
-The checks are plain functions: a file of traces has millions of lines.
+The checks are plain functions and no pydantic model: a file of traces has millions of lines, and numbers keep their
+spelling.
 """
 
 import json

@@ -85,7 +85,7 @@ def test_extraction_reply_keeps_the_rules() -> None:
         ("12", "14", "neither response holds reasoning"),
         ("3 * 4 = 12. \\boxed{12}", "[1, 2]", "the wrong response holds no reasoning"),
         ('{"answer": 12}', "3 * 4 = 14. \\boxed{14}", "the right response holds no reasoning"),
-        ("3 * 4 = 12. \\boxed{12}", "We see 12 = 4 * 3. \\boxed{17}", "differ in no place that can be told"),
+        ("3 * 4 = 12. \\boxed{12}", "We see 12 = 4 * 3. \\boxed{17}", "differ in no place that is clearly more"),
     ],
 )
 def test_no_contrast_is_a_failure_by_name(right: str, wrong: str, detail: str) -> None:

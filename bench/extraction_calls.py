@@ -34,6 +34,7 @@ from advcluster_dagster.models.protocol import ChatRequest
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
+from advcluster_dagster.science.prompting import wire_schema
 from advcluster_dagster.study.models import Provider
 
 SMALL_PROVIDER = Path(__file__).resolve().parent.parent / "tests" / "providers" / "small_provider.py"
@@ -87,8 +88,8 @@ def extraction_request(number: int) -> ChatRequest:
     smaller = "\n".join(
         f"Step {step}: after {step} minutes it holds {number + step * (number % 7)}." for step in range(40)
     )
-    messages = extraction_messages(load_prompt("extraction"), problem, larger, smaller)
-    return ChatRequest("extractor", messages, reply_schema=ExtractionReply.model_json_schema())
+    messages = extraction_messages(load_prompt("extraction"), problem, larger, smaller, "1", "2")
+    return ChatRequest("extractor", messages, reply_schema=wire_schema(ExtractionReply))
 
 
 def name_of(result: Any) -> str:

@@ -53,8 +53,9 @@ GIVEN: dict[str, Any] = {
     "trials": 2,
     "families": {"f": {"larger": {"model": "f-large", **IMPORTED}, "smaller": {"model": "f-small", **IMPORTED}}},
     "domains": {"sums": ["additions"], "products": ["doublings"], "later": ["open"]},
-    "clustering": {"pca_dims": [4, 2], "max_clusters": 4, "n_reviews": 1},
-    "checks": {"max_mean_edi": 1.0},
+    "clustering": {"pca_dims": [4, 2], "max_clusters": 4, "n_reviews": 1, "n_bootstrap": 5, "n_choices": 2},
+    "statistics": {"n_bootstrap": 100, "n_permutations": 100},
+    "checks": {"max_dispersion_p": 1.0},
 }
 SIMULATED: dict[str, Any] = {
     "study": "made",
@@ -67,7 +68,7 @@ SIMULATED: dict[str, Any] = {
     },
     "domains": {"math": ["worked-math"]},
     "benchmarks": {"worked-math": {"source": "simulated"}},
-    "clustering": {"pca_dims": [4], "max_clusters": 3, "n_reviews": 1},
+    "clustering": {"pca_dims": [4], "max_clusters": 3, "n_reviews": 1, "n_bootstrap": 5, "n_choices": 2},
 }
 BENCHMARKS = {"sums": "additions", "products": "doublings"}
 #: Everything but the report, which takes longer than all the rest of a small study.

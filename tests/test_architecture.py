@@ -174,8 +174,8 @@ def test_prompts_are_read_whole(name):
 def test_every_placeholder_of_the_prompts_is_filled():
     filled = {
         "equivalence": equivalence_messages(load_prompt("equivalence"), "q", "a", "b"),
-        "extraction": extraction_messages(load_prompt("extraction"), "p", "a", "b"),
-        "naming": naming_messages(load_prompt("naming"), ["a"]),
+        "extraction": extraction_messages(load_prompt("extraction"), "p", "a", "b", "1", "2"),
+        "naming": naming_messages(load_prompt("naming"), ["a"], ["b"]),
         "review": review_messages(load_prompt("review"), [NamedCluster(0, "t", "d", 1)]),
     }
     assert sorted(filled) == PROMPTS

@@ -19,21 +19,27 @@ from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.printable import one_line
 from advcluster_dagster.prompts.files import load_prompt
+from advcluster_dagster.science.advantage_extraction.evidence import check_evidence
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.advantage_extraction.pairs import draw_trace_pairs
 from advcluster_dagster.science.advantage_extraction.records import extraction_tables
 from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
+from advcluster_dagster.science.prompting import wire_schema
 
 _GROUP = "advantage_extraction"
 
 
 @table_step(
     _GROUP,
-    settings=lambda study, _: {"seed": study.seed},
+    settings=lambda study, _: {"seed": study.seed, "wrong_verdicts": study.extraction.wrong_verdicts},
 )
 def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: pl.DataFrame) -> pl.DataFrame:
     """A correct trace of the larger model beside a wrong one of the smaller model."""
-    return draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed)
+    verdicts = step.study.extraction.wrong_verdicts
+    pairs = draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed, verdicts)
+    n_possible = draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed).height
+    step.facts |= {"n_pairs": pairs.height, "n_left_out": n_possible - pairs.height}
+    return pairs
 
 
 def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outcome:
@@ -50,6 +56,14 @@ def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outco
     return Outcome(share <= bound, facts)
 
 
+def _evidence_found(_step: Step, checked: pl.LazyFrame, bound: float) -> Outcome:
+    rows = checked.select("n_quotes", "is_supported").collect()
+    n_unsupported = int((~rows["is_supported"]).sum())
+    share = n_unsupported / rows.height if rows.height else 0.0
+    facts = {"n_unsupported": n_unsupported, "n_without_quotes": int((rows["n_quotes"] == 0).sum())}
+    return Outcome(share <= bound, {"share": share, "bound": bound, **facts})
+
+
 def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
     rows = corpus.select("rule_violations").collect()
     rules = rows.explode("rule_violations").drop_nulls()["rule_violations"].value_counts(sort=True)
@@ -59,11 +73,11 @@ def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
 
 @table_step(
     _GROUP,
-    tables=("advantage_corpus", "first_errors", "extraction_failures"),
+    tables=("advantage_corpus", "first_errors", "extraction_failures", "evidence_checks"),
     kinds=("polars", "llm"),
     settings=lambda study, _: {
         "extractor": study.judges.extractor.asked_as,
-        "extraction": study.extraction.model_dump(mode="json"),
+        "extraction": study.extraction.model_dump(mode="json", include={"max_repeats"}),
     },
     prompts=("extraction",),
     checks={
@@ -84,6 +98,14 @@ def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
                 bound="max_extraction_failure_share",
             ),
         ),
+        "evidence_checks": (
+            Check(
+                "evidence_found",
+                description="The passages quoted as evidence stand in the traces.",
+                judge=_evidence_found,
+                bound="max_unsupported_share",
+            ),
+        ),
     },
     estimate=lambda step: _estimate(step),
 )
@@ -93,10 +115,12 @@ def extracted_advantages(
     benchmark_questions: pl.DataFrame,
     larger_traces: pl.LazyFrame,
     smaller_traces: pl.LazyFrame,
+    graded_trials: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Advantages and the first error of every pair, as the extractor sees them."""
+    """Advantages and the first error of every pair, as the extractor sees them, and whether its quotes are verbatim."""
     judge, prompt = step.study.judges.extractor, load_prompt("extraction")
-    requests = _requests(step, trace_pairs, benchmark_questions, larger_traces, smaller_traces)
+    texts = _pair_texts(trace_pairs, benchmark_questions, larger_traces, smaller_traces, graded_trials)
+    requests = _requests(step, texts)
     results = step.models.ask(judge, requests, parse_extraction_reply, step.study.extraction.max_repeats)
     outcomes = [
         (result.record, "", "", "")
@@ -105,13 +129,14 @@ def extracted_advantages(
         for result in results
     ]
     tables = extraction_tables(trace_pairs, outcomes, judge.model, prompt.sha256)
-    return tables
+    traces = texts.select("pair_id", "larger_response", "smaller_response")
+    return {**tables, "evidence_checks": check_evidence(tables["advantage_corpus"], tables["first_errors"], traces)}
 
 
-def _requests(
-    step: Step, pairs: pl.DataFrame, questions: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame
-) -> list[ChatRequest]:
-    """One request a pair, in the order of the pairs."""
+def _pair_texts(
+    pairs: pl.DataFrame, questions: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame, graded: pl.DataFrame
+) -> pl.DataFrame:
+    """Pairs in their order with the prompt, both responses and both answers that were read from them."""
     texts = pairs.join(questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left")
     for role, traces in (("larger", larger), ("smaller", smaller)):
         needed = pairs.select("question_id", pl.col(f"{role}_trial").alias("trial")).lazy()
@@ -120,10 +145,19 @@ def _requests(
         )
         responses = of_pairs.rename({"trial": f"{role}_trial", "response": f"{role}_response"}).collect()
         texts = texts.join(responses, on=["question_id", f"{role}_trial"], how="left", maintain_order="left")
+        answers = graded.filter(pl.col("role") == role).select(
+            "question_id", pl.col("trial").alias(f"{role}_trial"), pl.col("prediction").alias(f"{role}_answer")
+        )
+        texts = texts.join(answers, on=["question_id", f"{role}_trial"], how="left", maintain_order="left")
+    return texts
+
+
+def _requests(step: Step, texts: pl.DataFrame) -> list[ChatRequest]:
+    """One request a pair, in the order of the pairs."""
     prompt = load_prompt("extraction")
-    chosen = texts.select("prompt", "larger_response", "smaller_response").iter_rows()
-    messages = [extraction_messages(prompt, *row) for row in chosen]
-    return step.models.chat(step.study.judges.extractor, messages, schema=ExtractionReply.model_json_schema())
+    chosen = texts.select("prompt", "larger_response", "smaller_response", "larger_answer", "smaller_answer")
+    messages = [extraction_messages(prompt, *row) for row in chosen.iter_rows()]
+    return step.models.chat(step.study.judges.extractor, messages, schema=wire_schema(ExtractionReply))
 
 
 #: What a dry run assumes of steps whose inputs do not exist yet: questions kept, pairs each, tokens of a reply.
@@ -142,8 +176,10 @@ def _estimate(step: Step) -> Estimate:
     pairs, judge = step.read_partition("trace_pairs"), step.study.judges.extractor
     if step.has_final_inputs:
         tables = ("benchmark_questions", "larger_traces", "smaller_traces")
-        questions, *traces = (step.scan_partition(table) for table in tables)
-        return estimate_chat(step, judge, _requests(step, pairs, questions.collect(), *traces), _USUAL_REPLY)
+        questions, larger, smaller = (step.scan_partition(table) for table in tables)
+        graded = step.scan_partition("graded_trials").collect()
+        texts = _pair_texts(pairs, questions.collect(), larger, smaller, graded)
+        return estimate_chat(step, judge, _requests(step, texts), _USUAL_REPLY)
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
     return estimate_assumed(step, judge, n_pairs, 3000, _USUAL_REPLY, basis)
 

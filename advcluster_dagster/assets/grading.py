@@ -30,6 +30,7 @@ from advcluster_dagster.science.grading.panel import (
     measure_agreement,
     panel_pairs,
 )
+from advcluster_dagster.science.prompting import wire_schema
 from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.models import Model
 from advcluster_dagster.study.partition import Partition
@@ -184,7 +185,7 @@ def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:
     prompt = load_prompt("equivalence")
     rows = pairs.select("prompt", "answer", "prediction").iter_rows()
     messages = [equivalence_messages(prompt, *row) for row in rows]
-    requests = step.models.chat(model, messages, schema=EquivalenceReply.model_json_schema())
+    requests = step.models.chat(model, messages, schema=wire_schema(EquivalenceReply))
     results = step.models.ask(model, requests, parse_equivalence_reply, _MAX_REPEATS)
     return [result.record.same if isinstance(result, Validated) else None for result in results]
 

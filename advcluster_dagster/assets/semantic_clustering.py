@@ -15,8 +15,15 @@ from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assu
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.semantic_clustering.candidates import CandidateSweep, SweepSettings, sweep_candidates
-from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus, stack_vectors
+from advcluster_dagster.science.semantic_clustering.corpus import (
+    gather_corpus,
+    labels_of,
+    stack_vectors,
+    with_source_keys,
+)
 from advcluster_dagster.science.semantic_clustering.deduplication import deduplicate
+from advcluster_dagster.science.semantic_clustering.stability import StabilitySettings, items_of, measure_stability
+from advcluster_dagster.science.statistics.resampling import table_rng
 from advcluster_dagster.study.study import Study
 
 _GROUP = "semantic_clustering"
@@ -26,7 +33,7 @@ _N_NAMED = 20
 _ADVANTAGES_EACH, _DESCRIPTION_TOKENS = 3, 15
 #: Vectors are equal where no number differs by more than this share of the first vector's length.
 _SAME_VECTOR = 1e-6
-_SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims_kept")
+_SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims_kept", "n_init")
 
 
 def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
@@ -211,8 +218,52 @@ def _assignments(sweep: CandidateSweep, rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
+@table_step(
+    _GROUP,
+    tables=("candidate_stabilities", "cluster_stabilities", "choice_stabilities"),
+    kinds=("polars", "scikitlearn"),
+    settings=lambda study, _: {
+        **study.clustering.model_dump(mode="json", include={*_SWEEP_SETTINGS, "n_bootstrap", "n_choices"}),
+        "confidence": study.statistics.confidence,
+        "seed": study.seed,
+    },
+)
+def candidate_stabilities(
+    step: Step,
+    cluster_assignments: pl.DataFrame,
+    advantage_corpus: pl.DataFrame,
+    trace_pairs: pl.DataFrame,
+    analysis_question_set: pl.DataFrame,
+    deduplicated_advantages: pl.DataFrame,
+    advantage_embeddings: pl.DataFrame,
+    benchmark_questions: pl.DataFrame,
+) -> dict[str, pl.DataFrame]:
+    """How far the retained candidates and their clusters survive other seeds and resampled source items."""
+    corpus = gather_corpus(
+        advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
+    )
+    keyed = with_source_keys(corpus.rows, benchmark_questions)
+    chosen = step.study.clustering
+    tables = measure_stability(
+        corpus.embeddings,
+        labels_of(cluster_assignments, keyed["advantage_id"].to_list()),
+        items_of(keyed),
+        sweep_settings(step.study),
+        StabilitySettings(
+            n_bootstrap=chosen.n_bootstrap, n_choices=chosen.n_choices, confidence=step.study.statistics.confidence
+        ),
+        table_rng(step.study.seed, "candidate_stabilities", step.family),
+    )
+    return {
+        "candidate_stabilities": tables.candidates,
+        "cluster_stabilities": tables.clusters,
+        "choice_stabilities": tables.choices,
+    }
+
+
 STEPS = (
     advantage_embeddings,
     deduplicated_advantages,
     clustered_advantages,
+    candidate_stabilities,
 )

@@ -14,10 +14,17 @@ from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assu
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.prompts.files import load_prompt
+from advcluster_dagster.science.prompting import wire_schema
 from advcluster_dagster.science.semantic_clustering.choice import choose_candidate
-from advcluster_dagster.science.semantic_clustering.cluster_samples import select_shown
-from advcluster_dagster.science.semantic_clustering.corpus import ClusteringCorpus, gather_corpus
+from advcluster_dagster.science.semantic_clustering.cluster_samples import nearest_others, select_shown
+from advcluster_dagster.science.semantic_clustering.corpus import ClusteringCorpus, gather_corpus, with_source_keys
 from advcluster_dagster.science.semantic_clustering.domain_kinds import classify_clusters
+from advcluster_dagster.science.semantic_clustering.domain_shares import (
+    ShareSettings,
+    SpecialisedRule,
+    classify_by_shares,
+    domain_shares,
+)
 from advcluster_dagster.science.semantic_clustering.messages import named_clusters, naming_messages, review_messages
 from advcluster_dagster.science.semantic_clustering.projection import project
 from advcluster_dagster.science.semantic_clustering.replies import (
@@ -26,12 +33,15 @@ from advcluster_dagster.science.semantic_clustering.replies import (
     parse_candidate_review,
     parse_cluster_name,
 )
+from advcluster_dagster.science.statistics.resampling import table_rng
 
 _GROUP = "semantic_clustering"
 #: What a dry run assumes while there are no candidates: how many, with how many clusters together.
 _CANDIDATES, _CLUSTERS = 10, 80
 #: Tokens of a reply while none of the model is known; those of the embedded analyst's are longer than most.
 _USUAL_NAME, _EMBEDDED_NAME, _USUAL_REVIEW = 65, 90, 25
+#: Descriptions of other clusters that the summariser sees.
+_N_OTHERS = 10
 _CANDIDATE = ["pca_dim", "n_clusters"]
 _CORPUS_TABLES = (
     "advantage_corpus",
@@ -44,6 +54,12 @@ _CORPUS_TABLES = (
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
 
 
+def _tags_unique(_step: Step, summaries: pl.LazyFrame) -> Outcome:
+    named = summaries.drop_nulls("tag").select(*_CANDIDATE, pl.col("tag").str.to_lowercase()).collect()
+    n_repeated = int(named.is_duplicated().sum())
+    return Outcome(n_repeated == 0, {"n_repeated": n_repeated, "n_named": named.height})
+
+
 @table_step(
     _GROUP,
     kinds=("polars", "llm"),
@@ -54,7 +70,13 @@ _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolu
         "seed": study.seed,
     },
     prompts=("naming",),
-    checks={"cluster_summaries": (CALLS_ANSWERED, JUDGE_USABLE)},
+    checks={
+        "cluster_summaries": (
+            CALLS_ANSWERED,
+            JUDGE_USABLE,
+            Check("tags_unique", description="No two clusters of a candidate share a tag.", judge=_tags_unique),
+        )
+    },
     estimate=lambda step: _estimate_naming(step),
 )
 def cluster_summaries(
@@ -76,7 +98,13 @@ def cluster_summaries(
     judge, max_repeats = step.study.judges.summariser, step.study.clustering.max_repeats
     names = step.models.ask(judge, requests, parse_cluster_name, max_repeats)
     rows = [
-        (*cluster.key, cluster.size, *_tag_and_definition(name), [ids[row] for row in cluster.shown])
+        (
+            *cluster.key,
+            cluster.size,
+            *_tag_and_definition(name),
+            [ids[row] for row in cluster.shown],
+            [ids[row] for row in cluster.others],
+        )
         for cluster, name in zip(clusters, names, strict=True)
     ]
     return pl.DataFrame(rows, schema=_schema("cluster_summaries"), orient="row")
@@ -84,11 +112,14 @@ def cluster_summaries(
 
 @dataclass(frozen=True)
 class _ShownCluster:
-    """A cluster of a candidate, (d', K, cluster_id), and the rows of the corpus that the summariser sees."""
+    """A cluster of a candidate, (d', K, cluster_id), and the rows of the corpus that the summariser sees: its own, and
+    the nearest ones of other clusters.
+    """
 
     key: tuple[int, int, int]
     size: int
     shown: list[int]
+    others: list[int]
 
 
 def _shown_clusters(step: Step, corpus: ClusteringCorpus, assignments: pl.DataFrame) -> list[_ShownCluster]:
@@ -105,14 +136,18 @@ def _shown_clusters(step: Step, corpus: ClusteringCorpus, assignments: pl.DataFr
             for cluster_id in range(int(str(n_clusters))):
                 shown = select_shown(points, labels, cluster_id, domains, ids, n_shown, seed)
                 key = (pca_dim, int(str(n_clusters)), cluster_id)
-                clusters.append(_ShownCluster(key, int((labels == cluster_id).sum()), shown))
+                others = nearest_others(points, labels, cluster_id, _N_OTHERS)
+                clusters.append(_ShownCluster(key, int((labels == cluster_id).sum()), shown, others))
     return clusters
 
 
 def _naming_requests(step: Step, corpus: ClusteringCorpus, clusters: list[_ShownCluster]) -> list[ChatRequest]:
     texts, prompt = corpus.rows["advantage"].to_list(), load_prompt("naming")
-    messages = [naming_messages(prompt, [texts[row] for row in cluster.shown]) for cluster in clusters]
-    return step.models.chat(step.study.judges.summariser, messages, schema=ClusterName.model_json_schema())
+    messages = [
+        naming_messages(prompt, [texts[row] for row in cluster.shown], [texts[row] for row in cluster.others])
+        for cluster in clusters
+    ]
+    return step.models.chat(step.study.judges.summariser, messages, schema=wire_schema(ClusterName))
 
 
 def _estimate_naming(step: Step) -> Estimate:
@@ -172,7 +207,7 @@ def _review_requests(step: Step, clusters: pl.DataFrame) -> list[ChatRequest]:
     named = named_clusters(clusters.select("cluster_id", "tag", "definition", "size").iter_rows())
     n_reviews = step.study.clustering.n_reviews
     messages = [review_messages(load_prompt("review"), named)] * n_reviews
-    schema = CandidateReview.model_json_schema()
+    schema = wire_schema(CandidateReview)
     return step.models.chat(step.study.judges.reviewer, messages, range(n_reviews), schema)
 
 
@@ -204,7 +239,11 @@ def _chosen_by_reviews(step: Step, taxonomy: pl.LazyFrame) -> Outcome:
 
 @table_step(
     _GROUP,
+    tables=("final_taxonomy", "domain_shares"),
     settings=lambda study, partition: {
+        "choose_by": study.clustering.choose_by,
+        "statistics": study.statistics.model_dump(mode="json", exclude={"prior", "pass_at_k"}),
+        "seed": study.seed,
         "pin": pin.model_dump(mode="json") if (pin := study.clustering.pins.get(partition.family or "")) else None,
         "taxonomy": study.taxonomy.model_dump(mode="json"),
     },
@@ -232,24 +271,55 @@ def final_taxonomy(
     candidate_reviews: pl.DataFrame,
     cluster_assignments: pl.DataFrame,
     advantage_corpus: pl.DataFrame,
-) -> pl.DataFrame:
-    """The clusters of the chosen candidate, common or specialised."""
+    candidate_stabilities: pl.DataFrame,
+    benchmark_questions: pl.DataFrame,
+) -> dict[str, pl.DataFrame]:
+    """The clusters of the chosen candidate, and how they spread over domains: common, specialised or mixed."""
     if candidate_clusterings.is_empty():
         step.notes["reason"] = step.note_of("candidate_clusterings", "reason")
-        return pl.DataFrame(schema=_schema("final_taxonomy"))
+        return {name: pl.DataFrame(schema=_schema(name)) for name in ("final_taxonomy", "domain_shares")}
     pin = step.study.clustering.pins.get(step.family)
     try:
         choice = choose_candidate(
-            candidate_reviews, candidate_clusterings, (pin.pca_dim, pin.n_clusters) if pin else None
+            candidate_reviews,
+            candidate_clusterings,
+            (pin.pca_dim, pin.n_clusters) if pin else None,
+            candidate_stabilities if step.study.clustering.choose_by == "reviews_and_stability" else None,
         )
     except ValueError as error:
         raise StepError(f"clustering.pins.{step.family}: {error}") from None
     step.notes["choice"] = f"{choice.reason}; reason given: {pin.reason}" if pin else choice.reason
+    step.facts["near_candidates"] = [f"d' {dim}, K {number}" for dim, number in choice.near]
     chosen = (pl.col("pca_dim") == choice.pca_dim) & (pl.col("n_clusters") == choice.n_clusters)
-    counts = _domain_counts(cluster_assignments.filter(chosen), advantage_corpus, step.domains_used)
-    kinds = classify_clusters(counts, step.study.taxonomy.min_share, step.study.taxonomy.min_residual)
-    taxonomy = cluster_summaries.filter(chosen).join(kinds, on="cluster_id", maintain_order="left")
-    return taxonomy.sort("cluster_id").select(_schema("final_taxonomy").names())
+    members = cluster_assignments.filter(chosen)
+    shares = _domain_shares(step, members, advantage_corpus, benchmark_questions, choice.n_clusters)
+    taxonomy = cluster_summaries.filter(chosen).join(
+        _kinds(step, members, advantage_corpus, shares), on="cluster_id", maintain_order="left"
+    )
+    rows = taxonomy.sort("cluster_id").select(_schema("final_taxonomy").names())
+    return {"final_taxonomy": rows, "domain_shares": shares}
+
+
+def _domain_shares(
+    step: Step, members: pl.DataFrame, corpus: pl.DataFrame, questions: pl.DataFrame, n_clusters: int
+) -> pl.DataFrame:
+    chosen = step.study.statistics
+    placed = with_source_keys(
+        members.join(corpus.select("advantage_id", "domain", "question_id"), on="advantage_id", maintain_order="left"),
+        questions,
+    )
+    settings = ShareSettings(chosen.confidence, chosen.n_bootstrap, chosen.n_permutations, chosen.fdr)
+    rng = table_rng(step.study.seed, "domain_shares", step.family)
+    return domain_shares(placed, step.domains_used, n_clusters, settings, rng)
+
+
+def _kinds(step: Step, members: pl.DataFrame, corpus: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
+    """Kind of each cluster, by the study's rule."""
+    rule = step.study.taxonomy
+    if rule.rule == "residuals":
+        counts = _domain_counts(members, corpus, step.domains_used)
+        return classify_clusters(counts, rule.min_share, rule.min_residual)
+    return classify_by_shares(shares, SpecialisedRule(rule.min_share, rule.max_q, rule.min_questions))
 
 
 def _domain_counts(assignments: pl.DataFrame, advantages: pl.DataFrame, domains: list[str]) -> pl.DataFrame:

@@ -28,6 +28,8 @@ from advcluster_dagster.study.partition import Partition
 
 T = TypeVar("T")
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
+_ADVANTAGE = ("position", "advantage", "evidence", "larger_quote", "smaller_quote")
+_ERROR = ("stage", "depth", "description", "quote")
 Frames = Mapping[str, pl.DataFrame]
 
 
@@ -61,16 +63,16 @@ def check_extraction(partition: Partition, rows: Frames, entries: Sequence[Ledge
 
     Args:
         partition: the family and domain.
-        rows: trace_pairs with the columns prompt, larger_response, smaller_response; advantage_corpus, first_errors,
+        rows: trace_pairs with the columns prompt, larger_response, smaller_response,
+            larger_answer, smaller_answer; advantage_corpus, first_errors,
             extraction_failures.
         entries: ledger entries that the partition has used.
     """
     calls = JudgeCalls("advantage_corpus", partition)
     kept, made = KeptCalls(entries, parse_extraction_reply), _MadeOfPairs(rows)
-    for pair_id, *texts in (
-        rows["trace_pairs"].select("pair_id", "prompt", "larger_response", "smaller_response").iter_rows()
-    ):
-        if None in texts:
+    columns = ("prompt", "larger_response", "smaller_response", "larger_answer", "smaller_answer")
+    for pair_id, *texts in rows["trace_pairs"].select("pair_id", *columns).iter_rows():
+        if None in texts[:3]:
             continue  # its question or one of its traces is lost, which is a break of its own
         messages = extraction_messages(load_prompt("extraction"), *texts)
         prompt_hash = made.prompt_hash(pair_id)
@@ -99,16 +101,17 @@ class _MadeOfPairs:
         reply = call.result.record if isinstance(call.result, Validated) else None
         error, failure = self._errors.get(pair_id), self._failures.get(pair_id)
         stage = reply.failure_stage if reply else ""
-        told_error = (stage, STAGE_DEPTHS[stage], reply.failure_description) if reply else None
+        told_error = (stage, STAGE_DEPTHS[stage], reply.failure_description, reply.failure_quote) if reply else None
         told_failure = (call.result.reason, call.result.raw_reply) if isinstance(call.result, InvalidReply) else None
         replied = [
-            (place, item.advantage, item.evidence) for place, item in enumerate(reply.advantages if reply else ())
+            (place, item.advantage, item.evidence, item.larger_quote, item.smaller_quote)
+            for place, item in enumerate(reply.advantages if reply else ())
         ]
         rows = self._advantages.get(pair_id, [])
         checks = (
-            ("advantage_corpus", [(row["position"], row["advantage"], row["evidence"]) for row in rows], replied),
+            ("advantage_corpus", [tuple(row[name] for name in _ADVANTAGE) for row in rows], replied),
             ("advantage_corpus", {row["extractor"] for row in rows}, {call.request.model} if rows else set()),
-            ("first_errors", error and (error["stage"], error["depth"], error["description"]), told_error),
+            ("first_errors", error and tuple(error[name] for name in _ERROR), told_error),
             ("extraction_failures", failure and (failure["reason"], failure["raw_reply"]), told_failure),
         )
         fault = f"is not what the reply in the ledger says (call {call.call_id[:12]})"
@@ -147,10 +150,11 @@ def check_naming(
     kept = KeptCalls(entries, parse_cluster_name)
     texts = dict(rows["advantage_corpus"].select("advantage_id", "advantage").iter_rows())
     for row in rows["cluster_summaries"].iter_rows(named=True):
-        if any(advantage_id not in texts for advantage_id in row["shown_ids"]):
+        if any(advantage_id not in texts for advantage_id in (*row["shown_ids"], *row["other_ids"])):
             continue  # a reference that leads nowhere, which is a break of its own
         key = {name: row[name] for name in ("pca_dim", "n_clusters", "cluster_id")}
-        messages = naming_messages(load_prompt("naming"), [texts[advantage_id] for advantage_id in row["shown_ids"]])
+        shown, others = ([texts[name] for name in row[column]] for column in ("shown_ids", "other_ids"))
+        messages = naming_messages(load_prompt("naming"), shown, others)
         made = (row["tag"], row["definition"])
         call = _find(
             calls,

@@ -218,10 +218,10 @@ class _Verifier:
         return kept
 
     def _texts_of_pairs(self, partition: Partition, files: Mapping[str, TableFile]) -> pl.DataFrame | None:
-        """The pairs with their question and both responses; None where one of the files was not read or is not
+        """The pairs with their question, both responses and answers; None where one of the files was not read or is not
         sound.
         """
-        needed = [files.get(name) for name in ("trace_pairs", "larger_traces", "smaller_traces")]
+        needed = [files.get(name) for name in ("trace_pairs", "larger_traces", "smaller_traces", "graded_trials")]
         questions = self._questions(partition)
         if questions is None or any(file is None or not file.is_sound for file in needed):
             return None
@@ -232,6 +232,11 @@ class _Verifier:
                 "question_id", pl.col("trial").alias(f"{role}_trial"), pl.col("response").alias(f"{role}_response")
             )
             texts = texts.join(texts_of_role, on=["question_id", f"{role}_trial"], how="left")
+            graded = files["graded_trials"].rows.filter(pl.col("role") == role)
+            answers = graded.select(
+                "question_id", pl.col("trial").alias(f"{role}_trial"), pl.col("prediction").alias(f"{role}_answer")
+            )
+            texts = texts.join(answers, on=["question_id", f"{role}_trial"], how="left")
         return texts
 
     def _entries(self, asset: str, partition: Partition) -> list[LedgerEntry]:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from advcluster_dagster.contracts.columns import BENCHMARK, MODEL, QUESTION_ID, TRIAL
+from advcluster_dagster.contracts.columns import BENCHMARK, MODEL, QUESTION_ID, SOURCE_KEY, TRIAL
 from advcluster_dagster.contracts.table import Column, Table
 
 ANSWER_TYPES = ("numeric", "choice", "choices", "math", "python_output", "python_input", "text")
@@ -27,6 +27,7 @@ BENCHMARK_QUESTIONS = Table(
         ),
         Column("source", pl.String(), "Data set or file the question comes from."),
         Column("source_revision", pl.String(), "Revision or content hash of the source."),
+        SOURCE_KEY,
     ),
 )
 

@@ -12,7 +12,10 @@ from advcluster_dagster.contracts.columns import (
     PCA_DIM,
     TAG,
     count,
+    interval,
+    number,
     rate,
+    text,
 )
 from advcluster_dagster.contracts.table import Column, Table
 
@@ -59,6 +62,10 @@ CANDIDATE_CLUSTERINGS = Table(
             maximum=1.000001,
         ),
         Column("is_retained", pl.Boolean(), "Goes on to naming and review."),
+        number("inertia", "Sum of squared distances to the centroids in the reduced space.", 0),
+        number("multistart_ari", "Adjusted Rand index of its labels with the best of 50 starts; retained ones.", -1, 1),
+        number("index_null_mean", "Mean Davies-Bouldin index of column-permuted copies of the points.", 0),
+        number("index_z", "Standard deviations of those copies that its index lies above their mean; low is good."),
     ),
 )
 CLUSTER_ASSIGNMENTS = Table(
@@ -67,6 +74,63 @@ CLUSTER_ASSIGNMENTS = Table(
     "Cluster of each kept description in each retained candidate.",
     ("pca_dim", "n_clusters", "advantage_id"),
     (PCA_DIM, N_CLUSTERS, ADVANTAGE_ID, CLUSTER_ID),
+)
+CANDIDATE_STABILITIES = Table(
+    "candidate_stabilities",
+    "family",
+    "Agreement of each retained candidate's labels with other K-means starts and with resampled source items.",
+    ("pca_dim", "n_clusters", "kind"),
+    (
+        PCA_DIM,
+        N_CLUSTERS,
+        text(
+            "kind",
+            "Other seeds, each the best of 50 starts; or bootstrap of source items.",
+            allowed=("seed", "bootstrap"),
+        ),
+        count("n_replicates", "Replicates."),
+        number("ari_mean", "Mean adjusted Rand index with the candidate's labels; bootstrap: on drawn rows.", -1, 1),
+        number("ari_std", "Its standard deviation over replicates.", 0),
+        *interval("ari", "the index over replicates", -1, 1),
+        number("out_ari_mean", "Mean index on rows that were not drawn; null for other seeds.", -1, 1),
+    ),
+)
+CLUSTER_STABILITIES = Table(
+    "cluster_stabilities",
+    "family",
+    "How far each cluster of the retained candidates is found again when source items are resampled.",
+    ("pca_dim", "n_clusters", "cluster_id"),
+    (
+        PCA_DIM,
+        N_CLUSTERS,
+        CLUSTER_ID,
+        rate("mean_jaccard", "Mean over replicates of the largest Jaccard index with a cluster of the replicate."),
+        rate("jaccard_low", "Lower end of that index over replicates."),
+        rate("recovered_share", "Share of replicates with a Jaccard index of at least 1/2."),
+        count("n_questions", "Different questions in the cluster."),
+        count("n_keys", "Different source items."),
+        rate("top_question_share", "Share of its advantages from one question."),
+        text(
+            "verdict",
+            "Hennig's reading: mean Jaccard from .85, .75, .6 on; null below five source items or where one question"
+            " gives more than half.",
+            True,
+            ("very stable", "stable", "pattern", "unstable"),
+        ),
+    ),
+)
+CHOICE_STABILITIES = Table(
+    "choice_stabilities",
+    "family",
+    "How often a sweep over resampled source items retains a candidate.",
+    ("pca_dim", "n_clusters"),
+    (
+        PCA_DIM,
+        N_CLUSTERS,
+        count("n_replicates", "Sweeps."),
+        rate("retained_share", "Share of them that retain it."),
+        rate("best_index_share", "Share of them in which its index is the lowest of the retained ones."),
+    ),
 )
 CLUSTER_SUMMARIES = Table(
     "cluster_summaries",
@@ -81,6 +145,7 @@ CLUSTER_SUMMARIES = Table(
         TAG,
         DEFINITION,
         Column("shown_ids", pl.List(pl.String()), "Descriptions shown to the summariser."),
+        Column("other_ids", pl.List(pl.String()), "Nearest descriptions of other clusters, shown beside them."),
     ),
 )
 _SCORES = tuple(
@@ -118,7 +183,12 @@ FINAL_TAXONOMY = Table(
         count("size", "Kept descriptions in the cluster."),
         PCA_DIM,
         N_CLUSTERS,
-        Column("kind", pl.String(), "Common to domains or specialised in one.", allowed=("common", "specialised")),
+        Column(
+            "kind",
+            pl.String(),
+            "Common to domains, specialised in one, or mixed: neither.",
+            allowed=("common", "specialised", "mixed"),
+        ),
         Column("main_domain", pl.String(), "Domain with the largest share of the cluster."),
         rate("domain_entropy", "Normalised entropy of the cluster over the domains; null with a single domain."),
     ),
@@ -141,6 +211,24 @@ DOMAIN_DISTRIBUTION = Table(
         count("n_advantages", "Kept descriptions of the cluster from the domain."),
         rate("row_share", "Share of the cluster's descriptions; rows sum to 1."),
         rate("column_share", "Share of the domain's descriptions; columns sum to 1, null for an empty domain."),
+    ),
+)
+DOMAIN_SHARES = Table(
+    "domain_shares",
+    "family",
+    "Share of each cluster in each domain when every domain weighs the same, against chance.",
+    ("cluster_id", "domain"),
+    (
+        CLUSTER_ID,
+        text("domain", "Domain of the questions."),
+        count("n_advantages", "Kept descriptions of the cluster from the domain."),
+        count("n_questions", "Different questions they come from."),
+        rate("expected_share", "Share of all kept descriptions that come from the domain."),
+        number("lift", "Share of the cluster's descriptions from the domain over expected_share.", 0),
+        rate("standard_share", "Share of the cluster in the domain when domains weigh the same; rows sum to 1."),
+        *interval("standard", "standard_share, over source keys; null below five"),
+        rate("p_value", "Permutation of domain labels over source keys, one-sided; null with one domain."),
+        rate("q_value", "Benjamini-Hochberg over all cells of the family."),
     ),
 )
 COVERAGE_ASSIGNMENTS = Table(
@@ -196,11 +284,15 @@ TABLES = (
     DEDUPLICATED_ADVANTAGES,
     CANDIDATE_CLUSTERINGS,
     CLUSTER_ASSIGNMENTS,
+    CANDIDATE_STABILITIES,
+    CLUSTER_STABILITIES,
+    CHOICE_STABILITIES,
     CLUSTER_SUMMARIES,
     CANDIDATE_REVIEWS,
     FINAL_TAXONOMY,
     TAXONOMY_ASSIGNMENTS,
     DOMAIN_DISTRIBUTION,
+    DOMAIN_SHARES,
     COVERAGE_ASSIGNMENTS,
     TAXONOMY_COVERAGE,
     TAXONOMY_CHANGES,

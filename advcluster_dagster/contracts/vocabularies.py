@@ -22,6 +22,8 @@ Verdict = Literal[
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 #: What a verdict counts as in a pass rate. Every other verdict is null: the trial could not be graded.
 IS_CORRECT: Mapping[str, bool] = {"correct": True, "wrong": False, "no_answer": False, "truncated": False}
+#: Verdicts of a trial that count as wrong in a pass rate.
+WRONG_VERDICTS: tuple[Verdict, ...] = ("wrong", "no_answer", "truncated")
 #: Verdicts that comparing a gold answer with a prediction can have.
 ComparisonVerdict = Literal["correct", "wrong", "not_gradable_yet", "grader_error", "grader_timeout"]
 COMPARISON_VERDICTS: tuple[ComparisonVerdict, ...] = get_args(ComparisonVerdict)

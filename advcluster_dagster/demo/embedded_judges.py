@@ -29,6 +29,7 @@ from advcluster_dagster.models.protocol import (
     approximate_tokens,
 )
 from advcluster_dagster.science.prompting import read_fenced
+from advcluster_dagster.science.quotes import find_passage
 
 ANALYST = "analyst"
 EMBEDDER = "wordllama-256"
@@ -143,12 +144,27 @@ def _n_tokens(text: str) -> int:
     return ceil(approximate_tokens(len(text)))
 
 
+def _verbatim(passage: str, text: str) -> str:
+    """The passage as it stands in the text, spacing included; empty where it does not."""
+    spans = find_passage(passage, text).spans if passage else ()
+    return text[slice(*spans[0])] if spans else ""
+
+
 def _extract(problem: str, right_text: str, wrong_text: str) -> dict[str, Any] | CallFailure:
     finding = find_divergence(problem, right_text, wrong_text)
     if isinstance(finding, NoContrast):
         return CallFailure(NO_CONTRAST, str(finding))
     return {
         "failure_stage": finding.stage,
+        "failure_quote": _verbatim(finding.wrong_text, wrong_text),
         "failure_description": failure_description(finding),
-        "advantages": [{"advantage": text, "evidence": evidence} for text, evidence in advantages_of(finding)],
+        "advantages": [
+            {
+                "advantage": text,
+                "evidence": evidence,
+                "larger_quote": _verbatim(finding.right_text, right_text),
+                "smaller_quote": _verbatim(finding.wrong_text, wrong_text),
+            }
+            for text, evidence in advantages_of(finding)
+        ],
     }

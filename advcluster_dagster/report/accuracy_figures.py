@@ -78,16 +78,17 @@ def _scatter_legend(
 
 
 @styled
-def accuracy_bars(accuracy_summary: pl.DataFrame) -> Figure:
-    """Accuracy of both models by domain and over the family, in percent, with one standard deviation as whiskers."""
-    if accuracy_summary["mean_accuracy"].drop_nulls().is_empty():
+def accuracy_bars(paired_accuracies: pl.DataFrame) -> Figure:
+    """Accuracy of both models by domain and over the family, in percent, with the means' intervals as whiskers."""
+    shown = paired_accuracies.filter(pl.col("level") != "benchmark", pl.col("task_format") == "all")
+    if shown.is_empty():
         return notice_figure("No accuracy could be computed.")
-    groups = accuracy_summary.sort(pl.col("level") == "family", maintain_order=True)
-    names = groups.select("level", "domain").unique(maintain_order=True).rows()
+    groups = shown.sort(pl.col("level") == "family", maintain_order=True)
+    names = groups["domain"].replace("all", "all domains").to_list()
     figure, axes = new_axes(2.9)
     for shift, role in ((-0.19, "smaller"), (0.19, "larger")):
-        _role_bars(axes, groups.filter(pl.col("role") == role), names, shift, role)
-    domain_ticks(axes, ["all domains" if level == "family" else name for level, name in names])
+        _role_bars(axes, groups.select(f"{role}_mean", f"{role}_low", f"{role}_high"), shift, role)
+    domain_ticks(axes, names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(0, 109)
     axes.set_yticks(range(0, 101, 20))
@@ -97,17 +98,17 @@ def accuracy_bars(accuracy_summary: pl.DataFrame) -> Figure:
     return figure
 
 
-def _role_bars(axes: Axes, rows: pl.DataFrame, names: list[tuple[str, str]], shift: float, role: str) -> None:
-    by_place = {(level, domain): (mean, std) for level, domain, mean, std in rows.select(
-        "level", "domain", "mean_accuracy", "std_accuracy").iter_rows()}  # fmt: skip
-    values = [by_place.get(name, (None, None)) for name in names]
-    at = np.arange(len(names)) + shift
-    height = np.array([np.nan if mean is None else mean for mean, _ in values])
-    spread = np.array([np.nan if std is None else std for _, std in values])
+def _role_bars(axes: Axes, rows: pl.DataFrame, shift: float, role: str) -> None:
+    """Bars of (mean, low, high) in fractions; a missing interval has no whisker, a missing mean is a dash."""
+    mean, low, high = (
+        100 * np.array([np.nan if value is None else value for value in column]) for column in rows.iter_columns()
+    )
+    at = np.arange(len(mean)) + shift
     whisker = {"elinewidth": 0.8, "capsize": 2, "ecolor": "#222222"}
-    axes.bar(at, height, 0.36, yerr=spread, color=ROLE_COLOURS[role], label=f"{role} model", error_kw=whisker)
-    for x, mean, std in zip(at, height, np.nan_to_num(spread), strict=True):
-        if np.isnan(mean):
+    reach = np.stack([mean - low, high - mean])
+    axes.bar(at, mean, 0.36, yerr=reach, color=ROLE_COLOURS[role], label=f"{role} model", error_kw=whisker)
+    for x, value, top in zip(at, mean, np.where(np.isnan(high), mean, high), strict=True):
+        if np.isnan(value):
             axes.text(x, 1.5, "—", ha="center", fontsize=8, color=GREY)
-        elif len(names) <= 7:
-            axes.text(x, min(mean + std, 100) + 1.5, decimal(mean, 1), ha="center", fontsize=8)
+        elif len(mean) <= 7:
+            axes.text(x, min(top, 100) + 1.5, decimal(value, 1), ha="center", fontsize=8)

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.report.accuracy_figures import accuracy_bars, pass_rate_scatter
 from advcluster_dagster.report.data import ReportData
-from advcluster_dagster.report.formatting import decimal, percent, word_list
+from advcluster_dagster.report.formatting import counted, decimal, percent, word_list
 from advcluster_dagster.report.style import (
     GREY,
     LINE_COLOURS,
@@ -88,11 +88,16 @@ def _sweep_line(upper: Axes, lower: Axes, rows: pl.DataFrame, place: int) -> Lin
 
 @styled
 def domain_heatmap(
-    domain_distribution: pl.DataFrame, final_taxonomy: pl.DataFrame, normalise: Normalisation = "row"
+    domain_distribution: pl.DataFrame,
+    final_taxonomy: pl.DataFrame,
+    normalise: Normalisation = "row",
+    domain_shares: pl.DataFrame | None = None,
 ) -> Figure:
     """One family's advantages by cluster and domain (paper figure 2); domains in the order of the frame.
 
     The main domain of a specialised cluster is outlined. An undefined share (a domain without advantages) is a dash.
+    With ``domain_shares`` each domain's share of all advantages stands below its name, the baseline of its column, and
+    each cluster's number of questions beside its number of advantages.
     """
     if domain_distribution.is_empty() or final_taxonomy.is_empty():
         return notice_figure("No taxonomy: no distribution over domains to show.")
@@ -106,7 +111,7 @@ def domain_heatmap(
     axes.set_facecolor("#EFEFEF")
     for (row, column), value in np.ndenumerate(values):
         _heatmap_cell(axes, row, column, value, normalise, top or 1.0, len(domains))
-    _heatmap_labels(axes, clusters, domains)
+    _heatmap_labels(axes, clusters, domains, domain_shares)
     axes.set_title(_HEATMAP_TITLES[normalise], loc="left", pad=8)
     if _outline_specialised(axes, clusters, domains):
         key = Patch(fill=False, edgecolor="black", linewidth=1.6, label="cluster specialised in this domain")
@@ -135,13 +140,24 @@ def _heatmap_cell(
     axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, fontsize=size)
 
 
-def _heatmap_labels(axes: Axes, clusters: pl.DataFrame, domains: list[str]) -> None:
+def _from_questions(n_questions: int | None) -> str:
+    return "" if n_questions is None else f" from {counted(n_questions, 'question')}"
+
+
+def _heatmap_labels(axes: Axes, clusters: pl.DataFrame, domains: list[str], shares: pl.DataFrame | None) -> None:
+    questions: dict[int, int] = {}
+    notes: list[str] | None = None
+    if shares is not None and not shares.is_empty():
+        questions = dict(shares.group_by("cluster_id").agg(pl.sum("n_questions")).iter_rows())
+        expected = dict(shares.select("domain", "expected_share").unique().iter_rows())
+        notes = [f"{percent(expected.get(domain), 0)} % of all" for domain in domains]
     labels = [
-        f"{figure_text(f'#{cluster} {tag}' if tag is not None else f'#{cluster} (unnamed)', 34, 2)}\n(n = {size:,})"
+        f"{figure_text(f'#{cluster} {tag}' if tag is not None else f'#{cluster} (unnamed)', 34, 2)}\n(n = {size:,}"
+        f"{_from_questions(questions.get(cluster))})"
         for cluster, tag, size in clusters.select("cluster_id", "tag", "size").iter_rows()
     ]
     axes.set_yticks(np.arange(len(labels)) + 0.5, labels, fontsize=8.5, linespacing=0.95)
-    domain_ticks(axes, domains, offset=0.5)
+    domain_ticks(axes, domains, offset=0.5, notes=notes)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -170,9 +186,11 @@ def depth_violin(error_dispersion: pl.DataFrame, max_edi: float) -> Figure:
         return notice_figure(f"No question has a defined EDI of at most {max_edi:g}.")
     figure, axes = new_axes(3.6)
     depths = [shown.filter(pl.col("domain") == domain)["mean_depth"].to_numpy() for domain in domains]
+    sizes = [error_dispersion.filter(pl.col("domain") == domain).height for domain in domains]
+    notes = [f"{len(values)} of {size} questions" for values, size in zip(depths, sizes, strict=True)]
     for place, values in enumerate(depths):
         _violin(axes, place, values, is_crowded(len(domains)))
-    domain_ticks(axes, domains, notes=[f"n = {len(values)}" for values in depths])
+    domain_ticks(axes, domains, notes=notes)
     axes.set_xlim(-0.6, len(domains) - 0.4)
     axes.set_ylim(0.75, 5.25)
     axes.set_yticks(list(STAGE_DEPTHS.values()), [f"{name}  {depth}" for name, depth in STAGE_DEPTHS.items()])
@@ -218,12 +236,14 @@ def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
     taxonomy = data.table("final_taxonomy", family)
     errors = data.table("error_dispersion", family)
     return {
-        "accuracy": accuracy_bars(data.table("accuracy_summary", family)),
+        "accuracy": accuracy_bars(data.table("paired_accuracies", family)),
         "pass_rates": pass_rate_scatter(
             data.table("pass_rate_table", family), data.study.question_set.min_gap, data.study.trials
         ),
         "sweep": sweep_curves(data.table("candidate_clusterings", family)),
-        "heatmap": domain_heatmap(data.table("domain_distribution", family), taxonomy),
+        "heatmap": domain_heatmap(
+            data.table("domain_distribution", family), taxonomy, domain_shares=data.table("domain_shares", family)
+        ),
         "depths": depth_violin(errors, data.study.error_dispersion.max_edi_shown),
     }
 

@@ -19,6 +19,7 @@ from advcluster_dagster.report.published_results import PublishedFamily, publish
 from advcluster_dagster.report.sections import (
     accuracy,
     advantage_extraction,
+    certainty,
     error_dispersion,
     methods,
     question_set,
@@ -61,6 +62,7 @@ class FamilyView:
     clusters: tuple[ClusterView, ...]
     since_frozen: tuple[TableView, ...]
     notices: Mapping[str, str | None]
+    evidence: str | None
 
 
 def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None) -> str:
@@ -116,6 +118,12 @@ def _family_view(
         no_taxonomy_reason=None if has_taxonomy else summary.no_taxonomy_reason(data, family),
         tables={
             "accuracy": accuracy.accuracy_table(data, family, published),
+            "paired": certainty.paired_table(data, family),
+            "selection": certainty.selection_table(data, family),
+            "stability": certainty.stability_table(data, family),
+            "shares": certainty.shares_table(data, family),
+            "dispersion": certainty.dispersion_table(data, family),
+            "stage_shares": certainty.stage_share_table(data, family),
             "verdicts": accuracy.verdict_table(data, family),
             "panel": accuracy.panel_table(data, family),
             "kept": question_set.kept_questions_table(data, family, published),
@@ -136,6 +144,7 @@ def _family_view(
             if table is not None
         ),
         notices=stand_ins.notices(data, family),
+        evidence=certainty.evidence_note(data, family),
     )
 
 
@@ -144,7 +153,8 @@ def _captions(data: ReportData) -> dict[str, tuple[str, str]]:
     gap, edi = data.study.question_set.min_gap, data.study.error_dispersion.max_edi_shown
     return {
         "accuracy": (
-            "Accuracy of both models by domain. Whiskers: one standard deviation over trials, averaged like the means.",
+            "Accuracy of both models by domain. Whiskers: interval of the mean over source items "
+            f"({100 * data.study.statistics.confidence:g} %).",
             "Bars of the accuracies tabled above.",
         ),
         "pass_rates": (

@@ -60,6 +60,7 @@ class Example:
     domain: str
     advantage: str | None
     evidence: str | None
+    quotes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

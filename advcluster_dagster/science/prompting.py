@@ -22,6 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NO_JSON = "the reply holds no complete JSON object"
 UNENDED_THINKING = "the reply ends inside its thinking, with no answer behind it"
 _MOST_FAULTS = 3
+_LENGTH_KEYWORDS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 _SHOWN = 25
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
@@ -87,6 +88,28 @@ def fence(texts: Mapping[str, str]) -> dict[str, str]:
     while any(token[:12] in text for text in texts.values()):
         token = hashlib.sha256(token.encode()).hexdigest()
     return {name: f"<<<{name} {token[:12]}\n{text}\n{name} {token[:12]}>>>" for name, text in texts.items()}
+
+
+def wire_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a reply as it is sent: every field required, no keyword that limits a length.
+
+    Servers refuse length keywords or spend their whole token limit on them; lengths are checked when the reply is read.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        kept = {key: plain(item) for key, item in value.items() if key not in _LENGTH_KEYWORDS}
+        if isinstance(kept.get("properties"), dict):
+            kept["required"] = list(kept["properties"])
+            for field in kept["properties"].values():
+                field.pop("default", None)
+        return kept
+
+    schema: dict[str, Any] = plain(model.model_json_schema())
+    return schema
 
 
 def read_fenced(content: str) -> dict[str, str]:

@@ -13,9 +13,32 @@ class QuestionSet(Settings):
     min_gap: float = Field(0.6, gt=0, le=1, description="Smallest pass-rate gap of a kept question, in [0, 1].")
 
 
+class Statistics(Settings):
+    """Intervals and tests (docs/statistics.md); the source item of a question is their unit."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every interval.")
+    n_bootstrap: StrictInt = Field(2000, ge=100, le=100_000, description="Bootstrap replicates of source items.")
+    n_permutations: StrictInt = Field(2000, ge=100, le=100_000, description="Permutations behind a p-value.")
+    fdr: float = Field(0.05, gt=0, lt=1, description="False discovery rate of tests that are made together.")
+    prior: Literal["auto", "empirical", "jeffreys"] = Field(
+        "auto",
+        description="Prior of a question's gap: estimated from all questions, none (jeffreys), or auto: estimated where"
+        " there are at least 100 complete questions.",
+    )
+    pass_at_k: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Numbers of samples k of pass@k and majority votes, beside 1, 2, 3, 5 and T."
+    )
+
+
 class Extraction(Settings):
     """Second stage (paper section 3.2.2)."""
 
+    wrong_verdicts: tuple[Literal["wrong", "no_answer", "truncated"], ...] = Field(
+        ("wrong",),
+        min_length=1,
+        description="Verdicts of the smaller model's trials that are paired. A trace without an answer shows no first"
+        " error that led to it, so such pairs never enter the error dispersion.",
+    )
     max_repeats: StrictInt = Field(
         2, ge=0, le=10, description="How often a broken reply is asked for again with its fault named."
     )
@@ -46,9 +69,27 @@ class Clustering(Settings):
     )
     min_clusters: StrictInt = Field(2, ge=2, description="Smallest K.")
     max_clusters: StrictInt = Field(15, ge=2, description="Largest K.")
+    n_init: StrictInt = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="Starts of each K-means run, the best of which counts; with more than one, the labels of retained"
+        " candidates are the best of 50.",
+    )
     n_best: StrictInt = Field(5, ge=1, description="Per d', how many K of lowest Davies-Bouldin index are considered.")
     n_dims_kept: StrictInt = Field(2, ge=1, description="How many d' are retained.")
     n_shown: StrictInt = Field(300, ge=2, description="Most descriptions shown to the summariser per cluster.")
+    n_bootstrap: StrictInt = Field(
+        100, ge=0, le=10_000, description="Bootstrap replicates behind the stability of candidates and clusters."
+    )
+    n_choices: StrictInt = Field(
+        20, ge=0, le=1000, description="Bootstrap replicates of the whole sweep, behind the stability of the choice."
+    )
+    choose_by: Literal["reviews", "reviews_and_stability"] = Field(
+        "reviews",
+        description="reviews: the reviews choose among the retained candidates; reviews_and_stability: those drop out"
+        " first whose bootstrap stability is more than a standard deviation below the best.",
+    )
     n_reviews: StrictInt = Field(3, ge=1, le=20, description="Reviews per candidate.")
     max_repeats: StrictInt = Field(
         2, ge=0, le=10, description="How often a broken reply is asked for again with its fault named."
@@ -68,6 +109,13 @@ class Clustering(Settings):
 class Taxonomy(Settings):
     """When a cluster is specialised in a domain (a rule of this project; the paper judges by eye)."""
 
+    rule: Literal["standard_shares", "residuals"] = Field(
+        "standard_shares",
+        description="standard_shares: by the standardised share, its interval and a permutation test over source items;"
+        " residuals: by the raw share and its adjusted residual, which takes advantages as independent.",
+    )
+    max_q: float = Field(0.05, gt=0, lt=1, description="Largest adjusted p-value of a specialised cluster.")
+    min_questions: StrictInt = Field(5, ge=1, description="Fewest questions of a specialised cluster in its domain.")
     min_share: float = Field(
         0.6, gt=0, le=1, description="Smallest share of the cluster's descriptions from one domain."
     )
@@ -124,6 +172,16 @@ class CheckBounds(Settings):
     max_outside_share: float = Field(
         0.1, ge=0, le=1, description="New advantages that fit no cluster of the frozen taxonomy."
     )
-    max_mean_edi: float = Field(
-        0.4, ge=0, le=1, description="Mean EDI of a domain (paper section 5.3 finds all below 0.4)."
+    max_mean_edi: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Mean EDI of a domain (paper section 5.3 finds all below 0.4); None leaves it to the test against"
+        " permuted stages.",
+    )
+    max_unsupported_share: float = Field(
+        0.2, ge=0, le=1, description="Advantages whose quotes do not all stand in the traces."
+    )
+    max_dispersion_p: float = Field(
+        0.05, gt=0, le=1, description="p-value of first errors that concentrate no more than permuted stages would."
     )

@@ -14,6 +14,7 @@ from advcluster_dagster.study.analysis import (
     ErrorDispersion,
     Extraction,
     QuestionSet,
+    Statistics,
     Taxonomy,
 )
 from advcluster_dagster.study.automation import Automation
@@ -52,6 +53,7 @@ class Study(Settings):
     judges: Judges = Field(default_factory=Judges)
     grading: Grading = Field(default_factory=Grading)
     question_set: QuestionSet = Field(default_factory=QuestionSet)
+    statistics: Statistics = Field(default_factory=Statistics)
     extraction: Extraction = Field(default_factory=Extraction)
     deduplication: Deduplication = Field(default_factory=Deduplication)
     clustering: Clustering = Field(default_factory=Clustering)

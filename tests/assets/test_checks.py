@@ -60,6 +60,11 @@ def _with_a_zero_vector(_, rows):
     return rows.with_columns(embedding=pl.Series(embeddings, dtype=rows.schema["embedding"]))
 
 
+def _with_a_bound_of_the_mean(step, rows):
+    step.study = step.study.model_copy(update={"checks": step.study.checks.model_copy(update={"max_mean_edi": 0.4})})
+    return rows.with_columns(mean_edi=pl.lit(1.1))
+
+
 #: Per check, rows of its table on which it must fail, made from rows on which it passes.
 BROKEN = {
     "trials_complete": lambda _, rows: rows.head(-1),
@@ -82,7 +87,10 @@ BROKEN = {
     "no_dominant_cluster": lambda _, rows: rows.head(1),
     "all_named": lambda _, rows: rows.with_columns(tag=pl.lit(None, dtype=pl.String)),
     "covers_what_is_new": lambda _, rows: pl.DataFrame({"n_new": [9], "n_outside": [9]}),
-    "mean_edi_bounded": lambda _, rows: rows.with_columns(mean_edi=pl.lit(1.1)),
+    "mean_edi_bounded": _with_a_bound_of_the_mean,
+    "evidence_found": lambda _, rows: rows.with_columns(is_supported=pl.lit(False)),
+    "tags_unique": lambda _, rows: rows.with_columns(tag=pl.lit("Tracking State")),
+    "dispersion_below_null": lambda _, rows: rows.with_columns(p_value=pl.lit(1.1)),
 }
 #: Checks that hold rows against another table find it wanting when there are none.
 FAIL_WITHOUT_ROWS = ("trials_complete", "all_embedded")

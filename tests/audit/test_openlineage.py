@@ -86,10 +86,12 @@ def test_a_step_tells_its_run_inputs_and_fingerprints(events, made_intact):
         "advantage_corpus",
         "first_errors",
         "extraction_failures",
+        "evidence_checks",
     }
     assert {given["name"] for given in done["inputs"]} == {
-        f"made.{table}" for table in ("trace_pairs", "benchmark_questions", "larger_traces", "smaller_traces")
-    }
+        f"made.{table}" for table in ("trace_pairs", "benchmark_questions", "larger_traces", "smaller_traces",
+                                        "graded_trials")
+    }  # fmt: skip
     stamps = {table: made_intact.stamp(table, partition) for table, partition in _places()}
     tags = {tag["key"]: tag["value"] for tag in done["run"]["facets"]["tags"]["tags"]}
     stamp = stamps["advantage_corpus"]

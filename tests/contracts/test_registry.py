@@ -13,14 +13,14 @@ PUBLISHED_NAMES = {
     "benchmark_questions": (
         "domain",
         "question_id",
-        "question_id benchmark question prompt answer answer_type answer_context source source_revision",
+        "question_id benchmark question prompt answer answer_type answer_context source source_revision source_key",
     ),
     "larger_traces": ("family_domain", "question_id trial", TRACES),
     "smaller_traces": ("family_domain", "question_id trial", TRACES),
     "graded_trials": (
         "family_domain",
         "question_id role trial",
-        "question_id role trial benchmark model prediction verdict is_correct grader grader_version",
+        "question_id benchmark role trial model prediction verdict is_correct grader grader_version",
     ),
     "grading_panel": (
         "family_domain",
@@ -35,44 +35,132 @@ PUBLISHED_NAMES = {
     "pass_rate_table": (
         "family_domain",
         "question_id",
-        "question_id benchmark larger_n_trials larger_n_scored larger_n_correct larger_pass_rate smaller_n_trials "
-        "smaller_n_scored smaller_n_correct smaller_pass_rate pass_rate_gap",
+        "question_id benchmark larger_n_trials larger_n_scored larger_n_correct larger_pass_rate "
+        "smaller_n_trials smaller_n_scored smaller_n_correct smaller_pass_rate pass_rate_gap",
     ),
     "benchmark_accuracy": (
         "family_domain",
         "benchmark role",
         "benchmark role model n_questions n_trials mean_accuracy std_accuracy",
     ),
-    "accuracy_summary": ("family", "level domain role", "level domain role mean_accuracy std_accuracy"),
+    "accuracy_summary": (
+        "family",
+        "level domain role",
+        "level domain role mean_accuracy std_accuracy",
+    ),
     "analysis_question_set": (
         "family_domain",
         "question_id",
         "question_id benchmark larger_pass_rate smaller_pass_rate pass_rate_gap n_more_correct",
     ),
-    "trace_pairs": ("family_domain", "pair_id", "pair_id question_id pair_index larger_trial smaller_trial"),
+    "question_statistics": (
+        "family_domain",
+        "question_id",
+        "question_id benchmark source_key is_selected larger_low larger_high smaller_low "
+        "smaller_high gap_mean gap_low gap_high gap_positive_probability gap_reached_probability "
+        "half_gap_probability p_value larger_variation smaller_variation",
+    ),
+    "pass_at_k_rates": (
+        "family_domain",
+        "benchmark role k",
+        "benchmark role k mean low high n_questions reaches_larger",
+    ),
+    "majority_votes": (
+        "family_domain",
+        "benchmark role k",
+        "benchmark role k mean low high n_questions tie_share hard_solved_share easy_broken_share",
+    ),
+    "gap_tests": (
+        "family",
+        "domain question_id",
+        "domain question_id p_value q_value is_discovery",
+    ),
+    "selection_reliabilities": (
+        "family",
+        "domain",
+        "domain n_pool n_kept observed_gap estimated_gap false_keep_share half_false_keep_share "
+        "no_gap_share expected_missed n_discoveries",
+    ),
+    "paired_accuracies": (
+        "family",
+        "level domain benchmark task_format",
+        "level domain benchmark task_format n_questions n_keys larger_mean smaller_mean "
+        "difference standard_error difference_low difference_high p_value larger_low larger_high "
+        "smaller_low smaller_high correlation n_larger_better n_ties n_smaller_better "
+        "trial_variance_share detectable_difference",
+    ),
+    "split_half_gaps": (
+        "family",
+        "domain",
+        "domain n_questions n_keys expected_selected selected_gap replicated_gap replicated_low replicated_high",
+    ),
+    "trace_pairs": (
+        "family_domain",
+        "pair_id",
+        "pair_id question_id pair_index larger_trial smaller_trial smaller_verdict",
+    ),
     "advantage_corpus": (
         "family_domain",
         "advantage_id",
-        "advantage_id pair_id question_id position advantage evidence rule_violations extractor prompt_hash",
+        "advantage_id pair_id question_id position advantage evidence larger_quote smaller_quote "
+        "rule_violations extractor prompt_hash",
     ),
-    "first_errors": ("family_domain", "pair_id", "pair_id question_id stage depth description"),
-    "extraction_failures": ("family_domain", "pair_id", "pair_id reason detail raw_reply"),
-    "advantage_embeddings": ("family_domain", "advantage_id", "advantage_id embedding embedder"),
-    "deduplicated_advantages": ("family_domain", "advantage_id", "advantage_id is_kept duplicate_of similarity"),
+    "first_errors": (
+        "family_domain",
+        "pair_id",
+        "pair_id question_id stage depth description quote",
+    ),
+    "extraction_failures": (
+        "family_domain",
+        "pair_id",
+        "pair_id reason detail raw_reply",
+    ),
+    "evidence_checks": (
+        "family_domain",
+        "advantage_id",
+        "advantage_id n_quotes is_in_larger is_in_smaller is_supported failure_position",
+    ),
+    "advantage_embeddings": (
+        "family_domain",
+        "advantage_id",
+        "advantage_id embedding embedder",
+    ),
+    "deduplicated_advantages": (
+        "family_domain",
+        "advantage_id",
+        "advantage_id is_kept duplicate_of similarity",
+    ),
     "candidate_clusterings": (
         "family",
         "pca_dim n_clusters",
-        "pca_dim n_clusters davies_bouldin silhouette explained_variance is_retained",
+        "pca_dim n_clusters davies_bouldin silhouette explained_variance is_retained inertia "
+        "multistart_ari index_null_mean index_z",
     ),
     "cluster_assignments": (
         "family",
         "pca_dim n_clusters advantage_id",
         "pca_dim n_clusters advantage_id cluster_id",
     ),
+    "candidate_stabilities": (
+        "family",
+        "pca_dim n_clusters kind",
+        "pca_dim n_clusters kind n_replicates ari_mean ari_std ari_low ari_high out_ari_mean",
+    ),
+    "cluster_stabilities": (
+        "family",
+        "pca_dim n_clusters cluster_id",
+        "pca_dim n_clusters cluster_id mean_jaccard jaccard_low recovered_share n_questions "
+        "n_keys top_question_share verdict",
+    ),
+    "choice_stabilities": (
+        "family",
+        "pca_dim n_clusters",
+        "pca_dim n_clusters n_replicates retained_share best_index_share",
+    ),
     "cluster_summaries": (
         "family",
         "pca_dim n_clusters cluster_id",
-        "pca_dim n_clusters cluster_id size tag definition shown_ids",
+        "pca_dim n_clusters cluster_id size tag definition shown_ids other_ids",
     ),
     "candidate_reviews": (
         "family",
@@ -84,9 +172,27 @@ PUBLISHED_NAMES = {
         "cluster_id",
         "cluster_id tag definition size pca_dim n_clusters kind main_domain domain_entropy",
     ),
-    "taxonomy_assignments": ("family", "advantage_id", "advantage_id domain cluster_id"),
-    "domain_distribution": ("family", "cluster_id domain", "cluster_id domain n_advantages row_share column_share"),
-    "coverage_assignments": ("family", "advantage_id", "advantage_id domain cluster_id distance is_outside"),
+    "taxonomy_assignments": (
+        "family",
+        "advantage_id",
+        "advantage_id domain cluster_id",
+    ),
+    "domain_distribution": (
+        "family",
+        "cluster_id domain",
+        "cluster_id domain n_advantages row_share column_share",
+    ),
+    "domain_shares": (
+        "family",
+        "cluster_id domain",
+        "cluster_id domain n_advantages n_questions expected_share lift standard_share "
+        "standard_low standard_high p_value q_value",
+    ),
+    "coverage_assignments": (
+        "family",
+        "advantage_id",
+        "advantage_id domain cluster_id distance is_outside",
+    ),
     "taxonomy_coverage": (
         "family",
         "cluster_id",
@@ -95,15 +201,32 @@ PUBLISHED_NAMES = {
     "taxonomy_changes": (
         "family",
         "change_index",
-        "change_index change old_cluster_id old_tag new_cluster_id new_tag centre_distance n_shared old_share "
-        "new_share",
+        "change_index change old_cluster_id old_tag new_cluster_id new_tag centre_distance "
+        "n_shared old_share new_share",
     ),
     "error_dispersion": (
         "family_domain",
         "question_id",
-        "question_id n_errors n_depth_1 n_depth_2 n_depth_3 n_depth_4 n_depth_5 entropy max_entropy edi mean_depth",
+        "question_id n_errors n_depth_1 n_depth_2 n_depth_3 n_depth_4 n_depth_5 entropy "
+        "max_entropy edi mean_depth n_pairs_same concentration",
     ),
-    "edi_summary": ("family_domain", "model", "model n_questions n_undefined mean_edi std_edi"),
+    "edi_summary": (
+        "family_domain",
+        "model",
+        "model n_questions n_undefined mean_edi std_edi",
+    ),
+    "dispersion_tests": (
+        "family",
+        "domain",
+        "domain n_questions n_left_out n_min n_max mean_edi edi_low edi_high null_mean_edi "
+        "null_low null_high p_value ratio within_agreement between_agreement kappa kappa_low "
+        "kappa_high mutual_information information_p_value n_errors",
+    ),
+    "stage_shares": (
+        "family",
+        "domain stage",
+        "domain stage n_errors n_questions pair_share question_share low high lead lead_low lead_high",
+    ),
 }
 
 

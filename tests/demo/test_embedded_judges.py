@@ -57,11 +57,13 @@ def ask(messages: tuple[Message, ...], trial: int = 0) -> ChatReply:
 
 
 def extract(problem: str, right: str, wrong: str) -> ExtractionReply:
-    return parse_extraction_reply(ask(extraction_messages(TEMPLATES["extraction"], problem, right, wrong)).text)
+    return parse_extraction_reply(
+        ask(extraction_messages(TEMPLATES["extraction"], problem, right, wrong, "1", "2")).text
+    )
 
 
 def name(descriptions: list[str]) -> ClusterName:
-    return parse_cluster_name(ask(naming_messages(TEMPLATES["naming"], descriptions)).text)
+    return parse_cluster_name(ask(naming_messages(TEMPLATES["naming"], descriptions, [])).text)
 
 
 def review(clusters: list[NamedCluster], trial: int = 0) -> CandidateReview:
@@ -89,7 +91,7 @@ def test_extraction_reply_keeps_the_rules() -> None:
     ],
 )
 def test_no_contrast_is_a_failure_by_name(right: str, wrong: str, detail: str) -> None:
-    messages = extraction_messages(TEMPLATES["extraction"], "3*4?", right, wrong)
+    messages = extraction_messages(TEMPLATES["extraction"], "3*4?", right, wrong, "1", "2")
     ((_, outcome),) = EmbeddedAnalyst().complete([ChatRequest("analyst", messages)])
     assert isinstance(outcome, CallFailure)
     assert outcome.reason == NO_CONTRAST == "no_contrast"
@@ -106,7 +108,7 @@ ANY = st.one_of(
 @given(ANY, ANY, ANY)
 @example("", "", "\x08a\x00")  # no reply may hold control characters
 def test_any_texts_give_a_valid_extraction_or_none(problem: str, right: str, wrong: str) -> None:
-    messages = extraction_messages(TEMPLATES["extraction"], problem, right, wrong)
+    messages = extraction_messages(TEMPLATES["extraction"], problem, right, wrong, "1", "2")
     ((_, outcome),) = EmbeddedAnalyst().complete([ChatRequest("analyst", messages)])
     if isinstance(outcome, CallFailure):
         assert outcome.reason == NO_CONTRAST
@@ -159,7 +161,7 @@ def test_unknown_task_and_model() -> None:
 
 
 def test_a_repeat_with_its_fault_named_is_answered() -> None:
-    messages = extraction_messages(TEMPLATES["extraction"], "1+1?", "1+1=2. \\boxed{2}", "1+1=3. \\boxed{3}")
+    messages = extraction_messages(TEMPLATES["extraction"], "1+1?", "1+1=2. \\boxed{2}", "1+1=3. \\boxed{3}", "2", "3")
     again = (*messages, Message("assistant", "no"), Message("user", "The reply holds no complete JSON object."))
     assert ask(again).text == ask(messages).text
 

@@ -91,7 +91,7 @@ REACHED = {
     "ledger/validated": {"graded_trials", "extracted_advantages", "cluster_summaries", "candidate_reviews"},
     "storage/frozen_taxonomies": {"covered_advantages", "taxonomy_changes"},
     "report/formatting": {"study_report"},
-    "report/explorer/quotes": {"evidence_explorer"},
+    "science/quotes": {"evidence_explorer"},
     "demo/simulation/recovery": {"study_report"},
     # The framework, and what no step reaches.
     "pipeline/step": set(),

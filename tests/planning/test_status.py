@@ -20,7 +20,7 @@ from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.storage.table_files import Stamp, read_stamp
 from advcluster_dagster.study.analysis import CheckBounds
 from advcluster_dagster.study.partition import Partition
-from tests.studies import ROOT, bring_questions, bring_traces, changed_tables, given_study, ledger_rows
+from tests.studies import GIVEN, ROOT, bring_questions, bring_traces, changed_tables, given_study, ledger_rows
 
 SUMS = Partition("f", "sums")
 FRESH = {"fresh", "no sources"}
@@ -45,18 +45,25 @@ def _downstream(steps):
     return reached
 
 
+CLUSTERING, STATISTICS = GIVEN["clustering"], GIVEN["statistics"]
+#: Steps that draw random numbers of their own.
+RESAMPLED = ("question_statistics", "gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests")
+
+
 @pytest.mark.parametrize(
     ("sections", "steps"),
     [
-        ({"question_set": {"min_gap": 0.9}}, {"analysis_question_set"}),
+        ({"question_set": {"min_gap": 0.9}}, {"analysis_question_set", "question_statistics", "gap_tests"}),
         ({"deduplication": {"threshold": 0.5}}, {"deduplicated_advantages"}),
         ({"extraction": {"max_repeats": 1}}, {"extracted_advantages"}),
-        ({"clustering": {"pca_dims": [4], "max_clusters": 4, "n_reviews": 1}}, {"clustered_advantages"}),
-        ({"clustering": {"pca_dims": [4, 2], "max_clusters": 4, "n_reviews": 2}}, {"candidate_reviews"}),
+        ({"clustering": CLUSTERING | {"pca_dims": [4]}}, {"clustered_advantages", "candidate_stabilities"}),
+        ({"clustering": CLUSTERING | {"n_bootstrap": 6}}, {"candidate_stabilities"}),
+        ({"clustering": CLUSTERING | {"n_reviews": 2}}, {"candidate_reviews"}),
+        ({"statistics": STATISTICS | {"pass_at_k": [4]}}, {"question_statistics", "gap_tests"}),
         ({"taxonomy": {"min_share": 0.5}}, {"final_taxonomy"}),
         ({"error_dispersion": {"max_edi_shown": 0.3}}, {"error_dispersion"}),
         ({"benchmarks": {"additions": {"answer_marker": "gives"}}}, {"graded_trials"}),
-        ({"seed": 1}, {"larger_traces", "smaller_traces", "trace_pairs", "cluster_summaries"}),
+        ({"seed": 1}, {"larger_traces", "smaller_traces", "trace_pairs", "cluster_summaries", *RESAMPLED}),
         ({"published_results": "paper"}, set()),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
@@ -91,6 +98,8 @@ BOUNDS = {
     "max_cluster_share": {"final_taxonomy"},
     "max_outside_share": {"covered_advantages"},
     "max_mean_edi": {"edi_summary"},
+    "max_unsupported_share": {"extracted_advantages"},
+    "max_dispersion_p": {"dispersion_tests"},
 }
 
 
@@ -114,7 +123,7 @@ def test_no_step_reads_a_bound_that_its_checks_do_not_name(path):
 def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(given_once, bound):
     path = given_once.home.study_file("given")
     before = path.read_text(encoding="utf-8")
-    given_once.change(checks={"max_mean_edi": 1.0, bound: 0.77})
+    given_once.change(checks={"max_dispersion_p": 1.0, bound: 0.77})
     found = given_once.status()
     path.write_text(before, encoding="utf-8")
     assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound]
@@ -123,7 +132,7 @@ def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(give
 
 def test_raising_the_bound_of_the_mean_index_runs_its_step_alone(given):
     before = given.hashes()
-    given.change(checks={"max_mean_edi": 0.9})
+    given.change(checks={"max_dispersion_p": 1.0, "max_mean_edi": 0.9})
     outcome = given.run()
     assert (outcome.n_steps, outcome.failures) == (2, {})  # edi_summary of both domains
     assert given.hashes() == before

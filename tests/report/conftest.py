@@ -9,6 +9,20 @@ import pytest
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS, VERDICTS
 from advcluster_dagster.report.data import CALL_TOTALS_SCHEMA, RECOVERY_SCHEMA, ReportData
+from advcluster_dagster.science.error_dispersion.dispersion_tests import (
+    ResamplingSettings,
+    dispersion_tests,
+    stage_shares,
+)
+from advcluster_dagster.science.question_set.paired_accuracies import paired_accuracies
+from advcluster_dagster.science.question_set.question_statistics import (
+    GapRule,
+    gap_tests,
+    question_statistics,
+    selection_reliabilities,
+)
+from advcluster_dagster.science.question_set.selection import is_complete
+from advcluster_dagster.science.semantic_clustering.domain_shares import ShareSettings, domain_shares
 from advcluster_dagster.study.study import Study
 
 DOMAINS = ("math", "physics", "chemistry", "programming")
@@ -222,6 +236,7 @@ class FamilyRows:
                 pair_index=pair,
                 larger_trial=pair,
                 smaller_trial=pair,
+                smaller_verdict="wrong",
             )
             if self.rng.random() < 0.02:
                 failed = {"reason": "not_json", "detail": "no list in it", "raw_reply": "no"}
@@ -241,6 +256,8 @@ class FamilyRows:
             max_entropy=most,
             edi=edi,
             mean_depth=mean,
+            n_pairs_same=sum(c * (c - 1) for c in counts),
+            concentration=sum(c * (c - 1) for c in counts) / (n_errors * (n_errors - 1)) if n_errors > 1 else None,
             **{f"n_depth_{i + 1}": c for i, c in enumerate(counts)},
         )
         stages = [stage for (stage, _), c in zip(STAGE_DEPTHS.items(), counts, strict=True) for _ in range(c)]
@@ -253,6 +270,7 @@ class FamilyRows:
                 stage=stage,
                 depth=STAGE_DEPTHS[stage],
                 description="Takes the wrong relation.",
+                quote="F = m / a",
             )
 
     def _advantage(self, place: int, domain: str, question: str, pair_id: str, position: int) -> None:
@@ -268,10 +286,14 @@ class FamilyRows:
             position=position,
             advantage=text,
             evidence=evidence,
+            larger_quote="F = m * a",
+            smaller_quote="",
             rule_violations=violations,
             extractor="gemini-3-pro",
             prompt_hash="a" * 64,
         )
+        checked = {"n_quotes": 1, "is_in_larger": True, "is_in_smaller": None, "is_supported": True}
+        self.add("evidence_checks", domain=domain, advantage_id=advantage_id, failure_position=0.5, **checked)
         is_kept = bool(self.rng.random() > 0.05 or position == 0)
         self.add(
             "deduplicated_advantages",
@@ -394,6 +416,8 @@ def make_report_data(
         for name, found in made.rows.items():
             rows[name].extend(found)
     tables = {name: pl.DataFrame(rows[name], schema=contract.schema) for name, contract in TABLES.items()}
+    for name, frames in _measured(study, tables).items():
+        tables[name] = pl.concat([tables[name], *(TABLES[name].conform(f.lazy(), k).collect() for k, f in frames)])
     for name, contract in TABLES.items():
         contract.check(tables[name].lazy())
     totals = [
@@ -410,6 +434,56 @@ def make_report_data(
         stand_ins=("Advantages were extracted by the embedded analyst, a deterministic stand-in for a judge model.",),
         versions={"advcluster-dagster": "0.1.0", "scikit-learn": "1.9.1"},
     )
+
+
+def _measured(study: Study, tables: dict[str, pl.DataFrame]) -> dict[str, list[tuple[dict[str, str], pl.DataFrame]]]:
+    """The tables of intervals and tests, computed from the made-up counts by the science itself."""
+    rule, few = (
+        GapRule(study.question_set.min_gap, study.trials),
+        ResamplingSettings(n_bootstrap=100, n_permutations=99),
+    )
+    found: dict[str, list[tuple[dict[str, str], pl.DataFrame]]] = {}
+    for family in study.families:
+        of = {name: frame.filter(pl.col("family") == family) for name, frame in tables.items() if frame.height}
+        if "pass_rate_table" not in of:
+            continue
+        rates, rng, key = of["pass_rate_table"], np.random.default_rng(0), {"family": family}
+        keys = rates.select("domain", "question_id", source_key="question_id")
+        statistics = pl.concat(
+            [
+                question_statistics(part, keys.select("question_id", "source_key"), rule).with_columns(
+                    domain=pl.lit(str(domain))
+                )
+                for (domain,), part in rates.group_by("domain", maintain_order=True)
+            ]
+        )
+        complete = rates.filter(is_complete(study.trials)).select("domain", "question_id")
+        tests = gap_tests(statistics, complete, 0.05)
+        keyed = rates.with_columns(source_key=pl.col("question_id"), task_format=pl.lit("open_ended"))
+        dispersion = of.get("error_dispersion", tables["error_dispersion"].clear())
+        pairs = dispersion.select("domain", "question_id", n_pairs="n_errors", n_incomplete=pl.lit(0, pl.Int64))
+        by_name = {
+            "selection_reliabilities": selection_reliabilities(statistics, rates, tests, study.trials),
+            "paired_accuracies": paired_accuracies(keyed, 0.95, 99, rng),
+            "dispersion_tests": dispersion_tests(dispersion, keys, few, rng),
+            "stage_shares": stage_shares(dispersion, pairs, keys, few, rng),
+        }
+        if "taxonomy_assignments" in of:
+            placed = of["taxonomy_assignments"].join(
+                of["advantage_corpus"].select("advantage_id", "question_id"), on="advantage_id"
+            )
+            shares = ShareSettings(n_bootstrap=100, n_permutations=99)
+            by_name["domain_shares"] = domain_shares(
+                placed.with_columns(source_key=pl.col("question_id")), list(study.domains), len(CLUSTERS), shares, rng
+            )
+            by_name["cluster_stabilities"] = of["final_taxonomy"].select(
+                "pca_dim", "n_clusters", "cluster_id", mean_jaccard=pl.lit(0.8), jaccard_low=pl.lit(0.6),
+                recovered_share=pl.lit(0.9), n_questions=pl.lit(9, pl.Int64), n_keys=pl.lit(9, pl.Int64),
+                top_question_share=pl.lit(0.2), verdict=pl.lit("stable"),
+            )  # fmt: skip
+        for name, frame in by_name.items():
+            found.setdefault(name, []).append((key, frame))
+    return found
 
 
 @pytest.fixture(scope="session")

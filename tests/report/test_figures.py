@@ -63,7 +63,7 @@ EMPTY = {name: table.empty() for name, table in TABLES.items()}
         (lambda: domain_heatmap(EMPTY["domain_distribution"], EMPTY["final_taxonomy"]), "No taxonomy"),
         (lambda: depth_violin(EMPTY["error_dispersion"], 0.4), "No question has a defined EDI of at most 0.4"),
         (lambda: pass_rate_scatter(EMPTY["pass_rate_table"], 0.6, 10), "No question has a pass rate"),
-        (lambda: accuracy_bars(EMPTY["accuracy_summary"]), "No accuracy"),
+        (lambda: accuracy_bars(EMPTY["paired_accuracies"]), "No accuracy"),
     ],
 )
 def test_a_figure_over_nothing_says_why(figure: Callable[[], Figure], reason: str) -> None:
@@ -104,7 +104,7 @@ def test_violin_leaves_out_dispersed_and_undefined_questions() -> None:
     rows = errors("math", (0.1, 3.0), (0.4, 4.0), (0.2, 3.5), (0.41, 1.0), (None, 2.0), (None, None))
     drawn = depth_violin(frame("error_dispersion", *rows, *errors("physics", (0.0, 3.0))), 0.4)
     # 3.0, 3.5, 4.0 stay: median 3.5; physics has a single question
-    assert "math\nn = 3" in texts(drawn)
+    assert "math\n3 of 6 questions" in texts(drawn)
     assert "3.50" in texts(drawn)
     assert "hence no violin: physics" in texts(drawn)
 
@@ -177,14 +177,16 @@ def test_sweep_of_one_candidate() -> None:
     assert "d' = 4 (34.1 % of variance)" in texts(sweep_curves(frame("candidate_clusterings", row)))
 
 
-def test_accuracy_without_deviation_or_partner() -> None:
+def test_accuracy_without_an_interval() -> None:
+    common = {"benchmark": "all", "task_format": "all", "n_questions": 1, "n_keys": 1}
     rows = [
-        {"level": "domain", "domain": "math", "role": "larger", "mean_accuracy": 70.0},
-        {"level": "family", "domain": "all", "role": "smaller", "mean_accuracy": None},
-    ]
-    shown = texts(accuracy_bars(frame("accuracy_summary", *rows)))
-    assert "70.0" in shown
-    assert shown.count("—") == 3  # math's smaller model and both of the family
+        {"level": "domain", "domain": "math", "larger_mean": 0.7, "smaller_mean": None, **common},
+        {"level": "family", "domain": "all", "larger_mean": 0.7, "smaller_mean": 0.5, "smaller_low": 0.4,
+         "smaller_high": 0.6, **common},
+    ]  # fmt: skip
+    shown = texts(accuracy_bars(frame("paired_accuracies", *rows)))
+    assert shown.count("70.0") == 2
+    assert shown.count("50.0") == shown.count("—") == 1
 
 
 def test_figures_are_deterministic_and_leave_the_process_style_alone(data: ReportData) -> None:
@@ -200,7 +202,7 @@ def test_figures_are_deterministic_and_leave_the_process_style_alone(data: Repor
 
 
 def test_png_names_no_time_and_no_software() -> None:
-    made = figure_png(accuracy_bars(EMPTY["accuracy_summary"]), 50)
+    made = figure_png(accuracy_bars(EMPTY["paired_accuracies"]), 50)
     assert b"Software" not in made
     assert b"tIME" not in made
     assert np.frombuffer(made, np.uint8).size > 100

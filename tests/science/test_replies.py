@@ -11,7 +11,7 @@ from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.models.protocol import sha256_of_json
 from advcluster_dagster.science.advantage_extraction.replies import ExtractionReply, parse_extraction_reply
 from advcluster_dagster.science.grading.equivalence import EquivalenceReply, parse_equivalence_reply
-from advcluster_dagster.science.prompting import ReplyFault
+from advcluster_dagster.science.prompting import ReplyFault, wire_schema
 from advcluster_dagster.science.semantic_clustering.replies import (
     CandidateReview,
     ClusterName,
@@ -38,7 +38,7 @@ def cases():
 @pytest.mark.parametrize(("parse", "case"), cases())
 def test_a_reply_is_its_record_or_its_fault(parse, case):
     if "record" in case:
-        assert parse(case["reply"]).model_dump() == case["record"]
+        assert parse(case["reply"]).model_dump(exclude_defaults=True) == case["record"]
     else:
         with pytest.raises(ReplyFault) as caught:
             parse(case["reply"])
@@ -48,15 +48,15 @@ def test_a_reply_is_its_record_or_its_fault(parse, case):
 @pytest.mark.parametrize(
     ("record", "schema"),
     [
-        (ExtractionReply, "36e1a81ec05102c8491b28f3a572d879fa088ce51271e3869d1caaecdc61eddf"),
-        (ClusterName, "c794cf9be99f494a81df296ffd22cc80bc81d20d92d6ae7db91a0d3da71fde97"),
-        (CandidateReview, "7cd176f7e96534ae6649da90644dba011743bd767f4ff074adf9d613a2de3f35"),
+        (ExtractionReply, "1b5d775c75f35bcb676467bc195685b6218f6250ce6464c1fa08c7e0aea1c3f2"),
+        (ClusterName, "fcad02943cb8ab1414ff3ce91c13345a540b32f082fd36be009785a61051e6cc"),
+        (CandidateReview, "fa013c48aac9dcab711ae25ab1871c09c2557cb9361841a652f9adab0e6ecd"),
         (EquivalenceReply, "29f55c2e77129860c35320911c510170c2ba72104386f9466c837f5816cc8d39"),
     ],
 )
 def test_the_schemas_sent_with_a_call_are_as_ever(record, schema):
     """They are part of a call's identity: another docstring or field setting would ask everything again."""
-    assert sha256_of_json(record.model_json_schema()) == schema
+    assert sha256_of_json(wire_schema(record)) == schema
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30) | st.lists(
@@ -85,7 +85,12 @@ RECORDS = {
         }
     ),
     "naming": st.fixed_dictionaries({"tag": st.just("Tracking Limits"), "definition": texts("Keeps", "in view.")}),
-    "review": st.fixed_dictionaries(dict.fromkeys(CandidateReview.model_fields, st.integers(1, 10))),
+    "review": st.fixed_dictionaries(
+        {
+            name: texts("Borders", "blur.") if name.endswith("_reason") else st.integers(1, 10)
+            for name in CandidateReview.model_fields
+        }
+    ),
     "equivalence": st.fixed_dictionaries({"reason": texts("Equal", "values"), "same": st.booleans()}),
 }
 LAYOUTS = st.sampled_from([{}, {"indent": 0}, {"indent": 2}, {"ensure_ascii": False}, {"separators": (",", ":")}])
@@ -108,9 +113,9 @@ PROSE = st.sampled_from(
 def test_any_record_is_read_whatever_its_layout_and_surroundings(judge, data):
     record = data.draw(RECORDS[judge])
     text = json.dumps(record, **data.draw(LAYOUTS))
-    assert PARSERS[judge](text).model_dump() == record
+    assert PARSERS[judge](text).model_dump(exclude_defaults=True) == record
     before, after = data.draw(PROSE), data.draw(st.sampled_from(["", "\n```\n", "\nDone [1].", "<|eot_id|>", "}"]))
-    assert PARSERS[judge](f"{before}{text}{after}").model_dump() == record
+    assert PARSERS[judge](f"{before}{text}{after}").model_dump(exclude_defaults=True) == record
 
 
 @pytest.mark.parametrize("judge", RECORDS)

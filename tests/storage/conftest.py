@@ -48,8 +48,14 @@ def pairs(*indexes: int, question: str = "q") -> pl.DataFrame:
             "pair_index": list(indexes),
             "larger_trial": list(indexes),
             "smaller_trial": list(indexes),
+            "smaller_verdict": ["wrong"] * len(indexes),
         },
-        schema_overrides={"pair_index": pl.Int64, "larger_trial": pl.Int64, "smaller_trial": pl.Int64},
+        schema_overrides={
+            "pair_index": pl.Int64,
+            "larger_trial": pl.Int64,
+            "smaller_trial": pl.Int64,
+            "smaller_verdict": pl.String,
+        },
     )
 
 

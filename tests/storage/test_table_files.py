@@ -134,6 +134,7 @@ def test_lazy_rows_are_streamed_into_row_groups(lake):
         pl.format("q:{}", index.alias("i")).alias("pair_id"),
         pl.lit("q").alias("question_id"),
         *(index.alias(name) for name in ("pair_index", "larger_trial", "smaller_trial")),
+        smaller_verdict=pl.lit("wrong"),
     )
     path = table_path(lake, "sums", "trace_pairs", F_MATH)
     stage_table(PAIRS, rows, F_MATH, path, Stamp()).publish()

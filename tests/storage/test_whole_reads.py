@@ -29,7 +29,8 @@ for version in range(n_versions):
     n_rows = 50 + 400 * (version % 3)
     index = pl.Series(range(n_rows), dtype=pl.Int64)
     rows = pl.DataFrame({"pair_index": index, "larger_trial": index * 0 + version, "smaller_trial": index * 0})
-    rows = rows.with_columns(pl.format("q:{}", "pair_index").alias("pair_id"), pl.lit("q" * 500).alias("question_id"))
+    rows = rows.with_columns(pl.format("q:{}", "pair_index").alias("pair_id"), pl.lit("q" * 500).alias("question_id"),
+                             smaller_verdict=pl.lit("wrong"))
     stage_table(TABLES["trace_pairs"], rows, Partition("f", "math"), path, Stamp(code=str(version))).publish()
     if version == 0:
         print("begun", flush=True)

@@ -40,7 +40,7 @@ def simulated_questions(benchmark: str, domain: str, seed: int) -> pl.DataFrame:
 
     Returns:
         Columns question_id (``BENCHMARK-NNN``), question, prompt, answer, answer_type (numeric, choice, text or
-        python_output), source (``simulated``), source_revision (the generator's version).
+        python_output), source (``simulated``), source_revision (the generator's version), source_key.
 
     Raises:
         ValueError: the domain is not one of math, physics, chemistry, programming.
@@ -51,7 +51,7 @@ def simulated_questions(benchmark: str, domain: str, seed: int) -> pl.DataFrame:
     ]
     columns = ["question_id", "question", "prompt", "answer", "answer_type"]
     return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row").with_columns(
-        source=pl.lit("simulated"), source_revision=pl.lit(GENERATOR_VERSION)
+        source=pl.lit("simulated"), source_revision=pl.lit(GENERATOR_VERSION), source_key=pl.col("question_id")
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from advcluster_dagster.report.explorer.data import DomainEvidence, FamilyEvidence
-from advcluster_dagster.report.explorer.quotes import Span, find_passage, quoted_passages
+from advcluster_dagster.science.quotes import Span, find_passage, quoted_passages
 from advcluster_dagster.study.base import ROLES
 
 MAX_FILE_BYTES = 2**20

@@ -36,7 +36,7 @@ def _overridden_bounds(data: ReportData) -> tuple[str, ...]:
     """A note that names the bounds of checks that the study sets itself; none without any."""
     checks = data.study.checks
     changed = [
-        f"{name} {getattr(checks, name):g} (default {field.default:g})"
+        f"{name} {_bound(getattr(checks, name))} (default {_bound(field.default)})"
         for name, field in type(checks).model_fields.items()
         if getattr(checks, name) != field.default
     ]
@@ -126,3 +126,7 @@ def versions_table(data: ReportData) -> TableView:
         n_text_columns=2,
         empty="No versions were recorded.",
     )
+
+
+def _bound(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

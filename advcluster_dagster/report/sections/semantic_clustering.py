@@ -187,8 +187,12 @@ def _by_size(data: ReportData, family: str) -> pl.DataFrame:
 def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
     """The clusters by size with definition and examples."""
     taxonomy = _by_size(data, family)
-    members = data.table("taxonomy_assignments", family).join(
-        data.table("advantage_corpus", family).drop("domain"), on="advantage_id", how="left"
+    supported = data.table("evidence_checks", family).select("advantage_id", "is_supported")
+    members = (
+        data.table("taxonomy_assignments", family)
+        .join(data.table("advantage_corpus", family).drop("domain"), on="advantage_id", how="left")
+        .join(supported, on="advantage_id", how="left")
+        .with_columns(pl.col("is_supported").fill_null(False))
     )
     total = int(taxonomy["size"].sum())
     return tuple(
@@ -206,23 +210,32 @@ def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
 
 def _facts(row: dict[str, str | int | None], total: int) -> str:
     size = int(row["size"] or 0)
-    where = f"specialised in {row['main_domain']}" if row["kind"] == "specialised" else "common"
+    where = f"specialised in {row['main_domain']}" if row["kind"] == "specialised" else str(row["kind"])
     return f"{counted(size, 'advantage')} ({ratio(size, total)} %), {where}"
 
 
 def _examples(members: pl.DataFrame) -> tuple[Example, ...]:
     """Up to three members: domains in turn, the one with most members first, each new question before a known one.
 
-    Within a domain, texts that keep the style rules come before others, then the order of ids decides.
+    Within a domain, texts whose quotes stand in the traces come before others, then those that keep the style rules,
+    then the order of ids decides.
     """
     rounds = (
         members.with_columns(n_broken=pl.col("rule_violations").list.len().fill_null(0))
-        .sort("n_broken", "advantage_id")
+        .sort(~pl.col("is_supported"), "n_broken", "advantage_id")
         .with_columns(again=pl.int_range(pl.len()).over("question_id"), of_domain=pl.len().over("domain"))
-        .sort("again", "n_broken", "advantage_id")
+        .sort("again", ~pl.col("is_supported"), "n_broken", "advantage_id")
         .with_columns(turn=pl.int_range(pl.len()).over("domain"))
         .sort("turn", "of_domain", "domain", descending=[False, True, False])
     )
     texts = rounds.unique("advantage", keep="first", maintain_order=True).head(MAX_EXAMPLES)
-    columns = ("advantage_id", "domain", "advantage", "evidence")
-    return tuple(Example(*values) for values in texts.select(columns).iter_rows())
+    columns = ("advantage_id", "domain", "advantage", "evidence", "larger_quote", "smaller_quote", "is_supported")
+    return tuple(
+        Example(name, domain, advantage, evidence, _quotes(larger, smaller) if is_supported else ())
+        for name, domain, advantage, evidence, larger, smaller, is_supported in texts.select(columns).iter_rows()
+    )
+
+
+def _quotes(larger: str, smaller: str) -> tuple[tuple[str, str], ...]:
+    """Passages that stand in the traces, those there are."""
+    return tuple((who, quote) for who, quote in (("larger model", larger), ("smaller model", smaller)) if quote)

@@ -1,4 +1,7 @@
-"""The first page: what was found, in sentences whose every number comes from the tables."""
+"""The first page: where the larger model is better, by which habits, how sure that is, what goes wrong first.
+
+Every number comes from a table, and every word of certainty from an interval or a test.
+"""
 
 import polars as pl
 
@@ -7,14 +10,14 @@ from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
     counted,
     decimal,
-    difference,
     integer,
     isolated,
     percent,
     ratio,
+    signed,
     word_list,
 )
-from advcluster_dagster.report.sections import stand_ins
+from advcluster_dagster.report.sections import certainty, stand_ins
 from advcluster_dagster.report.stand_ins import is_stand_in
 from advcluster_dagster.report.views import Row, TableView
 
@@ -33,19 +36,29 @@ def findings(data: ReportData, family: str) -> tuple[str, ...]:
 
 
 def _accuracy(data: ReportData, family: str) -> list[str]:
-    summary = data.table("accuracy_summary", family).filter(pl.col("level") == "family")
-    means = dict(summary.select("role", "mean_accuracy").iter_rows())
-    gain = difference(means.get("larger"), means.get("smaller"))
+    """Where the larger model is better: the paired difference, and the domains where its interval excludes 0."""
     models = data.study.families[family]
-    if gain is None:
+    paired = data.table("paired_accuracies", family).filter(pl.col("task_format") == "all")
+    overall = paired.filter(pl.col("level") == "family")
+    if overall.is_empty():
         return [f"No accuracy could be compared for {models.larger.model} and {models.smaller.model}."]
-    verdict = "more" if gain > 0 else "less" if gain < 0 else "exactly as much"
-    distance = f"{decimal(abs(gain))} points {verdict} than" if gain else "as much as"
-    n = summary_domains(data, family)
-    return [
-        f"{models.larger.model} answers {decimal(means['larger'])} % correctly over {counted(n, 'domain')}, "
-        f"{distance} {models.smaller.model} ({decimal(means['smaller'])} %)."
+    row = overall.row(0, named=True)
+    ends = certainty.percent_interval(row["difference_low"], row["difference_high"])
+    sentence = (
+        f"{models.larger.model} answers {percent(row['larger_mean'])} % correctly, {models.smaller.model}"
+        f" {percent(row['smaller_mean'])} %: a difference of {signed(100 * row['difference'], 1)} points {ends} over"
+        f" {counted(summary_domains(data, family), 'domain')}"
+    )
+    of_domains = paired.filter(pl.col("level") == "domain")
+    ahead = of_domains.filter(pl.col("difference_low") > 0)["domain"].to_list()
+    behind = of_domains.filter(pl.col("difference_high") < 0)["domain"].to_list()
+    open_ = [domain for domain in of_domains["domain"].to_list() if domain not in (*ahead, *behind)]
+    parts = [
+        f"{words} {word_list(names)}"
+        for words, names in (("ahead in", ahead), ("behind in", behind), ("not to be told apart in", open_))
+        if names
     ]
+    return [f"{sentence}; {', '.join(parts)}." if of_domains.height > 1 else f"{sentence}."]
 
 
 def summary_domains(data: ReportData, family: str) -> int:
@@ -54,13 +67,21 @@ def summary_domains(data: ReportData, family: str) -> int:
 
 
 def _kept(data: ReportData, family: str) -> list[str]:
+    """How many questions the gap rule keeps, and what is left of their gap on fresh trials."""
     pool, kept = data.table("pass_rate_table", family).height, data.table("analysis_question_set", family)
-    by_domain = kept.group_by("domain", maintain_order=True).len().rows()
-    listed = f" ({', '.join(f'{domain} {integer(n)}' for domain, n in by_domain)})" if by_domain else ""
     verb = "shows" if kept.height == 1 else "show"
+    sentence = (
+        f"{integer(kept.height)} of {counted(pool, 'question')} {verb} an observed gap of at least"
+        f" {data.study.question_set.min_gap:g}"
+    )
+    whole = data.table("selection_reliabilities", family).filter(pl.col("domain") == "all").drop_nulls("estimated_gap")
+    if not kept.height or whole.is_empty():
+        return [f"{sentence}."]
+    row = whole.row(0, named=True)
     return [
-        f"{integer(kept.height)} of {counted(pool, 'question')} {verb} an advantage of at least "
-        f"{data.study.question_set.min_gap:g} in pass rate{listed}."
+        f"{sentence}: {decimal(row['observed_gap'])} on average, of which fresh trials would show an estimated"
+        f" {decimal(row['estimated_gap'])}; {percent(row['false_keep_share'], 0)} % of them are expected to be below"
+        " the rule."
     ]
 
 
@@ -77,21 +98,33 @@ def _extracted(data: ReportData, family: str) -> list[str]:
 
 
 def _taxonomy(data: ReportData, family: str) -> list[str]:
+    """By which habits: the clusters, which of them survive resampling, which belong to a domain."""
     taxonomy = data.table("final_taxonomy", family).sort("size", "cluster_id", descending=[True, False])
     if taxonomy.is_empty():
         return [f"There is no taxonomy: {no_taxonomy_reason(data, family)}"]
     total, first = int(taxonomy["size"].sum()), taxonomy.row(0, named=True)
-    special = taxonomy.filter(pl.col("kind") == "specialised").select("tag", "main_domain").rows()
     sentences = [
-        f"They form {counted(taxonomy.height, 'cluster')} (d' = {first['pca_dim']}, K = {first['n_clusters']}); "
-        f"the largest, {isolated(first['tag'])}, holds {ratio(first['size'], total)} % of them."
+        f"Its advantages form {counted(taxonomy.height, 'cluster')} (d' = {first['pca_dim']}, K ="
+        f" {first['n_clusters']}), the largest {isolated(first['tag'])} with {ratio(first['size'], total, 0)} %"
+        f"{_stable_clusters(data, family, taxonomy)}."
     ]
     if data.table("domain_distribution", family)["domain"].n_unique() < 2:
         return sentences
-    common = taxonomy.height - len(special)
+    special = taxonomy.filter(pl.col("kind") == "specialised").select("tag", "main_domain").rows()
+    if not special:
+        return [*sentences, "No cluster can be called specialised in a domain."]
     listed = "; ".join(f"{isolated(tag)} in {domain}" for tag, domain in special)
-    split = f"{counted(common, 'is', 'are')} common to several domains, {integer(len(special))} specialised"
-    return [*sentences, f"{split}{f' ({listed})' if listed else ''}."]
+    return [*sentences, f"{counted(len(special), 'is', 'are')} specialised: {listed}."]
+
+
+def _stable_clusters(data: ReportData, family: str, taxonomy: pl.DataFrame) -> str:
+    """How many clusters are stable under resampling of questions, as the end of a sentence; empty if unknown."""
+    keys = ["pca_dim", "n_clusters", "cluster_id"]
+    stability = data.table("cluster_stabilities", family).join(taxonomy, on=keys, how="semi")
+    if stability.is_empty():
+        return ""
+    n_stable = stability.filter(pl.col("verdict").is_in(["stable", "very stable"])).height
+    return f"; {integer(n_stable)} of {integer(taxonomy.height)} stay when the questions are drawn again"
 
 
 def _missing_taxonomy(data: ReportData, family: str) -> list[str]:
@@ -106,24 +139,36 @@ def no_taxonomy_reason(data: ReportData, family: str) -> str:
 
 
 def _first_errors(data: ReportData, family: str) -> list[str]:
-    stages = data.table("first_errors", family).group_by("stage").len()
-    if stages.is_empty():
-        return []
-    counts = dict(stages.iter_rows())
-    top = max(STAGE_DEPTHS, key=lambda stage: (counts.get(stage, 0), -STAGE_DEPTHS[stage]))
-    total = sum(counts.values())
-    sentences = [
-        f"The smaller model goes wrong first most often at {top} (depth {STAGE_DEPTHS[top]}): "
-        f"{ratio(counts[top], total)} % of {counted(total, 'first error')}."
-    ]
-    means = data.table("edi_summary", family).drop_nulls("mean_edi").select("domain", "mean_edi").rows()
-    if not means:
-        return sentences
-    bound = data.study.checks.max_mean_edi
-    above = [domain for domain, mean in means if mean > bound]
-    values = word_list([f"{decimal(mean, 3)} in {domain}" for domain, mean in means])
-    note = f"above {bound:g} in {word_list(above)}" if above else f"nowhere above {bound:g}"
-    return [*sentences, f"The mean Error Dispersion Index is {values}, {note}."]
+    """What goes wrong first: "most often" only where the interval of the lead excludes 0."""
+    shares = data.table("stage_shares", family).filter(pl.col("domain") == "all")
+    ranked = shares.filter(pl.col("stage").is_in(list(STAGE_DEPTHS)), pl.col("question_share") > 0).sort(
+        "question_share", descending=True, maintain_order=True
+    )
+    sentences = []
+    if ranked.height:
+        top = ranked.row(0, named=True)
+        ends = certainty.percent_interval(top["low"], top["high"], 0)
+        share = f"{percent(top['question_share'], 0)} % {ends}"
+        if ranked.height == 1 or (top["lead_low"] is not None and top["lead_low"] > 0):
+            sentences.append(
+                f"The smaller model goes wrong first most often at {top['stage']} (depth {STAGE_DEPTHS[top['stage']]}):"
+                f" {share}."
+            )
+        else:
+            second = ranked.row(1, named=True)
+            sentences.append(
+                f"First errors observed at {top['stage']} ({share}) and {second['stage']}"
+                f" ({percent(second['question_share'], 0)} %) cannot be ranked."
+            )
+    tested = data.table("dispersion_tests", family).filter(pl.col("domain") == "all").drop_nulls("p_value")
+    for row in tested.iter_rows(named=True):
+        is_low = row["p_value"] <= data.study.checks.max_dispersion_p
+        verdict = "concentrate within questions" if is_low else "do not concentrate within questions beyond chance"
+        sentences.append(
+            f"They {verdict} (mean EDI {decimal(row['mean_edi'])}, {decimal(row['null_mean_edi'])} by chance, p"
+            f" {'' if row['p_value'] < 0.001 else '= '}{certainty.p_text(row['p_value'])})."
+        )
+    return sentences
 
 
 def recovery_table(data: ReportData) -> TableView | None:

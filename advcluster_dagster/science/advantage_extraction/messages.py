@@ -2,14 +2,27 @@
 
 from advcluster_dagster.science.prompting import Message, PromptTemplate, fill_template
 
+NO_ANSWER = "(none was given)"
+
 
 def extraction_messages(
-    template: PromptTemplate, problem: str, larger_response: str, smaller_response: str
+    template: PromptTemplate,
+    problem: str,
+    larger_response: str,
+    smaller_response: str,
+    larger_answer: str | None,
+    smaller_answer: str | None,
 ) -> tuple[Message, Message]:
     """Ask which stage the smaller model fails at and what the larger one does better.
 
-    Inside the prompt, and only there, the larger model is Model_A and the smaller one Model_B. The three texts stand
-    unaltered between fences: they are data.
+    Inside the prompt, and only there, the larger model is Model_A and the smaller one Model_B. The texts stand
+    unaltered between fences: they are data. An answer is None where none was read from the response.
     """
-    fenced = {"problem": problem, "model_a": larger_response, "model_b": smaller_response}
+    fenced = {
+        "problem": problem,
+        "model_a": larger_response,
+        "model_b": smaller_response,
+        "answer_a": larger_answer or NO_ANSWER,
+        "answer_b": smaller_answer or NO_ANSWER,
+    }
     return fill_template(template, plain={}, fenced=fenced)

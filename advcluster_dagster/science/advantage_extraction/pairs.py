@@ -2,14 +2,17 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from advcluster_dagster.contracts.advantage_extraction import TRACE_PAIRS
+from advcluster_dagster.contracts.vocabularies import WRONG_VERDICTS
 
 
-def draw_trace_pairs(questions: pl.DataFrame, graded: pl.DataFrame, family: str, seed: int) -> pl.DataFrame:
+def draw_trace_pairs(
+    questions: pl.DataFrame, graded: pl.DataFrame, family: str, seed: int, verdicts: Sequence[str] = WRONG_VERDICTS
+) -> pl.DataFrame:
     """Draw G = min(n_L - n_S, correct trials of L, wrong trials of S) pairs for each question.
 
     G correct trials of the larger and G wrong trials of the smaller model are drawn without replacement and matched in
@@ -21,16 +24,18 @@ def draw_trace_pairs(questions: pl.DataFrame, graded: pl.DataFrame, family: str,
         graded: rows of ``graded_trials`` of at least these questions.
         family: name of the family.
         seed: the study's seed.
+        verdicts: those of the smaller model's trials that are paired.
 
     Returns:
-        Rows of ``trace_pairs``: pair_id, question_id, pair_index, larger_trial, smaller_trial.
+        Rows of ``trace_pairs``.
     """
-    drawn = {
-        role: _trials_by_question(graded, role, is_correct)
-        for role, is_correct in (("larger", True), ("smaller", False))
-    }
+    right = pl.col("is_correct") & (pl.col("role") == "larger")
+    wrong = pl.col("verdict").is_in(list(verdicts)) & (pl.col("role") == "smaller")
+    drawn = {role: _trials_by_question(graded, chosen) for role, chosen in (("larger", right), ("smaller", wrong))}
+    verdict_of = {(q, trial): verdict for q, trial, verdict in
+                  graded.filter(wrong).select("question_id", "trial", "verdict").iter_rows()}  # fmt: skip
     rows = [
-        (f"{question_id}:{index}", question_id, index, larger, smaller)
+        (f"{question_id}:{index}", question_id, index, larger, smaller, verdict_of[question_id, smaller])
         for question_id, n_more_correct in questions.select("question_id", "n_more_correct").iter_rows()
         for index, (larger, smaller) in enumerate(
             _match(
@@ -55,8 +60,9 @@ def _match(larger: list[int], smaller: list[int], n_wanted: int, generator: rand
     return zip(generator.sample(larger, n_pairs), generator.sample(smaller, n_pairs), strict=True)
 
 
-def _trials_by_question(graded: pl.DataFrame, role: str, is_correct: bool) -> dict[str, list[int]]:
-    """Ascending trials of a role with the given verdict, by question; ungraded trials are neither right nor wrong."""
-    chosen = graded.filter((pl.col("role") == role) & (pl.col("is_correct") == is_correct))
-    grouped = chosen.sort("question_id", "trial").group_by("question_id", maintain_order=True).agg("trial")
+def _trials_by_question(graded: pl.DataFrame, chosen: pl.Expr) -> dict[str, list[int]]:
+    """Ascending trials that are chosen, by question; ungraded trials are neither right nor wrong."""
+    grouped = (
+        graded.filter(chosen).sort("question_id", "trial").group_by("question_id", maintain_order=True).agg("trial")
+    )
     return dict(grouped.iter_rows())

@@ -33,11 +33,14 @@ def extraction_tables(
             failures.append((pair_id, *failure))
             continue
         stage = reply.failure_stage
-        errors.append((pair_id, question_id, stage, STAGE_DEPTHS[stage], reply.failure_description))
+        errors.append(
+            (pair_id, question_id, stage, STAGE_DEPTHS[stage], reply.failure_description, reply.failure_quote)
+        )
         for position, item in enumerate(reply.advantages):
             key = (f"{pair_id}:{position}", pair_id, question_id, position)
             rules = style_violations(item.advantage)
-            corpus.append((*key, item.advantage, item.evidence, rules, extractor, prompt_hash))
+            quotes = item.larger_quote, item.smaller_quote
+            corpus.append((*key, item.advantage, item.evidence, *quotes, rules, extractor, prompt_hash))
     return {
         "advantage_corpus": pl.DataFrame(corpus, schema=ADVANTAGE_CORPUS.own_schema, orient="row"),
         "first_errors": pl.DataFrame(errors, schema=FIRST_ERRORS.own_schema, orient="row"),

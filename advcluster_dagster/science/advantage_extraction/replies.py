@@ -21,10 +21,13 @@ FORM_TEXTS = (
     'The first word is an action verb in the third person, such as "Tracks" or "Verifies".',
     "At most 10 words.",
     'None of these: "Model_A", "Model_B", "The model", "Correctly".',
-    "quotes or describes the exact contrast between the two solutions that shows the skill",
+    "describes the exact contrast between the two solutions that shows the skill",
+    "passage of Model_B's solution",
     "give 2 to 5 reasoning skills that let Model_A succeed, each with its evidence",
-    "Say in one or two sentences what fails there",
+    "say in one or two sentences what fails there",
 )
+#: Fields of an advantage that may come as a list of texts, or as null where there is no quote.
+_TEXT_FIELDS = ("evidence", "larger_quote", "smaller_quote")
 _FIELDS = ("advantage", "evidence", "failure description", "failure stage")
 _FORBIDDEN = ("model_a", "model_b", "the model", "correctly")
 _THIRD_PERSON_VERB = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)*s$")
@@ -41,6 +44,8 @@ class ExtractedAdvantage(BaseModel):
 
     advantage: str = Field(min_length=1)
     evidence: str = Field(min_length=1)
+    larger_quote: str = ""
+    smaller_quote: str = ""
 
 
 class ExtractionReply(BaseModel):
@@ -49,6 +54,7 @@ class ExtractionReply(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     failure_stage: ErrorStage
+    failure_quote: str = ""
     failure_description: str = Field(min_length=1)
     advantages: list[ExtractedAdvantage] = Field(min_length=2, max_length=5)
 
@@ -102,10 +108,12 @@ def _spelt_out(value: dict[str, Any]) -> dict[str, Any]:
     if isinstance(stage := value.get("failure_stage"), str):
         value["failure_stage"] = _stage_name(stage)
     value["failure_description"] = _joined(value.get("failure_description"))
+    if "failure_quote" in value:
+        value["failure_quote"] = _joined(value["failure_quote"])
     if isinstance(items := value.get("advantages"), list):
         value["advantages"] = [
-            {**named, "evidence": _joined(named.get("evidence"))}
-            if isinstance(item, dict) and "evidence" in (named := name_fields(ExtractedAdvantage, item))
+            {**named, **{field: _joined(named[field]) for field in _TEXT_FIELDS if field in named}}
+            if isinstance(item, dict) and (named := name_fields(ExtractedAdvantage, item))
             else item
             for item in items
         ]
@@ -113,7 +121,9 @@ def _spelt_out(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joined(value: Any) -> Any:
-    """The lines of a text given as a list of texts; anything else as it is."""
+    """The lines of a text given as a list of texts, an empty text for null; anything else as it is."""
+    if value is None:
+        return ""
     is_list = isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)
     return "\n".join(part.strip() for part in value) if is_list else value
 

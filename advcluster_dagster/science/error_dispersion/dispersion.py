@@ -57,6 +57,21 @@ def error_dispersion_index(counts: Sequence[int]) -> float | None:
     return entropy(counts) / highest if highest > 0 else None
 
 
+def concentration(counts: Sequence[int]) -> float | None:
+    """Chance that two first errors of a question share a depth, sum of c (c - 1) / (N (N - 1)), in [0, 1].
+
+    Unbiased at any N, so that questions with different numbers of errors can be compared; None for N <= 1.
+
+    References:
+        Simpson (1949), Measurement of diversity.
+
+    >>> round(concentration([7, 3, 0, 0, 0]), 4)
+    0.5333
+    """
+    total = sum(counts)
+    return sum(count * (count - 1) for count in counts) / (total * (total - 1)) if total > 1 else None
+
+
 def measure_error_dispersion(questions: pl.DataFrame, first_errors: pl.DataFrame) -> pl.DataFrame:
     """One row a kept question: first errors by depth, entropy, index, mean depth.
 
@@ -84,6 +99,16 @@ def measure_error_dispersion(questions: pl.DataFrame, first_errors: pl.DataFrame
 def _measures(counts: list[int]) -> tuple[int | float | None, ...]:
     n_errors = sum(counts)
     if not n_errors:
-        return (0, *counts, None, None, None, None)
+        return (0, *counts, None, None, None, None, 0, None)
     mean_depth = sum(depth * count for depth, count in enumerate(counts, start=1)) / n_errors
-    return (n_errors, *counts, entropy(counts), max_entropy(n_errors), error_dispersion_index(counts), mean_depth)
+    index, n_same = error_dispersion_index(counts), sum(count * (count - 1) for count in counts)
+    return (
+        n_errors,
+        *counts,
+        entropy(counts),
+        max_entropy(n_errors),
+        index,
+        mean_depth,
+        n_same,
+        concentration(counts),
+    )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,14 @@ from advcluster_dagster.science.semantic_clustering.scores import (
     silhouettes,
 )
 
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
+
+#: Starts of the labels of retained candidates.
+REFERENCE_STARTS = 50
+#: Iterations of K-means on permuted points, which have no clusters to converge to.
+_NULL_ITERATIONS = 30
+
 
 @dataclass(frozen=True)
 class SweepSettings:
@@ -40,6 +49,9 @@ class SweepSettings:
         n_best: K's with the lowest Davies-Bouldin index looked at per dimension.
         n_dims_kept: Dimensions retained.
         seed: `random_state` of every K-means run.
+        n_init: Starts of every K-means run, the best of which counts. With more than one, the labels of retained
+            candidates are the best of 50; with one, as in the paper's text, they stay those of the one start.
+        n_null: Column-permuted copies of the points behind the null of the index.
     """
 
     pca_dims: tuple[int, ...] = (256, 128, 64, 16, 8, 4)
@@ -48,6 +60,8 @@ class SweepSettings:
     n_best: int = 5
     n_dims_kept: int = 2
     seed: int = 0
+    n_init: int = 10
+    n_null: int = 8
 
     def __post_init__(self) -> None:
         """Refuse settings under which nothing could be tried."""
@@ -70,7 +84,9 @@ class CandidateSweep:
         metrics: One row per candidate, dimensions descending, K ascending: pca_dim, n_clusters,
             davies_bouldin (>= 0, lower is better), silhouette ([-1, 1], higher is better),
             explained_variance (share of the variance in the first pca_dim components, [0, 1]),
-            is_retained.
+            is_retained, inertia (sum of squared distances to the centroids), multistart_ari (adjusted Rand
+            index with the best of 50 starts, retained candidates only), index_null_mean, index_z (the index
+            against that of column-permuted copies).
         labels: Cluster ids per retained (pca_dim, n_clusters), int32 of shape (n,), 0..K-1.
         projections: Points per dimension with a retained candidate, float64 of shape (n, pca_dim).
         n_skipped: (pca_dim, n_clusters) not tried or not scored because fewer than n_clusters rows
@@ -117,13 +133,20 @@ def sweep_candidates(
     tried = range(settings.min_clusters, min(settings.max_clusters, len(matrix) - 1) + 1)
     possible = [n_clusters for n_clusters in tried if n_clusters <= n_distinct]
     dims = clamp_dimensions(settings.pca_dims, *matrix.shape)
-    runs = _cluster_all(matrix, dims, possible, settings.seed, on_progress) if possible else []
+    runs = _cluster_all(matrix, dims, possible, settings, on_progress) if possible else []
     metrics = _metrics_table(runs)
     metrics = metrics.with_columns(retain_candidates(metrics, settings.n_best, settings.n_dims_kept))
     retained = [run for run, keep in zip(runs, metrics["is_retained"], strict=True) if keep]
+    best = _best_labels(retained, settings.seed)
+    agreement = {key: _agreement(run.labels, best[key]) for run in retained if (key := (run.pca_dim, run.n_clusters))}
+    keys = list(metrics.select("pca_dim", "n_clusters").iter_rows())
     return CandidateSweep(
-        metrics,
-        labels={(run.pca_dim, run.n_clusters): run.labels for run in retained},
+        metrics.with_columns(
+            inertia=pl.Series([run.inertia for run in runs], dtype=pl.Float64),
+            multistart_ari=pl.Series([agreement.get(key) for key in keys], dtype=pl.Float64),
+            **_null_columns(runs, settings),
+        ),
+        labels=best if settings.n_init > 1 else {(run.pca_dim, run.n_clusters): run.labels for run in retained},
         projections={run.pca_dim: run.points for run in retained},
         n_skipped=len(dims) * len(tried) - len(runs),
         reason=None if runs else _reason_for_none(len(matrix), n_distinct, settings),
@@ -139,6 +162,7 @@ class _Run:
     davies_bouldin: float
     silhouette: float
     explained_variance: float
+    inertia: float
     labels: LabelArray
     points: FloatArray
 
@@ -147,24 +171,24 @@ def _cluster_all(
     matrix: npt.NDArray[np.float32],
     dims: Sequence[int],
     cluster_counts: Sequence[int],
-    seed: int,
+    settings: SweepSettings,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[_Run]:
     """Cluster and score every (d', K); runs that found fewer than K clusters are left out."""
     projection = project(matrix, max(dims))
     runs: list[_Run] = []
-    with _worker_pool() as pool:
+    with worker_pool() as pool:
         for n_done, pca_dim in enumerate(dims, start=1):
             points = np.ascontiguousarray(projection.points[:, :pca_dim], dtype=np.float64)
-            labelings = [
-                labels for labels in pool.map(partial(_cluster, points, seed), cluster_counts) if labels is not None
-            ]
+            cluster = partial(_cluster, points, settings.seed, settings.n_init)
+            fitted = [fit for fit in pool.map(cluster, cluster_counts) if fit is not None]
+            labelings = [labels for labels, _ in fitted]
             indices = pool.map(partial(davies_bouldin, points), labelings)
             widths = silhouettes(points, labelings, pool.map)
             explained = float(projection.explained_variance[pca_dim - 1])
             runs += [
-                _Run(pca_dim, int(labels.max()) + 1, index, width, explained, labels, points)
-                for labels, index, width in zip(labelings, indices, widths, strict=True)
+                _Run(pca_dim, int(labels.max()) + 1, index, width, explained, inertia, labels, points)
+                for (labels, inertia), index, width in zip(fitted, indices, widths, strict=True)
             ]
             if on_progress is not None:
                 on_progress(n_done * len(cluster_counts), len(dims) * len(cluster_counts))
@@ -172,17 +196,23 @@ def _cluster_all(
 
 
 @contextmanager
-def _worker_pool() -> Iterator[ThreadPoolExecutor]:
+def worker_pool() -> Iterator[ThreadPoolExecutor]:
     """As many worker threads as the numerical libraries would use, each of them confined to one.
 
     The limit on BLAS holds for the process while the pool lives, the one on OpenMP for the worker
     threads alone. K-means' warning of fewer clusters than asked for is silenced: it is counted.
     """
     # scikit-learn takes most of a second to import; it must be there before its thread pools can be counted.
+    import sklearn
     from sklearn.exceptions import ConvergenceWarning
 
     n_workers = max((library["num_threads"] for library in threadpool_info()), default=1)
-    confine = partial(threadpool_limits, limits=1, user_api="openmp")
+
+    def confine() -> None:
+        threadpool_limits(limits=1, user_api="openmp")
+        # Of this thread only: points were checked once, and checks take as long as a small fit.
+        sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
+
     with (
         warnings.catch_warnings(),
         threadpool_limits(limits=1, user_api="blas"),
@@ -192,13 +222,63 @@ def _worker_pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def _cluster(points: FloatArray, seed: int, n_clusters: int) -> LabelArray | None:
-    """Labels 0..K-1 of one K-means run; None if it found fewer than K clusters."""
+def fit_kmeans(points: FloatArray, n_clusters: int, seed: int, n_init: int, max_iter: int = 300) -> "KMeans":
+    """K-means with k-means++ starts, the best of ``n_init`` by inertia; labels and centroids are its attributes."""
     from sklearn.cluster import KMeans
 
-    kmeans = KMeans(n_clusters, random_state=seed, n_init="auto").fit(points)
+    return KMeans(n_clusters, random_state=seed, n_init=n_init, max_iter=max_iter).fit(points)
+
+
+def _cluster(points: FloatArray, seed: int, n_init: int, n_clusters: int) -> tuple[LabelArray, float] | None:
+    """Labels 0..K-1 and inertia of one K-means run; None if it found fewer than K clusters."""
+    kmeans = fit_kmeans(points, n_clusters, seed, n_init)
     labels: LabelArray = kmeans.labels_
-    return labels if np.bincount(labels, minlength=n_clusters).all() else None
+    return (labels, float(kmeans.inertia_)) if np.bincount(labels, minlength=n_clusters).all() else None
+
+
+def _best_labels(runs: Sequence[_Run], seed: int) -> dict[tuple[int, int], LabelArray]:
+    """Labels of the best of 50 starts of each candidate; its own where that finds fewer clusters or is no better."""
+    with worker_pool() as pool:
+        fits = list(pool.map(lambda run: _cluster(run.points, seed, REFERENCE_STARTS, run.n_clusters), runs))
+    return {
+        (run.pca_dim, run.n_clusters): run.labels if fit is None or fit[1] >= run.inertia else fit[0]
+        for run, fit in zip(runs, fits, strict=True)
+    }
+
+
+def _agreement(labels: LabelArray, others: LabelArray) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(labels, others))
+
+
+def _null_columns(runs: Sequence[_Run], settings: SweepSettings) -> dict[str, pl.Series]:
+    """Mean index of column-permuted copies of the points, and the distance from it in their standard deviations.
+
+    A raw index falls with d' by itself, so that retention by it prefers the smallest d'; this one compares.
+    """
+    points = {run.pca_dim: run.points for run in runs}
+    rng = np.random.default_rng(settings.seed)
+    copies = []
+    if runs and settings.n_null > 1:
+        widest = points[max(points)]
+        copies = [rng.permuted(widest, axis=0) for _ in range(settings.n_null)]
+    tasks = [(run.pca_dim, run.n_clusters, copy) for run in runs for copy in range(len(copies))]
+
+    def index_of(task: tuple[int, int, int]) -> float:
+        pca_dim, n_clusters, copy = task
+        permuted = np.ascontiguousarray(copies[copy][:, :pca_dim])
+        labels = fit_kmeans(permuted, n_clusters, settings.seed, 1, _NULL_ITERATIONS).labels_
+        return davies_bouldin(permuted, labels) if np.bincount(labels, minlength=n_clusters).all() else np.nan
+
+    with worker_pool() as pool:
+        indices = np.array(list(pool.map(index_of, tasks))).reshape(len(runs), len(copies))
+    means = [float(row.mean()) if len(row) and not np.isnan(row).any() else None for row in indices]
+    scores = [
+        None if mean is None or row.std(ddof=1) == 0 else float((run.davies_bouldin - mean) / row.std(ddof=1))
+        for run, row, mean in zip(runs, indices, means, strict=True)
+    ]
+    return {"index_null_mean": pl.Series(means, dtype=pl.Float64), "index_z": pl.Series(scores, dtype=pl.Float64)}
 
 
 def _count_distinct_rows(matrix: npt.NDArray[np.float32]) -> int:

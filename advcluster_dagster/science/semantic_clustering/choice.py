@@ -1,6 +1,7 @@
 """Choose the final clustering among the retained candidates (paper section 3.2.3)."""
 
 from dataclasses import dataclass
+from statistics import stdev
 
 import polars as pl
 
@@ -16,15 +17,23 @@ class Choice:
         n_clusters: Number of clusters K of the choice.
         mean_total: Mean total of its valid reviews; None if it has none.
         reason: One line for the report.
+        near: Other candidates whose mean total is within one standard error of the winner's, or not below it:
+            reviews do not tell them apart.
     """
 
     pca_dim: int
     n_clusters: int
     mean_total: float | None
     reason: str
+    near: tuple[tuple[int, int], ...] = ()
 
 
-def choose_candidate(reviews: pl.DataFrame, metrics: pl.DataFrame, pin: tuple[int, int] | None) -> Choice:
+def choose_candidate(
+    reviews: pl.DataFrame,
+    metrics: pl.DataFrame,
+    pin: tuple[int, int] | None,
+    stabilities: pl.DataFrame | None = None,
+) -> Choice:
     """Choose the retained candidate with the highest mean review total.
 
     Ties go to the lower Davies-Bouldin index, then to the higher silhouette, then to the smaller pca_dim and
@@ -35,6 +44,8 @@ def choose_candidate(reviews: pl.DataFrame, metrics: pl.DataFrame, pin: tuple[in
         reviews: pca_dim, n_clusters, review, total; a total is null where the review was not valid.
         metrics: pca_dim, n_clusters, davies_bouldin, silhouette, is_retained.
         pin: (pca_dim, n_clusters) set by hand in the study, or None.
+        stabilities: rows of ``candidate_stabilities``; candidates whose bootstrap ari_mean lies more than one
+            bootstrap standard deviation below the best one's drop out first. None leaves the choice to the reviews.
 
     Returns:
         The choice and its reason.
@@ -55,7 +66,35 @@ def choose_candidate(reviews: pl.DataFrame, metrics: pl.DataFrame, pin: tuple[in
         place = retained.index(pin)
         reason = f"pinned by the study; {_describe_place(ranking, place)}"
         return Choice(pin[0], pin[1], ranking["mean_total"][place], reason)
-    return Choice(retained[0][0], retained[0][1], ranking["mean_total"][0], _reason(ranking))
+    stable = ranking if stabilities is None else _stable(ranking, stabilities)
+    chosen = stable.row(0, named=True)
+    reason = _reason(stable)
+    if stable.height < ranking.height:
+        reason += f"; {ranking.height - stable.height} less stable candidates dropped before"
+    near = _near(stable, reviews)
+    return Choice(chosen["pca_dim"], chosen["n_clusters"], chosen["mean_total"], reason, near)
+
+
+def _stable(ranking: pl.DataFrame, stabilities: pl.DataFrame) -> pl.DataFrame:
+    """Candidates no less stable than the best by more than one bootstrap standard deviation of the best."""
+    bootstrap = stabilities.filter(pl.col("kind") == "bootstrap").drop_nulls("ari_mean")
+    if bootstrap.is_empty():
+        return ranking
+    best = bootstrap.sort("ari_mean", descending=True).row(0, named=True)
+    kept = bootstrap.filter(pl.col("ari_mean") >= best["ari_mean"] - (best["ari_std"] or 0.0))
+    return ranking.join(kept, on=_KEYS, how="semi", maintain_order="left")
+
+
+def _near(ranking: pl.DataFrame, reviews: pl.DataFrame) -> tuple[tuple[int, int], ...]:
+    """Candidates after the first whose mean total is within one standard error of the first one's."""
+    first = ranking.row(0, named=True)
+    if first["mean_total"] is None:
+        return ()
+    totals = reviews.filter((pl.col("pca_dim") == first["pca_dim"]) & (pl.col("n_clusters") == first["n_clusters"]))
+    given = totals["total"].drop_nulls().to_list()
+    error = stdev(given) / len(given) ** 0.5 if len(given) > 1 else 0.0
+    near = ranking.slice(1).filter(pl.col("mean_total") >= first["mean_total"] - error)
+    return tuple(near.select(_KEYS).iter_rows())
 
 
 def _rank(reviews: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:

@@ -75,3 +75,20 @@ def _by_centroid_distance(projection: npt.NDArray[np.float64], members: Sequence
     points = projection[members]
     distances = np.linalg.norm(points - points.mean(axis=0), axis=1)
     return [members[position] for position in np.argsort(distances, kind="stable")]
+
+
+def nearest_others(
+    points: npt.NDArray[np.float64], labels: npt.NDArray[np.int32], cluster_id: int, n_shown: int
+) -> list[int]:
+    """Rows outside a cluster that come nearest to its centroid, nearest first (ties: the earlier row).
+
+    Args:
+        points: float64 array of shape (n, d').
+        labels: int32 array of shape (n,).
+        cluster_id: the cluster.
+        n_shown: most rows.
+    """
+    centre = points[labels == cluster_id].mean(axis=0)
+    outside = np.flatnonzero(labels != cluster_id)
+    distances = np.linalg.norm(points[outside] - centre, axis=1)
+    return [int(row) for row in outside[np.argsort(distances, kind="stable")[:n_shown]]]

@@ -64,6 +64,36 @@ def gather_corpus(
     return ClusteringCorpus(described, stack_vectors(rows["embedding"]))
 
 
+def with_source_keys(rows: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the source key of their question, in their order.
+
+    Args:
+        rows: domain, question_id and more.
+        questions: rows of ``benchmark_questions``.
+    """
+    keys = ["domain", "question_id"]
+    keyed = rows.join(questions.select(*keys, "source_key"), on=keys, how="left", maintain_order="left")
+    return keyed.with_columns(pl.col("source_key").fill_null(pl.col("question_id")))
+
+
+def labels_of(assignments: pl.DataFrame, advantage_ids: list[str]) -> dict[tuple[int, int], npt.NDArray[np.int32]]:
+    """Clusters of each candidate, int32 of shape (n,), in the order of the corpus.
+
+    Args:
+        assignments: rows of ``cluster_assignments``.
+        advantage_ids: ids of the corpus.
+
+    Raises:
+        CorpusError: the assignments are those of other advantages.
+    """
+    labels = {}
+    for (pca_dim, n_clusters), members in assignments.group_by("pca_dim", "n_clusters", maintain_order=True):
+        if members["advantage_id"].to_list() != advantage_ids:
+            raise CorpusError("cluster_assignments are not those of the present advantages; materialise them first")
+        labels[int(str(pca_dim)), int(str(n_clusters))] = members["cluster_id"].cast(pl.Int32).to_numpy()
+    return labels
+
+
 def stack_vectors(vectors: pl.Series) -> npt.NDArray[np.float32]:
     """A column of equally long float32 lists as an array of shape (n, d); (0, 0) when it is empty.
 

@@ -21,10 +21,19 @@ def named_clusters(rows: Iterable[tuple[int, str | None, str | None, int]]) -> l
     return [NamedCluster(number, tag or "(not named)", text or "(not named)", size) for number, tag, text, size in rows]
 
 
-def naming_messages(template: PromptTemplate, descriptions: Sequence[str]) -> tuple[Message, Message]:
-    """Ask for a tag and a definition of the cluster that holds these descriptions (one bullet each)."""
-    bullets = "\n".join(f"- {_on_one_line(text)}" for text in descriptions)
-    return fill_template(template, plain={}, fenced={"descriptions": bullets})
+def naming_messages(
+    template: PromptTemplate, descriptions: Sequence[str], others: Sequence[str]
+) -> tuple[Message, Message]:
+    """Ask for a tag and a definition of the cluster that holds these descriptions, one bullet each.
+
+    ``others`` are the descriptions of other clusters that come nearest to it, so that the name sets it apart.
+    """
+    fenced = {"descriptions": _bullets(descriptions), "others": _bullets(others)}
+    return fill_template(template, plain={}, fenced=fenced)
+
+
+def _bullets(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {_on_one_line(text)}" for text in texts)
 
 
 def review_messages(template: PromptTemplate, clusters: Sequence[NamedCluster]) -> tuple[Message, Message]:

@@ -30,15 +30,23 @@ class ClusterName(BaseModel):
     definition: str = Field(min_length=1, max_length=2000)
 
 
+_CRITERIA = tuple(_PAPER_KEYS.values())
+
+
 class CandidateReview(BaseModel):
-    """Five scores of a candidate taxonomy, each an integer from 1 (worst) to 10 (best)."""
+    """Five scores of a candidate taxonomy, each an integer from 1 (worst) to 10 (best), and the reasons given first."""
 
     model_config = ConfigDict(extra="forbid")
 
+    distinctness_reason: str = ""
     distinctness: int = Field(ge=1, le=10)
+    granularity_reason: str = ""
     granularity: int = Field(ge=1, le=10)
+    interpretability_reason: str = ""
     interpretability: int = Field(ge=1, le=10)
+    balance_reason: str = ""
     balance: int = Field(ge=1, le=10)
+    resolution_reason: str = ""
     resolution: int = Field(ge=1, le=10)
 
     @property
@@ -80,7 +88,7 @@ def _read_review(value: Any) -> CandidateReview:
     if isinstance(value, dict):
         ours: dict[str, Any] = {_PAPER_KEYS.get(key.strip().lower(), str(key)): score for key, score in value.items()}
         named = name_fields(CandidateReview, ours)
-        value = {key: _score(score) if key in CandidateReview.model_fields else score for key, score in named.items()}
+        value = {key: _score(score) if key in _CRITERIA else score for key, score in named.items()}
     return validate_record(CandidateReview, value)
 
 

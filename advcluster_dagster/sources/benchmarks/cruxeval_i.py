@@ -16,12 +16,17 @@ def program_of(row: Row) -> dict[str, str]:
     return {"code": row.text("code"), "input": row.optional("input") or "", "output": row.text("output")}
 
 
+def source_key(row: Row) -> str:
+    """The program, which CRUXEval-I and -O ask about each in its way."""
+    return f"cruxeval-{row.text('id')}"
+
+
 def _read(row: Row, _domain: str) -> Item:
     program = program_of(row)
     code, output = program["code"], program["output"]
     question = f"A Python function:\n\n```python\n{code}\n```\n\nA value it returned:\n\n```python\n{output}\n```"
     answer = f"f({program['input']})"
-    return Item(row.text("id"), question, ask(question, _REQUEST), answer, "python_input", program)
+    return Item(row.text("id"), question, ask(question, _REQUEST), answer, "python_input", program, source_key(row))
 
 
 CRUXEVAL_I = BenchmarkDefinition(

@@ -59,7 +59,8 @@ class Item:
     """A question: ``prompt`` is what models are asked and what judges later read as the problem.
 
     ``context`` holds what grading needs beside the answer: tolerance, tolerance_kind (absolute or relative), unit,
-    options (by letter), code, input, output.
+    options (by letter), code, input, output. ``source_key`` names the item that several questions come from, where
+    that is not the question itself.
     """
 
     source_id: str
@@ -68,6 +69,7 @@ class Item:
     answer: str
     answer_type: str
     context: Mapping[str, Any] | None = None
+    source_key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,15 @@ def _read(row: Row, _domain: str) -> Item:
     if context is not None and not isinstance(context, dict):
         raise BadRowError("answer_context is not a JSON object")
     prompt = row.optional("prompt") or question
-    return Item(row.text("question_id"), question, prompt, row.text("answer"), row.text("answer_type"), context)
+    return Item(
+        row.text("question_id"),
+        question,
+        prompt,
+        row.text("answer"),
+        row.text("answer_type"),
+        context,
+        row.optional("source_key"),
+    )
 
 
 def jsonl_benchmark(name: str) -> BenchmarkDefinition:

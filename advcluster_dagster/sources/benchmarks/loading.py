@@ -95,6 +95,7 @@ def _frame(definition: BenchmarkDefinition, items: dict[str, Item], domain: str,
             "answer_context": json.dumps(item.context, ensure_ascii=True) if item.context else None,
             "source": file.source,
             "source_revision": file.revision,
+            "source_key": item.source_key or question_id,
         }
         for question_id, item in items.items()
     ]

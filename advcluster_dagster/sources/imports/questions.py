@@ -31,6 +31,7 @@ QUESTION_FIELDS = {
         Field("answer_context", fields.is_json_object, "an object, or text that holds one"),
         Field("source", fields.is_name, fields.NAME),
         Field("source_revision", fields.is_name, fields.NAME),
+        Field("source_key", fields.is_name, fields.NAME),
         Field("benchmark", fields.is_name, fields.NAME),
         Field("domain", fields.is_name, fields.NAME),
     )
@@ -65,7 +66,8 @@ def import_questions(
 
 
 def stage_question(staged: StagedFile, question: Mapping[str, Any]) -> None:
-    """Append a question given by column names."""
+    """Append a question given by column names; without a source_key its own id is that."""
+    question = {**question, "source_key": question.get("source_key") or question["question_id"]}
     staged.append([question.get(name) for name in _COLUMN_NAMES], len(question["question"]) + len(question["prompt"]))
 
 

@@ -33,8 +33,9 @@ def read_imported_questions(imports_root: Path, study: Study, domain: str) -> pl
                     "import them, or take the benchmark out of the study"
                 )
             verify_pages(path)
-            frames.append(pl.read_parquet(path, schema=_QUESTION_SCHEMA))
-    return pl.concat(frames)
+            # Files imported by an earlier version have no source_key.
+            frames.append(pl.read_parquet(path, schema=_QUESTION_SCHEMA, missing_columns="insert"))
+    return pl.concat(frames).with_columns(pl.col("source_key").fill_null(pl.col("question_id")))
 
 
 def has_imported_traces(imports_root: Path, study: Study, family: str, domain: str) -> bool:

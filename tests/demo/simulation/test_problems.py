@@ -21,6 +21,7 @@ def test_table_of_questions(domain: str) -> None:
     frame = simulated_questions("my-benchmark", domain, 3)
     assert frame.columns == [
         "question_id", "question", "prompt", "answer", "answer_type", "source", "source_revision",
+        "source_key",
     ]  # fmt: skip
     assert frame.height == 24  # six kinds, four questions each
     assert frame["question_id"].to_list() == [f"my-benchmark-{number:03d}" for number in range(24)]

@@ -7,18 +7,20 @@ from advcluster_dagster.contracts.advantage_extraction import TRACE_PAIRS
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.science.advantage_extraction.pairs import draw_trace_pairs, pair_generator
 
+VERDICTS = {"1": "correct", "0": "wrong", "-": "grader_error"}
 MARKS = {"1": True, "0": False, "-": None}
 
 
 def graded(outcomes):
     """Rows of ``graded_trials`` from {question: (larger's marks, smaller's marks)}; 1 right, 0 wrong, - not graded."""
     rows = [
-        (question, role, trial, MARKS[mark])
+        (question, role, trial, MARKS[mark], VERDICTS[mark])
         for question, both in outcomes.items()
         for role, marks in zip(("larger", "smaller"), both, strict=True)
         for trial, mark in enumerate(marks)
     ]
-    schema = {"question_id": pl.String, "role": pl.String, "trial": pl.Int64, "is_correct": pl.Boolean}
+    schema = {"question_id": pl.String, "role": pl.String, "trial": pl.Int64, "is_correct": pl.Boolean,
+              "verdict": pl.String}  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

@@ -14,8 +14,8 @@ def pairs(*ids):
 
 
 def reply(stage, *advantages):
-    items = [ExtractedAdvantage(advantage=text, evidence=f"E {text}") for text in advantages]
-    return ExtractionReply(failure_stage=stage, failure_description="D", advantages=items)
+    items = [ExtractedAdvantage(advantage=text, evidence=f"E {text}", larger_quote="L") for text in advantages]
+    return ExtractionReply(failure_stage=stage, failure_description="D", failure_quote="Q", advantages=items)
 
 
 def tables_of(pair_ids, outcomes):
@@ -33,8 +33,8 @@ def test_every_pair_ends_as_a_first_error_or_as_a_failure():
     ]
     tables = tables_of(["q:0", "q:1", "r:x:0"], outcomes)
     assert tables["first_errors"].rows() == [
-        ("q:0", "q", "Reading", 1, "D"),
-        ("r:x:0", "r:x", "Encoding", 5, "D"),
+        ("q:0", "q", "Reading", 1, "D", "Q"),
+        ("r:x:0", "r:x", "Encoding", 5, "D", "Q"),
     ]
     assert tables["extraction_failures"].rows() == [("q:1", "no_json", "no list in it", "I am sorry")]
     assert tables["advantage_corpus"]["advantage_id"].to_list() == [
@@ -45,8 +45,8 @@ def test_every_pair_ends_as_a_first_error_or_as_a_failure():
 def test_an_advantage_keeps_its_texts_and_its_flags():
     tables = tables_of(["q:0"], [(reply("Comprehension", "Tracks units", "Uses 2 cases"), "", "", "")])
     assert tables["advantage_corpus"].rows() == [
-        ("q:0:0", "q:0", "q", 0, "Tracks units", "E Tracks units", [], "judge", "0" * 64),
-        ("q:0:1", "q:0", "q", 1, "Uses 2 cases", "E Uses 2 cases", ["quantity"], "judge", "0" * 64),
+        ("q:0:0", "q:0", "q", 0, "Tracks units", "E Tracks units", "L", "", [], "judge", "0" * 64),
+        ("q:0:1", "q:0", "q", 1, "Uses 2 cases", "E Uses 2 cases", "L", "", ["quantity"], "judge", "0" * 64),
     ]
 
 

@@ -115,7 +115,7 @@ def test_a_question_without_first_errors_has_a_row_and_nothing_measured():
     (row,) = measured({"q": []}).to_dicts()
     assert row == {
         "question_id": "q", "n_errors": 0, **{f"n_depth_{depth}": 0 for depth in range(1, 6)},
-        "entropy": None, "max_entropy": None, "edi": None, "mean_depth": None,
+        "entropy": None, "max_entropy": None, "edi": None, "mean_depth": None, "n_pairs_same": 0, "concentration": None,
     }  # fmt: skip
 
 

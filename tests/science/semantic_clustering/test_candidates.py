@@ -20,6 +20,10 @@ COLUMNS = {
     "silhouette": pl.Float64,
     "explained_variance": pl.Float64,
     "is_retained": pl.Boolean,
+    "inertia": pl.Float64,
+    "multistart_ari": pl.Float64,
+    "index_null_mean": pl.Float64,
+    "index_z": pl.Float64,
 }
 
 
@@ -30,14 +34,14 @@ def blobs(n_rows=240, n_features=40, n_centers=5):
 
 def test_scores_equal_plain_scikit_learn():
     embeddings = blobs()
-    sweep = sweep_candidates(embeddings, SweepSettings(pca_dims=(32, 8, 4)))
+    sweep = sweep_candidates(embeddings, SweepSettings(pca_dims=(32, 8, 4), n_init=1, n_null=2))
     assert sweep.metrics.height == 3 * 14
     assert sweep.n_skipped == 0
     for (pca_dim,), of_dim in sweep.metrics.group_by("pca_dim"):
         pca = PCA(pca_dim, svd_solver="full")
         points = pca.fit_transform(embeddings).astype(np.float64)
         assert of_dim["explained_variance"].to_list() == pytest.approx([pca.explained_variance_ratio_.sum()] * 14)
-        for _, n_clusters, index, silhouette, _, is_retained in of_dim.iter_rows():
+        for _, n_clusters, index, silhouette, _, is_retained, *_ in of_dim.iter_rows():
             with threadpool_limits(1):  # only for speed: tiny runs lose more than they win by threads
                 labels = KMeans(n_clusters, random_state=0, n_init="auto").fit_predict(points)
             assert index == pytest.approx(davies_bouldin_score(points, labels), abs=1e-6)

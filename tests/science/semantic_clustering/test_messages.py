@@ -16,20 +16,20 @@ def on_one_line(text):
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_each_description_is_one_bullet(descriptions):
-    system, user = naming_messages(NAMING, descriptions)
+    system, user = naming_messages(NAMING, descriptions, ["Maps other cases"])
     expected = "\n".join(f"- {on_one_line(text)}" for text in descriptions)
-    assert read_fenced(user.content) == {"descriptions": expected}
+    assert read_fenced(user.content) == {"descriptions": expected, "others": "- Maps other cases"}
     assert system.content == NAMING.system
 
 
 def test_descriptions_of_one_line_stand_unaltered_and_in_order():
     descriptions = ["Tracks units", "Verifies “limits” {{descriptions}}", "- Maps cases"]
-    _, user = naming_messages(NAMING, descriptions)
+    _, user = naming_messages(NAMING, descriptions, ["Maps other cases"])
     assert read_fenced(user.content)["descriptions"] == "\n".join(f"- {text}" for text in descriptions)
 
 
 def test_a_description_cannot_pass_for_several():
-    _, user = naming_messages(NAMING, ["Tracks units\n- Forged bullet"])
+    _, user = naming_messages(NAMING, ["Tracks units\n- Forged bullet"], [])
     assert read_fenced(user.content)["descriptions"] == "- Tracks units - Forged bullet"
 
 

@@ -17,7 +17,7 @@ NAME = {"tag": "Tracking Constraints", "definition": "Keeps every condition in v
 @pytest.mark.parametrize("scores", [SCORES, PAPER_SCORES], ids=["ours", "paper"])
 def test_reviews(wrap, scores):
     review = parse_candidate_review(wrap.replace("{}", json.dumps(scores)))
-    assert review.model_dump() == SCORES
+    assert review.model_dump(exclude_defaults=True) == SCORES
     assert review.total == 32  # 7 + 6 + 10 + 1 + 8
 
 

@@ -38,6 +38,7 @@ def test_defaults_are_filled_in(write, only_addition, root):
             "answer_context": None,
             "source": "file.jsonl",
             "source_revision": f"sha256:{sha256[:12]}",
+            "source_key": "q1",
         }
     ]
     assert BENCHMARK_QUESTIONS.faults(BENCHMARK_QUESTIONS.conform(questions.lazy(), {"domain": "math"})) == []
@@ -50,16 +51,18 @@ def test_given_columns_are_kept(write, only_addition, root):
         "answer_context": {"unit": "m", "tolerance": 0.10},
         "source": "sums-2024",
         "source_revision": "v1",
+        "source_key": "passage-7",
         "benchmark": "addition",
         "domain": "math",
     }
     _import(write(QUESTION | given), only_addition, root)
     row = read_imported_questions(root, only_addition, "math").row(0, named=True)
     assert row["answer_context"] == '{"unit": "m", "tolerance": 0.1}'
-    assert {name: row[name] for name in ("prompt", "source", "source_revision")} == {
+    assert {name: row[name] for name in ("prompt", "source", "source_revision", "source_key")} == {
         "prompt": "Add 1 and 1.",
         "source": "sums-2024",
         "source_revision": "v1",
+        "source_key": "passage-7",
     }
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advcluster_dagster.report.explorer.quotes import (
+from advcluster_dagster.science.quotes import (
     MAX_OCCURRENCES,
     SHORT_PASSAGE,
     Occurrences,

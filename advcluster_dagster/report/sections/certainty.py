@@ -1,0 +1,275 @@
+"""How sure the findings are: paired accuracies, gaps after selection, stability, dispersion against chance."""
+
+from typing import Any
+
+import polars as pl
+
+from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
+from advcluster_dagster.report.data import ReportData
+from advcluster_dagster.report.formatting import (
+    MAX_NAME,
+    MISSING,
+    counted,
+    decimal,
+    foreign_text,
+    integer,
+    percent,
+    signed,
+)
+from advcluster_dagster.report.views import Row, TableView
+
+_LEVEL_ROWS: dict[str, Any] = {"benchmark": "plain", "domain": "subtotal", "family": "total"}
+_NO_GAP_TEST = 2
+
+
+def interval(low: float | None, high: float | None, places: int = 2) -> str:
+    """``[low, high]``; a dash where it is undefined."""
+    return MISSING if low is None or high is None else f"[{decimal(low, places)}, {decimal(high, places)}]"
+
+
+def percent_interval(low: float | None, high: float | None, places: int = 1) -> str:
+    """An interval of shares, in percent."""
+    return interval(None if low is None else 100 * low, None if high is None else 100 * high, places)
+
+
+def paired_table(data: ReportData, family: str) -> TableView:
+    """Accuracy of both models on the same questions and their difference, with intervals over source items."""
+    confidence = f"{100 * data.study.statistics.confidence:g} %"
+    order = pl.col("level").replace_strict(dict(zip(_LEVEL_ROWS, range(3), strict=True)), default=3)
+    frame = data.table("paired_accuracies", family).filter(pl.col("task_format") == "all")
+    place = {domain: i for i, domain in enumerate((*data.study.domains, "all"))}
+    rank = pl.col("domain").replace_strict(place, default=len(place))
+    rows = []
+    for row in frame.sort(rank, order, "benchmark").iter_rows(named=True):
+        label = row["benchmark"] if row["level"] == "benchmark" else f"mean of {row['domain']}"
+        rows.append(
+            Row(
+                (
+                    "all domains" if row["level"] == "family" else foreign_text(label),
+                    integer(row["n_questions"]),
+                    f"{percent(row['smaller_mean'])} {percent_interval(row['smaller_low'], row['smaller_high'])}",
+                    f"{percent(row['larger_mean'])} {percent_interval(row['larger_low'], row['larger_high'])}",
+                    signed(100 * row["difference"], 1),
+                    percent_interval(row["difference_low"], row["difference_high"]),
+                    p_text(row["p_value"]),
+                ),
+                _LEVEL_ROWS[row["level"]],
+            )
+        )
+    return TableView(
+        caption=f"Paired comparison on the same questions: accuracy in percent and difference in points, each with its"
+        f" {confidence} interval over source items.",
+        columns=("", "questions", "smaller", "larger", "difference", confidence, "p"),
+        rows=tuple(rows),
+        notes=("The ± of the other table is the spread of single trials; it is not the uncertainty of the mean.",),
+        empty="No question has a scored trial of both models.",
+    )
+
+
+def p_text(p: float | None) -> str:
+    """A p-value with three places, small ones as a bound."""
+    if p is None:
+        return MISSING
+    return "< 0.001" if p < 0.001 else decimal(p, 3)
+
+
+def selection_table(data: ReportData, family: str) -> TableView:
+    """Observed gap of the kept questions and what fresh trials would show."""
+    replicated = {row["domain"]: row for row in data.table("split_half_gaps", family).iter_rows(named=True)}
+    rows = []
+    for row in _with_total(data.table("selection_reliabilities", family)):
+        half = replicated.get(row["domain"], {})
+        rows.append(
+            Row(
+                (
+                    "all domains" if row["domain"] == "all" else row["domain"],
+                    integer(row["n_kept"]),
+                    integer(row["n_pool"]),
+                    decimal(row["observed_gap"]),
+                    decimal(row["estimated_gap"]),
+                    decimal(half.get("replicated_gap")),
+                    percent(row["false_keep_share"]),
+                    decimal(row["expected_missed"], 1),
+                    integer(row["n_discoveries"]),
+                ),
+                "total" if row["domain"] == "all" else "plain",
+            )
+        )
+    notes = [
+        "Questions were kept because their observed gap is large, so it overstates what fresh trials would show;"
+        " the estimate corrects for that. The gap that half the trials select and the other half shows is a lower"
+        " bound. False keeps: expected share of kept questions whose true gap is below the rule's. Discoveries:"
+        f" questions whose gap exceeds chance at a false discovery rate of {data.study.statistics.fdr:g}, kept or not."
+    ]
+    if data.study.trials == _NO_GAP_TEST:
+        notes.append(
+            "With two trials no single question's gap can be told from chance (the smallest possible p is 0.0625), an"
+            " Error Dispersion Index is 0 or 1, and a split half has one trial a side."
+        )
+    return TableView(
+        caption="What the selection leaves of the kept questions' gap.",
+        columns=("", "kept", "pool", "observed", "estimated", "other half", "false keeps (%)", "missed", "discoveries"),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        empty="No question is complete.",
+    )
+
+
+def _with_total(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    return [*frame.filter(pl.col("domain") != "all").to_dicts(), *frame.filter(pl.col("domain") == "all").to_dicts()]
+
+
+def stability_table(data: ReportData, family: str) -> TableView:
+    """Each cluster of the chosen taxonomy when source items are resampled."""
+    taxonomy = data.table("final_taxonomy", family)
+    keys = ["pca_dim", "n_clusters", "cluster_id"]
+    stability = data.table("cluster_stabilities", family)
+    joined = taxonomy.select(*keys, "tag").join(stability, on=keys, how="inner", maintain_order="left")
+    rows = tuple(
+        Row(
+            (
+                f"#{row['cluster_id']} {foreign_text(row['tag'], MAX_NAME)}",
+                integer(row["n_questions"]),
+                percent(row["top_question_share"], 0),
+                decimal(row["mean_jaccard"]),
+                decimal(row["jaccard_low"]),
+                percent(row["recovered_share"], 0),
+                row["verdict"] or "too few questions",
+            )
+        )
+        for row in joined.iter_rows(named=True)
+    )
+    return TableView(
+        caption="Clusters when questions are drawn again and clustered again: mean Jaccard index with the nearest"
+        " cluster, its lower end, share of replicates in which it is found (index at least 1/2).",
+        columns=("cluster", "questions", "largest (%)", "Jaccard", "low", "found (%)", "verdict"),
+        rows=rows,
+        notes=(
+            *_choice_notes(data, family),
+            "Largest: share of the cluster's advantages from one question. Verdict: very stable from .85, stable from"
+            " .75, pattern from .6 (Hennig 2007); none where one question gives more than half.",
+        ),
+        empty="There is no taxonomy.",
+    )
+
+
+def _choice_notes(data: ReportData, family: str) -> tuple[str, ...]:
+    chosen = data.table("final_taxonomy", family).select("pca_dim", "n_clusters").unique()
+    whole = data.table("candidate_stabilities", family).join(chosen, on=["pca_dim", "n_clusters"], how="semi")
+    choice = data.table("choice_stabilities", family).join(chosen, on=["pca_dim", "n_clusters"], how="semi")
+    notes = []
+    for kind, words in (("seed", "with other seeds"), ("bootstrap", "with resampled questions")):
+        for row in whole.filter(pl.col("kind") == kind).drop_nulls("ari_mean").iter_rows(named=True):
+            ends = interval(row["ari_low"], row["ari_high"])
+            notes.append(f"Adjusted Rand index of the taxonomy {words}: {decimal(row['ari_mean'])} {ends}.")
+    for row in choice.drop_nulls("retained_share").iter_rows(named=True):
+        share = percent(row["retained_share"], 0)
+        notes.append(f"Sweeps over resampled questions retain this candidate in {share} % of cases.")
+    return tuple(notes)
+
+
+def shares_table(data: ReportData, family: str) -> TableView:
+    """Standardised share of each cluster in each domain, with its interval; the questions beside."""
+    frame = data.table("domain_shares", family)
+    domains = frame["domain"].unique(maintain_order=True).to_list()
+    tags = dict(data.table("final_taxonomy", family).select("cluster_id", "tag").iter_rows())
+    cells = {(row["cluster_id"], row["domain"]): row for row in frame.iter_rows(named=True)}
+
+    def cell(cluster: int, domain: str) -> str:
+        row = cells[cluster, domain]
+        ends = percent_interval(row["standard_low"], row["standard_high"], 0)
+        star = "*" if row["q_value"] is not None and row["q_value"] <= data.study.taxonomy.max_q else ""
+        return f"{percent(row['standard_share'], 0)}{star} {ends}, n {integer(row['n_questions'])}"
+
+    rows = [
+        Row((f"#{cluster} {foreign_text(tag, MAX_NAME)}", *(cell(cluster, domain) for domain in domains)))
+        for cluster, tag in tags.items()
+        if (cluster, domains[0] if domains else "") in cells
+    ]
+    if rows:
+        baseline = [cells[next(iter(tags)), domain]["expected_share"] for domain in domains]
+        rows.append(Row(("all advantages", *(percent(share, 0) for share in baseline)), "total"))
+    return TableView(
+        caption="Share (%) of each cluster in each domain when every domain weighs the same, its interval, and the"
+        " number of questions n.",
+        columns=("cluster", *domains),
+        rows=tuple(rows),
+        notes=(
+            f"*: larger than chance when domains are permuted over source items, adjusted for all cells (q at most"
+            f" {data.study.taxonomy.max_q:g}). Last row: share of all advantages from the domain, not standardised.",
+        ),
+        empty="There is no taxonomy.",
+    )
+
+
+def dispersion_table(data: ReportData, family: str) -> TableView:
+    """Mean index against permuted stages."""
+    rows = tuple(
+        Row(
+            (
+                "all domains" if row["domain"] == "all" else str(row["domain"]),
+                integer(row["n_questions"]),
+                decimal(row["mean_edi"], 3),
+                interval(row["edi_low"], row["edi_high"]),
+                decimal(row["null_mean_edi"], 3),
+                p_text(row["p_value"]),
+                f"{decimal(row['kappa'])} {interval(row['kappa_low'], row['kappa_high'])}",
+            ),
+            "total" if row["domain"] == "all" else "plain",
+        )
+        for row in _with_total(data.table("dispersion_tests", family))
+    )
+    return TableView(
+        caption="Do the first errors of a question concentrate? Mean Error Dispersion Index, its interval, and its mean"
+        " when stages are permuted over all first errors of the domain.",
+        columns=("", "questions", "mean EDI", "interval", "by chance", "p", "kappa"),
+        rows=rows,
+        notes=(
+            "Low values are concentrated, but few errors a question make any index low: a coin between two stages gives"
+            " .40 at 8 to 10 errors. Kappa: agreement of two errors of a question beyond that of different questions.",
+        ),
+        empty="No question has two first errors.",
+    )
+
+
+def stage_share_table(data: ReportData, family: str) -> TableView:
+    """Share of each stage when every question weighs the same, with intervals."""
+    frame = data.table("stage_shares", family)
+    domains = [d for d in frame["domain"].unique(maintain_order=True).to_list() if d != "all"]
+    columns = ["all", *domains] if frame.height else []
+    cells = {(row["stage"], row["domain"]): row for row in frame.iter_rows(named=True)}
+    labels = {"depth_3_4": "depths 3 and 4", "incomplete": "no answer or cut off"}
+    rows = [
+        Row(
+            (
+                labels.get(stage, stage),
+                *(
+                    f"{percent(row['question_share'], 0)} {percent_interval(row['low'], row['high'], 0)}"
+                    if (row := cells.get((stage, domain)))
+                    else MISSING
+                    for domain in columns
+                ),
+            ),
+            "subtotal" if stage in labels else "plain",
+        )
+        for stage in ((*STAGE_DEPTHS, *labels) if cells else ())
+    ]
+    return TableView(
+        caption="Stage of the first errors, share (%) with interval; each question weighs the same.",
+        columns=("stage", *columns),
+        rows=tuple(rows),
+        notes=("No answer or cut off: share of the smaller model's wrong trials on kept questions.",),
+        empty="No first error was found.",
+    )
+
+
+def evidence_note(data: ReportData, family: str) -> str | None:
+    """How many quotes stand in the traces; None without any advantage."""
+    checked = data.table("evidence_checks", family)
+    if checked.is_empty():
+        return None
+    n_supported = int(checked["is_supported"].sum())
+    return (
+        f"The passages quoted as evidence stand in the traces, word for word, for {integer(n_supported)} of"
+        f" {counted(checked.height, 'advantage')} ({percent(n_supported / checked.height, 0)} %)."
+    )

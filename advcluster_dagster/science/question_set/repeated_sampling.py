@@ -1,0 +1,198 @@
+"""What several samples of a model are worth: pass@k with a perfect checker, majority votes without one."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from math import comb
+
+import numpy as np
+import polars as pl
+
+from advcluster_dagster.contracts.question_set import MAJORITY_VOTES, PASS_AT_K_RATES
+from advcluster_dagster.science.question_set.paired_accuracies import weighted_mean
+from advcluster_dagster.science.statistics.resampling import codes_of
+
+#: Samples k that are reported beside T and the study's own.
+STANDARD_K = (1, 2, 3, 5)
+#: Ways to distribute k votes over the answers up to which a vote is computed exactly.
+_MOST_COMPOSITIONS = 20_000
+_N_DRAWS = 1000
+_UNCOUNTED = ("no_answer", "truncated")
+
+
+def pass_at_k(n_correct: int, n_scored: int, k: int) -> float | None:
+    """Probability that at least one of k trials, drawn without replacement, is correct; None below k trials.
+
+    References:
+        Chen et al. (2021), Evaluating large language models trained on code (the unbiased estimator).
+
+    >>> [round(pass_at_k(3, 10, k), 6) for k in (1, 2, 3, 5, 8)]
+    [0.3, 0.533333, 0.708333, 0.916667, 1.0]
+    """
+    return None if n_scored < k else 1 - comb(n_scored - n_correct, k) / comb(n_scored, k)
+
+
+@lru_cache(maxsize=65536)
+def majority_vote(n_correct: int, n_wrong: tuple[int, ...], n_silent: int, k: int, seed: int) -> tuple[float, float]:
+    """Probability that the most frequent answer of k trials, drawn without replacement, is the correct one, and that
+    several answers are tied for it; of m tied answers each counts 1/m.
+
+    Args:
+        n_correct: trials with the correct answer, however it is written.
+        n_wrong: trials of each wrong answer, in a fixed order.
+        n_silent: trials that do not vote.
+        k: trials drawn, at most all of them.
+        seed: of the 1,000 draws that stand for all subsets where answers are very many.
+
+    >>> right, _ = majority_vote(3, (2, 1), 0, 3, 0)  # of A A A B B C three, A being correct
+    >>> round(right, 6)
+    0.6
+    """
+    counts = [n_correct, *n_wrong, n_silent]
+    if comb(len(counts) + k - 1, k) > _MOST_COMPOSITIONS:
+        draws = np.random.default_rng(seed).multivariate_hypergeometric(counts, k, size=_N_DRAWS)
+        outcomes = [(1 / _N_DRAWS, tuple(map(int, draw))) for draw in draws]
+    else:
+        total = comb(sum(counts), k)
+        outcomes = [(ways / total, draw) for ways, draw in _draws(tuple(counts), k)]
+    right = tied = 0.0
+    for probability, draw in outcomes:
+        votes = draw[:-1]
+        most = max(votes)
+        n_most = votes.count(most)
+        if most:
+            right += probability / n_most if votes[0] == most else 0.0
+            tied += probability if n_most > 1 else 0.0
+    return right, tied
+
+
+def _draws(counts: tuple[int, ...], k: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """(number of subsets, how many of each class) for all ways to draw k."""
+    if len(counts) == 1:
+        if k <= counts[0]:
+            yield comb(counts[0], k), (k,)
+        return
+    for first in range(min(k, counts[0]) + 1):
+        for ways, rest in _draws(counts[1:], k - first):
+            yield comb(counts[0], first) * ways, (first, *rest)
+
+
+def sample_sizes(trials: int, asked: Sequence[int]) -> list[int]:
+    """K of the tables: 1, 2, 3, 5, T and the study's own, none above T."""
+    return sorted({k for k in (*STANDARD_K, trials, *asked) if 1 <= k <= trials})
+
+
+def pass_at_k_rates(trials: pl.DataFrame, sizes: Sequence[int], confidence: float) -> pl.DataFrame:
+    """pass@k by benchmark and role, with intervals over source keys.
+
+    Args:
+        trials: benchmark, role, question_id, source_key, is_correct (null where a trial was not scored).
+        sizes: k's.
+        confidence: of the interval.
+
+    Returns:
+        Rows of ``pass_at_k_rates``; a question with fewer than k scored trials is left out and not counted.
+    """
+    scored = trials.drop_nulls("is_correct")
+    questions = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True).agg(
+        n_correct=pl.col("is_correct").sum(), n_scored=pl.len()
+    )
+    rows = []
+    for (benchmark, role), part in questions.group_by("benchmark", "role", maintain_order=True):
+        for k in sizes:
+            values = [pass_at_k(c, n, k) for c, n in part.select("n_correct", "n_scored").iter_rows()]
+            rows.append((benchmark, role, k, *_mean_of(values, part["source_key"].to_list(), confidence)))
+    table = pl.DataFrame(rows, schema=[name for name in PASS_AT_K_RATES.own_schema if name != "reaches_larger"],
+                         orient="row", infer_schema_length=None)  # fmt: skip
+    if table.is_empty():
+        return pl.DataFrame(schema=PASS_AT_K_RATES.own_schema)
+    single = table.filter((pl.col("role") == "larger") & (pl.col("k") == 1)).select("benchmark", larger_mean="mean")
+    reaches = pl.when(pl.col("role") == "smaller").then(pl.col("mean") >= pl.col("larger_mean"))
+    joined = table.join(single, on="benchmark", how="left", maintain_order="left").with_columns(reaches_larger=reaches)
+    return joined.select(pl.col(name).cast(dtype) for name, dtype in PASS_AT_K_RATES.own_schema.items())
+
+
+def majority_votes(trials: pl.DataFrame, sizes: Sequence[int], confidence: float, seed: int) -> pl.DataFrame:
+    """Accuracy of majority votes of k trials by benchmark and role.
+
+    All correct answers are one class; wrong ones are told apart by their text without spacing, numbers by value. Trials
+    without an answer do not vote.
+
+    Args:
+        trials: benchmark, role, question_id, source_key, answer_type, prediction, verdict, is_correct.
+        sizes: k's.
+        confidence: of the interval.
+        seed: of the draws of :func:`majority_vote`.
+
+    Returns:
+        Rows of ``majority_votes``.
+    """
+    scored = trials.drop_nulls("is_correct")
+    parts: dict[tuple[str, str], list[tuple[str, float, int, tuple[int, tuple[int, ...], int]]]] = {}
+    grouped = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True)
+    for (benchmark, role, _question, key), part in grouped:
+        answers = _answer_counts(part)
+        rate = answers[0] / part.height
+        parts.setdefault((str(benchmark), str(role)), []).append((str(key), rate, part.height, answers))
+    rows = []
+    for (benchmark, role), questions in parts.items():
+        for k in sizes:
+            able = [(key, rate, answers) for key, rate, n, answers in questions if n >= k]
+            votes = [majority_vote(*answers, k, seed) for _, _, answers in able]
+            right = [vote for vote, _ in votes]
+            shares: tuple[float | None, ...] = (None, None, None)
+            if votes:
+                rates = [rate for _, rate, _ in able]
+                shares = (
+                    float(np.mean([tie for _, tie in votes])),
+                    float(np.mean([v if r < 0.5 else 0.0 for v, r in zip(right, rates, strict=True)])),
+                    float(np.mean([1 - v if r > 0.5 else 0.0 for v, r in zip(right, rates, strict=True)])),
+                )
+            rows.append((benchmark, role, k, *_mean_of(right, [key for key, *_ in able], confidence), *shares))
+    return pl.DataFrame(rows, schema=MAJORITY_VOTES.own_schema, orient="row")
+
+
+def _answer_counts(part: pl.DataFrame) -> tuple[int, tuple[int, ...], int]:
+    """(trials with the correct answer, trials of each wrong one, trials without one) of a question."""
+    n_correct, n_silent, wrong = 0, 0, dict[object, int]()
+    for answer_type, prediction, verdict, is_correct in part.select(
+        "answer_type", "prediction", "verdict", "is_correct"
+    ).iter_rows():
+        if is_correct:
+            n_correct += 1
+        elif verdict in _UNCOUNTED or prediction is None:
+            n_silent += 1
+        else:
+            answer = _normal(prediction, answer_type)
+            wrong[answer] = wrong.get(answer, 0) + 1
+    return n_correct, tuple(sorted(wrong.values(), reverse=True)), n_silent
+
+
+def _normal(prediction: str, answer_type: str | None) -> object:
+    text = "".join(prediction.split())
+    if answer_type == "numeric":
+        try:
+            return Fraction(text.replace(",", ""))
+        except (ValueError, ZeroDivisionError):
+            return text
+    return text
+
+
+def _mean_of(
+    values: Sequence[float | None], keys: Sequence[str], confidence: float
+) -> tuple[float | None, float | None, float | None, int]:
+    """(mean, low, high, number of questions) over the values that are defined."""
+    pairs = [(value, key) for value, key in zip(values, keys, strict=True) if value is not None]
+    if not pairs:
+        return None, None, None, 0
+    n = len(pairs)
+    mean = weighted_mean(
+        np.array([value for value, _ in pairs]),
+        np.full(n, 1 / n),
+        np.zeros(n, dtype=np.int64),
+        codes_of([key for _, key in pairs]),
+        confidence,
+    )
+    ends = (None if end is None else min(max(end, 0.0), 1.0) for end in (mean.low, mean.high))
+    low, high = ends
+    return min(max(mean.mean, 0.0), 1.0), low, high, n

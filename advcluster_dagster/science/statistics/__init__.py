@@ -1,0 +1,1 @@
+"""How sure a finding is: intervals and tests in which the question, not the advantage, is the unit of evidence."""

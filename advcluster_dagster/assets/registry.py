@@ -11,6 +11,7 @@ from advcluster_dagster.assets import (
     semantic_clustering,
     taxonomy,
     taxonomy_coverage,
+    themes,
 )
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline.recipe import Recipe
@@ -25,6 +26,7 @@ _STEPS = (
     *taxonomy.STEPS,
     *taxonomy_coverage.STEPS,
     *error_dispersion.STEPS,
+    *themes.STEPS,
     *explorer.STEPS,
     *report.STEPS,
 )

@@ -7,11 +7,12 @@ from advcluster_dagster.contracts import (
     inference,
     question_set,
     semantic_clustering,
+    themes,
 )
 from advcluster_dagster.contracts.table import Table
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for stage in (inference, grading, question_set, advantage_extraction, semantic_clustering, error_dispersion)
+    for stage in (inference, grading, question_set, advantage_extraction, semantic_clustering, error_dispersion, themes)
     for table in stage.TABLES
 }

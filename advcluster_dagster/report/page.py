@@ -27,6 +27,7 @@ from advcluster_dagster.report.sections import (
     stand_ins,
     summary,
     taxonomy_coverage,
+    themes,
 )
 from advcluster_dagster.report.style import figure_svg
 from advcluster_dagster.report.views import ClusterView, FigureView, TableView
@@ -87,6 +88,8 @@ def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None)
         stand_ins=data.stand_ins,
         failed_warnings=data.failed_warnings,
         recovery=summary.recovery_table(data),
+        themes=themes.theme_tables(data),
+        themes_notice=stand_ins.themes_notice(data),
         methods={
             "settings": methods.settings_table(data),
             "models": methods.models_table(data),

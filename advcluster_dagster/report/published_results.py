@@ -67,6 +67,24 @@ class Dispersion(_Record):
     std: float
 
 
+class ClusterRecord(_Record):
+    """A published cluster (tables 2 and 3, section 5); the definition is in our words."""
+
+    tag: str
+    definition: str
+    kind: Literal["common", "specialised"]
+    domain: str | None
+    theme: str
+
+
+class PublishedCluster(ClusterRecord):
+    """A published cluster with its place."""
+
+    family: str
+    cluster_id: int
+    size: int
+
+
 class PublishedFamily(_Record):
     """What is published about a family."""
 
@@ -76,6 +94,7 @@ class PublishedFamily(_Record):
     deduplication: Deduplication
     chosen: Candidate
     cluster_sizes: tuple[int, ...]
+    clusters: tuple[ClusterRecord, ...]
     edi: dict[str, Dispersion]
 
     def benchmark(self, domain: str, name: str, siblings: Sequence[str]) -> RoleAccuracy | None:
@@ -97,13 +116,30 @@ def published_families(study: Study) -> Mapping[str, PublishedFamily]:
     Raises:
         FileNotFoundError: the study names results that do not exist.
     """
+    by_family = _published(study)
+    return {name: by_family[name] for name in study.families if name in by_family}
+
+
+def published_clusters(study: Study) -> list[PublishedCluster]:
+    """All published clusters, whatever families the study has; empty where it names no results.
+
+    Raises:
+        FileNotFoundError: the study names results that do not exist.
+    """
+    return [
+        PublishedCluster(family=name, cluster_id=number, size=size, **cluster.model_dump())
+        for name, family in _published(study).items()
+        for number, (cluster, size) in enumerate(zip(family.clusters, family.cluster_sizes, strict=True))
+    ]
+
+
+def _published(study: Study) -> Mapping[str, PublishedFamily]:
     if study.published_results is None:
         return {}
     path = files("advcluster_dagster.report") / "published" / f"{study.published_results}.json"
     if not path.is_file():
         raise FileNotFoundError(f"published_results {study.published_results!r}: there are no such results")
-    by_family = _PublishedFile.model_validate_json(path.read_text(encoding="utf-8")).families
-    return {name: by_family[name] for name in study.families if name in by_family}
+    return _PublishedFile.model_validate_json(path.read_text(encoding="utf-8")).families
 
 
 def _letters(name: str) -> str:

@@ -122,6 +122,20 @@ class Taxonomy(Settings):
     min_residual: float = Field(2.0, ge=0, description="The domain's adjusted standardised residual must exceed this.")
 
 
+class Themes(Settings):
+    """Themes above the clusters (paper section 5)."""
+
+    n_repeats: StrictInt = Field(5, ge=1, le=50, description="How often the clusters are grouped.")
+    declared: dict[Name, str] = Field(
+        default_factory=dict,
+        description="Themes declared before the results are seen, name to definition; each is tested by votes.",
+    )
+    n_votes: StrictInt = Field(3, ge=1, le=21, description="Votes on each cluster for a declared theme.")
+    n_advantages: StrictInt = Field(
+        100, ge=0, le=100_000, description="Advantages of a family that are judged one by one for a declared theme."
+    )
+
+
 class ErrorDispersion(Settings):
     """First-error statistics (paper appendix A.5)."""
 

@@ -16,6 +16,7 @@ from advcluster_dagster.study.analysis import (
     QuestionSet,
     Statistics,
     Taxonomy,
+    Themes,
 )
 from advcluster_dagster.study.automation import Automation
 from advcluster_dagster.study.base import Name, Settings
@@ -58,6 +59,7 @@ class Study(Settings):
     deduplication: Deduplication = Field(default_factory=Deduplication)
     clustering: Clustering = Field(default_factory=Clustering)
     taxonomy: Taxonomy = Field(default_factory=Taxonomy)
+    themes: Themes = Field(default_factory=Themes)
     error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
     checks: CheckBounds = Field(default_factory=CheckBounds)
     automation: Automation = Field(default_factory=Automation)

@@ -185,8 +185,8 @@ def test_a_candidate_chosen_by_hand_needs_no_review(given_once):
 
 
 def test_a_bound_that_the_study_sets_is_shown_beside_its_default(given_once):
-    step, rows, check = _step_and_rows(given_once, "mean_edi_bounded")
+    step, rows, check = _step_and_rows(given_once, "dispersion_below_null")
     facts = check.evaluate(step, rows.lazy()).facts
-    assert (facts["bound"], facts["default_bound"]) == (1.0, 0.4)
+    assert (facts["bound"], facts["default_bound"]) == (1.0, 0.05)
     step, rows, check = _step_and_rows(given_once, "no_answer_share")
     assert "default_bound" not in check.evaluate(step, rows.lazy()).facts

@@ -227,6 +227,37 @@ PUBLISHED_NAMES = {
         "domain stage",
         "domain stage n_errors n_questions pair_share question_share low high lead lead_low lead_high",
     ),
+    "themes": (
+        "study",
+        "theme_id",
+        "theme_id name definition n_clusters n_advantages agreement",
+    ),
+    "theme_members": (
+        "study",
+        "family cluster_id",
+        "family cluster_id theme_id support",
+    ),
+    "theme_tests": (
+        "study",
+        "theme family domain basis",
+        "theme family domain basis n_advantages n_belonging share low high n_keys",
+    ),
+    "shared_patterns": (
+        "study",
+        "pattern_id",
+        "pattern_id members name similarity is_in_all has_several_of_one",
+    ),
+    "pattern_matches": (
+        "study",
+        "family_a cluster_a family_b cluster_b",
+        "family_a cluster_a family_b cluster_b centroid_cosine definition_cosine member_share_ab "
+        "member_share_ba similarity is_match",
+    ),
+    "published_matches": (
+        "study",
+        "family cluster_id",
+        "family cluster_id published_family published_cluster published_tag similarity null_similarity is_match",
+    ),
 }
 
 

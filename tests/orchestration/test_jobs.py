@@ -32,7 +32,7 @@ def test_one_job_for_each_stage_and_partition_scheme(definitions):
     for recipe in RECIPES.values():
         expected.setdefault(f"given__{recipe.group}__{recipe.level}", set()).update(recipe.tables)
     assert jobs == expected
-    assert len(jobs) == 10
+    assert len(jobs) == 12
 
 
 def test_the_whole_is_taken_up_again_after_a_crash_but_not_after_a_failure(definitions):
@@ -53,7 +53,7 @@ def test_steps_that_ask_models_are_tried_again(definitions):
     }
     assert asking == {
         "larger_traces", "smaller_traces", "graded_trials", "extracted_advantages", "advantage_embeddings",
-        "cluster_summaries", "candidate_reviews",
+        "cluster_summaries", "candidate_reviews", "themes",
     }  # fmt: skip
 
 

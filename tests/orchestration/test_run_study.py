@@ -87,16 +87,18 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     given.change(judges={"extractor": analyst, "summariser": analyst, "reviewer": analyst})
     before, rows = _files(given), ledger_rows(given.home)
     # Each asked for alone, so that the run would leave what it reads as it is.
-    asking = ("advantage_corpus", "cluster_summaries", "candidate_reviews")
+    asking = ("advantage_corpus", "cluster_summaries", "candidate_reviews", "themes")
     planned = _n_calls([step for table in asking for step in _plan(given, assets=(table,))])
     assert _files(given) == before
     assert ledger_rows(given.home) == rows
     # 2 domains x 4 kept questions x 2 pairs; one review each of 2 dimensions x 3 numbers of clusters that differ.
     summaries = given.table("cluster_summaries").sort("cluster_id")
-    n_named = summaries["shown_ids"].n_unique()
+    n_named = len({(tuple(a), tuple(b)) for a, b in summaries.select("shown_ids", "other_ids").iter_rows()})
     n_reviewed = summaries.group_by("pca_dim", "n_clusters").agg("tag", "size").select("tag", "size").n_unique()
     assert 4 <= n_reviewed <= 6
-    assert planned == {"extracted_advantages": 16, "cluster_summaries": n_named, "candidate_reviews": n_reviewed}
+    assert planned == {
+        "extracted_advantages": 16, "cluster_summaries": n_named, "candidate_reviews": n_reviewed, "themes": 5,
+    }  # fmt: skip
     assert given.run().failures == {}
     assert len(ledger_rows(given.home)) - len(rows) == sum(planned.values())
     assert _n_calls(_plan(given)) == {}

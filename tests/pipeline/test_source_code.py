@@ -64,7 +64,10 @@ def test_helpers_and_checks_make_stale_the_steps_that_use_them_and_no_others(pat
     assert changed_steps(edited(f"assets/{path}.py", old, new)) == steps
 
 
-CORPUS_READERS = {"cluster_summaries", "clustered_advantages", "covered_advantages", "taxonomy_changes"}
+CORPUS_READERS = {
+    "cluster_summaries", "clustered_advantages", "candidate_stabilities", "covered_advantages", "taxonomy_changes",
+    "final_taxonomy", "themes",
+}  # fmt: skip
 IMPORT_READERS = {"benchmark_questions", "larger_traces", "smaller_traces"}
 #: Modules that steps reach, at whatever distance, and the steps.
 REACHED = {
@@ -72,26 +75,27 @@ REACHED = {
     "science/grading/answers": {"graded_trials"},
     "sandbox/pool": {"graded_trials"},
     "sandbox/server": {"graded_trials"},  # runs in a process of its own; named in a text and imported nowhere
-    "science/question_set/selection": {"analysis_question_set", "study_report"},
+    "science/question_set/selection": {"analysis_question_set", "question_statistics", "gap_tests", "study_report"},
     "science/advantage_extraction/records": {"extracted_advantages"},
     "science/advantage_extraction/pairs": {"trace_pairs"},
     "science/semantic_clustering/embeddings": {
         "deduplicated_advantages",
         "clustered_advantages",
+        "candidate_stabilities",
         "covered_advantages",
         "taxonomy_changes",
     },
     "science/semantic_clustering/corpus": {*CORPUS_READERS, "deduplicated_advantages"},
-    "science/error_dispersion/dispersion": {"error_dispersion"},
+    "science/error_dispersion/dispersion": {"error_dispersion", "dispersion_tests"},
     "sources/imports/readers": IMPORT_READERS,
     "sources/imports/staging": IMPORT_READERS,
     "sources/imports/fields": {"benchmark_questions"},
     "sources/benchmarks/cruxeval_i": {"benchmark_questions"},
     "models/trace_answers": {"larger_traces", "smaller_traces"},
-    "ledger/validated": {"graded_trials", "extracted_advantages", "cluster_summaries", "candidate_reviews"},
+    "ledger/validated": {"graded_trials", "extracted_advantages", "cluster_summaries", "candidate_reviews", "themes"},
     "storage/frozen_taxonomies": {"covered_advantages", "taxonomy_changes"},
     "report/formatting": {"study_report"},
-    "science/quotes": {"evidence_explorer"},
+    "science/quotes": {"evidence_explorer", "extracted_advantages"},
     "demo/simulation/recovery": {"study_report"},
     # The framework, and what no step reaches.
     "pipeline/step": set(),

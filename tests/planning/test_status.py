@@ -47,7 +47,9 @@ def _downstream(steps):
 
 CLUSTERING, STATISTICS = GIVEN["clustering"], GIVEN["statistics"]
 #: Steps that draw random numbers of their own.
-RESAMPLED = ("question_statistics", "gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests")
+RESAMPLED = (
+    "question_statistics", "gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests", "themes"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ BOUNDS = {
     "max_contradiction_share_by_benchmark": {"graded_trials"},
     "max_truncated_share": {"graded_trials"},
     "max_extraction_failure_share": {"extracted_advantages"},
-    "max_judge_failure_share": {"graded_trials", "cluster_summaries", "candidate_reviews"},
+    "max_judge_failure_share": {"graded_trials", "cluster_summaries", "candidate_reviews", "themes"},
     "max_style_violation_share": {"extracted_advantages"},
     "max_duplicate_share": {"deduplicated_advantages"},
     "max_cluster_share": {"final_taxonomy"},
@@ -238,9 +240,10 @@ def test_after_the_run_all_is_fresh_again(given):
 def test_equal_content_leaves_downstream_fresh(given):
     before = given.hashes()
     given.change(question_set={"min_gap": 0.9})  # every kept question has a gap of 1
-    outcome = given.run(("analysis_question_set",))
-    assert (outcome.n_steps, outcome.failures) == (2, {})
-    assert given.hashes() == before
+    outcome = given.run(("analysis_question_set", "question_statistics", "gap_tests"))
+    assert (outcome.n_steps, outcome.failures) == (5, {})  # two domains, and the family
+    changed = {name for name, value in given.hashes().items() if value != before[name]}
+    assert {name.partition("@")[0].split("/")[0] for name in changed} <= {"question_statistics", "gap_tests"}
     assert given.states() == FRESH
 
 
@@ -257,7 +260,8 @@ def test_a_prompt_makes_its_step_stale_and_its_calls_are_made_anew(given, monkey
     assert given.states() == FRESH
     # One call for each different cluster of the retained candidates; names, and so reviews, come out as before.
     new = [row for row in ledger_rows(given.home) if row[0] not in known]
-    assert len(new) == given.table("cluster_summaries")["shown_ids"].n_unique()
+    shown = given.table("cluster_summaries").select("shown_ids", "other_ids")
+    assert len(new) == len({(tuple(own), tuple(others)) for own, others in shown.iter_rows()})
 
 
 def test_imports_replaced(given):
@@ -284,7 +288,9 @@ def test_more_questions_imported(given):
     assert _because(given.status(), "settings changed") == {("benchmark_questions", "sums")}
     assert given.run(("benchmark_questions",)).failures == {}
     steps = ("larger_traces", "smaller_traces", "graded_trials", "grading_disagreements", "extracted_advantages")
-    readers = {(step, "f/sums") for step in steps}
+    readers = {(step, "f/sums") for step in (*steps, "question_statistics")}
+    of_family = ("gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests")
+    readers |= {(step, "f") for step in of_family} | {("themes", "all")}
     assert _because(given.status(), "benchmark_questions@sums changed") == readers
 
 

@@ -50,7 +50,7 @@ def test_a_reply_is_its_record_or_its_fault(parse, case):
     [
         (ExtractionReply, "1b5d775c75f35bcb676467bc195685b6218f6250ce6464c1fa08c7e0aea1c3f2"),
         (ClusterName, "fcad02943cb8ab1414ff3ce91c13345a540b32f082fd36be009785a61051e6cc"),
-        (CandidateReview, "fa013c48aac9dcab711ae25ab1871c09c2557cb9361841a652f9adab0e6ecd"),
+        (CandidateReview, "fa013c48aac921dcab711ae25ab1871c09c2557cb9361841a652f9adab0e6ecd"),
         (EquivalenceReply, "29f55c2e77129860c35320911c510170c2ba72104386f9466c837f5816cc8d39"),
     ],
 )

@@ -91,6 +91,11 @@ _MIXED_SHARE = 0.2
 _NO_THEME = "Information is ordered and carried from what is known to a conclusion."
 
 
+def theme_sentences() -> tuple[str, ...]:
+    """The sentences by which definitions say how information is handled."""
+    return tuple(sentence for _, sentence in _THEMES)
+
+
 def name_cluster(bullets: str) -> dict[str, str]:
     """Tag and definition of a cluster from its descriptions, one bullet a line."""
     texts = [line.lstrip("-*• ").strip() for line in bullets.splitlines()]

@@ -24,6 +24,12 @@ def notices(data: ReportData, family: str) -> Mapping[str, str | None]:
     return names
 
 
+def themes_notice(data: ReportData) -> str | None:
+    """The notice over the themes of all families; None where no family's clusters need one."""
+    taxonomies = (notices(data, family)["taxonomy"] for family in data.study.families)
+    return next((notice for notice in taxonomies if notice), None)
+
+
 def extraction_sentences(data: ReportData, family: str) -> list[str]:
     """In place of results: how many pairs the embedded reader could tell apart, and where the rest stands."""
     pairs, failures = data.table("trace_pairs", family).height, data.table("extraction_failures", family)

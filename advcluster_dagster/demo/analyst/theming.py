@@ -1,0 +1,42 @@
+"""Group clusters under themes, and vote on declared ones, by the words of their definitions."""
+
+import re
+
+from advcluster_dagster.demo.analyst.naming import theme_sentences
+
+_MOST_THEMES = 5
+#: Beginnings of long words that a text must share with a theme to belong to it.
+_SHARED_STEMS = 3
+
+
+def group_clusters(blocks: str) -> dict[str, object]:
+    """Themes of clusters whose definitions hold the same sentence on how information is handled."""
+    clusters = re.findall(r"^id: (.*)\ntag: (.*)\ndefinition: (.*)\ndescriptions: (\d{1,9})$", blocks, re.MULTILINE)
+    groups: dict[str, list[tuple[str, str, int]]] = {}
+    for identifier, tag, definition, size in clusters:
+        found = [sentence for sentence in theme_sentences() if sentence in definition]
+        groups.setdefault(found[0] if found else "", []).append((identifier, tag, int(size)))
+    ranked = sorted((key for key in groups if key), key=lambda key: -sum(size for _, _, size in groups[key]))
+    kept = [key for key in ranked if len(groups[key]) > 1][:_MOST_THEMES] or ranked[:2]
+    themes = [
+        {
+            "name": " ".join(max(groups[key], key=lambda item: item[2])[1].split()[:4]),
+            "definition": key,
+            "clusters": [identifier for identifier, _, _ in groups[key]],
+        }
+        for key in kept
+    ]
+    rest = [identifier for key, items in groups.items() if key not in kept for identifier, _, _ in items]
+    return {"themes": themes, "none": rest}
+
+
+def vote_on_theme(theme: str, description: str) -> dict[str, object]:
+    """Whether a description shares enough long words with a theme; the sentence that holds the first of them."""
+    shared = _stems(theme) & _stems(description)
+    sentences = re.split(r"(?<=[.!?])\s+", description)
+    phrase = next((text for text in sentences if shared & _stems(text)), "")
+    return {"phrase": phrase, "belongs": len(shared) >= _SHARED_STEMS}
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(word[:6] for word in re.findall(r"[a-z]{6,}", text.lower()))

@@ -12,6 +12,7 @@ from advcluster_dagster.science.advantage_extraction.messages import extraction_
 from advcluster_dagster.science.grading.equivalence import equivalence_messages
 from advcluster_dagster.science.prompting import fill_template
 from advcluster_dagster.science.semantic_clustering.messages import NamedCluster, naming_messages, review_messages
+from advcluster_dagster.science.semantic_clustering.name_checks import name_check_messages
 from advcluster_dagster.science.semantic_clustering.themes import ClusterCard, themes_messages, vote_messages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,7 +159,7 @@ def test_modules_are_of_a_size_to_be_read():
 
 
 def test_the_prompts_are_the_four_purposes():
-    assert PROMPTS == ["equivalence", "extraction", "naming", "review", "theme_vote", "themes"]
+    assert PROMPTS == ["equivalence", "extraction", "name_check", "naming", "review", "theme_vote", "themes"]
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -176,6 +177,7 @@ def test_every_placeholder_of_the_prompts_is_filled():
     filled = {
         "equivalence": equivalence_messages(load_prompt("equivalence"), "q", "a", "b"),
         "extraction": extraction_messages(load_prompt("extraction"), "p", "a", "b", "1", "2"),
+        "name_check": name_check_messages(load_prompt("name_check"), [(0, "t", "d")], "a"),
         "naming": naming_messages(load_prompt("naming"), ["a"], ["b"]),
         "review": review_messages(load_prompt("review"), [NamedCluster(0, "t", "d", 1)]),
         "theme_vote": vote_messages(load_prompt("theme_vote"), "n: d", "t"),

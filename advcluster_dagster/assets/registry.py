@@ -2,10 +2,12 @@
 
 from advcluster_dagster.assets import (
     advantage_extraction,
+    cluster_naming,
     error_dispersion,
     explorer,
     grading,
     inference,
+    name_checks,
     question_set,
     report,
     semantic_clustering,
@@ -23,7 +25,9 @@ _STEPS = (
     *question_set.STEPS,
     *advantage_extraction.STEPS,
     *semantic_clustering.STEPS,
+    *cluster_naming.STEPS,
     *taxonomy.STEPS,
+    *name_checks.STEPS,
     *taxonomy_coverage.STEPS,
     *error_dispersion.STEPS,
     *themes.STEPS,

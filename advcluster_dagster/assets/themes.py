@@ -14,7 +14,7 @@ from advcluster_dagster.pipeline.estimates import estimate_assumed, estimate_cha
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
-from advcluster_dagster.report.published_results import PublishedCluster, published_clusters
+from advcluster_dagster.report.published_results import published_clusters
 from advcluster_dagster.science.prompting import wire_schema
 from advcluster_dagster.science.semantic_clustering.corpus import stack_vectors, with_source_keys
 from advcluster_dagster.science.semantic_clustering.shared_patterns import (
@@ -46,7 +46,7 @@ _TABLES = (
     "pattern_matches",
     "published_matches",
 )
-#: What a dry run assumes: clusters of a family, tokens of a reply.
+#: Of a dry run: clusters of a family, tokens of a reply.
 _CLUSTERS, _USUAL_THEMES, _USUAL_VOTE = 8, 400, 40
 
 
@@ -248,7 +248,7 @@ def _embeddings(step: Step, family: str) -> Iterator[pl.DataFrame]:
 
 
 def _published(step: Step, taxonomy: pl.DataFrame, definitions: dict[tuple[str, int], FloatArray]) -> pl.DataFrame:
-    published: Sequence[PublishedCluster] = published_clusters(step.study)
+    published = published_clusters(step.study)
     empty = pl.DataFrame(schema=TABLES["published_matches"].own_schema)
     if not published:
         return empty

@@ -12,6 +12,7 @@ from advcluster_dagster.contracts.columns import (
     PCA_DIM,
     TAG,
     count,
+    flag,
     interval,
     number,
     rate,
@@ -231,6 +232,35 @@ DOMAIN_SHARES = Table(
         rate("q_value", "Benjamini-Hochberg over all cells of the family."),
     ),
 )
+NAME_CHECKS = Table(
+    "name_checks",
+    "family",
+    "Whether a judge assigns advantages to their clusters by tag and definition alone.",
+    ("check", "cluster_id"),
+    (
+        text("check", "assignment: all names and one advantage are shown.", allowed=("assignment",)),
+        Column("cluster_id", pl.Int64(), "Cluster of the advantages; -1 for all of them.", minimum=-1),
+        count("n_advantages", "Advantages with a usable reply."),
+        count("n_right", "Of these, assigned to their own cluster."),
+        rate("share", "Their share; null without any."),
+        rate("chance_share", "1 / K."),
+        number("kappa", "Cohen's kappa with the clustering; on the row over all.", -1, 1),
+        flag("is_unseen", "Whether the summariser had not been shown these advantages."),
+    ),
+)
+SENSITIVITIES = Table(
+    "sensitivities",
+    "family",
+    "Agreement with the chosen clusters when one setting changes.",
+    ("setting", "value"),
+    (
+        text("setting", "The setting; `weight` for how descriptions count."),
+        text("value", "Its value; `question`: each question weighs the same."),
+        count("n_questions", "Questions that give a description."),
+        count("n_descriptions", "Descriptions clustered."),
+        number("ari", "Adjusted Rand index with the chosen clusters on the descriptions that both have.", -1, 1),
+    ),
+)
 COVERAGE_ASSIGNMENTS = Table(
     "coverage_assignments",
     "family",
@@ -293,6 +323,8 @@ TABLES = (
     TAXONOMY_ASSIGNMENTS,
     DOMAIN_DISTRIBUTION,
     DOMAIN_SHARES,
+    NAME_CHECKS,
+    SENSITIVITIES,
     COVERAGE_ASSIGNMENTS,
     TAXONOMY_COVERAGE,
     TAXONOMY_CHANGES,

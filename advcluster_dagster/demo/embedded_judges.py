@@ -19,7 +19,7 @@ from advcluster_dagster.demo.analyst.findings import NoContrast
 from advcluster_dagster.demo.analyst.naming import name_cluster
 from advcluster_dagster.demo.analyst.phrasing import advantages_of, failure_description
 from advcluster_dagster.demo.analyst.reviewing import review_clusters
-from advcluster_dagster.demo.analyst.theming import group_clusters, vote_on_theme
+from advcluster_dagster.demo.analyst.theming import choose_group, group_clusters, vote_on_theme
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatReply,
@@ -124,13 +124,16 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
         content = name_cluster(fenced["descriptions"])
     elif "theme_clusters" in fenced:
         content = group_clusters(fenced["theme_clusters"])
+    elif fenced.keys() >= {"groups", "description"}:
+        content = choose_group(fenced["groups"], fenced["description"])
     elif fenced.keys() >= {"theme", "description"}:
         content = vote_on_theme(fenced["theme"], fenced["description"])
     elif "clusters" in fenced:
         content = review_clusters(fenced["clusters"], request.trial)
     else:
         return CallFailure(
-            "unknown_task", f"the {ANALYST} knows extraction, naming, review and themes; the message holds none of them"
+            "unknown_task",
+            f"the {ANALYST} knows extraction, naming, review, themes and sorting; the message holds none of them",
         )
     if isinstance(content, CallFailure):
         return content

@@ -124,6 +124,7 @@ def _family_view(
             "paired": certainty.paired_table(data, family),
             "selection": certainty.selection_table(data, family),
             "stability": certainty.stability_table(data, family),
+            "robustness": certainty.robustness_table(data, family),
             "shares": certainty.shares_table(data, family),
             "dispersion": certainty.dispersion_table(data, family),
             "stage_shares": certainty.stage_share_table(data, family),

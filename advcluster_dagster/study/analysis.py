@@ -90,6 +90,9 @@ class Clustering(Settings):
         description="reviews: the reviews choose among the retained candidates; reviews_and_stability: those drop out"
         " first whose bootstrap stability is more than a standard deviation below the best.",
     )
+    n_name_checks: StrictInt = Field(
+        100, ge=0, le=10_000, description="Advantages of a family that a judge assigns to the clusters by their names."
+    )
     n_reviews: StrictInt = Field(3, ge=1, le=20, description="Reviews per candidate.")
     max_repeats: StrictInt = Field(
         2, ge=0, le=10, description="How often a broken reply is asked for again with its fault named."

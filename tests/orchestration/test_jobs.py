@@ -53,7 +53,7 @@ def test_steps_that_ask_models_are_tried_again(definitions):
     }
     assert asking == {
         "larger_traces", "smaller_traces", "graded_trials", "extracted_advantages", "advantage_embeddings",
-        "cluster_summaries", "candidate_reviews", "themes",
+        "cluster_summaries", "candidate_reviews", "name_checks", "themes",
     }  # fmt: skip
 
 

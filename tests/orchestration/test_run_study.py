@@ -87,7 +87,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     given.change(judges={"extractor": analyst, "summariser": analyst, "reviewer": analyst})
     before, rows = _files(given), ledger_rows(given.home)
     # Each asked for alone, so that the run would leave what it reads as it is.
-    asking = ("advantage_corpus", "cluster_summaries", "candidate_reviews", "themes")
+    asking = ("advantage_corpus", "cluster_summaries", "candidate_reviews", "name_checks", "themes")
     planned = _n_calls([step for table in asking for step in _plan(given, assets=(table,))])
     assert _files(given) == before
     assert ledger_rows(given.home) == rows
@@ -96,8 +96,11 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     n_named = len({(tuple(a), tuple(b)) for a, b in summaries.select("shown_ids", "other_ids").iter_rows()})
     n_reviewed = summaries.group_by("pca_dim", "n_clusters").agg("tag", "size").select("tag", "size").n_unique()
     assert 4 <= n_reviewed <= 6
+    members, corpus = given.table("taxonomy_assignments"), given.table("advantage_corpus")
+    n_checked = corpus.join(members, on="advantage_id", how="semi")["advantage"].n_unique()
     assert planned == {
         "extracted_advantages": 16, "cluster_summaries": n_named, "candidate_reviews": n_reviewed, "themes": 5,
+        "name_checks": n_checked,
     }  # fmt: skip
     assert given.run().failures == {}
     assert len(ledger_rows(given.home)) - len(rows) == sum(planned.values())

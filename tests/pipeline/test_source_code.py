@@ -51,8 +51,8 @@ def test_the_modules_of_each_step_are_those_of_the_snapshot():
         ("advantage_extraction", 'how="left", maintain', 'how="inner", maintain', {"extracted_advantages"}),
         ("grading", "pairs = panel_pairs(graded", "pairs = panel_pairs(graded[1:]", {"graded_trials"}),
         ("taxonomy", "placed = assignments.join", "placed = assignments[1:].join", {"final_taxonomy"}),
-        ("taxonomy", ".points.astype(", ".points[::-1].astype(", {"cluster_summaries"}),
-        ("taxonomy", '_SCORES = ("distinctness", ', "_SCORES = (", {"candidate_reviews"}),
+        ("cluster_naming", ".points.astype(", ".points[::-1].astype(", {"cluster_summaries"}),
+        ("cluster_naming", '_SCORES = ("distinctness", ', "_SCORES = (", {"candidate_reviews"}),
         ("taxonomy_coverage", 'sizes, on="cluster_id", how="left"', 'sizes, on="cluster_id"', {"covered_advantages"}),
         # Checks, which may block what follows.
         ("grading", "largest <= bound", "largest < bound", {"graded_trials"}),
@@ -66,7 +66,7 @@ def test_helpers_and_checks_make_stale_the_steps_that_use_them_and_no_others(pat
 
 CORPUS_READERS = {
     "cluster_summaries", "clustered_advantages", "candidate_stabilities", "covered_advantages", "taxonomy_changes",
-    "final_taxonomy", "themes",
+    "final_taxonomy", "themes", "name_checks",
 }  # fmt: skip
 IMPORT_READERS = {"benchmark_questions", "larger_traces", "smaller_traces"}
 #: Modules that steps reach, at whatever distance, and the steps.
@@ -83,6 +83,7 @@ REACHED = {
         "clustered_advantages",
         "candidate_stabilities",
         "covered_advantages",
+        "name_checks",
         "taxonomy_changes",
     },
     "science/semantic_clustering/corpus": {*CORPUS_READERS, "deduplicated_advantages"},
@@ -92,7 +93,14 @@ REACHED = {
     "sources/imports/fields": {"benchmark_questions"},
     "sources/benchmarks/cruxeval_i": {"benchmark_questions"},
     "models/trace_answers": {"larger_traces", "smaller_traces"},
-    "ledger/validated": {"graded_trials", "extracted_advantages", "cluster_summaries", "candidate_reviews", "themes"},
+    "ledger/validated": {
+        "graded_trials",
+        "extracted_advantages",
+        "cluster_summaries",
+        "candidate_reviews",
+        "name_checks",
+        "themes",
+    },
     "storage/frozen_taxonomies": {"covered_advantages", "taxonomy_changes"},
     "report/formatting": {"study_report"},
     "science/quotes": {"evidence_explorer", "extracted_advantages"},
@@ -155,7 +163,7 @@ def test_templates_make_their_page_stale(path, steps):
         ("error_dispersion", "First errors concentrate at few depths", "Errors stand at few depths"),
         ("grading", "_ASSUMED_UNDECIDED_SHARE = 0.01", "_ASSUMED_UNDECIDED_SHARE = 0.02"),
         ("inference", 'estimate=lambda step: _estimate(step, "larger")', "estimate=None"),
-        ("taxonomy", 'kinds=("polars", "llm")', 'kinds=("llm",)'),
+        ("cluster_naming", 'kinds=("polars", "llm")', 'kinds=("llm",)'),
         # Settings count by their values: another way to write them is no change.
         ("question_set", '"trials": study.trials}', '"trials": study.trials + 0}'),
     ],

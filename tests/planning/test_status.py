@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from advcluster_dagster.assets import taxonomy
+from advcluster_dagster.assets import cluster_naming
 from advcluster_dagster.assets.registry import RECIPES, recipe_of
 from advcluster_dagster.cli.tables import status_table
 from advcluster_dagster.contracts.registry import TABLES
@@ -48,15 +48,19 @@ def _downstream(steps):
 CLUSTERING, STATISTICS = GIVEN["clustering"], GIVEN["statistics"]
 #: Steps that draw random numbers of their own.
 RESAMPLED = (
-    "question_statistics", "gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests", "themes"
+    "question_statistics", "gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests", "themes",
+    "name_checks",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("sections", "steps"),
     [
-        ({"question_set": {"min_gap": 0.9}}, {"analysis_question_set", "question_statistics", "gap_tests"}),
-        ({"deduplication": {"threshold": 0.5}}, {"deduplicated_advantages"}),
+        (
+            {"question_set": {"min_gap": 0.9}},
+            {"analysis_question_set", "question_statistics", "gap_tests", "name_checks"},
+        ),
+        ({"deduplication": {"threshold": 0.5}}, {"deduplicated_advantages", "name_checks"}),
         ({"extraction": {"max_repeats": 1}}, {"extracted_advantages"}),
         ({"clustering": CLUSTERING | {"pca_dims": [4]}}, {"clustered_advantages", "candidate_stabilities"}),
         ({"clustering": CLUSTERING | {"n_bootstrap": 6}}, {"candidate_stabilities"}),
@@ -94,7 +98,7 @@ BOUNDS = {
     "max_contradiction_share_by_benchmark": {"graded_trials"},
     "max_truncated_share": {"graded_trials"},
     "max_extraction_failure_share": {"extracted_advantages"},
-    "max_judge_failure_share": {"graded_trials", "cluster_summaries", "candidate_reviews", "themes"},
+    "max_judge_failure_share": {"graded_trials", "cluster_summaries", "candidate_reviews", "name_checks", "themes"},
     "max_style_violation_share": {"extracted_advantages"},
     "max_duplicate_share": {"deduplicated_advantages"},
     "max_cluster_share": {"final_taxonomy"},
@@ -250,7 +254,7 @@ def test_equal_content_leaves_downstream_fresh(given):
 def test_a_prompt_makes_its_step_stale_and_its_calls_are_made_anew(given, monkeypatch):
     naming = load_prompt("naming")
     changed = replace(naming, system=naming.system + "\nBe brief.", sha256="0" * 64)
-    for module in (recipe, taxonomy):
+    for module in (recipe, cluster_naming):
         monkeypatch.setattr(module, "load_prompt", lambda name: changed if name == "naming" else load_prompt(name))
     found = given.status()
     assert _because(found, "prompt changed") == {("cluster_summaries", "f")}

@@ -38,5 +38,17 @@ def vote_on_theme(theme: str, description: str) -> dict[str, object]:
     return {"phrase": phrase, "belongs": len(shared) >= _SHARED_STEMS}
 
 
+def choose_group(groups: str, description: str) -> dict[str, object]:
+    """The group whose tag and definition share most long words with a description; the first of several."""
+    found = re.findall(r"^group: (\d{1,9})\ntag: (.*)\ndefinition: (.*)$", groups, re.MULTILINE)
+    words = _short_stems(description)
+    best = max(found, key=lambda group: len(words & _short_stems(f"{group[1]} {group[2]}")), default=("0", "", ""))
+    return {"reason": "It shares most words with the definition.", "group": int(best[0])}
+
+
+def _short_stems(text: str) -> frozenset[str]:
+    return frozenset(word[:5] for word in re.findall(r"[a-z]{4,}", text.lower()))
+
+
 def _stems(text: str) -> frozenset[str]:
     return frozenset(word[:6] for word in re.findall(r"[a-z]{6,}", text.lower()))

@@ -263,6 +263,31 @@ def stage_share_table(data: ReportData, family: str) -> TableView:
     )
 
 
+def robustness_table(data: ReportData, family: str) -> TableView:
+    """Whether names can be applied and other settings give the same clusters."""
+    rows = [
+        Row((f"{row['setting']} {row['value']}", integer(row["n_descriptions"]), decimal(row["ari"])))
+        for row in data.table("sensitivities", family).iter_rows(named=True)
+    ]
+    notes = []
+    whole = data.table("name_checks", family).filter(pl.col("cluster_id") < 0).drop_nulls("share")
+    for row in whole.iter_rows(named=True):
+        seen = "" if row["is_unseen"] else ", which the summariser had seen"
+        notes.append(
+            f"A judge assigned {percent(row['share'], 0)} % of {counted(row['n_advantages'], 'advantage')}{seen} to"
+            f" their own cluster by tag and definition alone (chance {percent(row['chance_share'], 0)} %, kappa"
+            f" {decimal(row['kappa'])})."
+        )
+    return TableView(
+        caption="Agreement with the chosen clusters when one setting changes: adjusted Rand index on the descriptions"
+        " that both have.",
+        columns=("setting", "descriptions", "adjusted Rand index"),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        empty="There is no taxonomy.",
+    )
+
+
 def evidence_note(data: ReportData, family: str) -> str | None:
     """How many quotes stand in the traces; None without any advantage."""
     checked = data.table("evidence_checks", family)

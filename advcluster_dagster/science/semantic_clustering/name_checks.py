@@ -1,0 +1,120 @@
+"""Can a judge apply the names? Advantages are assigned to clusters by tag and definition alone.
+
+A tag that nobody can apply names nothing, however well its cluster is separated.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from advcluster_dagster.contracts.semantic_clustering import NAME_CHECKS
+from advcluster_dagster.science.prompting import (
+    Message,
+    PromptTemplate,
+    ReplyFault,
+    fill_template,
+    read_reply,
+    unwrap_record,
+    validate_record,
+)
+
+#: Stands for all clusters together.
+ALL_CLUSTERS = -1
+
+
+class NameChoice(BaseModel):
+    """The group that a judge chose for a description, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = ""
+    group: int
+
+
+def name_check_messages(
+    template: PromptTemplate, groups: Sequence[tuple[int, str, str]], description: str
+) -> tuple[Message, Message]:
+    """Ask which group a description belongs to; groups are (number, tag, definition)."""
+    blocks = "\n\n".join(
+        f"group: {number}\ntag: {' '.join(tag.split())}\ndefinition: {' '.join(text.split())}"
+        for number, tag, text in groups
+    )
+    return fill_template(template, plain={}, fenced={"groups": blocks, "description": " ".join(description.split())})
+
+
+def parse_name_choice(text: str, numbers: Sequence[int]) -> NameChoice:
+    """Read a choice.
+
+    Raises:
+        ReplyFault: no complete JSON object, or a group that does not exist.
+    """
+
+    def read(value: object) -> NameChoice:
+        choice = validate_record(NameChoice, value)
+        if choice.group not in numbers:
+            raise ReplyFault(f"group: {choice.group} is none of {', '.join(map(str, numbers))}")
+        return choice
+
+    return read_reply(text, lambda value: unwrap_record(value, NameChoice, read))
+
+
+def draw_for_name_checks(
+    members: pl.DataFrame, shown: set[str], n_drawn: int, rng: np.random.Generator
+) -> tuple[pl.DataFrame, bool]:
+    """Advantages to assign: those that the summariser was not shown, or any where it was shown all of them.
+
+    Args:
+        members: advantage_id, cluster_id, advantage.
+        shown: ids that were shown.
+        n_drawn: most advantages.
+        rng: source of random numbers.
+
+    Returns:
+        The rows drawn, in order, and whether they were unseen.
+    """
+    unseen = members.filter(~pl.col("advantage_id").is_in(list(shown)))
+    pool = unseen if unseen.height else members
+    rows = sorted(rng.choice(pool.height, min(n_drawn, pool.height), replace=False).tolist()) if pool.height else []
+    return pool[rows], bool(unseen.height)
+
+
+def name_checks(clusters: Sequence[int], choices: Sequence[tuple[int, int]], is_unseen: bool) -> pl.DataFrame:
+    """Share of advantages assigned to their own cluster, by cluster and over all, with chance and Cohen's kappa.
+
+    Args:
+        clusters: numbers of the clusters.
+        choices: (cluster of the advantage, cluster chosen), one a usable reply.
+        is_unseen: whether the summariser had not seen these advantages.
+
+    Returns:
+        Rows of ``name_checks``; the row of cluster -1 is over all. Shares are null without advantages.
+    """
+    rows = []
+    for cluster in (ALL_CLUSTERS, *clusters):
+        of_cluster = [pair for pair in choices if cluster in (ALL_CLUSTERS, pair[0])]
+        n_right = sum(own == chosen for own, chosen in of_cluster)
+        share = n_right / len(of_cluster) if of_cluster else None
+        kappa = cohen_kappa(of_cluster) if cluster == ALL_CLUSTERS else None
+        chance = 1 / len(clusters) if clusters else None
+        rows.append(("assignment", cluster, len(of_cluster), n_right, share, chance, kappa, is_unseen))
+    return pl.DataFrame(rows if clusters else [], schema=NAME_CHECKS.own_schema, orient="row")
+
+
+def cohen_kappa(pairs: Sequence[tuple[object, object]]) -> float | None:
+    """Agreement of two labellings beyond chance; None without pairs, or where chance alone would agree fully.
+
+    References:
+        Cohen (1960), A coefficient of agreement for nominal scales.
+
+    >>> cohen_kappa([("a", "a"), ("b", "b"), ("a", "b"), ("b", "b")])
+    0.5
+    """
+    if not pairs:
+        return None
+    n = len(pairs)
+    labels = {label for pair in pairs for label in pair}
+    observed = sum(a == b for a, b in pairs) / n
+    chance = sum(sum(a == label for a, _ in pairs) / n * sum(b == label for _, b in pairs) / n for label in labels)
+    return None if chance >= 1 else (observed - chance) / (1 - chance)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from advcluster_dagster.cli import audit as auditing
 from advcluster_dagster.cli import export as exporting
 from advcluster_dagster.cli import imports as importing
+from advcluster_dagster.cli import label as labelling
 from advcluster_dagster.cli import ledger
 from advcluster_dagster.cli import maintenance as operating
 from advcluster_dagster.cli import run as running
@@ -54,6 +55,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     running.status,
     looking.query,
     running.report,
+    labelling.label,
     looking.ui,
     operating.backup,
     operating.restore,

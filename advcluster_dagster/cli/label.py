@@ -1,0 +1,40 @@
+"""The command over a person's labels: label."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from advcluster_dagster.cli.common import CommandError, StudyArgument, existing_home, screen
+
+
+def label(
+    study: StudyArgument,
+    sheet: Annotated[Path, typer.Argument(help="CSV file that is written, or read with --read.")],
+    family: Annotated[
+        str | None, typer.Option("--family", "-f", help="Family of the sheet, where the study has several.")
+    ] = None,
+    read: Annotated[bool, typer.Option("--read", help="Read the labels and print the agreement.")] = False,
+) -> None:
+    """Write a blinded sheet for a person's labels, or read one back and print the agreement with the judges."""
+    from advcluster_dagster.exports.label_sheets import read_sheet, write_sheet
+
+    home = existing_home()
+    declared = home.register_study(study)
+    if family is None and len(declared.families) != 1:
+        raise CommandError(f"name a family with --family; the study has {', '.join(declared.families)}")
+    chosen = family or next(iter(declared.families))
+    if chosen not in declared.families:
+        raise CommandError(f"--family is {chosen!r}; the study has {', '.join(declared.families)}")
+    if not read:
+        n_items = write_sheet(home, declared, chosen, sheet)
+        screen.print(
+            f"Wrote {n_items} items to {escape(str(sheet))}: fill in the column label, then read it with --read."
+        )
+        return
+    for agreement in read_sheet(home, declared, chosen, sheet):
+        ends = "" if agreement.low is None else f" [{agreement.low:.2f}, {agreement.high:.2f}]"
+        kappa = "undefined" if agreement.kappa is None else f"{agreement.kappa:.2f}{ends}"
+        share = "" if agreement.share is None else f", {100 * agreement.share:.0f} % equal"
+        print(f"{agreement.kind}: kappa {kappa} on {agreement.n_labelled} of {agreement.n_items} items{share}")

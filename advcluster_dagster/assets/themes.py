@@ -46,8 +46,8 @@ _TABLES = (
     "pattern_matches",
     "published_matches",
 )
-#: Of a dry run: clusters of a family, tokens of a reply.
-_CLUSTERS, _USUAL_THEMES, _USUAL_VOTE = 8, 400, 40
+#: Of a dry run: clusters of a family; tokens of a reply, for each cluster that is grouped and for a vote.
+_CLUSTERS, _USUAL_GROUPED, _USUAL_VOTE = 8, 30, 40
 
 
 @table_step(
@@ -279,7 +279,7 @@ def _estimate(step: Step) -> Estimate:
         return _estimate_judge(step, cards) + estimate_embeddings(step, step.study.judges.embedder, _named(taxonomy)[1])
     basis = f"{_CLUSTERS} clusters of a family"
     n_clusters = _CLUSTERS * n_families
-    calls = estimate_assumed(step, judge, chosen.n_repeats, 120 * n_clusters, _USUAL_THEMES, basis)
+    calls = estimate_assumed(step, judge, chosen.n_repeats, 120 * n_clusters, _USUAL_GROUPED * n_clusters, basis)
     n_votes = len(chosen.declared) * (n_clusters * chosen.n_votes + n_families * chosen.n_advantages)
     if n_votes:
         calls += estimate_assumed(step, judge, n_votes, 400, _USUAL_VOTE, basis)
@@ -289,7 +289,7 @@ def _estimate(step: Step) -> Estimate:
 def _estimate_judge(step: Step, cards: Sequence[ClusterCard]) -> Estimate:
     """Repeats and votes; the single advantages that a declared theme is tested on are counted, not drawn."""
     judge, chosen = step.study.judges.summariser, step.study.themes
-    estimate = estimate_chat(step, judge, _theme_requests(step, cards), _USUAL_THEMES)
+    estimate = estimate_chat(step, judge, _theme_requests(step, cards), _USUAL_GROUPED * len(cards))
     texts = [f"{card.tag}. {card.definition}" for card in cards]
     for name, definition in chosen.declared.items():
         requests = _vote_requests(step, f"{name.replace('-', ' ')}: {definition}", texts, chosen.n_votes)

@@ -6,7 +6,7 @@ sheet holds no judge's answer.
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,23 +85,34 @@ def read_sheet(home: Home, study: Study, family: str, path: Path) -> list[Agreem
     """
     items = {item.item_id: item for item in _items(home, study, family)}
     given: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                item = items.get(row.get("item_id") or "")
-                label = (row.get("label") or "").strip()
-                if item is None:
-                    raise LabelError(f"{path}, line {number}: item {row.get('item_id')!r} was not drawn for {family}")
-                if label and label not in item.allowed:
-                    allowed = ", ".join(item.allowed)
-                    raise LabelError(f"{path}, line {number}, field label: {label[:60]!r}; allowed: {allowed}")
-                given |= {item.item_id: label} if label else {}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path}: cannot be read as CSV ({error})") from None
+    for number, (item_id, cell) in enumerate(_rows(path), start=1):
+        item, label = items.get(item_id or ""), (cell or "").strip()
+        if item is None:
+            raise LabelError(f"{path}, row {number}: item {(item_id or '')[:60]!r} was not drawn for {family}")
+        if label and label not in item.allowed:
+            allowed = ", ".join(item.allowed)
+            raise LabelError(f"{path}, row {number}, field label: {label[:60]!r}; allowed: {allowed}")
+        if label and given.get(item_id, label) != label:
+            raise LabelError(f"{path}, row {number}: item {item_id} has two labels")
+        given |= {item_id: label} if label else {}
     return [
         _agreement(kind, [item for item in items.values() if item.kind == kind], given, study.seed)
         for kind in ("stage", "cluster")
     ]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str | None]]:
+    """(item id, label) of each row; spreadsheets of some countries write semicolons."""
+    try:
+        header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+        separator = ";" if header.count(";") > header.count(",") else ","
+        frame = pl.read_csv(path, infer_schema=False, separator=separator)
+    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+        raise LabelError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
+    for name in ("item_id", "label"):
+        if name not in frame.columns:
+            raise LabelError(f"{path}: column {name} is missing; it has {', '.join(frame.columns)[:200]}")
+    yield from frame.select("item_id", "label").iter_rows()
 
 
 def _agreement(kind: str, items: Sequence[_Item], given: Mapping[str, str], seed: int) -> Agreement:

@@ -258,6 +258,16 @@ PUBLISHED_NAMES = {
         "family cluster_id",
         "family cluster_id published_family published_cluster published_tag similarity null_similarity is_match",
     ),
+    "name_checks": (
+        "family",
+        "check cluster_id",
+        "check cluster_id n_advantages n_right share chance_share kappa is_unseen",
+    ),
+    "sensitivities": (
+        "family",
+        "setting value",
+        "setting value n_questions n_descriptions ari",
+    ),
 }
 
 

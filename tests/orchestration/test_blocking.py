@@ -10,6 +10,8 @@ from tests.studies import bring_traces, changed_recipe, given_study
 
 FRESH = {"fresh", "no sources"}
 F, SUMS = Partition("f"), Partition("f", "sums")
+#: What follows a failed domain: its family, and the study.
+WAITING = {F: "not run, waits for f/sums", Partition(): "not run, waits for f/sums, f"}
 
 
 def test_a_blocked_partition_is_refused_until_it_is_mended(given):
@@ -19,7 +21,7 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
     outcome = given.run()
     facts = "larger 1, smaller 1, bound 0.05"
     assert outcome.failures == {SUMS: f"graded_trials: blocking check ungraded_share failed ({facts})"}
-    assert outcome.waiting == {F: "not run, waits for f/sums"}
+    assert outcome.waiting == WAITING
 
     found = given.status()
     blocked = found["graded_trials", "f/sums"]
@@ -35,7 +37,7 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
     refused = given.run()
     assert refused.n_runs == 0
     assert refused.failures == {SUMS: f"{line}; nothing after it was run"}
-    assert refused.waiting == {F: "not run, waits for f/sums"}
+    assert refused.waiting == WAITING
 
     bring_traces(given, "sums", n_kept=3)
     assert given.run().failures == {}
@@ -62,7 +64,7 @@ def test_a_failed_partition_stops_the_family_and_is_run_again(given, monkeypatch
         patch.setitem(RECIPES, "extracted_advantages", changed_recipe("first_errors", fail)["extracted_advantages"])
         outcome = given.run(domains=("sums",))
         assert outcome.failures == {SUMS: "extracted_advantages: the judge is on holiday"}
-        assert outcome.waiting == {F: "not run, waits for f/sums"}
+        assert outcome.waiting == WAITING
         # Asked for alone, the family's step refuses too.
         (line,) = given.run(("cluster_summaries",)).failures.values()
         assert line.startswith("cluster_summaries: f/sums: advantage_corpus failed in run ")

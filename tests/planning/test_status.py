@@ -70,7 +70,7 @@ RESAMPLED = (
         ({"error_dispersion": {"max_edi_shown": 0.3}}, {"error_dispersion"}),
         ({"benchmarks": {"additions": {"answer_marker": "gives"}}}, {"graded_trials"}),
         ({"seed": 1}, {"larger_traces", "smaller_traces", "trace_pairs", "cluster_summaries", *RESAMPLED}),
-        ({"published_results": "paper"}, set()),
+        ({"published_results": "paper"}, {"themes"}),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
 )
@@ -228,7 +228,7 @@ def test_a_setting_of_one_domain_leaves_the_others_alone(given):
     given.change(benchmarks={"additions": {"answer_marker": "gives"}})
     found = given.status()
     assert _because(found, "settings changed") == {("graded_trials", "f/sums")}
-    assert {label for _, label in _stale(found)} == {"f/sums", "f"}
+    assert {label for _, label in _stale(found)} == {"f/sums", "f", "all"}
 
 
 def test_after_the_run_all_is_fresh_again(given):
@@ -244,10 +244,15 @@ def test_after_the_run_all_is_fresh_again(given):
 def test_equal_content_leaves_downstream_fresh(given):
     before = given.hashes()
     given.change(question_set={"min_gap": 0.9})  # every kept question has a gap of 1
-    outcome = given.run(("analysis_question_set", "question_statistics", "gap_tests"))
-    assert (outcome.n_steps, outcome.failures) == (5, {})  # two domains, and the family
+    outcome = given.run(("analysis_question_set", "question_statistics", "gap_tests", "name_checks"))
+    assert (outcome.n_steps, outcome.failures) == (6, {})  # two steps of two domains, two of the family
     changed = {name for name, value in given.hashes().items() if value != before[name]}
-    assert {name.partition("@")[0].split("/")[0] for name in changed} <= {"question_statistics", "gap_tests"}
+    assert {name.partition("@")[0].split("/")[0] for name in changed} <= {
+        "question_statistics",
+        "gap_tests",
+        "selection_reliabilities",  # both hold the bound
+        "sensitivities",
+    }
     assert given.states() == FRESH
 
 
@@ -275,7 +280,7 @@ def test_imports_replaced(given):
     both = {("larger_traces", "f/sums"), ("smaller_traces", "f/sums")}
     found = given.status()
     assert _because(found, "settings changed") == both
-    assert {label for _, label in _stale(found)} == {"f/sums", "f"}
+    assert {label for _, label in _stale(found)} == {"f/sums", "f", "all"}
     assert given.run(("larger_traces", "smaller_traces")).n_steps == 2
     # The larger model's rows are what they were, the smaller one's are not.
     found = given.status()

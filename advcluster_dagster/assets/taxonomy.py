@@ -6,6 +6,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.declare import sql_step, table_step
 from advcluster_dagster.pipeline.step import Step, StepError
+from advcluster_dagster.science.question_set.paired_accuracies import is_gap_shown
 from advcluster_dagster.science.semantic_clustering.choice import choose_candidate
 from advcluster_dagster.science.semantic_clustering.corpus import with_source_keys
 from advcluster_dagster.science.semantic_clustering.domain_kinds import classify_clusters
@@ -78,6 +79,8 @@ def final_taxonomy(
     advantage_corpus: pl.DataFrame,
     candidate_stabilities: pl.DataFrame,
     benchmark_questions: pl.DataFrame,
+    paired_accuracies: pl.DataFrame,
+    gap_tests: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
     """The clusters of the chosen candidate, and how they spread over domains: common, specialised or mixed."""
     if candidate_clusterings.is_empty():
@@ -101,6 +104,9 @@ def final_taxonomy(
     taxonomy = cluster_summaries.filter(chosen).join(
         _kinds(step, members, advantage_corpus, shares), on="cluster_id", maintain_order="left"
     )
+    if not is_gap_shown(paired_accuracies, gap_tests):
+        step.notes["kinds"] = "no gap between the models is shown, so no cluster has a kind"
+        taxonomy = taxonomy.with_columns(kind=pl.lit(None, dtype=pl.String))
     rows = taxonomy.sort("cluster_id").select(_schema("final_taxonomy").names())
     return {"final_taxonomy": rows, "domain_shares": shares}
 

@@ -187,7 +187,8 @@ FINAL_TAXONOMY = Table(
         Column(
             "kind",
             pl.String(),
-            "Common to domains, specialised in one, or mixed: neither.",
+            "Common to domains, specialised in one, or mixed: neither; null where no gap between the models is shown.",
+            is_nullable=True,
             allowed=("common", "specialised", "mixed"),
         ),
         Column("main_domain", pl.String(), "Domain with the largest share of the cluster."),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.science.question_set.paired_accuracies import is_gap_shown
 from advcluster_dagster.study.study import Study
 
 CALL_TOTALS_SCHEMA = pl.Schema(
@@ -70,6 +71,10 @@ class ReportData:
         place = {domain: i for i, domain in enumerate(self.study.domains)}
         rank = pl.col("domain").replace_strict(place, default=len(place), return_dtype=pl.Int64)
         return frame.sort(rank, "domain", *(key for key in contract.key if key != "domain"))
+
+    def is_gap_shown(self, family: str) -> bool:
+        """Whether the larger model is better beyond chance; without that nothing is claimed of its clusters."""
+        return is_gap_shown(self.table("paired_accuracies", family), self.table("gap_tests", family))
 
     def domains_run(self, family: str) -> tuple[str, ...]:
         """The study's domains without those left out, in the study's order."""

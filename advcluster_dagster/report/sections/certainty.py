@@ -15,10 +15,14 @@ from advcluster_dagster.report.formatting import (
     integer,
     percent,
     signed,
+    word_list,
 )
 from advcluster_dagster.report.views import Row, TableView
+from advcluster_dagster.science.question_set.gap_posteriors import MIN_QUESTIONS
+from advcluster_dagster.science.question_set.question_statistics import GapRule, priors_of
 
 _LEVEL_ROWS: dict[str, Any] = {"benchmark": "plain", "domain": "subtotal", "family": "total"}
+#: Up to this many trials no gap test can reach 0.05.
 _NO_GAP_TEST = 2
 
 
@@ -101,10 +105,20 @@ def selection_table(data: ReportData, family: str) -> TableView:
         " bound. False keeps: expected share of kept questions whose true gap is below the rule's. Discoveries:"
         f" questions whose gap exceeds chance at a false discovery rate of {data.study.statistics.fdr:g}, kept or not."
     ]
+    if few := uncorrected_domains(data, family):
+        notes.append(
+            f"Too few complete questions for a prior (under {MIN_QUESTIONS}) in {word_list(few)}: there the estimate"
+            " corrects hardly anything for the selection."
+        )
     if data.study.trials == _NO_GAP_TEST:
         notes.append(
             "With two trials no single question's gap can be told from chance (the smallest possible p is 0.0625), an"
             " Error Dispersion Index is 0 or 1, and a split half has one trial a side."
+        )
+    elif data.study.trials < _NO_GAP_TEST:
+        notes.append(
+            "With a single trial no single question's gap can be told from chance (the smallest possible p is 0.25),"
+            " and neither a split half nor an Error Dispersion Index exists."
         )
     return TableView(
         caption="What the selection leaves of the kept questions' gap.",
@@ -113,6 +127,19 @@ def selection_table(data: ReportData, family: str) -> TableView:
         notes=tuple(notes),
         empty="No question is complete.",
     )
+
+
+def uncorrected_domains(data: ReportData, family: str) -> list[str]:
+    """Domains with kept questions whose gaps are estimated without a prior, in the study's order."""
+    chosen = data.study.statistics
+    rule = GapRule(data.study.question_set.min_gap, data.study.trials, prior=chosen.prior)
+    kept = data.table("analysis_question_set", family)
+    without = []
+    for (domain,), of_domain in data.table("pass_rate_table", family).group_by("domain", maintain_order=True):
+        bare = [name for name, prior in priors_of(of_domain, rule).items() if prior == "jeffreys"]
+        if kept.filter(pl.col("domain") == domain, pl.col("benchmark").is_in(bare)).height:
+            without.append(str(domain))
+    return without
 
 
 def _with_total(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -125,6 +152,7 @@ def stability_table(data: ReportData, family: str) -> TableView:
     keys = ["pca_dim", "n_clusters", "cluster_id"]
     stability = data.table("cluster_stabilities", family)
     joined = taxonomy.select(*keys, "tag").join(stability, on=keys, how="inner", maintain_order="left")
+    is_shown = data.is_gap_shown(family)
     rows = tuple(
         Row(
             (
@@ -134,7 +162,7 @@ def stability_table(data: ReportData, family: str) -> TableView:
                 decimal(row["mean_jaccard"]),
                 decimal(row["jaccard_low"]),
                 percent(row["recovered_share"], 0),
-                row["verdict"] or "too few questions",
+                (row["verdict"] or "too few questions") if is_shown else "no gap shown",
             )
         )
         for row in joined.iter_rows(named=True)

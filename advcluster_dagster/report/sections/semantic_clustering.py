@@ -16,6 +16,8 @@ from advcluster_dagster.report.published_results import PublishedFamily
 from advcluster_dagster.report.views import ClusterView, Example, Row, TableView
 
 MAX_EXAMPLES = 3
+#: In place of a kind where the larger model is not better beyond chance.
+_NO_KIND = "no gap shown"
 _CRITERIA = ("distinctness", "granularity", "interpretability", "balance", "resolution")
 _CANDIDATE = ["pca_dim", "n_clusters"]
 
@@ -129,7 +131,7 @@ def taxonomy_table(data: ReportData, family: str, published: PublishedFamily | N
             (
                 f"#{cluster}",
                 foreign_text(tag, MAX_NAME),
-                kind,
+                kind or _NO_KIND,
                 domain,
                 integer(size),
                 ratio(size, total),
@@ -210,7 +212,7 @@ def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
 
 def _facts(row: dict[str, str | int | None], total: int) -> str:
     size = int(row["size"] or 0)
-    where = f"specialised in {row['main_domain']}" if row["kind"] == "specialised" else str(row["kind"])
+    where = f"specialised in {row['main_domain']}" if row["kind"] == "specialised" else str(row["kind"] or _NO_KIND)
     return f"{counted(size, 'advantage')} ({ratio(size, total)} %), {where}"
 
 

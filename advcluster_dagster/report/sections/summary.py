@@ -21,6 +21,12 @@ from advcluster_dagster.report.sections import certainty, stand_ins
 from advcluster_dagster.report.stand_ins import is_stand_in
 from advcluster_dagster.report.views import Row, TableView
 
+#: Of clusters of questions that chance may have kept.
+_NO_GAP = (
+    "No gap between the two models is shown, over all questions or on any single one, so nothing is claimed of these"
+    " clusters: chance alone keeps some questions."
+)
+
 
 def findings(data: ReportData, family: str) -> tuple[str, ...]:
     """What was found for a family, in reading order; without data no sentence, but a missing taxonomy is explained.
@@ -78,10 +84,14 @@ def _kept(data: ReportData, family: str) -> list[str]:
     if not kept.height or whole.is_empty():
         return [f"{sentence}."]
     row = whole.row(0, named=True)
+    few = certainty.uncorrected_domains(data, family)
+    caution = (
+        f" With so few questions in {word_list(few)}, that estimate corrects hardly anything there." if few else ""
+    )
     return [
         f"{sentence}: {decimal(row['observed_gap'])} on average, of which fresh trials would show an estimated"
         f" {decimal(row['estimated_gap'])}; {percent(row['false_keep_share'], 0)} % of them are expected to be below"
-        " the rule."
+        f" the rule.{caution}"
     ]
 
 
@@ -108,6 +118,8 @@ def _taxonomy(data: ReportData, family: str) -> list[str]:
         f" {first['n_clusters']}), the largest {isolated(first['tag'])} with {ratio(first['size'], total, 0)} %"
         f"{_stable_clusters(data, family, taxonomy)}."
     ]
+    if not data.is_gap_shown(family):
+        return [*sentences, _NO_GAP]
     if data.table("domain_distribution", family)["domain"].n_unique() < 2:
         return sentences
     special = taxonomy.filter(pl.col("kind") == "specialised").select("tag", "main_domain").rows()
@@ -121,7 +133,7 @@ def _stable_clusters(data: ReportData, family: str, taxonomy: pl.DataFrame) -> s
     """How many clusters are stable under resampling of questions, as the end of a sentence; empty if unknown."""
     keys = ["pca_dim", "n_clusters", "cluster_id"]
     stability = data.table("cluster_stabilities", family).join(taxonomy, on=keys, how="semi")
-    if stability.is_empty():
+    if stability.is_empty() or not data.is_gap_shown(family):
         return ""
     n_stable = stability.filter(pl.col("verdict").is_in(["stable", "very stable"])).height
     return f"; {integer(n_stable)} of {integer(taxonomy.height)} stay when the questions are drawn again"

@@ -165,6 +165,23 @@ def _compare(
     )
 
 
+def is_gap_shown(paired: pl.DataFrame, tests: pl.DataFrame) -> bool:
+    """Whether a family's larger model is better beyond chance, over all questions or on single ones.
+
+    Clusters describe kept questions, which chance alone would keep as well. So nothing is said of them, neither that
+    they are stable nor that they belong to a domain, unless one of the two holds.
+
+    Args:
+        paired: rows of ``paired_accuracies`` of one family.
+        tests: rows of ``gap_tests`` of the family.
+
+    Returns:
+        True where the interval of the family's difference lies above 0, or a question's gap is a discovery.
+    """
+    whole = paired.filter(pl.col("level") == "family", pl.col("task_format") == "all")
+    return bool((whole["difference_low"] > 0).any()) or bool(tests["is_discovery"].any())
+
+
 def sign_flip_p(key_sums: FloatArray, n_permutations: int, rng: np.random.Generator) -> float | None:
     """Two-sided p-value that a sum over keys is 0, by flipping the sign of whole keys; None below two keys."""
     if len(key_sums) < 2:

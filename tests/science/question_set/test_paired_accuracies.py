@@ -5,7 +5,12 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
-from advcluster_dagster.science.question_set.paired_accuracies import paired_accuracies, sign_flip_p, weighted_mean
+from advcluster_dagster.science.question_set.paired_accuracies import (
+    is_gap_shown,
+    paired_accuracies,
+    sign_flip_p,
+    weighted_mean,
+)
 
 D = np.array([0.6, 0.2, -0.1, 0.4])
 ONE = np.zeros(4, dtype=np.int64)
@@ -110,3 +115,23 @@ def test_the_interval_covers_the_population_mean(n):
 def test_the_interval_is_students():
     result = weighted_mean(D, np.full(4, 0.25), ONE, np.arange(4), 0.9)
     assert result.high - result.mean == pytest.approx(t.ppf(0.95, 3) * result.standard_error)
+
+
+@pytest.mark.parametrize(
+    ("low", "discoveries", "is_shown"),
+    [
+        (0.01, [False, False], True),
+        (-0.01, [False, True], True),
+        (0.0, [False, False], False),  # an interval that touches 0
+        (None, [False], False),  # a benchmark of a single key has no interval
+        (None, [], False),
+    ],
+)
+def test_a_gap_is_shown_by_the_interval_of_all_questions_or_by_a_discovery(low, discoveries, is_shown):
+    paired = pl.DataFrame(
+        {"level": ["domain", "family"], "task_format": ["all", "all"], "difference_low": [0.5, low]},
+        schema_overrides={"difference_low": pl.Float64},
+    )
+    tests = pl.DataFrame({"is_discovery": discoveries}, schema={"is_discovery": pl.Boolean})
+    assert is_gap_shown(paired, tests) is is_shown
+    assert is_gap_shown(paired.clear(), tests.clear()) is False

@@ -243,7 +243,8 @@
     }));
   }
 
-  const kindOf = (cluster) => (cluster.kind === "specialised" ? `specialised in ${cluster.main_domain}` : "common");
+  const kindOf = (cluster) =>
+    cluster.kind === "specialised" ? `specialised in ${cluster.main_domain}` : cluster.kind || "no gap shown";
 
   function showTaxonomy(family, state) {
     const n = tally(family.rows, "cluster"), nFailed = family.pairs.id.length - new Set(family.rows.map((r) => r.pair)).size;

@@ -56,4 +56,8 @@ class Check:
             return self.judge(step, rows)
         bound, default = getattr(step.study.checks, self.bound), CheckBounds.model_fields[self.bound].default
         outcome = self.judge(step, rows, bound)
-        return outcome if bound == default else replace(outcome, facts={**outcome.facts, "default_bound": default})
+        return (
+            outcome
+            if bound == default
+            else replace(outcome, facts={**outcome.facts, "default_bound": "none" if default is None else default})
+        )

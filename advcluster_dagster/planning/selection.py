@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from advcluster_dagster.assets.registry import RECIPES, recipe_of
+from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.planning.status import StepStatus
 from advcluster_dagster.study.partition import Partition
@@ -62,10 +63,11 @@ class Selection:
 
 @cache
 def _steps_of_taxonomies() -> frozenset[str]:
-    """Steps of a family that a new clustering would change."""
+    """Steps that a new clustering would change, without the reports, which show whatever there is."""
     reached = {"clustered_advantages"}
     for recipe in RECIPES.values():  # in the order of the data flow
-        if recipe.level == "family" and reached & {recipe_of(table).name for table in recipe.upstream}:
+        has_tables = recipe.level in ("family", "study") and TABLES.keys() >= set(recipe.tables)
+        if has_tables and reached & {recipe_of(table).name for table in recipe.upstream}:
             reached.add(recipe.name)
     return frozenset(reached)
 

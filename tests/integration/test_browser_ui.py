@@ -62,7 +62,7 @@ def test_a_failed_check_is_shown_as_such(page, address):
     page.get_by_text("First errors concentrate at few depths").wait_for()
     page.get_by_text("Failed", exact=True).first.wait_for()
     page.get_by_role("cell", name="bound").first.wait_for()
-    assert page.get_by_role("cell").all_inner_texts()[:6] == ["bound", "0", "default_bound", "0.4", "f-small", "1"]
+    assert page.get_by_role("cell").all_inner_texts()[:6] == ["bound", "0", "default_bound", "none", "f-small", "1"]
 
 
 def test_a_partition_is_materialised_by_click_and_shows_its_figures(page, address, studied):

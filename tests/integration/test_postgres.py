@@ -81,6 +81,7 @@ def test_a_study_in_postgres_gives_the_tables_of_one_in_files(database, given_on
         "grading_panel",
         "first_errors",
         "extraction_failures",
+        "evidence_checks",
     }
     assert made == {name: given_once.hashes()[name] for name in made}
     again = small.run(FIRST_HALF, domains=["sums"])

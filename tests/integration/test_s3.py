@@ -61,7 +61,11 @@ def rows(version):
     """As many rows as the version says, all of that version."""
     index = pl.Series(range(50 + 400 * (version % 3)), dtype=pl.Int64)
     frame = pl.DataFrame({"pair_index": index, "larger_trial": index * 0 + version, "smaller_trial": index * 0})
-    return frame.with_columns(pl.format("q:{}", "pair_index").alias("pair_id"), pl.lit("q" * 500).alias("question_id"))
+    return frame.with_columns(
+        pl.format("q:{}", "pair_index").alias("pair_id"),
+        pl.lit("q" * 500).alias("question_id"),
+        pl.lit("wrong").alias("smaller_verdict"),
+    )
 
 
 def test_readers_see_whole_versions_while_an_object_is_replaced(lake, tmp_path):

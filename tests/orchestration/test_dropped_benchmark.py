@@ -15,7 +15,7 @@ from tests.studies import ALL_TABLES, SmallHome, ledger_rows
 
 pytestmark = pytest.mark.integration  # slow: whole runs, end to end
 
-JUDGES_OF_TAXONOMIES = {"cluster_summaries", "candidate_reviews"}
+JUDGES_OF_TAXONOMIES = {"cluster_summaries", "candidate_reviews", "name_checks", "themes"}
 
 
 def _calls(small):
@@ -63,7 +63,7 @@ def test_only_what_it_touches_and_only_what_is_new(made):
     calls, texts = _calls(made), set(made.table("advantage_corpus")["advantage"])
     drop(made.home, "made", "math", "more", 5)
     stale = {label for (_, label), status in made.status().items() if status.state == "stale"}
-    assert stale == {"math", "orion/math", "orion"}
+    assert stale == {"math", "orion/math", "orion", "all"}
     assert _run(made) == stale
     assert made.states() == {"fresh"}
     asked = _calls(made) - calls
@@ -112,7 +112,13 @@ def test_a_taxonomy_can_be_kept(made):
     found = made.status()["final_taxonomy", "orion"]
     assert (found.state, found.texts) == (
         "stale",
-        ("advantage_corpus@orion/math changed", "follows candidate_reviews of orion and 2 more"),
+        (
+            "advantage_corpus@orion/math changed",
+            "benchmark_questions@math changed",
+            "gap_tests@orion changed",
+            "paired_accuracies@orion changed",
+            "follows candidate_reviews of orion and 3 more",
+        ),
     )
 
 
@@ -147,7 +153,7 @@ def test_twenty_questions_dropped_into_the_finished_demo(finished_demo, tmp_path
     assert {name.split("@")[1].split("/")[-1] for name in changed} & untouched == set()
     # The same benchmark again, with the taxonomies made anew: judges name and review clusters, nothing else is asked.
     calls = _calls(demo)
-    assert _run(demo) == {"orion", "lyra"}
+    assert _run(demo) == {"orion", "lyra", "all"}
     assert set(+(_calls(demo) - calls)) <= JUDGES_OF_TAXONOMIES
     assert demo.states() == {"fresh"}
     assert set(demo.table("taxonomy_changes")["family"]) == {"orion", "lyra"}

@@ -20,6 +20,9 @@ _STRUCTURED_OUTPUT = re.compile(
 )
 
 
+SCHEMA_REFUSED = "refused by the server: replies were asked for as plain text, and checked as any other"
+
+
 @dataclass(frozen=True)
 class WireForm:
     """What a server was found to take; it holds for the rest of the step.
@@ -47,6 +50,11 @@ class RemoteChat(ABC, Generic[C]):
         self.form = WireForm()
         self._n_replies = 0
         self._n_completion_tokens = 0
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a step's metadata says of the server: that it refused a schema, if it did."""
+        return {} if self.form.has_schema else {"structured_output": SCHEMA_REFUSED}
 
     @abstractmethod
     async def send(self, request: ChatRequest, form: WireForm) -> ChatReply | CallFailure:

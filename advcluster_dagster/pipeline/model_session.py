@@ -109,6 +109,7 @@ class ModelSession:
                 failed = [result for result in earlier if isinstance(result, InvalidReply)]
                 self.ledger.retire(call_id for result in failed for call_id in result.call_ids)
             results = ask_validated(calls, requests, parse, max_repeats)
+        self.provider_facts |= calls.facts
         self._count_failures(results)
         return results
 

@@ -10,12 +10,13 @@ from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.ledger.prices import load_prices
 from advcluster_dagster.ledger.spending_limits import spent_by_study
 from advcluster_dagster.models import connection
+from advcluster_dagster.models.remote_chat import SCHEMA_REFUSED
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.planning.dry_run import PlannedStep, plan_run
 from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.study.partition import Partition
-from tests.providers.small_provider import SmallProvider, analyst
+from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.studies import ALL_TABLES, SIMULATED, SmallHome, given_study, write_study
 
 #: Dollars per million tokens; the embedder's are told by the server, a quarter of the characters.
@@ -229,3 +230,19 @@ def test_a_studys_cap_holds_over_all_runs(server: SmallProvider, tmp_path: Path)
     # A cap is no setting that a result depends on.
     small.change(spending={"max_cost": 60})
     assert small.run(EXTRACTED).n_steps == 0
+
+
+def test_a_step_says_that_the_server_refused_the_schema(tmp_path: Path) -> None:
+    answer = analyst(seed=0)
+
+    def refuse(path: str, body: dict[str, Any], n_before: int) -> Answer:
+        if "response_format" in body:
+            return Answer({"error": "json_schema is not supported by this model"}, 400)
+        return answer(path, body, n_before)
+
+    with SmallProvider(refuse) as server:
+        small = judged_at(server, tmp_path / "home")
+        assert small.run(EXTRACTED, domains=("sums",)).failures == {}
+    facts = small.metadata("advantage_corpus", Partition("f", "sums"))
+    assert facts["structured_output"] == SCHEMA_REFUSED
+    assert "structured_output" not in small.metadata("trace_pairs", Partition("f", "sums"))

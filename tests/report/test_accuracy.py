@@ -5,7 +5,8 @@ import polars as pl
 
 from advcluster_dagster.contracts.grading import GRADING_PANEL
 from advcluster_dagster.report.data import ReportData
-from advcluster_dagster.report.sections.accuracy import panel_table
+from advcluster_dagster.report.published_results import published_families
+from advcluster_dagster.report.sections.accuracy import accuracy_table, panel_table
 from advcluster_dagster.study.study import Study
 
 ROWS = [
@@ -55,3 +56,47 @@ def test_members_of_the_panel_are_counted(make_data: Callable[..., ReportData]) 
     members = [{"model": name, "provider": "openai"} for name in ("a", "b", "c")]
     study = Study.model_validate({**data.study.model_dump(mode="json"), "grading": {"panel": members}})
     assert "Judge panel of 3 models" in panel_table(replace(data, study=study), next(iter(study.families))).caption
+
+
+def _accuracies(data: ReportData, rows: list[tuple[str, str, str, int, float]]) -> ReportData:
+    """The data with these accuracies alone: domain, benchmark, role, questions, deviation."""
+    family = next(iter(data.study.families))
+    frame = pl.DataFrame(
+        [
+            {"family": family, "domain": domain, "benchmark": name, "role": role, "n_questions": n, "n_trials": 10,
+             "mean_accuracy": 50.0, "std_accuracy": std}
+            for domain, name, role, n, std in rows
+        ]
+    )  # fmt: skip
+    schema = data.tables["benchmark_accuracy"].schema
+    frame = frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in schema.items()
+    )
+    domains = {domain: [name for of, name, *_ in rows if of == domain] for domain, *_ in rows}
+    study = data.study.model_copy(update={"domains": {name: list(dict.fromkeys(of)) for name, of in domains.items()}})
+    return replace(data, study=study, tables={**data.tables, "benchmark_accuracy": frame})
+
+
+def test_a_deviation_that_trials_cannot_explain_is_named(data: ReportData) -> None:
+    family = next(iter(data.study.families))
+    # 3 * 50 / sqrt(100) = 15.
+    rows = [("math", "omnimath", "larger", 100, 15.1), ("math", "omnimath", "smaller", 100, 14.9)]
+    notes = accuracy_table(_accuracies(data, rows), family, None).notes
+    wide = "Deviations too large for single trials of that many questions (over 3 · 50 / √n)"
+    assert notes == (f"{wide}: math omnimath, larger model: 15.10.",)
+    assert accuracy_table(_accuracies(data, rows[1:]), family, None).notes == ()
+
+
+def test_the_papers_own_deviation_is_found_and_its_other_measure_is_named(data: ReportData) -> None:
+    published = published_families(data.study.model_copy(update={"published_results": "paper"}))
+    (family, theirs) = next(item for item in published.items() if item[0] == "qwen3")
+    rows = [
+        *(("physics", "olympiadbench", role, 236, 1.0) for role in ("larger", "smaller")),
+        *(("programming", "cruxeval-i", role, 800, 1.0) for role in ("larger", "smaller")),
+    ]
+    notes = accuracy_table(_accuracies(data, rows), family, theirs).notes
+    # 3 * 50 / sqrt(236) = 9.76; the paper's table 6 has 26.37 ± 44.06 and 31.33 ± 46.38.
+    assert "physics olympiadbench, published larger model: 46.38" in notes[0]
+    assert "physics olympiadbench, published smaller model: 44.06" in notes[0]
+    assert notes[1].startswith("cruxeval-i: the published accuracies compare an answer with the input")

@@ -1,6 +1,7 @@
 """Accuracies of both models and the verdicts behind them (paper tables 1 and 5 to 8)."""
 
 from collections.abc import Mapping
+from math import sqrt
 
 import polars as pl
 
@@ -33,6 +34,10 @@ _VERDICT_WORDS = {
     "grader_error": "grader failed (not graded)",
     "grader_timeout": "grader timed out (not graded)",
 }
+#: Standard deviations of single trials from which on a deviation is named.
+_MOST_DEVIATIONS = 3
+#: The benchmark whose answers are executed here and compared in the published results.
+_EXECUTED = "cruxeval-i"
 _Values = Mapping[str, tuple[float | None, float | None]]
 
 
@@ -63,7 +68,12 @@ def accuracy_table(data: ReportData, family: str, published: PublishedFamily | N
         columns=("", "questions", *headings, *(headings if published else ())),
         spans=(("", 2), ("this study", 3), ("published", 3)) if published else (),
         rows=tuple(rows),
-        notes=(*_short_trials(benchmarks, data.study.trials), *_unmatched(data, published)),
+        notes=(
+            *_short_trials(benchmarks, data.study.trials),
+            *_wide_deviations(data, benchmarks, published),
+            *_executed_instead_of_compared(data, published),
+            *_unmatched(data, published),
+        ),
         empty="No trial has been graded.",
     )
 
@@ -123,6 +133,46 @@ def _short_trials(benchmarks: pl.DataFrame, trials: int) -> tuple[str, ...]:
         f"{foreign_text(name)}, {role} model: {counted(n, 'trial')}" for name, role, n in short.iter_rows()
     )
     return (f"Fewer than {counted(trials, 'trial')} with a graded question: {listed}.",)
+
+
+def _wide_deviations(data: ReportData, benchmarks: pl.DataFrame, published: PublishedFamily | None) -> tuple[str, ...]:
+    """A note on deviations that single trials do not explain.
+
+    The accuracy of one trial over n questions varies by at most 50 / sqrt(n) points (binomial at 1/2), so three times
+    that points to something else, such as a mean over runs that failed or a deviation over questions.
+    """
+    wide = []
+    for domain, name, n, rows in _benchmarks(benchmarks):
+        beside = published.benchmark(domain, name, data.study.domains.get(domain, ())) if published else None
+        sources = (("", _values(rows)), ("published ", {role: beside.of(role) for role in ROLES} if beside else {}))
+        wide += [
+            f"{domain} {foreign_text(name)}, {source}{role} model: {decimal(std)}"
+            for source, values in sources
+            for role, (_, std) in values.items()
+            if std is not None and n and std > _MOST_DEVIATIONS * 50 / sqrt(n)
+        ]
+    if not wide:
+        return ()
+    return (f"Deviations too large for single trials of that many questions (over 3 · 50 / √n): {'; '.join(wide)}.",)
+
+
+def _benchmarks(benchmarks: pl.DataFrame) -> list[tuple[str, str, int, pl.DataFrame]]:
+    """Domain, name, fewest questions of a role, rows."""
+    groups = benchmarks.group_by("domain", "benchmark", maintain_order=True)
+    return [
+        (str(domain), str(name), min(rows["n_questions"].to_list(), default=0), rows) for (domain, name), rows in groups
+    ]
+
+
+def _executed_instead_of_compared(data: ReportData, published: PublishedFamily | None) -> tuple[str, ...]:
+    """A note on CRUXEval-I where its published accuracy stands beside ours: they are not the same measure."""
+    names = [(domain, name, of) for domain, of in data.study.domains.items() for name in of if name == _EXECUTED]
+    if published is None or not any(published.benchmark(*place) for place in names):
+        return ()
+    return (
+        f"{_EXECUTED}: the published accuracies compare an answer with the input that the benchmark names; here the"
+        " program is executed, and any input with the right output counts.",
+    )
 
 
 def verdict_table(data: ReportData, family: str) -> TableView:

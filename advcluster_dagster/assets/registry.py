@@ -14,6 +14,7 @@ from advcluster_dagster.assets import (
     taxonomy,
     taxonomy_coverage,
     themes,
+    worked_cases,
 )
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline.recipe import Recipe
@@ -27,6 +28,7 @@ _STEPS = (
     *semantic_clustering.STEPS,
     *cluster_naming.STEPS,
     *taxonomy.STEPS,
+    *worked_cases.STEPS,
     *name_checks.STEPS,
     *taxonomy_coverage.STEPS,
     *error_dispersion.STEPS,

@@ -10,6 +10,7 @@ from advcluster_dagster.contracts.columns import (
     DEFINITION,
     N_CLUSTERS,
     PCA_DIM,
+    QUESTION_ID,
     TAG,
     count,
     flag,
@@ -233,6 +234,29 @@ DOMAIN_SHARES = Table(
         rate("q_value", "Benjamini-Hochberg over all cells of the family."),
     ),
 )
+WORKED_CASES = Table(
+    "worked_cases",
+    "family",
+    "One member of each cluster with excerpts of both traces around the quoted passages (as paper figure 1).",
+    ("cluster_id",),
+    (
+        CLUSTER_ID,
+        ADVANTAGE_ID,
+        text("domain", "Domain of the question."),
+        QUESTION_ID,
+        text("question", "The problem in plain words."),
+        Column("stage", pl.String(), "Stage of the pair's first error; null without one.", is_nullable=True),
+        *(
+            column
+            for role in ("larger", "smaller")
+            for column in (
+                text(f"{role}_excerpt", f"Part of the {role} model's trace."),
+                count(f"{role}_start", "Where the quoted passage begins in the excerpt, in characters from 0."),
+                count(f"{role}_end", "Where it ends, exclusive."),
+            )
+        ),
+    ),
+)
 NAME_CHECKS = Table(
     "name_checks",
     "family",
@@ -324,6 +348,7 @@ TABLES = (
     TAXONOMY_ASSIGNMENTS,
     DOMAIN_DISTRIBUTION,
     DOMAIN_SHARES,
+    WORKED_CASES,
     NAME_CHECKS,
     SENSITIVITIES,
     COVERAGE_ASSIGNMENTS,

@@ -172,7 +172,7 @@ class Step:
 
     def _input(self, table: str) -> pl.DataFrame | pl.LazyFrame:
         if _gathers(self.recipe.level, TABLES[table].level):
-            return self.load(table)
+            return self._scan_all(table) if table in self.recipe.lazy_inputs else self.load(table)
         if (path := self._file_of(table)) is None:
             raise StepError(f"{table} of {self.partition.label} does not exist; materialise it first")
         return scan_file(path) if table in self.recipe.lazy_inputs else read_file(path)
@@ -180,6 +180,11 @@ class Step:
     def load(self, table: str) -> pl.DataFrame:
         """All partitions of an upstream table that the step's partition is made from, ordered by domain and family."""
         return concat_partitions(TABLES[table], [read_file(path) for path in self._ordered_paths(table)])
+
+    def _scan_all(self, table: str) -> pl.LazyFrame:
+        """As :meth:`load`, lazily."""
+        scans = [scan_file(path) for path in self._ordered_paths(table)]
+        return pl.concat(scans) if scans else TABLES[table].empty().lazy()
 
     def _ordered_paths(self, table: str) -> list[UPath]:
         by_name = sorted(self._partitions_of(table), key=lambda partition: [*reversed(partition.columns.values())])

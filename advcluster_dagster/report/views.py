@@ -64,6 +64,20 @@ class Example:
 
 
 @dataclass(frozen=True)
+class CaseView:
+    """A worked case of a cluster: the question, and of each trace what stands before, in and after the passage quoted.
+
+    ``excerpts``: whose trace, text before the passage, the passage, text after it.
+    """
+
+    advantage_id: str
+    question: str
+    domain: str
+    stage: str | None
+    excerpts: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True)
 class ClusterView:
     """A cluster of the final taxonomy in words."""
 
@@ -73,3 +87,4 @@ class ClusterView:
     facts: str
     is_specialised: bool
     examples: tuple[Example, ...]
+    case: CaseView | None = None

@@ -258,6 +258,12 @@ PUBLISHED_NAMES = {
         "family cluster_id",
         "family cluster_id published_family published_cluster published_tag similarity null_similarity is_match",
     ),
+    "worked_cases": (
+        "family",
+        "cluster_id",
+        "cluster_id advantage_id domain question_id question stage larger_excerpt larger_start larger_end "
+        "smaller_excerpt smaller_start smaller_end",
+    ),
     "name_checks": (
         "family",
         "check cluster_id",

@@ -286,6 +286,7 @@ def test_imports_replaced(given):
     found = given.status()
     assert _because(found, "larger_traces@f/sums changed") == set()
     readers = {("graded_trials", "f/sums"), ("grading_disagreements", "f/sums"), ("extracted_advantages", "f/sums")}
+    readers |= {("worked_cases", "f")}
     assert _because(found, "smaller_traces@f/sums changed") == readers
     assert given.run(GRADING).failures == {}
     assert not _because(given.status(), "smaller_traces@f/sums changed") & {("graded_trials", "f/sums")}
@@ -298,7 +299,7 @@ def test_more_questions_imported(given):
     assert given.run(("benchmark_questions",)).failures == {}
     steps = ("larger_traces", "smaller_traces", "graded_trials", "grading_disagreements", "extracted_advantages")
     readers = {(step, "f/sums") for step in (*steps, "question_statistics")}
-    of_family = ("gap_tests", "candidate_stabilities", "final_taxonomy", "dispersion_tests")
+    of_family = ("gap_tests", "candidate_stabilities", "final_taxonomy", "worked_cases", "dispersion_tests")
     readers |= {(step, "f") for step in of_family} | {("themes", "all")}
     assert _because(given.status(), "benchmark_questions@sums changed") == readers
 

@@ -1,5 +1,8 @@
 """Deduplication, candidates, the final taxonomy and its domains (paper section 3.2.3, tables 2 to 4, 10, figure 2)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 from advcluster_dagster.report.data import ReportData
@@ -13,7 +16,7 @@ from advcluster_dagster.report.formatting import (
     ratio,
 )
 from advcluster_dagster.report.published_results import PublishedFamily
-from advcluster_dagster.report.views import ClusterView, Example, Row, TableView
+from advcluster_dagster.report.views import CaseView, ClusterView, Example, Row, TableView
 
 MAX_EXAMPLES = 3
 #: In place of a kind where the larger model is not better beyond chance.
@@ -197,6 +200,7 @@ def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
         .with_columns(pl.col("is_supported").fill_null(False))
     )
     total = int(taxonomy["size"].sum())
+    cases = {row["cluster_id"]: _case(row) for row in data.table("worked_cases", family).iter_rows(named=True)}
     return tuple(
         ClusterView(
             cluster_id=row["cluster_id"],
@@ -205,9 +209,18 @@ def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
             facts=_facts(row, total),
             is_specialised=row["kind"] == "specialised",
             examples=_examples(members.filter(pl.col("cluster_id") == row["cluster_id"])),
+            case=cases.get(row["cluster_id"]),
         )
         for row in taxonomy.to_dicts()
     )
+
+
+def _case(row: Mapping[str, Any]) -> CaseView:
+    excerpts = []
+    for role in ("larger", "smaller"):
+        text, start, end = row[f"{role}_excerpt"], row[f"{role}_start"], row[f"{role}_end"]
+        excerpts.append((f"{role} model", text[:start], text[start:end], text[end:]))
+    return CaseView(row["advantage_id"], row["question"], row["domain"], row["stage"], tuple(excerpts))
 
 
 def _facts(row: dict[str, str | int | None], total: int) -> str:

@@ -11,6 +11,7 @@ from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.grading.equivalence import equivalence_messages
 from advcluster_dagster.science.prompting import fill_template
+from advcluster_dagster.science.semantic_clustering.intruders import intruder_messages
 from advcluster_dagster.science.semantic_clustering.messages import NamedCluster, naming_messages, review_messages
 from advcluster_dagster.science.semantic_clustering.name_checks import name_check_messages
 from advcluster_dagster.science.semantic_clustering.themes import ClusterCard, themes_messages, vote_messages
@@ -158,8 +159,17 @@ def test_modules_are_of_a_size_to_be_read():
     assert {module: n_lines for module, n_lines in lines.items() if n_lines > MOST_LINES} == {}
 
 
-def test_the_prompts_are_the_four_purposes():
-    assert PROMPTS == ["equivalence", "extraction", "name_check", "naming", "review", "theme_vote", "themes"]
+def test_every_prompt_has_its_purpose():
+    assert PROMPTS == [
+        "equivalence",
+        "extraction",
+        "intruder",
+        "name_check",
+        "naming",
+        "review",
+        "theme_vote",
+        "themes",
+    ]
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -177,6 +187,7 @@ def test_every_placeholder_of_the_prompts_is_filled():
     filled = {
         "equivalence": equivalence_messages(load_prompt("equivalence"), "q", "a", "b"),
         "extraction": extraction_messages(load_prompt("extraction"), "p", "a", "b", "1", "2"),
+        "intruder": intruder_messages(load_prompt("intruder"), ["a", "b"]),
         "name_check": name_check_messages(load_prompt("name_check"), [(0, "t", "d")], "a"),
         "naming": naming_messages(load_prompt("naming"), ["a"], ["b"]),
         "review": review_messages(load_prompt("review"), [NamedCluster(0, "t", "d", 1)]),

@@ -12,6 +12,14 @@ from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.prompting import wire_schema
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus
+from advcluster_dagster.science.semantic_clustering.intruders import (
+    IntruderChoice,
+    IntruderTask,
+    draw_intruder_tasks,
+    intruder_checks,
+    intruder_messages,
+    parse_intruder,
+)
 from advcluster_dagster.science.semantic_clustering.name_checks import (
     NameChoice,
     draw_for_name_checks,
@@ -26,6 +34,8 @@ _GROUP = "semantic_clustering"
 _CANDIDATE = ["pca_dim", "n_clusters"]
 #: Tokens of a reply while none of the model is known.
 _USUAL_CHOICE = 25
+#: What a dry run assumes while there is no taxonomy.
+_CLUSTERS = 8
 
 
 @table_step(
@@ -35,11 +45,12 @@ _USUAL_CHOICE = 25
     settings=lambda study, _: {
         "reviewer": study.judges.reviewer.asked_as,
         "n_name_checks": study.clustering.n_name_checks,
+        "n_intruders": study.clustering.n_intruders,
         "min_gap": study.question_set.min_gap,
         "threshold": study.deduplication.threshold,
         "seed": study.seed,
     },
-    prompts=("name_check",),
+    prompts=("name_check", "intruder"),
     checks={"name_checks": (CALLS_ANSWERED, JUDGE_USABLE)},
     estimate=lambda step: _estimate_name_checks(step),
 )
@@ -76,7 +87,9 @@ def name_checks(
     chosen = _members(final_taxonomy, cluster_assignments)
     pca_dim = int(final_taxonomy["pca_dim"][0]) if final_taxonomy.height else 1
     return {
-        "name_checks": measure_names(numbers, choices, is_unseen),
+        "name_checks": pl.concat(
+            [measure_names(numbers, choices, is_unseen), _intruders(step, numbers, chosen, advantage_corpus)]
+        ),
         "sensitivities": sensitivities(
             described,
             dict(chosen.select("advantage_id", "cluster_id").iter_rows()),
@@ -86,6 +99,31 @@ def name_checks(
             step.study.seed,
         ),
     }
+
+
+def _intruders(step: Step, numbers: list[int], chosen: pl.DataFrame, corpus: pl.DataFrame) -> pl.DataFrame:
+    """The intruder test: which of five advantages is of another cluster?"""
+    tasks = _intruder_tasks(step, chosen, corpus)
+    results = step.models.ask(
+        step.study.judges.reviewer, _intruder_requests(step, tasks), parse_intruder, step.study.clustering.max_repeats
+    )
+    outcomes = [
+        (task.cluster_id, result.record.intruder == task.intruder)
+        for task, result in zip(tasks, results, strict=True)
+        if isinstance(result, Validated)
+    ]
+    return intruder_checks(numbers, outcomes)
+
+
+def _intruder_tasks(step: Step, chosen: pl.DataFrame, corpus: pl.DataFrame) -> list[IntruderTask]:
+    members = chosen.join(corpus.select("advantage_id", "advantage"), on="advantage_id", maintain_order="left")
+    rng = table_rng(step.study.seed, "intruders", step.family)
+    return draw_intruder_tasks(members, step.study.clustering.n_intruders, rng)
+
+
+def _intruder_requests(step: Step, tasks: list[IntruderTask]) -> list[ChatRequest]:
+    messages = [intruder_messages(load_prompt("intruder"), task.texts) for task in tasks]
+    return step.models.chat(step.study.judges.reviewer, messages, schema=wire_schema(IntruderChoice))
 
 
 def _members(taxonomy: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
@@ -119,8 +157,13 @@ def _estimate_name_checks(step: Step) -> Estimate:
     if step.has_final_inputs:
         tables = ("final_taxonomy", "cluster_summaries", "cluster_assignments", "advantage_corpus")
         drawn, groups, _ = _drawn_for_name_checks(step, *(step.load(name) for name in tables))
-        return estimate_chat(step, judge, _name_check_requests(step, drawn, groups), _USUAL_CHOICE)
-    return estimate_assumed(step, judge, n_checks, 1000, _USUAL_CHOICE, f"{n_checks} advantages of a family")
+        chosen = _members(step.load("final_taxonomy"), step.load("cluster_assignments"))
+        tasks = _intruder_tasks(step, chosen, step.load("advantage_corpus"))
+        requests = [*_name_check_requests(step, drawn, groups), *_intruder_requests(step, tasks)]
+        return estimate_chat(step, judge, requests, _USUAL_CHOICE)
+    n_sets = _CLUSTERS * step.study.clustering.n_intruders
+    basis = f"{n_checks} advantages and {n_sets} sets of five of a family"
+    return estimate_assumed(step, judge, n_checks + n_sets, 600, _USUAL_CHOICE, basis)
 
 
 def _all_descriptions(

@@ -260,17 +260,21 @@ WORKED_CASES = Table(
 NAME_CHECKS = Table(
     "name_checks",
     "family",
-    "Whether a judge assigns advantages to their clusters by tag and definition alone.",
+    "Whether a judge can apply the names, and tell a cluster's advantages from others.",
     ("check", "cluster_id"),
     (
-        text("check", "assignment: all names and one advantage are shown.", allowed=("assignment",)),
+        text(
+            "check",
+            "assignment: all names and an advantage are shown; intruder: four members and another's, without names.",
+            allowed=("assignment", "intruder"),
+        ),
         Column("cluster_id", pl.Int64(), "Cluster of the advantages; -1 for all of them.", minimum=-1),
-        count("n_advantages", "Advantages with a usable reply."),
-        count("n_right", "Of these, assigned to their own cluster."),
+        count("n_advantages", "Usable replies: advantages that were assigned, or sets with an intruder."),
+        count("n_right", "Of these, those assigned to their own cluster, or whose intruder was named."),
         rate("share", "Their share; null without any."),
-        rate("chance_share", "1 / K."),
-        number("kappa", "Cohen's kappa with the clustering; on the row over all.", -1, 1),
-        flag("is_unseen", "Whether the summariser had not been shown these advantages."),
+        rate("chance_share", "1 / K; 1/5 for intruders."),
+        number("kappa", "Cohen's kappa with the clustering; on the row of assignments over all.", -1, 1),
+        flag("is_unseen", "Whether the summariser had not been shown these advantages; false for intruders."),
     ),
 )
 SENSITIVITIES = Table(

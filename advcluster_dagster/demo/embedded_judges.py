@@ -19,7 +19,7 @@ from advcluster_dagster.demo.analyst.findings import NoContrast
 from advcluster_dagster.demo.analyst.naming import name_cluster
 from advcluster_dagster.demo.analyst.phrasing import advantages_of, failure_description
 from advcluster_dagster.demo.analyst.reviewing import review_clusters
-from advcluster_dagster.demo.analyst.theming import choose_group, group_clusters, vote_on_theme
+from advcluster_dagster.demo.analyst.theming import choose_group, find_intruder, group_clusters, vote_on_theme
 from advcluster_dagster.models.protocol import (
     CallFailure,
     ChatReply,
@@ -126,6 +126,8 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
         content = group_clusters(fenced["theme_clusters"])
     elif fenced.keys() >= {"groups", "description"}:
         content = choose_group(fenced["groups"], fenced["description"])
+    elif "candidates" in fenced:
+        content = find_intruder(fenced["candidates"])
     elif fenced.keys() >= {"theme", "description"}:
         content = vote_on_theme(fenced["theme"], fenced["description"])
     elif "clusters" in fenced:

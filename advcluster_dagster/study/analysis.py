@@ -93,6 +93,12 @@ class Clustering(Settings):
     n_name_checks: StrictInt = Field(
         100, ge=0, le=10_000, description="Advantages of a family that a judge assigns to the clusters by their names."
     )
+    n_intruders: StrictInt = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Sets of five advantages a cluster in which a judge looks for the one of another.",
+    )
     n_reviews: StrictInt = Field(3, ge=1, le=20, description="Reviews per candidate.")
     max_repeats: StrictInt = Field(
         2, ge=0, le=10, description="How often a broken reply is asked for again with its fault named."

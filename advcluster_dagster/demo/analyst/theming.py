@@ -46,6 +46,17 @@ def choose_group(groups: str, description: str) -> dict[str, object]:
     return {"reason": "It shares most words with the definition.", "group": int(best[0])}
 
 
+def find_intruder(candidates: str) -> dict[str, object]:
+    """The description that shares fewest long words with the others; the first of several."""
+    texts = re.findall(r"^(\d{1,9}): (.*)$", candidates, re.MULTILINE)
+    stems = {int(number): _short_stems(text) for number, text in texts}
+    shared = {
+        number: sum(len(own & other) / max(len(own | other), 1) for at, other in stems.items() if at != number)
+        for number, own in stems.items()
+    }
+    return {"reason": "It shares fewest words with the others.", "intruder": min(shared, key=shared.__getitem__)}
+
+
 def _short_stems(text: str) -> frozenset[str]:
     return frozenset(word[:5] for word in re.findall(r"[a-z]{4,}", text.lower()))
 

@@ -299,12 +299,17 @@ def robustness_table(data: ReportData, family: str) -> TableView:
     ]
     notes = []
     whole = data.table("name_checks", family).filter(pl.col("cluster_id") < 0).drop_nulls("share")
-    for row in whole.iter_rows(named=True):
+    for row in whole.filter(pl.col("check") == "assignment").iter_rows(named=True):
         seen = "" if row["is_unseen"] else ", which the summariser had seen"
         notes.append(
             f"A judge assigned {percent(row['share'], 0)} % of {counted(row['n_advantages'], 'advantage')}{seen} to"
             f" their own cluster by tag and definition alone (chance {percent(row['chance_share'], 0)} %, kappa"
             f" {decimal(row['kappa'])})."
+        )
+    for row in whole.filter(pl.col("check") == "intruder").iter_rows(named=True):
+        notes.append(
+            f"Of {counted(row['n_advantages'], 'set')} of five advantages, four of a cluster and an intruder, it named"
+            f" the intruder in {percent(row['share'], 0)} % (chance {percent(row['chance_share'], 0)} %)."
         )
     return TableView(
         caption="Agreement with the chosen clusters when one setting changes: adjusted Rand index on the descriptions"

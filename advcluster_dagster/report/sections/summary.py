@@ -85,9 +85,8 @@ def _kept(data: ReportData, family: str) -> list[str]:
         return [f"{sentence}."]
     row = whole.row(0, named=True)
     few = certainty.uncorrected_domains(data, family)
-    caution = (
-        f" With so few questions in {word_list(few)}, that estimate corrects hardly anything there." if few else ""
-    )
+    where = "" if few == list(data.domains_run(family)) else f" in {word_list(few)}"
+    caution = f" With so few questions{where}, the estimate corrects hardly anything." if few else ""
     return [
         f"{sentence}: {decimal(row['observed_gap'])} on average, of which fresh trials would show an estimated"
         f" {decimal(row['estimated_gap'])}; {percent(row['false_keep_share'], 0)} % of them are expected to be below"

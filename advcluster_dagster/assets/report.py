@@ -20,7 +20,7 @@ from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings")
-_PROMPTS = ("extraction", "naming", "review", "themes", "theme_vote", "name_check", "equivalence")
+_PROMPTS = ("extraction", "naming", "review", "themes", "theme_vote", "name_check", "intruder", "equivalence")
 _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn", "numpy")
 
 

@@ -78,16 +78,22 @@ def import_traces_command(
     answer_type: Annotated[
         str | None, typer.Option(help="For files that do not say it: the answers' type, such as numeric.")
     ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Column = field of your records, such as response=output.0; may be repeated."),
+    ] = None,
 ) -> None:
     """Import traces of one benchmark; logs, and a folder {domain}/{benchmark}/{model}/10_runs.json, bring questions."""
     from advcluster_dagster.sources.imports.evaluation_logs import LogImport, find_logs, import_logs
+    from advcluster_dagster.sources.imports.field_map import parse_map
+    from advcluster_dagster.sources.imports.mapped_records import mapped_logs
     from advcluster_dagster.sources.imports.official_results import import_official_results
     from advcluster_dagster.sources.imports.traces import import_traces
 
     home = home_from_environment()
     declared = home.load_study(study)
     outcome = LogImport()
-    logs = find_logs(file)
+    logs = find_logs(file) if not fields else mapped_logs(file, parse_map(fields), answer_type)
     with byte_progress(f"traces of {family}") as on_progress:
         if file.is_dir() and not logs:
             outcome.summaries += import_official_results(

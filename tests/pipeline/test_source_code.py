@@ -86,7 +86,7 @@ REACHED = {
         "name_checks",
         "taxonomy_changes",
     },
-    "science/semantic_clustering/corpus": {*CORPUS_READERS, "deduplicated_advantages"},
+    "science/semantic_clustering/corpus": {*CORPUS_READERS, "deduplicated_advantages", "worked_cases"},
     "science/error_dispersion/dispersion": {"error_dispersion", "dispersion_tests"},
     "sources/imports/readers": IMPORT_READERS,
     "sources/imports/staging": IMPORT_READERS,
@@ -103,7 +103,7 @@ REACHED = {
     },
     "storage/frozen_taxonomies": {"covered_advantages", "taxonomy_changes"},
     "report/formatting": {"study_report"},
-    "science/quotes": {"evidence_explorer", "extracted_advantages"},
+    "science/quotes": {"evidence_explorer", "extracted_advantages", "worked_cases"},
     "demo/simulation/recovery": {"study_report"},
     # The framework, and what no step reaches.
     "pipeline/step": set(),

@@ -21,6 +21,7 @@ _KINDS = {
     "official_results": "result files",
     "inspect_logs": "logs of Inspect",
     "lm_eval_samples": "samples of the lm-evaluation-harness",
+    "mapped_records": "records",
 }
 
 

@@ -17,7 +17,7 @@ from advcluster_dagster.sources.imports.lm_eval_samples import (
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog
 from advcluster_dagster.sources.imports.source_files import access_fault, walk_files
 
-LogFormat = Literal["inspect_logs", "lm_eval_samples"]
+LogFormat = Literal["inspect_logs", "lm_eval_samples", "mapped_records"]
 
 _MOST_NAMES = 20
 

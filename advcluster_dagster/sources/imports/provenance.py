@@ -27,7 +27,7 @@ class ImportSummary:
     """
 
     kind: Literal["questions", "traces"]
-    source_format: Literal["json_lines", "official_results", "inspect_logs", "lm_eval_samples"]
+    source_format: Literal["json_lines", "official_results", "inspect_logs", "lm_eval_samples", "mapped_records"]
     domain: str
     benchmark: str
     file_name: str

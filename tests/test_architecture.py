@@ -94,6 +94,7 @@ ROOMS = (
     "orchestration",
     "code_location",
     "audit",
+    "api",
     "cli",
 )
 

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from advcluster_dagster.cli import audit as auditing
+from advcluster_dagster.cli import compare as comparing
 from advcluster_dagster.cli import export as exporting
 from advcluster_dagster.cli import imports as importing
 from advcluster_dagster.cli import label as labelling
@@ -49,6 +50,7 @@ def options(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     running.demo,
+    comparing.compare,
     importing.init,
     running.run,
     running.regrade,

@@ -41,6 +41,11 @@ def findings(data: ReportData, family: str) -> tuple[str, ...]:
     return tuple(sentence for part in parts for sentence in part(data, family))
 
 
+def accuracy_findings(data: ReportData, family: str) -> tuple[str, ...]:
+    """What is found without a judge: accuracies, their difference, kept questions and their gap."""
+    return tuple(sentence for part in (_accuracy, _kept) for sentence in part(data, family))
+
+
 def _accuracy(data: ReportData, family: str) -> list[str]:
     """Where the larger model is better: the paired difference, and the domains where its interval excludes 0."""
     models = data.study.families[family]

@@ -45,7 +45,8 @@ class Preview:
     ``n_missing`` traces of the sample have no response, or one too large to look at. Of the ``n_responses`` others
     ``n_located`` hold an answer where the study looks for it; ``n_right`` of ``n_decided`` are right (what needs worker
     processes is not decided); ``n_contradicted`` of ``n_recorded`` recorded verdicts differ from ours. ``proposal`` is
-    a setting under which more responses hold an answer, where few do under the study's.
+    a setting under which more responses hold an answer, where few do under the study's; ``fitting`` is that place,
+    where nearly all responses hold an answer there.
     """
 
     n_missing: int
@@ -57,6 +58,7 @@ class Preview:
     n_recorded: int
     n_contradicted: int
     proposal: str | None
+    fitting: AnswerPlace | None = None
 
 
 def answer_place(benchmark: Benchmark) -> AnswerPlace:
@@ -81,6 +83,7 @@ def preview_traces(path: Path, questions: pl.DataFrame, role: str, place: Answer
     compared = graded.filter(pl.col("is_correct").is_not_null(), pl.col("recorded_correct").is_not_null())
     decided = graded.filter(pl.col("is_correct").is_not_null())
     is_notable = sample.height > 0 and answers.height <= (1 - NOTABLE_SHARE) * sample.height
+    proposal, fitting = _propose(sample, questions, role, place) if is_notable else (None, None)
     return Preview(
         n_missing=traces.height - sample.height,
         n_responses=sample.height,
@@ -90,7 +93,8 @@ def preview_traces(path: Path, questions: pl.DataFrame, role: str, place: Answer
         n_right=decided.filter(pl.col("is_correct")).height,
         n_recorded=compared.height,
         n_contradicted=compared.filter(pl.col("is_correct") != pl.col("recorded_correct")).height,
-        proposal=_propose(sample, questions, role, place) if is_notable else None,
+        proposal=proposal,
+        fitting=fitting,
     )
 
 
@@ -113,13 +117,17 @@ def _graded(sample: pl.DataFrame, questions: pl.DataFrame, role: str, place: Ans
     return graded.with_columns(recorded_correct=sample["recorded_correct"])
 
 
-def _propose(sample: pl.DataFrame, questions: pl.DataFrame, role: str, place: AnswerPlace) -> str | None:
+def _propose(
+    sample: pl.DataFrame, questions: pl.DataFrame, role: str, place: AnswerPlace
+) -> tuple[str | None, AnswerPlace | None]:
     """The setting under which most answers are right, of those under which nearly all responses hold one.
 
-    Without such a setting it is the one that locates most, as a thing to try, when it locates at least half.
+    Without such a setting it is the one that locates most, as a thing to try, when it locates at least half; then no
+    place is given beside it.
     """
     responses = sample["response"].to_list()
     best: tuple[bool, int, int, str] | None = None
+    fitting: AnswerPlace | None = None
     for setting, other in _other_places(responses, place):
         n_located = sum(_has_answer(response, other) for response in responses)
         if n_located >= (1 - NOTABLE_SHARE) * len(responses):
@@ -129,7 +137,8 @@ def _propose(sample: pl.DataFrame, questions: pl.DataFrame, role: str, place: An
             if best is None or (is_fit, *rank) > best[:3]:
                 verb = "set" if is_fit else "try"
                 best = (is_fit, *rank, f"{verb} {setting} (it locates {n_located} of {len(responses)})")
-    return best[3] if best else None
+                fitting = other if is_fit else None
+    return (best[3] if best else None), fitting
 
 
 def _has_answer(response: str, place: AnswerPlace) -> bool:

@@ -1,0 +1,353 @@
+"""Compare two models by their logs: a study is written, the logs are imported, what can be said is run."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from advcluster_dagster.api.judges import judge_settings
+from advcluster_dagster.api.sources import ComparedLogs, as_name, open_sources
+from advcluster_dagster.api.studies import Study, in_home, run_tables
+from advcluster_dagster.assets.registry import recipe_of
+from advcluster_dagster.errors import AdvClusterError
+from advcluster_dagster.science.grading.answers import AnswerPlace
+from advcluster_dagster.sources.imports.copies import file_hash
+from advcluster_dagster.sources.imports.evaluation_logs import import_logs
+from advcluster_dagster.sources.imports.import_report import describe_import
+from advcluster_dagster.sources.imports.preview import NOTABLE_SHARE, Preview, answer_place, preview_traces
+from advcluster_dagster.sources.imports.provenance import ImportSummary
+from advcluster_dagster.sources.imports.questions import import_questions
+from advcluster_dagster.sources.imports.staging import questions_file, traces_file
+from advcluster_dagster.storage.files import atomic_write
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.study import StudyError
+
+_HEADER = """\
+# Written by `advcluster compare`; a study like any other: docs/study_file.md lists every setting.
+# Without a section `judges`, `advcluster run` compares traces with an embedded stand-in, which needs no key.
+"""
+_FAMILY = "models"
+#: Characters of a model's name in the study's.
+_MOST_OF_A_NAME = 22
+#: What can be said without a judge.
+_WITHOUT_JUDGE = (
+    "analysis_question_set",
+    "paired_accuracies",
+    "selection_reliabilities",
+    "split_half_gaps",
+    "accuracy_summary",
+    "benchmark_accuracy",
+)
+
+
+class CompareError(AdvClusterError, ValueError):
+    """Two logs cannot be compared as they are; one line."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models compared.
+
+    Attributes:
+        study: the study that was written; ``study.table(...)`` gives every table.
+        family: name of its family.
+        larger: name of the larger model.
+        smaller: name of the smaller model.
+        lines: the findings in words, a sentence each.
+        notes: what was imported, and what to know of it.
+        has_judge: whether traces were compared by a judge.
+    """
+
+    study: Study
+    family: str
+    larger: str
+    smaller: str
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+    has_judge: bool
+
+    @property
+    def differences(self) -> pl.DataFrame:
+        """Accuracies and paired differences with intervals, by benchmark, domain and in all."""
+        return self.study.table("paired_accuracies", family=self.family)
+
+    @property
+    def kept(self) -> pl.DataFrame:
+        """Kept questions: observed gap, and the gap that fresh trials would show."""
+        return self.study.table("selection_reliabilities", family=self.family)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        items = "".join(f"<li>{escape(line)}</li>" for line in self.lines)
+        return f"<p><b>{escape(self.larger)}</b> over <b>{escape(self.smaller)}</b></p><ul>{items}</ul>"
+
+
+def compare(
+    larger: str | Path,
+    smaller: str | Path,
+    *,
+    questions: str | Path | None = None,
+    judge: str | None = None,
+    name: str | None = None,
+    domain: str = "general",
+    benchmark: str | None = None,
+    fields: Sequence[str] = (),
+    answer_type: str | None = None,
+    answer_field: str | None = None,
+    answer_marker: str | None = None,
+    whole_response: bool = False,
+    accept: bool = False,
+    home: str | Path | None = None,
+    on_note: Callable[[str], None] = lambda _line: None,
+) -> Comparison:
+    """Compare two models by their logs on the same questions.
+
+    Writes a study, imports both logs into it and runs what can be said. The same call again asks no model; the study is
+    known to the UI, to ``status``, ``audit`` and every other command.
+
+    Args:
+        larger: file or folder with the larger model's logs: Inspect, lm-evaluation-harness samples, or records (JSON
+            Lines, a JSON array, Parquet, CSV).
+        smaller: the same of the smaller model.
+        questions: JSON Lines of questions, for logs that hold none.
+        judge: ``embedded``, ``MODEL`` of OpenAI, or ``MODEL@URL`` of a compatible server; None compares accuracies
+            alone.
+        name: of the study; by default made of both models' names.
+        domain: of the questions.
+        benchmark: name of the benchmark; by default the logs' task.
+        fields: ``column=field`` for records in another form, such as ``response=output.0``.
+        answer_type: how answers are compared, where the logs do not say it.
+        answer_field: JSON field of a response that holds its answer.
+        answer_marker: text behind which the answer stands.
+        whole_response: the whole response is the answer.
+        accept: go on where most responses hold no answer.
+        home: folder that holds everything; by default the one that ADVCLUSTER_HOME names.
+        on_note: told each line on the import as it is known.
+
+    Returns:
+        The comparison; ``print`` shows the findings.
+
+    Raises:
+        CompareError: the logs share no question, or most responses hold no answer where one is looked for.
+        ImportFileError: a file cannot be read; file, line and field are named.
+        StudyError: the study's name is in use by other logs.
+
+    Example:
+        >>> from advcluster_dagster import compare
+        >>> result = compare("logs/large", "logs/small")  # doctest: +SKIP
+        >>> print(result)  # doctest: +SKIP
+    """
+    opened = open_sources(Path(larger), Path(smaller), fields, answer_type, benchmark or "")
+    benchmark = benchmark or opened[0].task or "questions"
+    where = in_home(home)
+    places = AnswerPlace(answer_marker, answer_field, whole_response)
+    plan = _Plan(where, name or _default_name(opened, benchmark), domain, benchmark, opened, answer_type, places)
+    notes = plan.prepare(Path(questions) if questions else None, judge, accept)
+    for note in notes:
+        on_note(note)
+    study = Study(where, plan.name)
+    tables = () if judge else (*_upstream_of(*_WITHOUT_JUDGE), "study_report", "evidence_explorer")
+    run_tables(where, plan.name, tables)
+    lines = [*study.findings(_FAMILY, has_judge=judge is not None)]
+    if not judge:
+        lines.append("Add --judge embedded, MODEL or MODEL@URL to learn by which habits, and what fails first.")
+    return Comparison(study, _FAMILY, opened[0].model, opened[1].model, tuple(lines), tuple(notes), judge is not None)
+
+
+def _default_name(opened: tuple[ComparedLogs, ComparedLogs], benchmark: str) -> str:
+    larger, smaller = (_shortened(as_name(source.model.rpartition("/")[2])) for source in opened)
+    return as_name(f"{larger}-vs-{smaller}-{benchmark}") or "comparison"
+
+
+def _shortened(name: str) -> str:
+    """As many of a name's words as fit."""
+    while len(name) > _MOST_OF_A_NAME and "-" in name:
+        name = name.rpartition("-")[0]
+    return name[:_MOST_OF_A_NAME]
+
+
+@dataclass
+class _Plan:
+    """The study of a comparison: its file, its imports, and whether both are there already."""
+
+    home: Home
+    name: str
+    domain: str
+    benchmark: str
+    opened: tuple[ComparedLogs, ComparedLogs]
+    answer_type: str | None
+    place: AnswerPlace
+
+    @property
+    def _file(self) -> Path:
+        return self.home.studies / f"{self.name}.yaml"
+
+    @property
+    def _record(self) -> Path:
+        return self.home.imports / self.name / "compared.json"
+
+    def prepare(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
+        """Write the study and import the logs where that is not done yet; lines on what came in."""
+        asked: dict[str, Any] = {
+            "larger": self.opened[0].sha256,
+            "smaller": self.opened[1].sha256,
+            "questions": file_hash(questions) if questions else None,
+            "domain": self.domain,
+            "benchmark": self.benchmark,
+            "answer_type": self.answer_type,
+            "place": asdict(self.place),
+        }
+        if self._file.exists():
+            self._check_same(asked)
+            if judge:
+                self._set_judge(judge)
+            return []
+        notes = self._make(questions, judge, accept)
+        with atomic_write(self._record) as staged:
+            staged.write_text(json.dumps(asked), encoding="utf-8")
+        return notes
+
+    def _check_same(self, asked: Mapping[str, Any]) -> None:
+        known = json.loads(self._record.read_text(encoding="utf-8")) if self._record.exists() else {}
+        if known != asked:
+            changed = [key for key in asked if known.get(key) != asked[key]] if known else []
+            what = f"other {', '.join(changed)}" if changed else "another origin"
+            raise StudyError(f"study {self.name} exists with {what}; choose another --name, or remove {self._file}")
+
+    def _make(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
+        n_trials = [source.n_trials(self.benchmark) for source in self.opened]
+        self._write(max(*n_trials, 1), self.place, judge)
+        try:
+            summaries, notes = self._import(questions)
+            previews = self._previews()
+            if self.place == AnswerPlace() and (fitting := _fitting(previews)):
+                self.place = fitting
+            self._write(max(min(n_trials), 1), self.place, judge)
+            previews = self._previews()
+            study = self.home.load_study(self.name)
+            lines = describe_import(summaries, study, self.home.imports, self._file)
+            self._check(previews, accept)
+        except BaseException:
+            self._remove()
+            raise
+        if n_trials[0] != n_trials[1]:
+            notes.append(f"The models have {n_trials[0]} and {n_trials[1]} trials a question; {min(n_trials)} count")
+        # Which file brought what is said by the lines on each model.
+        shown = [line for line in lines if not line.startswith(("Imported", "Traces of"))]
+        return list(dict.fromkeys([*shown, *(f"{note[0].upper()}{note[1:]}." for note in notes)]))
+
+    def _import(self, questions: Path | None) -> tuple[list[ImportSummary], list[str]]:
+        study = self.home.load_study(self.name)
+        summaries, notes = [], []
+        if questions is not None:
+            summaries.append(import_questions(questions, study, self.domain, self.benchmark, self.home.imports))
+        for source in self.opened:
+            place = (_FAMILY, self.domain, self.benchmark, self.home.imports)
+            outcome = import_logs(source.path, source.logs, study, *place, self.answer_type)
+            summaries += outcome.summaries
+            notes += [*outcome.facts, *outcome.remarks]
+        return summaries, notes
+
+    def _previews(self) -> list[Preview]:
+        """What a sample of each model's responses holds."""
+        study = self.home.load_study(self.name)
+        questions = pl.read_parquet(questions_file(self.home.imports, self.name, self.domain, self.benchmark))
+        place = (self.home.imports, self.name, _FAMILY, self.domain, self.benchmark)
+        return [
+            preview_traces(traces_file(*place, role), questions, role, answer_place(study.benchmark(self.benchmark)))
+            for role in ROLES
+        ]
+
+    def _check(self, previews: Sequence[Preview], accept: bool) -> None:
+        frames = [
+            pl.read_parquet(
+                traces_file(self.home.imports, self.name, _FAMILY, self.domain, self.benchmark, role),
+                columns=["question_id"],
+            )
+            for role in ROLES
+        ]
+        if not set(frames[0]["question_id"]) & set(frames[1]["question_id"]):
+            raise CompareError(
+                f"{self.opened[0].path} and {self.opened[1].path} share no question; allowed: logs of the"
+                " same questions"
+            )
+        for source, preview in zip(self.opened, previews, strict=True):
+            n_all = preview.n_responses
+            if not accept and (not n_all or preview.n_located < (1 - NOTABLE_SHARE) * n_all):
+                advice = preview.proposal or "name the place with --answer-field, --answer-marker or --whole-response"
+                raise CompareError(
+                    f"{source.path}: only {preview.n_located} of {n_all} responses looked at hold an answer where one"
+                    f" is looked for; {advice}, or go on with --yes"
+                )
+
+    def _write(self, trials: int, place: AnswerPlace, judge: str | None) -> None:
+        models = [
+            {"model": source.model, "provider": "imported", "aliases": _aliases(source)} for source in self.opened
+        ]
+        settings: dict[str, Any] = {
+            "study": self.name,
+            "trials": trials,
+            "families": {_FAMILY: dict(zip(ROLES, models, strict=True))},
+            "domains": {self.domain: [self.benchmark]},
+            "benchmarks": {self.benchmark: _place_settings(place)},
+            **judge_settings(judge or "embedded"),
+        }
+        self._save(settings)
+
+    def _set_judge(self, judge: str) -> None:
+        """Put the judge into a study that `compare` wrote, everything else as it stands."""
+        settings = yaml.safe_load(self._file.read_text(encoding="utf-8"))
+        wanted = {key: value for key, value in settings.items() if key not in ("judges", "providers")}
+        wanted |= judge_settings(judge)
+        if wanted != settings:
+            self._save(wanted)
+
+    def _save(self, settings: Mapping[str, Any]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self._file) as staged:
+            staged.write_text(_HEADER + yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        self.home.load_study(self.name)
+
+    def _remove(self) -> None:
+        """Leave nothing of a comparison that could not be made."""
+        import shutil
+
+        self._file.unlink(missing_ok=True)
+        shutil.rmtree(self.home.imports / self.name, ignore_errors=True)
+
+
+def _aliases(source: ComparedLogs) -> list[str]:
+    log = source.logs.open(source.logs.paths[0])
+    return [name for name in log.header.model_names[1:] if name != source.model]
+
+
+def _place_settings(place: AnswerPlace) -> dict[str, Any]:
+    named = {"answer_marker": place.marker, "answer_field": place.field, "whole_response": place.is_whole or None}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def _fitting(previews: Sequence[Preview]) -> AnswerPlace | None:
+    """A place that fits a model's responses, where the usual one does not."""
+    return next((preview.fitting for preview in previews if preview.fitting is not None), None)
+
+
+def _upstream_of(*tables: str) -> tuple[str, ...]:
+    """All tables of the steps that these are made by and from."""
+    needed: dict[str, None] = {}
+    todo = list(tables)
+    while todo:
+        recipe = recipe_of(todo.pop())
+        for table in recipe.tables:
+            if table not in needed:
+                needed[table] = None
+                todo += recipe.upstream
+    return tuple(needed)

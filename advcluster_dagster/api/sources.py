@@ -1,0 +1,114 @@
+"""The files of one model that are compared: which format, which model, how many trials, which task."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advcluster_dagster.sources.imports.copies import file_hash
+from advcluster_dagster.sources.imports.errors import ImportFileError, shown
+from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
+from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
+from advcluster_dagster.sources.imports.logged_trials import EvaluationLog
+from advcluster_dagster.sources.imports.mapped_records import mapped_logs
+from advcluster_dagster.sources.imports.source_files import access_fault
+from advcluster_dagster.study.base import MAX_NAME
+
+
+@dataclass(frozen=True)
+class ComparedLogs:
+    """Logs of one model.
+
+    Attributes:
+        path: file or folder as it was named.
+        logs: what lies there.
+        model: name of the model.
+        task: name of the task in a study's alphabet; empty where the files do not say it.
+        sha256: of all files.
+    """
+
+    path: Path
+    logs: FoundLogs
+    model: str
+    task: str
+    sha256: str
+
+    def n_trials(self, benchmark: str) -> int:
+        """Most trials of a question."""
+        counts: Counter[str] = Counter()
+        for log in _chosen(self.path, self.logs, benchmark):
+            counts.update(logged.ids[-1] for logged in log.trials(benchmark))
+        return max(counts.values(), default=0)
+
+
+def open_sources(
+    larger: Path, smaller: Path, fields: Sequence[str] = (), answer_type: str | None = None, benchmark: str = ""
+) -> tuple[ComparedLogs, ComparedLogs]:
+    """The logs of the larger and of the smaller model.
+
+    Args:
+        larger: file or folder: logs of Inspect or lm-evaluation-harness, or records (JSON Lines, JSON array, Parquet,
+            CSV).
+        smaller: as ``larger``.
+        fields: ``column=field`` entries for records of another form.
+        answer_type: how answers are compared, for records that do not say it.
+        benchmark: of logs of several tasks, those of the task of this name are taken.
+
+    Raises:
+        ImportFileError: a path cannot be read, holds several models, or both are of one model.
+    """
+    given = parse_map(fields)
+    one, two = (_opened(path, given, answer_type, benchmark) for path in (larger, smaller))
+    if one.sha256 == two.sha256:
+        raise ImportFileError(f"{larger} and {smaller} hold the same bytes; allowed: logs of two models")
+    if one.model == two.model:
+        named = [_with_folder(logs) for logs in (one, two)]
+        if one.logs.source_format != "mapped_records" or named[0] == named[1] or _says_model(one):
+            raise ImportFileError(
+                f"{larger} and {smaller} are both of model {shown(one.model)}; allowed: logs of two models"
+            )
+        one, two = (
+            _opened(logs.path, FieldMap(given.paths, {**given.constants, "model": name}), answer_type, benchmark)
+            for logs, name in zip((one, two), named, strict=True)
+        )
+    return one, two
+
+
+def _opened(path: Path, given: FieldMap, answer_type: str | None, benchmark: str) -> ComparedLogs:
+    if not path.is_dir() and (fault := access_fault(path)):
+        raise ImportFileError(f"{path}: {fault}")
+    is_mapped = bool(given.paths) or set(given.constants) - {"model"}
+    logs = (None if is_mapped else find_logs(path)) or mapped_logs(path, given, answer_type)
+    chosen = _chosen(path, logs, benchmark)
+    models = sorted({log.header.model_names[0] for log in chosen})
+    if len(models) > 1:
+        raise ImportFileError(f"{path}: holds logs of the models {', '.join(models)}; allowed: those of one model")
+    hashes = [file_hash(each) for each in logs.paths]
+    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return ComparedLogs(path, logs, models[0], as_name(chosen[0].header.task.rpartition("/")[2]), sha256)
+
+
+def _chosen(path: Path, logs: FoundLogs, benchmark: str) -> list[EvaluationLog]:
+    return choose_logs(logs, path, benchmark, [])
+
+
+def _says_model(source: ComparedLogs) -> bool:
+    """Whether the records themselves name their model."""
+    (first, *_) = source.logs.paths
+    log = source.logs.open(first)
+    return "model" in getattr(log, "map", FieldMap({}, {})).paths
+
+
+def _with_folder(source: ComparedLogs) -> str:
+    return f"{source.path.resolve().parent.name}/{source.model}"
+
+
+def as_name(text: str) -> str:
+    """A text in the alphabet of a study's names; empty where nothing is left of it.
+
+    >>> as_name("Meta-Llama 3.1 (70B)")
+    'meta-llama-3.1-70b'
+    """
+    return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-_.")[:MAX_NAME].rstrip("-_.")

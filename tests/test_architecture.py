@@ -117,7 +117,9 @@ def test_rooms_import_only_the_rooms_before_them():
 
 
 def test_there_is_no_import_cycle():
-    graph = {module: imports_of(path) & MODULES.keys() - {module} for module, path in MODULES.items()}
+    # The package itself offers names of the rooms, each loaded when it is first used.
+    rooms = {module: path for module, path in MODULES.items() if module != "advcluster_dagster"}
+    graph = {module: imports_of(path) & rooms.keys() - {module} for module, path in rooms.items()}
     while leaves := [module for module, imported in graph.items() if not imported & graph.keys()]:
         for module in leaves:
             del graph[module]

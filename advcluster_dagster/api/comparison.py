@@ -224,10 +224,19 @@ class _Plan:
             raise StudyError(f"study {self.name} exists with {what}; choose another --name, or remove {self._file}")
 
     def _make(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
-        n_trials = [source.n_trials(self.benchmark) for source in self.opened]
+        counts = [source.trial_counts(self.benchmark) for source in self.opened]
+        if not counts[0].keys() & counts[1].keys():
+            raise CompareError(
+                f"{self.opened[0].path} and {self.opened[1].path} share no question; allowed: logs of the"
+                " same questions"
+            )
+        n_trials = [max(of.values(), default=0) for of in counts]
         self._write(max(*n_trials, 1), self.place, judge)
+        guessed = None if questions or self.answer_type else self.opened[0].answer_type(self.benchmark)
         try:
-            summaries, notes = self._import(questions)
+            summaries, notes = self._import(questions, self.answer_type or guessed)
+            if guessed:
+                notes.append(f"the logs do not say how answers are compared; the gold answers look {guessed}")
             previews = self._previews()
             if self.place == AnswerPlace() and (fitting := _fitting(previews)):
                 self.place = fitting
@@ -245,14 +254,14 @@ class _Plan:
         shown = [line for line in lines if not line.startswith(("Imported", "Traces of"))]
         return list(dict.fromkeys([*shown, *(f"{note[0].upper()}{note[1:]}." for note in notes)]))
 
-    def _import(self, questions: Path | None) -> tuple[list[ImportSummary], list[str]]:
+    def _import(self, questions: Path | None, answer_type: str | None) -> tuple[list[ImportSummary], list[str]]:
         study = self.home.load_study(self.name)
         summaries, notes = [], []
         if questions is not None:
             summaries.append(import_questions(questions, study, self.domain, self.benchmark, self.home.imports))
         for source in self.opened:
             place = (_FAMILY, self.domain, self.benchmark, self.home.imports)
-            outcome = import_logs(source.path, source.logs, study, *place, self.answer_type)
+            outcome = import_logs(source.path, source.logs, study, *place, answer_type)
             summaries += outcome.summaries
             notes += [*outcome.facts, *outcome.remarks]
         return summaries, notes
@@ -268,18 +277,6 @@ class _Plan:
         ]
 
     def _check(self, previews: Sequence[Preview], accept: bool) -> None:
-        frames = [
-            pl.read_parquet(
-                traces_file(self.home.imports, self.name, _FAMILY, self.domain, self.benchmark, role),
-                columns=["question_id"],
-            )
-            for role in ROLES
-        ]
-        if not set(frames[0]["question_id"]) & set(frames[1]["question_id"]):
-            raise CompareError(
-                f"{self.opened[0].path} and {self.opened[1].path} share no question; allowed: logs of the"
-                " same questions"
-            )
         for source, preview in zip(self.opened, previews, strict=True):
             n_all = preview.n_responses
             if not accept and (not n_all or preview.n_located < (1 - NOTABLE_SHARE) * n_all):
@@ -291,7 +288,8 @@ class _Plan:
 
     def _write(self, trials: int, place: AnswerPlace, judge: str | None) -> None:
         models = [
-            {"model": source.model, "provider": "imported", "aliases": _aliases(source)} for source in self.opened
+            {"model": source.model, "provider": "imported", "aliases": sorted(_aliases(source) - _aliases(other))}
+            for source, other in (self.opened, self.opened[::-1])
         ]
         settings: dict[str, Any] = {
             "study": self.name,
@@ -325,9 +323,10 @@ class _Plan:
         shutil.rmtree(self.home.imports / self.name, ignore_errors=True)
 
 
-def _aliases(source: ComparedLogs) -> list[str]:
+def _aliases(source: ComparedLogs) -> set[str]:
+    """Other names that the logs have for their model."""
     log = source.logs.open(source.logs.paths[0])
-    return [name for name in log.header.model_names[1:] if name != source.model]
+    return {*log.header.model_names} - {source.model}
 
 
 def _place_settings(place: AnswerPlace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
 from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog
-from advcluster_dagster.sources.imports.mapped_records import mapped_logs
+from advcluster_dagster.sources.imports.mapped_records import kind_of_golds, mapped_logs
 from advcluster_dagster.sources.imports.source_files import access_fault
 from advcluster_dagster.study.base import MAX_NAME
 
@@ -35,12 +35,22 @@ class ComparedLogs:
     task: str
     sha256: str
 
-    def n_trials(self, benchmark: str) -> int:
-        """Most trials of a question."""
+    def answer_type(self, benchmark: str) -> str | None:
+        """What the gold answers look like, where the logs do not say how answers are compared; else None."""
+        golds = []
+        for log in _chosen(self.path, self.logs, benchmark):
+            for logged in log.trials(benchmark):
+                if logged.question.get("answer_type") is not None or "answer" not in logged.question:
+                    return None
+                golds.append(logged.question["answer"])
+        return kind_of_golds(golds)
+
+    def trial_counts(self, benchmark: str) -> Counter[str]:
+        """Number of trials by question."""
         counts: Counter[str] = Counter()
         for log in _chosen(self.path, self.logs, benchmark):
             counts.update(logged.ids[-1] for logged in log.trials(benchmark))
-        return max(counts.values(), default=0)
+        return counts
 
 
 def open_sources(

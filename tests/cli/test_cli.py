@@ -14,6 +14,7 @@ from tests.studies import GIVEN, bring_questions, given_study, write_lines, writ
 
 COMMANDS = (
     "demo",
+    "compare",
     "init",
     "run",
     "regrade",

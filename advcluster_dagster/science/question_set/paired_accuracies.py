@@ -149,13 +149,13 @@ def _compare(
         smaller.mean,
         difference.mean,
         error,
-        difference.low,
-        difference.high,
+        _within(difference.low, -1.0),
+        _within(difference.high, -1.0),
         sign_flip_p(np.bincount(keys, weights * gaps).astype(np.float64), n_permutations, rng),
-        _clip(larger.low),
-        _clip(larger.high),
-        _clip(smaller.low),
-        _clip(smaller.high),
+        _within(larger.low),
+        _within(larger.high),
+        _within(smaller.low),
+        _within(smaller.high),
         _correlation(rates["larger"], rates["smaller"]),
         int((gaps > 0).sum()),
         int((gaps == 0).sum()),
@@ -190,8 +190,9 @@ def sign_flip_p(key_sums: FloatArray, n_permutations: int, rng: np.random.Genera
     return permutation_p(abs(float(key_sums.sum())), np.abs(signs @ key_sums))
 
 
-def _clip(value: float | None) -> float | None:
-    return None if value is None else min(max(value, 0.0), 1.0)
+def _within(value: float | None, least: float = 0.0) -> float | None:
+    """An end of an interval, not beyond what can be: a t interval of few questions reaches past the bounds."""
+    return None if value is None else min(max(value, least), 1.0)
 
 
 def _correlation(larger: FloatArray, smaller: FloatArray) -> float | None:

@@ -135,6 +135,8 @@ def _stopping(faults: dict[Path, str], n_files: int) -> str:
 def _chosen_task(logs: Sequence[EvaluationLog], path: Path, benchmark: str) -> str:
     tasks = sorted({log.header.task for log in logs})
     named = [task for task in tasks if task.rpartition("/")[2] == benchmark]
+    if len(tasks) > 1 and not benchmark:
+        raise ImportFileError(f"{path}: holds logs of the tasks {', '.join(tasks)}; name one with --benchmark")
     if len(tasks) > 1 and len(named) != 1:
         raise ImportFileError(
             f"{path}: holds logs of the tasks {', '.join(tasks)}; allowed: logs of one task, or of several of which "

@@ -26,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Find out where a larger language model beats its smaller sibling, why, and what the smaller one gets wrong"
     " first.\n\nEverything is kept below the folder that ADVCLUSTER_HOME names, by default the project's data folder.",
 )
@@ -40,11 +41,23 @@ taxonomy_app = typer.Typer(no_args_is_help=True, help="Keep a taxonomy, to compa
 _options = {"debug": False}
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"advcluster {version('advcluster-dagster')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options of every command."""
+    del version
     _options["debug"] = debug
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def run_cli(monkeypatch, capfd, *arguments):
 @pytest.fixture
 def run(monkeypatch, capfd):
     return lambda *arguments: run_cli(monkeypatch, capfd, *arguments)
+
+
+def test_version_and_short_help(run):
+    status, out, _ = run("--version")
+    assert (status, out) == (0, f"advcluster {version('advcluster-dagster')}\n")
+    assert run("run", "-h")[:2] == run("run", "--help")[:2]
 
 
 @pytest.fixture

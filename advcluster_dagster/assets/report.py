@@ -66,7 +66,7 @@ def report_data(step: Step) -> ReportData:
         prompts={name: load_prompt(name).sha256 for name in _PROMPTS},
         call_totals=_call_totals(step),
         recovery=_recovery(study, tables),
-        stand_ins=_stand_ins(study),
+        stand_ins=_stand_ins(study, tables),
         failed_warnings=step.failed_warnings,
         versions={name: version(name) for name in _PACKAGES},
     )
@@ -98,18 +98,19 @@ def _recovery(study: Study, tables: dict[str, pl.DataFrame]) -> pl.DataFrame | N
     return pl.DataFrame(rows, schema=RECOVERY_SCHEMA, orient="row") if rows else None
 
 
-def _stand_ins(study: Study) -> list[str]:
+def _stand_ins(study: Study, tables: dict[str, pl.DataFrame]) -> list[str]:
+    """What was left to a stand-in, of the steps that have run."""
     judges = study.judges
     lines = [
         f"{what} by the embedded analyst, a deterministic stand-in for a judge model."
-        for judge, what in (
-            (judges.extractor, "Traces were compared"),
-            (judges.summariser, "Clusters were named"),
-            (judges.reviewer, "Candidates were scored"),
+        for judge, made, what in (
+            (judges.extractor, ("advantage_corpus", "extraction_failures"), "Traces were compared"),
+            (judges.summariser, ("cluster_summaries",), "Clusters were named"),
+            (judges.reviewer, ("candidate_reviews",), "Candidates were scored"),
         )
-        if judge.provider == "embedded"
+        if judge.provider == "embedded" and any(tables[name].height for name in made)
     ]
-    if judges.embedder.provider == "embedded":
+    if judges.embedder.provider == "embedded" and tables["deduplicated_advantages"].height:
         lines.append("Descriptions were embedded with static word vectors, not with a large embedding model.")
     if any(family.larger.provider == "simulated" for family in study.families.values()):
         lines.append(

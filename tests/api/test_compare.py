@@ -91,6 +91,8 @@ def test_the_study_is_like_any_other(compared: Comparison, home: Path) -> None:
     assert study.settings.trials == 2
     assert study.settings.families["models"].larger.model == "org/large"
     assert study.report is not None
+    # Nothing was left to a stand-in.
+    assert "by the embedded analyst, a" not in study.report.read_text(encoding="utf-8")
     assert study.table("benchmark_questions")["answer_type"].unique().to_list() == ["numeric"]
     states = study.status()
     assert set(states.filter(step="gap_tests")["state"]) == {"fresh"}

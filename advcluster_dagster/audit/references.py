@@ -93,6 +93,16 @@ REFERENCES = (
     Reference("taxonomy_assignments", "cluster_assignments", _same("advantage_id", "cluster_id")),
     Reference("taxonomy_assignments", "advantage_corpus", _same("advantage_id", "domain")),
     Reference("domain_distribution", "final_taxonomy", _same("cluster_id")),
+    Reference("domain_shares", "final_taxonomy", _same("cluster_id")),
+    Reference("worked_cases", "taxonomy_assignments", _same("cluster_id", "advantage_id", "domain")),
+    Reference("worked_cases", "benchmark_questions", _same("question_id", "question")),
+    Reference("name_checks", "final_taxonomy", _same("cluster_id"), where=pl.col("cluster_id") >= 0),
+    Reference("theme_members", "final_taxonomy", _same("cluster_id")),
+    Reference("theme_members", "themes", _same("theme_id")),
+    Reference("cluster_stabilities", "candidate_clusterings", _CANDIDATE, target_where=pl.col("is_retained")),
+    Reference("evidence_checks", "advantage_corpus", _same("advantage_id")),
+    Reference("question_statistics", "benchmark_questions", _same("question_id", "source_key")),
+    Reference("gap_tests", "question_statistics", _same("question_id", "p_value")),
     Reference("error_dispersion", "analysis_question_set", _same("question_id")),
 )
 _BY_QUESTION = ("question_id",)
@@ -107,6 +117,7 @@ RECOUNTS = (
         )
     ),
     Recount("final_taxonomy", "size", "taxonomy_assignments", ("cluster_id",)),
+    Recount("domain_shares", "n_advantages", "taxonomy_assignments", ("cluster_id", "domain")),
     Recount("domain_distribution", "n_advantages", "taxonomy_assignments", ("cluster_id", "domain")),
     Recount("error_dispersion", "n_errors", "first_errors", _BY_QUESTION),
     *(

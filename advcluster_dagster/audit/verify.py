@@ -31,9 +31,32 @@ from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 #: What an audit of a whole study starts from: the taxonomy and the Error Dispersion Index.
-RESULTS = ("final_taxonomy", "taxonomy_assignments", "domain_distribution", "error_dispersion", "edi_summary")
+RESULTS = (
+    "paired_accuracies",
+    "gap_tests",
+    "selection_reliabilities",
+    "evidence_checks",
+    "candidate_stabilities",
+    "cluster_stabilities",
+    "final_taxonomy",
+    "taxonomy_assignments",
+    "domain_distribution",
+    "domain_shares",
+    "worked_cases",
+    "name_checks",
+    "error_dispersion",
+    "edi_summary",
+    "dispersion_tests",
+    "stage_shares",
+    "themes",
+    "theme_members",
+    "theme_tests",
+    "pattern_matches",
+)
+#: Tables of counted replies, whose calls are verified by their ids alone.
+_COUNTED = ("name_checks", "themes")
 _EXTRACTED = ("advantage_corpus", "first_errors", "extraction_failures")
-_LEVELS = ("domain", "family_domain", "family")
+_LEVELS = ("domain", "family_domain", "family", "study")
 
 
 @dataclass
@@ -186,6 +209,9 @@ class _Verifier:
 
     def _verify_judges(self, partition: Partition, files: Mapping[str, TableFile]) -> None:
         rows = {table: file.rows for table, file in files.items()}
+        for table in _COUNTED:
+            if table in files:
+                self._found.counts[table].n_calls += len(self._entries(table, partition))
         if "grading_panel" in files and rows["grading_panel"].height:
             self._entries("graded_trials", partition)
         if "advantage_corpus" in files and (texts := self._texts_of_pairs(partition, files)) is not None:

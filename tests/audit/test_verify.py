@@ -39,6 +39,9 @@ def test_what_was_sampled_is_intact(made_intact):
     assert found.counts["advantage_embeddings"].n_calls == made_intact.table("advantage_corpus").height
     assert found.counts["cluster_summaries"].n_calls == made_intact.table("cluster_summaries").height
     assert found.counts["candidate_reviews"].n_calls == made_intact.table("candidate_reviews").height
+    # Choices by name and sets with an intruder; repeated groupings and embedded definitions.
+    assert found.counts["name_checks"].n_calls > made_intact.table("name_checks").height
+    assert found.counts["themes"].n_calls >= made_intact.study.themes.n_repeats
     assert {*RESULTS, "candidate_reviews", "extraction_failures", "grading_panel"} <= set(found.counts) <= set(TABLES)
 
 

@@ -16,6 +16,7 @@ from advcluster_dagster.assets.registry import recipe_of
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.sources.imports.copies import file_hash
+from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.evaluation_logs import import_logs
 from advcluster_dagster.sources.imports.import_report import describe_import
 from advcluster_dagster.sources.imports.preview import NOTABLE_SHARE, Preview, answer_place, preview_traces
@@ -24,7 +25,7 @@ from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.staging import questions_file, traces_file
 from advcluster_dagster.storage.files import atomic_write
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import StudyError
 
 _HEADER = """\
@@ -32,6 +33,8 @@ _HEADER = """\
 # Without a section `judges`, `advcluster run` compares traces with an embedded stand-in, which needs no key.
 """
 _FAMILY = "models"
+#: As many trials as a study may have.
+_MOST_TRIALS = 1000
 #: Characters of a model's name in the study's.
 _MOST_OF_A_NAME = 22
 #: What can be said without a judge.
@@ -224,24 +227,18 @@ class _Plan:
             raise StudyError(f"study {self.name} exists with {what}; choose another --name, or remove {self._file}")
 
     def _make(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
-        counts = [source.trial_counts(self.benchmark) for source in self.opened]
-        if not counts[0].keys() & counts[1].keys():
-            raise CompareError(
-                f"{self.opened[0].path} and {self.opened[1].path} share no question; allowed: logs of the"
-                " same questions"
-            )
-        n_trials = [max(of.values(), default=0) for of in counts]
-        self._write(max(*n_trials, 1), self.place, judge)
-        guessed = None if questions or self.answer_type else self.opened[0].answer_type(self.benchmark)
         try:
+            self._write(_MOST_TRIALS, self.place, judge)  # how many trials there are is known once they are imported
+            guessed = None if questions or self.answer_type else self.opened[0].answer_type(self.benchmark)
             summaries, notes = self._import(questions, self.answer_type or guessed)
             if guessed:
                 notes.append(f"the logs do not say how answers are compared; the gold answers look {guessed}")
             previews = self._previews()
-            if self.place == AnswerPlace() and (fitting := _fitting(previews)):
-                self.place = fitting
+            n_trials = self._n_trials()
+            fitting = _fitting(previews) if self.place == AnswerPlace() else None
+            self.place = fitting or self.place
             self._write(max(min(n_trials), 1), self.place, judge)
-            previews = self._previews()
+            previews = self._previews() if fitting else previews
             study = self.home.load_study(self.name)
             lines = describe_import(summaries, study, self.home.imports, self._file)
             self._check(previews, accept)
@@ -261,20 +258,37 @@ class _Plan:
             summaries.append(import_questions(questions, study, self.domain, self.benchmark, self.home.imports))
         for source in self.opened:
             place = (_FAMILY, self.domain, self.benchmark, self.home.imports)
-            outcome = import_logs(source.path, source.logs, study, *place, answer_type)
+            try:
+                outcome = import_logs(source.path, source.logs, study, *place, answer_type)
+            except ImportFileError:
+                self._check_overlap()  # explains whatever else does not fit
+                raise
             summaries += outcome.summaries
             notes += [*outcome.facts, *outcome.remarks]
         return summaries, notes
+
+    def _check_overlap(self) -> None:
+        ids = [source.question_ids(self.benchmark) for source in self.opened]
+        if not ids[0] & ids[1]:
+            raise CompareError(
+                f"{self.opened[0].path} and {self.opened[1].path} share no question; allowed: logs of the"
+                " same questions"
+            )
+
+    def _traces(self, role: Role) -> Path:
+        return traces_file(self.home.imports, self.name, _FAMILY, self.domain, self.benchmark, role)
+
+    def _n_trials(self) -> list[int]:
+        """Most trials of a question, by model."""
+        counts = [pl.scan_parquet(self._traces(role), glob=False).group_by("question_id").len() for role in ROLES]
+        return [int(of.select(pl.col("len").max()).collect().item()) for of in counts]
 
     def _previews(self) -> list[Preview]:
         """What a sample of each model's responses holds."""
         study = self.home.load_study(self.name)
         questions = pl.read_parquet(questions_file(self.home.imports, self.name, self.domain, self.benchmark))
-        place = (self.home.imports, self.name, _FAMILY, self.domain, self.benchmark)
-        return [
-            preview_traces(traces_file(*place, role), questions, role, answer_place(study.benchmark(self.benchmark)))
-            for role in ROLES
-        ]
+        where = answer_place(study.benchmark(self.benchmark))
+        return [preview_traces(self._traces(role), questions, role, where) for role in ROLES]
 
     def _check(self, previews: Sequence[Preview], accept: bool) -> None:
         for source, preview in zip(self.opened, previews, strict=True):

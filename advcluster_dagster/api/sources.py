@@ -2,19 +2,22 @@
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from advcluster_dagster.sources.imports.copies import file_hash
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
 from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
-from advcluster_dagster.sources.imports.logged_trials import EvaluationLog
+from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
 from advcluster_dagster.sources.imports.mapped_records import kind_of_golds, mapped_logs
 from advcluster_dagster.sources.imports.source_files import access_fault
 from advcluster_dagster.study.base import MAX_NAME
+
+#: Trials whose gold answers say how answers are compared.
+_MOST_GOLDS = 500
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,20 @@ class ComparedLogs:
     sha256: str
 
     def answer_type(self, benchmark: str) -> str | None:
-        """What the gold answers look like, where the logs do not say how answers are compared; else None."""
+        """What the first gold answers look like, where the logs do not say how answers are compared; else None."""
         golds = []
-        for log in _chosen(self.path, self.logs, benchmark):
-            for logged in log.trials(benchmark):
-                if logged.question.get("answer_type") is not None or "answer" not in logged.question:
-                    return None
-                golds.append(logged.question["answer"])
+        for logged in islice(self._trials(benchmark), _MOST_GOLDS):
+            if logged.question.get("answer_type") is not None or "answer" not in logged.question:
+                return None
+            golds.append(logged.question["answer"])
         return kind_of_golds(golds)
 
-    def trial_counts(self, benchmark: str) -> Counter[str]:
-        """Number of trials by question."""
-        counts: Counter[str] = Counter()
-        for log in _chosen(self.path, self.logs, benchmark):
-            counts.update(logged.ids[-1] for logged in log.trials(benchmark))
-        return counts
+    def question_ids(self, benchmark: str) -> set[str]:
+        """Ids of all questions."""
+        return {logged.ids[-1] for logged in self._trials(benchmark)}
+
+    def _trials(self, benchmark: str) -> Iterator[LoggedTrial]:
+        return chain.from_iterable(log.trials(benchmark) for log in _chosen(self.path, self.logs, benchmark))
 
 
 def open_sources(

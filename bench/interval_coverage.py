@@ -205,7 +205,7 @@ def main() -> None:
     print(f" ({min(chosen.studies, EVALSTATS_STUDIES)} for evalstats)")
     began = time.perf_counter()
     compare_differences(chosen.studies)
-    compare_kept_gaps(max(chosen.studies // 20, 10))
+    compare_kept_gaps(max(chosen.studies // 20, 50))
     print(f"took {time.perf_counter() - began:.0f} s")
 
 

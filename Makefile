@@ -36,6 +36,7 @@ bench: $(BENCH)  ## measurements, each beside its target
 	@$(BIN)/python bench/candidate_sweep.py
 	@$(BIN)/python bench/candidate_sweep.py --rows 20000 --plain none
 	@$(BIN)/python bench/interval_coverage.py
+	@$(BIN)/python bench/recovery.py --quick
 	@$(BIN)/python bench/pass_rates.py
 	@$(BIN)/python bench/extraction_calls.py
 	@$(BIN)/python bench/import_traces.py

@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from sklearn.metrics import adjusted_rand_score  # noqa: E402
 
+from advcluster_dagster.assets.registry import tables_behind  # noqa: E402
 from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS  # noqa: E402
 from advcluster_dagster.demo import embedded_judges  # noqa: E402
 from advcluster_dagster.demo.simulation import profiles  # noqa: E402
@@ -97,8 +98,7 @@ def recover(setting: Setting, seed: int) -> tuple[float | None, float | None, fl
     }
     with tempfile.TemporaryDirectory() as folder, simulated(setting, seed):
         small: SmallHome = write_study(Path(folder) / "home", study)
-        selected = upstream_of("taxonomy_assignments", "first_errors")
-        failures = small.run(selected).failures
+        failures = small.run(tables_behind("taxonomy_assignments", "first_errors")).failures
         if failures:
             raise SystemExit(f"{setting}, seed {seed}: {failures}")
         tables = {name: small.table(name) for name in TABLES}
@@ -106,21 +106,6 @@ def recover(setting: Setting, seed: int) -> tuple[float | None, float | None, fl
     placed = tables["taxonomy_assignments"].join(tables["advantage_corpus"], on="advantage_id")
     null = float(adjusted_rand_score(placed["domain"], placed["cluster_id"])) if placed.height else None
     return index, accuracy, null
-
-
-def upstream_of(*tables: str) -> tuple[str, ...]:
-    """Tables of all steps that these are made from, themselves included."""
-    from advcluster_dagster.assets.registry import recipe_of
-
-    needed: dict[str, None] = {}
-    todo = list(tables)
-    while todo:
-        recipe = recipe_of(todo.pop())
-        for table in recipe.tables:
-            if table not in needed:
-                needed[table] = None
-                todo += recipe.upstream
-    return tuple(needed)
 
 
 def _line(values: list[float | None]) -> str:

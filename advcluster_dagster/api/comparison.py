@@ -12,7 +12,7 @@ import yaml
 from advcluster_dagster.api.judges import judge_settings
 from advcluster_dagster.api.sources import ComparedLogs, as_name, open_sources
 from advcluster_dagster.api.studies import Study, in_home, run_tables
-from advcluster_dagster.assets.registry import recipe_of
+from advcluster_dagster.assets.registry import tables_behind
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.sources.imports.copies import file_hash
@@ -158,7 +158,7 @@ def compare(
     for note in notes:
         on_note(note)
     study = Study(where, plan.name)
-    tables = () if judge else (*_upstream_of(*_WITHOUT_JUDGE), "study_report", "evidence_explorer")
+    tables = () if judge else (*tables_behind(*_WITHOUT_JUDGE), "study_report", "evidence_explorer")
     run_tables(where, plan.name, tables)
     lines = [*study.findings(_FAMILY, has_judge=judge is not None)]
     if not judge:
@@ -339,8 +339,7 @@ class _Plan:
 
 def _aliases(source: ComparedLogs) -> set[str]:
     """Other names that the logs have for their model."""
-    log = source.logs.open(source.logs.paths[0])
-    return {*log.header.model_names} - {source.model}
+    return {*source.chosen[0].header.model_names} - {source.model}
 
 
 def _place_settings(place: AnswerPlace) -> dict[str, Any]:
@@ -351,16 +350,3 @@ def _place_settings(place: AnswerPlace) -> dict[str, Any]:
 def _fitting(previews: Sequence[Preview]) -> AnswerPlace | None:
     """A place that fits a model's responses, where the usual one does not."""
     return next((preview.fitting for preview in previews if preview.fitting is not None), None)
-
-
-def _upstream_of(*tables: str) -> tuple[str, ...]:
-    """All tables of the steps that these are made by and from."""
-    needed: dict[str, None] = {}
-    todo = list(tables)
-    while todo:
-        recipe = recipe_of(todo.pop())
-        for table in recipe.tables:
-            if table not in needed:
-                needed[table] = None
-                todo += recipe.upstream
-    return tuple(needed)

@@ -7,7 +7,7 @@ from html import escape
 import polars as pl
 
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.report.explorer.data import TABLES_READ, join_evidence
+from advcluster_dagster.report.explorer.data import TABLES_READ, pair_rows
 from advcluster_dagster.science.quotes import find_passage
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import scan_file, table_path
@@ -100,13 +100,12 @@ def pairs_of(home: Home, study: StudySettings, family: str, domain: str) -> Iter
     for name in TABLES_READ:
         path = table_path(home.lake, study.study, name, Partition(family, domain).at(TABLES[name].level))
         frames[name] = scan_file(path) if path.exists() else TABLES[name].empty().lazy()
-    evidence = join_evidence(domain, frames)
     columns = ("advantage", "larger_quote", "smaller_quote")
     found: dict[str, list[tuple[str, str, str]]] = {}
     corpus = frames["advantage_corpus"].select("pair_id", *columns).collect()
     for pair_id, *rest in corpus.iter_rows():
         found.setdefault(pair_id, []).append((rest[0], rest[1] or "", rest[2] or ""))
-    for row in evidence.pairs.iter_rows(named=True):
+    for row in pair_rows(frames).iter_rows(named=True):
         yield Pair(
             row["pair_id"],
             row["question"] or "",

@@ -1,18 +1,17 @@
 """The files of one model that are compared: which format, which model, how many trials, which task."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from advcluster_dagster.sources.imports.copies import file_hash
+from advcluster_dagster.sources.imports.copies import file_hash, joint_hash
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
 from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
-from advcluster_dagster.sources.imports.mapped_records import kind_of_golds, mapped_logs
+from advcluster_dagster.sources.imports.mapped_records import MappedRecords, kind_of_golds, mapped_logs
 from advcluster_dagster.sources.imports.source_files import access_fault
 from advcluster_dagster.study.base import MAX_NAME
 
@@ -27,6 +26,7 @@ class ComparedLogs:
     Attributes:
         path: file or folder as it was named.
         logs: what lies there.
+        chosen: those of one task without copies, opened.
         model: name of the model.
         task: name of the task in a study's alphabet; empty where the files do not say it.
         sha256: of all files.
@@ -34,6 +34,7 @@ class ComparedLogs:
 
     path: Path
     logs: FoundLogs
+    chosen: Sequence[EvaluationLog]
     model: str
     task: str
     sha256: str
@@ -52,7 +53,7 @@ class ComparedLogs:
         return {logged.ids[-1] for logged in self._trials(benchmark)}
 
     def _trials(self, benchmark: str) -> Iterator[LoggedTrial]:
-        return chain.from_iterable(log.trials(benchmark) for log in _chosen(self.path, self.logs, benchmark))
+        return chain.from_iterable(log.trials(benchmark) for log in self.chosen)
 
 
 def open_sources(
@@ -93,24 +94,18 @@ def _opened(path: Path, given: FieldMap, answer_type: str | None, benchmark: str
         raise ImportFileError(f"{path}: {fault}")
     is_mapped = bool(given.paths) or set(given.constants) - {"model"}
     logs = (None if is_mapped else find_logs(path)) or mapped_logs(path, given, answer_type)
-    chosen = _chosen(path, logs, benchmark)
+    chosen = choose_logs(logs, path, benchmark, [])
     models = sorted({log.header.model_names[0] for log in chosen})
     if len(models) > 1:
         raise ImportFileError(f"{path}: holds logs of the models {', '.join(models)}; allowed: those of one model")
-    hashes = [file_hash(each) for each in logs.paths]
-    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return ComparedLogs(path, logs, models[0], as_name(chosen[0].header.task.rpartition("/")[2]), sha256)
-
-
-def _chosen(path: Path, logs: FoundLogs, benchmark: str) -> list[EvaluationLog]:
-    return choose_logs(logs, path, benchmark, [])
+    task = as_name(chosen[0].header.task.rpartition("/")[2])
+    return ComparedLogs(path, logs, chosen, models[0], task, joint_hash([file_hash(each) for each in logs.paths]))
 
 
 def _says_model(source: ComparedLogs) -> bool:
     """Whether the records themselves name their model."""
-    (first, *_) = source.logs.paths
-    log = source.logs.open(first)
-    return "model" in getattr(log, "map", FieldMap({}, {})).paths
+    (first, *_) = source.chosen
+    return isinstance(first, MappedRecords) and "model" in first.map.paths
 
 
 def _with_folder(source: ComparedLogs) -> str:

@@ -48,6 +48,19 @@ def recipe_of(table: str) -> Recipe:
     return next(recipe for recipe in RECIPES.values() if table in recipe.tables)
 
 
+def tables_behind(*tables: str) -> tuple[str, ...]:
+    """All tables of the steps that make these tables and of the steps that those are made from."""
+    needed: dict[str, None] = {}
+    todo = list(tables)
+    while todo:
+        recipe = recipe_of(todo.pop())
+        for table in recipe.tables:
+            if table not in needed:
+                needed[table] = None
+                todo += recipe.upstream
+    return tuple(needed)
+
+
 def op_name(study: Study, step: str) -> str:
     """Name of the op that runs a step."""
     return f"{study.identifier}__{step}"

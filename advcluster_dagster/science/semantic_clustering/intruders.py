@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from advcluster_dagster.contracts.semantic_clustering import NAME_CHECKS
 from advcluster_dagster.science.prompting import (
     Message,
     PromptTemplate,
@@ -23,7 +22,7 @@ from advcluster_dagster.science.prompting import (
     unwrap_record,
     validate_record,
 )
-from advcluster_dagster.science.semantic_clustering.name_checks import ALL_CLUSTERS
+from advcluster_dagster.science.semantic_clustering.name_checks import check_rows
 
 #: Members of the cluster that are shown beside the intruder.
 N_MEMBERS = 4
@@ -105,9 +104,4 @@ def intruder_checks(clusters: Sequence[int], outcomes: Sequence[tuple[int, bool]
     Returns:
         Rows of ``name_checks`` of the check ``intruder``; chance is 1/5. Shares are null without replies.
     """
-    rows = []
-    for cluster in (ALL_CLUSTERS, *clusters):
-        right = [is_right for of, is_right in outcomes if cluster in (ALL_CLUSTERS, of)]
-        share = sum(right) / len(right) if right else None
-        rows.append(("intruder", cluster, len(right), sum(right), share, 1 / (N_MEMBERS + 1), None, False))
-    return pl.DataFrame(rows if clusters else [], schema=NAME_CHECKS.own_schema, orient="row")
+    return check_rows("intruder", clusters, outcomes, 1 / (N_MEMBERS + 1))

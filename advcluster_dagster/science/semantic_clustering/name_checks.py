@@ -91,14 +91,35 @@ def name_checks(clusters: Sequence[int], choices: Sequence[tuple[int, int]], is_
     Returns:
         Rows of ``name_checks``; the row of cluster -1 is over all. Shares are null without advantages.
     """
+    outcomes = [(own, own == chosen) for own, chosen in choices]
+    chance = 1 / len(clusters) if clusters else None
+    return check_rows("assignment", clusters, outcomes, chance, cohen_kappa(choices), is_unseen)
+
+
+def check_rows(
+    check: str,
+    clusters: Sequence[int],
+    outcomes: Sequence[tuple[int, bool]],
+    chance: float | None,
+    kappa: float | None = None,
+    is_unseen: bool = False,
+) -> pl.DataFrame:
+    """Rows of ``name_checks`` of one check: over all clusters, then by cluster; none without clusters.
+
+    Args:
+        check: name of the check.
+        clusters: numbers of the clusters.
+        outcomes: (cluster, whether the reply was right), one a usable reply.
+        chance: share by chance.
+        kappa: over all clusters.
+        is_unseen: whether the summariser had not seen the advantages.
+    """
     rows = []
     for cluster in (ALL_CLUSTERS, *clusters):
-        of_cluster = [pair for pair in choices if cluster in (ALL_CLUSTERS, pair[0])]
-        n_right = sum(own == chosen for own, chosen in of_cluster)
-        share = n_right / len(of_cluster) if of_cluster else None
-        kappa = cohen_kappa(of_cluster) if cluster == ALL_CLUSTERS else None
-        chance = 1 / len(clusters) if clusters else None
-        rows.append(("assignment", cluster, len(of_cluster), n_right, share, chance, kappa, is_unseen))
+        right = [is_right for of, is_right in outcomes if cluster in (ALL_CLUSTERS, of)]
+        share = sum(right) / len(right) if right else None
+        of_all = kappa if cluster == ALL_CLUSTERS else None
+        rows.append((check, cluster, len(right), sum(right), share, chance, of_all, is_unseen))
     return pl.DataFrame(rows if clusters else [], schema=NAME_CHECKS.own_schema, orient="row")
 
 

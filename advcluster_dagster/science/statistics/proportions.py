@@ -58,7 +58,7 @@ def jeffreys_gap_interval(
     u = (np.arange(512) + 0.5) / 512
     larger = beta.ppf(u, x_larger + 0.5, n_larger - x_larger + 0.5)
     gaps = np.linspace(-1, 1, 401)
-    # The other distribution function between its own quantiles: off by less than 1/4,096, at a twentieth of the time.
+    # The other distribution function between its own quantiles: off by less than 1/4,096, at a quarter of the time.
     levels = np.linspace(0, 1, _GRID_POINTS + 1)
     quantiles = beta.ppf(levels, x_smaller + 0.5, n_smaller - x_smaller + 0.5)
     above = np.interp(larger[:, None] - gaps, quantiles, levels).mean(axis=0)

@@ -17,6 +17,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def joint_hash(hashes: Sequence[str]) -> str:
+    """One hash of several files' hashes in their order; that of a single file is its own."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def equal_files(paths: Sequence[Path]) -> dict[Path, Path]:
     """Files with the bytes of an earlier one, each with that one."""
     by_size: dict[int, list[Path]] = {}

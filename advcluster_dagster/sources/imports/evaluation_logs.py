@@ -4,7 +4,6 @@ Memory holds the benchmark's questions, one bit a trial, a number a question of 
 holds.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import polars as pl
 
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.sources.imports import fields
-from advcluster_dagster.sources.imports.copies import answered, file_hash, repeats
+from advcluster_dagster.sources.imports.copies import answered, file_hash, joint_hash, repeats
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.json_lines import Progress
 from advcluster_dagster.sources.imports.log_folder import FoundLogs, LogFormat, choose_logs, find_logs
@@ -139,7 +138,7 @@ class _BenchmarkImport:
         models = self.study.families[self.family]
         asked = {models.model_of(role).model: trials for role, trials in self._n_trials.items() if trials}
         outcome.remarks += check_overlap(self.path, earlier, asked, self._match.advice)
-        sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        sha256 = joint_hash(hashes)
         names = ", ".join(self._name_of(log) for log in logs)
         outcome.summaries.append(traces.finish(self.source_format, names, sha256))
         if questions is not None:

@@ -51,7 +51,15 @@ def run(
     domain: Annotated[
         list[str] | None, typer.Option("--domain", "-d", help="Only this domain; may be repeated.")
     ] = None,
-    select: Annotated[str, typer.Option(help="Only these assets, separated by commas.")] = "",
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "-s",
+            help="Only these assets, in Dagster's selection syntax: final_taxonomy, +final_taxonomy (with what it"
+            " needs), 'group:grading and not graded_trials'; repeated options and commas add up.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run and what it would ask; run nothing.")
     ] = False,
@@ -77,10 +85,11 @@ def run(
     from advcluster_dagster.ledger.prices import load_prices
     from advcluster_dagster.ledger.spending_limits import refuse_unpriced
     from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.planning.asset_selection import select_assets
     from advcluster_dagster.planning.selection import Selection
 
     home = home_from_environment()
-    assets = tuple(filter(None, select.split(",")))
+    assets = () if select is None else select_assets(select)
     selection = Selection(tuple(family or ()), tuple(domain or ()), assets, keeps_taxonomies=keep_taxonomies)
     declared = home.register_study(study)
     tell_drop_faults(home, declared.study)

@@ -92,16 +92,19 @@ def _library() -> Iterator[ModuleType | None]:
 
 def _visible(library: ModuleType) -> list[Any]:
     """Handles of the GPUs that CUDA_VISIBLE_DEVICES, where it is set, leaves to this process."""
+    every = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
-    handles = []
+        return every
+    by_index = {str(index): handle for index, handle in enumerate(every)}
+    by_uuid = {str(library.nvmlDeviceGetUUID(handle)): handle for handle in every}
+    handles: list[Any] = []
     for name in filter(None, (part.strip() for part in visible.split(","))):
-        by_name = library.nvmlDeviceGetHandleByIndex if name.isdigit() else library.nvmlDeviceGetHandleByUUID
-        try:
-            handles.append(by_name(int(name) if name.isdigit() else name))
-        except library.NVMLError:  # as CUDA: the first that is none ends the list
+        # CUDA takes the beginning of a UUID too, where only one card's begins so.
+        named = [by_index[name]] if name in by_index else [by_uuid[uuid] for uuid in by_uuid if uuid.startswith(name)]
+        if len(named) != 1:  # as CUDA: the first that names no card ends the list
             break
+        handles += named
     return handles
 
 

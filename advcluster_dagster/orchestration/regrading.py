@@ -11,7 +11,8 @@ from advcluster_dagster.orchestration.run_launcher import Listener
 from advcluster_dagster.orchestration.run_study import RunOutcome, run_study
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import has_sources
-from advcluster_dagster.planning.selection import Selection, SelectionError
+from advcluster_dagster.planning.asset_selection import SelectionError
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.storage.table_files import table_path
 from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study

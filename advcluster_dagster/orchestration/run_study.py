@@ -11,8 +11,16 @@ from advcluster_dagster.orchestration.partition_definitions import sync_partitio
 from advcluster_dagster.orchestration.run_launcher import Launcher, Listener
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.stamps import has_sources
-from advcluster_dagster.planning.selection import EVERYTHING, Selection, SelectionError
-from advcluster_dagster.planning.status import StatusReader, StepKey, StepStatus, damaged_inputs, study_status
+from advcluster_dagster.planning.asset_selection import SelectionError
+from advcluster_dagster.planning.selection import EVERYTHING, Selection
+from advcluster_dagster.planning.status import (
+    StatusReader,
+    StepKey,
+    StepStatus,
+    damaged_inputs,
+    missing_inputs,
+    study_status,
+)
 from advcluster_dagster.planning.taxonomy_freezing import freeze_first_taxonomies
 from advcluster_dagster.sources.imports.missing import missing_imports
 from advcluster_dagster.stop_signals import raise_if_stopped
@@ -71,7 +79,7 @@ def run_study(
         if level == "study":
             freeze_first_taxonomies(platform, study, status)
         work = _work(status, level, selection, outcome)
-        _refuse_damaged(study, status, work, outcome)
+        _refuse_unreadable(study, status, work, outcome)
         reader.forget({step for steps in work.values() for step in steps})
         for partition, end in launcher.run_all(work, on_run):
             raise_if_stopped()
@@ -84,16 +92,17 @@ def run_study(
     return outcome
 
 
-def _refuse_damaged(
+def _refuse_unreadable(
     study: Study,
     status: Mapping[StepKey, StepStatus],
     work: dict[Partition, list[str]],
     outcome: RunOutcome,
 ) -> None:
-    """Take out partitions whose steps would read a damaged file that this run does not make again, and name it."""
+    """Take out partitions whose steps would read a damaged or missing file that this run does not make; name it."""
     made = {(step, partition) for partition, steps in work.items() for step in steps}
     for partition, steps in list(work.items()):
         lines = [line for step in steps for line in damaged_inputs(study, status[step, partition], status, made)]
+        lines += [line for step in steps for line in missing_inputs(study, status[step, partition], status, made)]
         if lines:
             outcome.failures[partition] = lines[0]
             del work[partition]

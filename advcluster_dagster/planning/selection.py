@@ -6,14 +6,10 @@ from functools import cache
 
 from advcluster_dagster.assets.registry import RECIPES, recipe_of
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.errors import AdvClusterError
+from advcluster_dagster.planning.asset_selection import SelectionError, asset_names, nearest
 from advcluster_dagster.planning.status import StepStatus
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
-
-
-class SelectionError(AdvClusterError, ValueError):
-    """A family, domain or asset was asked for that the study does not have; one line."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +32,14 @@ class Selection:
         Raises:
             SelectionError: one of them does not exist; the message lists those that do.
         """
-        assets = [table for recipe in RECIPES.values() for table in recipe.tables]
         for what, chosen, known in (
             ("family", self.families, list(study.families)),
             ("domain", self.domains, list(study.domains)),
-            ("asset", self.assets, assets),
+            ("asset", self.assets, asset_names()),
         ):
             for name in chosen:
                 if name not in known:
-                    raise SelectionError(f"{what} {name!r} is not in study {study.study}; known: {', '.join(known)}")
+                    raise SelectionError(f"{what} {name!r} is not in study {study.study}; {nearest(name, known)}")
 
     def covers(self, status: StepStatus) -> bool:
         """Whether a step on a partition is asked for."""

@@ -270,3 +270,20 @@ def damaged_inputs(
         for reason in statuses[key].reasons
         if reason.kind == ReasonKind.DAMAGED
     ]
+
+
+def missing_inputs(
+    study: Study, status: StepStatus, statuses: Mapping[StepKey, StepStatus], made: Collection[StepKey]
+) -> list[str]:
+    """Tables that a step would read and that neither exist nor are made first by ``made``; a line each."""
+    lines = list[str]()
+    if RECIPES[status.step].makes_page:  # it shows what there is
+        return lines
+    for table in RECIPES[status.step].upstream:
+        step = recipe_of(table).name
+        keys = [(step, candidate) for candidate in upstream_partitions(study, status.partition, TABLES[table].level)]
+        states = {"fresh" if key in made else statuses[key].state for key in keys if key in statuses}
+        if states and states <= {"missing", "no sources"} and "missing" in states:
+            first = RECIPES[status.step].tables[0]
+            lines.append(f"{first} needs {table}, which does not exist yet; --select +{first} makes both")
+    return lines

@@ -117,7 +117,10 @@ def test_errors_in_an_empty_home(fails, tmp_path, arguments, message):
     [
         (("run", "given", "--family", "q"), "family 'q' is not in study given; known: f"),
         (("run", "given", "--domain", "q", "--dry-run"), "domain 'q' is not in study given; known: sums,"),
-        (("run", "given", "--select", "edi_summary,q"), "asset 'q' is not in study given; known: benchmark_questions,"),
+        (
+            ("run", "given", "--select", "edi_summary,q"),
+            "--select: asset 'q' does not exist; known: benchmark_questions,",
+        ),
         (("query", "selec 1"), "query: Parser Error: "),
         (("query", "select * from nowhere"), "query: Catalog Error: Table with name nowhere does not exist!"),
         (("query", ";"), "query: it may only select rows; the tables are written by runs alone"),
@@ -356,8 +359,11 @@ def test_a_run_that_fails_names_the_partition_and_ends_with_one(run, at, tmp_pat
     assert (status, out) == (1, "")
     failed, done, *missing, error = err.splitlines()
     assert all(line.startswith("missing benchmark open of domain later has no") for line in missing)
-    assert failed.startswith("failed f/sums: larger_traces: ")
-    assert "steps in 1 runs, 0 model calls." in done
+    assert failed == (
+        "failed f/sums: larger_traces needs benchmark_questions, which does not exist yet;"
+        " --select +larger_traces makes both"
+    )
+    assert done == "Nothing was run, 0 model calls."
     assert error == "error 1 partition(s) did not finish; the lines above say why"
 
 

@@ -43,11 +43,8 @@ class FakeLibrary(ModuleType):
             raise FakeError("invalid index")
         return index
 
-    def nvmlDeviceGetHandleByUUID(self, uuid):
-        found = [index for index, name in CARDS.items() if name == uuid]
-        if not found:
-            raise FakeError("not found")
-        return found[0]
+    def nvmlDeviceGetUUID(self, handle):
+        return CARDS[handle]
 
     def nvmlDeviceGetIndex(self, handle):
         return handle
@@ -80,7 +77,18 @@ def test_every_card_is_told(library):
 
 @pytest.mark.parametrize(
     ("visible", "indexes"),
-    [("1", [1]), ("2, 0", [2, 0]), ("GPU-cccc", [2]), ("", []), ("-1", []), ("1,9,0", [1]), ("GPU-none", [])],
+    [
+        ("1", [1]),
+        ("2, 0", [2, 0]),
+        ("GPU-cccc", [2]),
+        ("", []),
+        ("-1", []),
+        ("1,9,0", [1]),
+        ("GPU-none", []),
+        ("GPU-b", [1]),
+        ("GPU-", []),
+        ("0,GPU-", [0]),
+    ],
 )
 def test_only_visible_cards_are_told(library, monkeypatch, visible, indexes):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

@@ -6,7 +6,8 @@ import pytest
 from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.orchestration.regrading import regrade_study
 from advcluster_dagster.pipeline.step import StepError
-from advcluster_dagster.planning.selection import Selection, SelectionError
+from advcluster_dagster.planning.asset_selection import SelectionError
+from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.study.partition import Partition
 from tests.studies import SIMULATED, bring_traces, changed_recipe, changed_tables, ledger_rows, write_study
 

@@ -7,8 +7,9 @@ import pytest
 
 from advcluster_dagster.orchestration.run_study import run_study
 from advcluster_dagster.pipeline.platform import Platform
+from advcluster_dagster.planning.asset_selection import SelectionError
 from advcluster_dagster.planning.dry_run import plan_run
-from advcluster_dagster.planning.selection import Selection, SelectionError
+from advcluster_dagster.planning.selection import Selection
 from tests.studies import GIVEN, SIMULATED, changed_tables, given_study, ledger_rows, write_study
 
 UP_TO_PAIRS = (
@@ -59,7 +60,7 @@ def test_a_selection_covers(tmp_path, selection, labels):
         ({"domains": ("maths",)}, "domain 'maths' is not in study given; known: sums, products, later"),
         (
             {"assets": ("taxonomy",)},
-            "asset 'taxonomy' is not in study given; known: benchmark_questions, larger_traces",
+            "asset 'taxonomy' is not in study given; did you mean final_taxonomy or taxonomy_changes",
         ),
     ],
 )

@@ -97,7 +97,7 @@ import time
 started = time.perf_counter()
 from advcluster_dagster.cli.main import main
 import sys
-sys.argv = ["advcluster", "status", "wide", "--json"]
+sys.argv = ["advcluster", "status", "wide", "--format", "json"]
 try:
     main()
 finally:

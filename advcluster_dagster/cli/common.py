@@ -1,5 +1,6 @@
 """What several commands share: their arguments, the screen, how a command fails, opening a study."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,9 +19,19 @@ screen = Console(stderr=True, highlight=False, emoji=False)
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study, or a study file (.yaml).", show_default=False)
 ]
-StudyOption = Annotated[str, typer.Option("--study", "-s", help="Name of the study.", show_default=False)]
+StudyOption = Annotated[
+    str, typer.Option("--study", "-s", help="Name of a study, or a study file (.yaml).", show_default=False)
+]
 DomainOption = Annotated[str, typer.Option("--domain", "-d", help="Domain of the study.", show_default=False)]
 BenchmarkOption = Annotated[str, typer.Option("--benchmark", "-b", help="Benchmark of the domain.", show_default=False)]
+
+
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="table, json, jsonl, csv, or (with --to) parquet.", show_default="table")
+]
+ToOption = Annotated[
+    Path | None, typer.Option("--to", help="File to write instead of the screen; its name may tell the format.")
+]
 
 
 class CommandError(AdvClusterError):
@@ -49,7 +60,7 @@ def open_study(home: "Home", study: str) -> "tuple[Platform, Study]":
 
 
 def only_study(home: "Home", name: str | None) -> "Study":
-    """The study of that name, or the only one there is.
+    """The study of that name or file, or the only one there is.
 
     Raises:
         StudyError: none is named and there is not exactly one.
@@ -59,7 +70,7 @@ def only_study(home: "Home", name: str | None) -> "Study":
     known = [path.stem for path in home.study_files()]
     if name is None and len(known) != 1:
         raise StudyError(f"name a study with --study; known: {', '.join(known) or 'none yet'}")
-    return home.load_study(name or known[0])
+    return home.register_study(name or known[0])
 
 
 def tell_drop_faults(home: "Home", study: str) -> None:

@@ -52,7 +52,7 @@ def import_questions_command(
     from advcluster_dagster.sources.imports.questions import import_questions
 
     home = home_from_environment()
-    declared = home.load_study(study)
+    declared = home.register_study(study)
     with byte_progress(f"questions of {benchmark}") as on_progress:
         summary = import_questions(file, declared, domain, benchmark, home.imports, on_progress)
     _tell(LogImport([summary]), home, declared)
@@ -91,7 +91,7 @@ def import_traces_command(
     from advcluster_dagster.sources.imports.traces import import_traces
 
     home = home_from_environment()
-    declared = home.load_study(study)
+    declared = home.register_study(study)
     outcome = LogImport()
     logs = find_logs(file) if not fields else mapped_logs(file, parse_map(fields), answer_type)
     with byte_progress(f"traces of {family}") as on_progress:

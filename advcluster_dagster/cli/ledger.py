@@ -7,7 +7,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import StudyArgument, existing_home, home_from_environment, open_study, screen
+from advcluster_dagster.cli.common import (
+    FormatOption,
+    StudyArgument,
+    ToOption,
+    existing_home,
+    home_from_environment,
+    open_study,
+    screen,
+)
 
 
 def export_command(
@@ -48,14 +56,18 @@ def new_command() -> None:
     screen.print(f"Began an empty ledger{'' if path is None else f', {escape(str(path))}'}.", soft_wrap=True)
 
 
-def costs_command(study: StudyArgument) -> None:
+def costs_command(study: StudyArgument, format: FormatOption = None, to: ToOption = None) -> None:
     """Show what the model calls of a study took and cost, by asset and model."""
-    from advcluster_dagster.cli.tables import costs_table
+    from advcluster_dagster.cli.rows import write_rows
+    from advcluster_dagster.cli.tables import costs_rows, costs_table
     from advcluster_dagster.ledger.prices import dollars, load_prices
     from advcluster_dagster.ledger.spending_limits import spent_by_study
 
     platform, declared = open_study(existing_home(), study)
     totals = platform.ledger.totals_by_asset_and_model(declared.study)
+    if to is not None or format not in (None, "table"):
+        write_rows(costs_rows(totals), format, to)
+        return
     if not totals:
         screen.print(f"Study {declared.study} has asked no model yet.")
         return

@@ -11,7 +11,9 @@ from rich.markup import escape
 
 from advcluster_dagster.cli.common import (
     CommandError,
+    FormatOption,
     StudyArgument,
+    ToOption,
     existing_home,
     home_from_environment,
     open_study,
@@ -21,6 +23,8 @@ from advcluster_dagster.cli.common import (
 from advcluster_dagster.cli.progress import run_progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import dagster as dg
 
     from advcluster_dagster.orchestration.run_study import RunOutcome
@@ -80,6 +84,8 @@ def run(
         bool, typer.Option("--keep-taxonomies", help="Keep existing taxonomies; measure how they cover new data.")
     ] = False,
     wait: WaitOption = False,
+    format: FormatOption = None,
+    to: ToOption = None,
 ) -> None:
     """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
     from advcluster_dagster.ledger.prices import load_prices
@@ -88,6 +94,8 @@ def run(
     from advcluster_dagster.planning.asset_selection import select_assets
     from advcluster_dagster.planning.selection import Selection
 
+    if not dry_run and (format, to) != (None, None):
+        raise CommandError("--format and --to show the table of --dry-run; add --dry-run")
     home = home_from_environment()
     assets = () if select is None else select_assets(select)
     selection = Selection(tuple(family or ()), tuple(domain or ()), assets, keeps_taxonomies=keep_taxonomies)
@@ -95,7 +103,7 @@ def run(
     tell_drop_faults(home, declared.study)
     platform = Platform(home, offline, retry_failed, max_cost=max_cost, is_batched=batch)
     if dry_run:
-        _show_plan(platform, declared, selection)
+        _show_plan(platform, declared, selection, format, to)
         return
     if max_cost is not None:
         refuse_unpriced(declared, load_prices(home.prices))
@@ -125,10 +133,12 @@ def regrade(
 
 def status(
     study: StudyArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON record per step and partition.")] = False,
+    format: FormatOption = None,
+    to: ToOption = None,
 ) -> None:
     """Show per step and partition what is fresh, stale, missing, failed or blocked, and why."""
-    from advcluster_dagster.cli.tables import status_json, status_table
+    from advcluster_dagster.cli.rows import write_rows
+    from advcluster_dagster.cli.tables import status_rows, status_table
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.planning.status import study_status
 
@@ -137,10 +147,10 @@ def status(
     with open_instance(platform.home) as instance:
         statuses = list(study_status(platform, declared, instance).values())
         notices = _notices(platform.home, declared, instance)
-    if as_json:
-        print(status_json(statuses))
-    else:
+    if to is None and format in (None, "table"):
         Console().print(status_table(declared, statuses))
+    else:
+        write_rows(status_rows(statuses), format, to)
     notices.tell()
 
 
@@ -242,8 +252,11 @@ def _tell_pages(home: "Home", study: "Study") -> None:
         screen.print("UI:       make ui (or: advcluster ui), then http://127.0.0.1:3000")
 
 
-def _show_plan(platform: "Platform", study: "Study", selection: "Selection") -> None:
-    from advcluster_dagster.cli.tables import plan_table
+def _show_plan(
+    platform: "Platform", study: "Study", selection: "Selection", form: str | None, to: "Path | None"
+) -> None:
+    from advcluster_dagster.cli.rows import write_rows
+    from advcluster_dagster.cli.tables import plan_rows, plan_table
     from advcluster_dagster.ledger.prices import load_prices
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.planning.dry_run import plan_run
@@ -252,5 +265,8 @@ def _show_plan(platform: "Platform", study: "Study", selection: "Selection") -> 
         planned = plan_run(platform, study, instance, selection)
         notices = _notices(platform.home, study, instance)
     as_of = load_prices(platform.home.prices).as_of
-    Console().print(plan_table(planned, as_of, is_complete=not notices.missing))
+    if to is None and form in (None, "table"):
+        Console().print(plan_table(planned, as_of, is_complete=not notices.missing))
+    else:
+        write_rows(plan_rows(planned), form, to)
     notices.tell()

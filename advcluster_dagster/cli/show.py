@@ -1,4 +1,4 @@
-"""Commands to look at results: query, ui."""
+"""Commands to look at results: studies, query, ui."""
 
 import signal
 import threading
@@ -7,22 +7,60 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import existing_home, home_from_environment, only_study, screen
+from advcluster_dagster.cli.common import (
+    FormatOption,
+    ToOption,
+    existing_home,
+    home_from_environment,
+    only_study,
+    screen,
+)
 
 
 def query(
     sql: Annotated[str, typer.Argument(help="SQL as DuckDB speaks it; every table by its asset's name.")],
     study: Annotated[
-        str | None, typer.Option("--study", "-s", help="Name of the study; may be left out if there is one.")
+        str | None, typer.Option("--study", "-s", help="Name or file of the study; may be left out if there is one.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    format: FormatOption = None,
+    to: ToOption = None,
 ) -> None:
     """Ask the tables of a study: advcluster query "select * from edi_summary" --study demo."""
-    from advcluster_dagster.cli.tables import print_rows
+    from advcluster_dagster.cli.rows import write_rows
     from advcluster_dagster.storage.views import query_study
 
     home = existing_home()
-    print_rows(query_study(home, only_study(home, study), sql), format)
+    rows = query_study(home, only_study(home, study), sql)
+    write_rows(rows, format, to)
+    if to is not None:
+        screen.print(f"Wrote {rows.height} rows to {escape(str(to))}.", soft_wrap=True)
+
+
+def studies(format: FormatOption = None, to: ToOption = None) -> None:
+    """List the studies of this home: families, domains, benchmarks, trials, and whether there is a report."""
+    import polars as pl
+
+    from advcluster_dagster.cli.rows import write_rows
+    from advcluster_dagster.storage.pages import page_path
+
+    home = existing_home()
+    known, faults = home.readable_studies()
+    rows = [
+        {
+            "study": study.study,
+            "families": list(study.families),
+            "domains": list(study.domains),
+            "benchmarks": sum(len(names) for names in study.domains.values()),
+            "trials": study.trials,
+            "report": page_path(home.reports, study.study, "study_report").exists(),
+        }
+        for study in known
+    ]
+    texts, lists = {"study": pl.String}, {"families": pl.List(pl.String), "domains": pl.List(pl.String)}
+    numbers = {"benchmarks": pl.Int64, "trials": pl.Int64, "report": pl.Boolean}
+    write_rows(pl.DataFrame(rows, schema={**texts, **lists, **numbers}), format, to)
+    for fault in faults:
+        screen.print(f"[yellow]left out[/yellow] {escape(fault)}", soft_wrap=True)
 
 
 def ui(

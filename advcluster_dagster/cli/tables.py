@@ -1,19 +1,17 @@
-"""Render rows, plans and status for a terminal, as JSON or as CSV."""
+"""Status, plans and costs of a study: as tables for a terminal, and as rows."""
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 
 import polars as pl
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.ledger.ledger import LedgerTotals
 from advcluster_dagster.ledger.prices import dollars
 from advcluster_dagster.pipeline.recipe import Estimate
@@ -23,30 +21,9 @@ from advcluster_dagster.study.study import Study
 
 _STATES = ("fresh", "stale", "missing", "failed", "blocked", "no sources")
 _MOST_REASONS = 12
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 #: Reasons that are counted instead of being named step by step.
 _TOLD_TOGETHER = (ReasonKind.FOLLOWS, ReasonKind.EARLIER_VERSION)
 _REMADE = "a run makes them again and takes the replies of models from the ledger"
-
-
-class FormatError(AdvClusterError, ValueError):
-    """An output format that does not exist; one line."""
-
-
-def print_rows(rows: pl.DataFrame, form: str) -> None:
-    """Print rows as ``table``, ``json`` (a list of objects) or ``csv``.
-
-    Raises:
-        FormatError: the format is none of these.
-    """
-    if form == "json":
-        print(json.dumps(rows.to_dicts(), ensure_ascii=False, default=str))
-    elif form == "csv":
-        sys.stdout.write(_flat(rows).write_csv())
-    elif form == "table":
-        Console().print(_rows_table(rows))
-    else:
-        raise FormatError(f"--format is {form!r}; allowed: table, json, csv")
 
 
 def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
@@ -58,7 +35,7 @@ def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
         counts = Counter(str(status.state) for status in statuses if status.step == step)
         table.add_row(step, *(str(counts[state]) if counts[state] else "" for state in _STATES))
     lines = _causes(statuses)
-    more = [f"… and {len(lines) - _MOST_REASONS} more (--json shows all)"] if len(lines) > _MOST_REASONS else []
+    more = [f"… and {len(lines) - _MOST_REASONS} more (--format json shows all)"] if len(lines) > _MOST_REASONS else []
     failures = [
         f"{status.step} of {status.partition.label} holds {status.n_failures} failed model calls (run --retry-failed)"
         for status in statuses
@@ -88,20 +65,42 @@ def _causes(statuses: Sequence[StepStatus]) -> list[str]:
     return lines + ([f"{n_following} steps follow from these"] if n_following and lines else [])
 
 
-def status_json(statuses: Sequence[StepStatus]) -> str:
-    """One record per step and partition."""
-    return json.dumps(
-        [
-            {
-                "step": status.step,
-                **status.partition.columns,
-                "state": status.state,
-                "reasons": status.texts,
-                "kinds": [reason.kind for reason in status.reasons],
-                "n_failures": status.n_failures,
-            }
-            for status in statuses
-        ]
+def status_rows(statuses: Sequence[StepStatus]) -> pl.DataFrame:
+    """One row a step and partition."""
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "step": pl.String,
+        "family": pl.String,
+        "domain": pl.String,
+        "state": pl.String,
+    }
+    schema |= {"reasons": pl.List(pl.String), "kinds": pl.List(pl.String), "n_failures": pl.Int64}
+    rows = [
+        {
+            "step": status.step,
+            **status.partition.columns,
+            "state": status.state,
+            "reasons": list(status.texts),
+            "kinds": [str(reason.kind) for reason in status.reasons],
+            "n_failures": status.n_failures,
+        }
+        for status in statuses
+    ]
+    return pl.DataFrame(rows, schema=schema)
+
+
+def plan_rows(planned: Sequence[PlannedStep]) -> pl.DataFrame:
+    """One row a step and partition that would run; calls, tokens and cost (dollars) are null without a model."""
+    status = status_rows([step.status for step in planned]).drop("kinds", "n_failures")
+    numbers = {"n_calls": pl.Int64, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64, "cost": pl.Float64}
+    estimates = [{name: getattr(step.estimate, name, None) for name in numbers} for step in planned]
+    return status.hstack(pl.DataFrame(estimates, schema=numbers))
+
+
+def costs_rows(totals: Mapping[tuple[str, str], LedgerTotals]) -> pl.DataFrame:
+    """One row an asset and model: calls, failures, tokens, cost in dollars, calls of unknown cost."""
+    return pl.DataFrame(
+        [{"asset": asset, "model": model, **asdict(counts)} for (asset, model), counts in totals.items()],
+        infer_schema_length=None,
     )
 
 
@@ -181,35 +180,6 @@ def _estimate_cells(estimate: Estimate) -> tuple[str, str, str, str]:
     return *counts, dollars(estimate.cost) if estimate.n_calls else ""
 
 
-def _rows_table(rows: pl.DataFrame) -> Table:
-    table = Table(
-        *(escape(name) for name in rows.columns), caption=f"{rows.height} row{'s' if rows.height != 1 else ''}"
-    )
-    for row in rows.iter_rows():
-        table.add_row(*("" if value is None else escape(_cell(value)) for value in row))
-    return table
-
-
-def _cell(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
-
-
 def printable(text: str) -> str:
     r"""Text that moves no cursor and sets no colour: control characters as their escapes, ``\x1b``."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-def _csv_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
-    shown = printable(text)
-    return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
-
-
-def _flat(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows for CSV, which has no lists: they become JSON text; see :func:`_csv_cell` for texts."""
-    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
-    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
-    return rows.with_columns(
-        *(pl.col(name).map_elements(lambda v: json.dumps(v.to_list()), return_dtype=pl.String) for name in nested),
-        *(pl.col(name).map_elements(_csv_cell, return_dtype=pl.String) for name in texts),
-    )

@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from advcluster_dagster.cli import main as cli
@@ -25,6 +26,7 @@ COMMANDS = (
     "import traces",
     "export",
     "export inspect",
+    "studies",
     "query",
     "report",
     "ui",
@@ -124,7 +126,7 @@ def test_errors_in_an_empty_home(fails, tmp_path, arguments, message):
         (("query", "selec 1"), "query: Parser Error: "),
         (("query", "select * from nowhere"), "query: Catalog Error: Table with name nowhere does not exist!"),
         (("query", ";"), "query: it may only select rows; the tables are written by runs alone"),
-        (("query", "select 1", "--format", "xml"), "--format is 'xml'; allowed: table, json, csv"),
+        (("query", "select 1", "--format", "xml"), "--format is 'xml'; allowed: table, json, jsonl, csv, parquet"),
         (("init", "given"), ""),
     ],
 )
@@ -340,7 +342,7 @@ def test_query_knows_every_table_and_shows_markup_as_text(run, at, tmp_path):
 
 def test_status_and_plan(run, at, given_once):
     at(given_once)
-    status, out, _ = run("status", "given", "--json")
+    status, out, _ = run("status", "given", "--format", "json")
     assert status == 0
     records = json.loads(out)
     assert {record["state"] for record in records} == {"fresh", "no sources", "missing"}
@@ -383,7 +385,7 @@ def test_what_is_left_out_of_a_drop_folder_is_named(given, run, monkeypatch):
     path = given.home.root / "benchmarks" / "given" / "sums" / "more.jsonl"
     path.parent.mkdir(parents=True)
     write_lines(path, [QUESTION])
-    status, out, said = run("status", "given", "--json")
+    status, out, said = run("status", "given", "--format", "json")
     assert status == 0
     json.loads(out)
     assert said.startswith(f"{path}: left out, traces of family f are imported")
@@ -469,3 +471,46 @@ def test_failed_warnings_and_missing_imports_are_told_by_run_and_status(given, r
     given.change(checks={"max_mean_edi": 1.0})
     _, _, told = run("run", "given")
     assert "no_dominant_cluster" not in told
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.jsonl", "rows.json", "rows.csv"])
+def test_a_query_goes_into_a_file_of_the_format_that_its_name_tells(run, given, at, tmp_path, name):
+    at(given)
+    file = tmp_path / name
+    sql = "select domain, count(*) as n from pass_rate_table group by 1 order by 1"
+    status, out, said = run("query", sql, "--study", "given", "--to", str(file))
+    assert (status, out, said.strip()) == (0, "", f"Wrote 2 rows to {file}.")
+    readers = {".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson, ".json": pl.read_json, ".csv": pl.read_csv}
+    assert readers[file.suffix](file).get_column("domain").to_list() == ["products", "sums"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("query", "select 1", "--format", "parquet"), "--format parquet needs a file; add --to FILE.parquet"),
+        (("query", "select 1", "--to", "rows.xlsx"), "rows.xlsx: its name ends in '.xlsx'; allowed: table, json,"),
+        (("query", "select 1", "--to", "a.csv", "--format", "table"), "a table is for the screen; for a file,"),
+        (("run", "given", "--format", "json"), "--format and --to show the table of --dry-run"),
+    ],
+)
+def test_formats_that_do_not_fit_are_one_line(fails, given, at, arguments, message):
+    at(given)
+    assert fails(*arguments).startswith(f"error {message}")
+
+
+def test_tables_of_a_study_as_json(run, given, at):
+    at(given)
+    status, out, _ = run("studies", "--format", "json")
+    assert (status, [(row["study"], row["families"]) for row in json.loads(out)]) == (0, [("given", ["f"])])
+    status, out, _ = run("run", "given", "--dry-run", "--format", "jsonl")
+    assert status == 0
+    assert {"study_report", "evidence_explorer"} >= {json.loads(line)["step"] for line in out.splitlines()}
+    status, out, _ = run("ledger", "costs", "given", "--format", "json")
+    assert status == 0
+    assert all(row["n_calls"] >= 1 for row in json.loads(out))
+
+
+def test_a_query_takes_a_study_by_its_file(run, given, at):
+    at(given)
+    file = given.home.studies / "given.yaml"
+    assert run("query", "select 1 as one", "--study", str(file), "--format", "json")[:2] == (0, '[{"one": 1}]\n')

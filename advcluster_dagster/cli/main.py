@@ -68,6 +68,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     running.run,
     running.regrade,
     running.status,
+    looking.findings,
     looking.studies,
     looking.query,
     running.report,

@@ -1,4 +1,4 @@
-"""Commands to look at results: studies, query, ui."""
+"""Commands to look at results: findings, studies, query, ui."""
 
 import signal
 import threading
@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from advcluster_dagster.cli.common import (
     FormatOption,
+    StudyArgument,
     ToOption,
     existing_home,
     home_from_environment,
@@ -34,6 +35,23 @@ def query(
     write_rows(rows, format, to)
     if to is not None:
         screen.print(f"Wrote {rows.height} rows to {escape(str(to))}.", soft_wrap=True)
+
+
+def findings(
+    study: StudyArgument,
+    family: Annotated[str | None, typer.Option("--family", "-f", help="One family; by default all.")] = None,
+) -> None:
+    """Print what the report's first page says of a study, a sentence a line."""
+    from advcluster_dagster.api.studies import open_study
+    from advcluster_dagster.cli.tables import printable
+    from advcluster_dagster.planning.selection import Selection
+
+    opened = open_study(study, existing_home().root)
+    Selection(families=() if family is None else (family,)).check(opened.settings)
+    for name in opened.settings.families if family is None else (family,):
+        has_judge = not opened.table("trace_pairs", family=name).is_empty()
+        for line in opened.findings(name, has_judge):
+            print(printable(line))
 
 
 def studies(format: FormatOption = None, to: ToOption = None) -> None:

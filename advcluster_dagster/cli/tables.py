@@ -182,4 +182,5 @@ def _estimate_cells(estimate: Estimate) -> tuple[str, str, str, str]:
 
 def printable(text: str) -> str:
     r"""Text that moves no cursor and sets no colour: control characters as their escapes, ``\x1b``."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    shown = text.translate({0x2068: None, 0x2069: None})  # the isolates that we put around model-written names
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in shown)

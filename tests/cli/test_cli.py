@@ -26,6 +26,7 @@ COMMANDS = (
     "import traces",
     "export",
     "export inspect",
+    "findings",
     "studies",
     "query",
     "report",

@@ -55,8 +55,8 @@ def test_links_within_the_project_lead_somewhere(page):
             assert not anchor or anchor in _anchors(target.read_text(encoding="utf-8")), link
 
 
-def test_the_readme_names_every_command():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_commands_names_every_command():
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     commands = [command.name or command.callback.__name__ for command in app.registered_commands]
     commands += [f"import {command.name}" for command in import_app.registered_commands]
     assert [name for name in commands if f"`advcluster {name}" not in text] == []

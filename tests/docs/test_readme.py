@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from advcluster_dagster.storage.home import Home
 from tests.cli.test_cli import run_cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,17 +15,18 @@ BLOCKS = re.findall(
 
 
 def test_there_are_such_commands() -> None:
-    assert len(BLOCKS) >= 1
+    assert len(BLOCKS) >= 2
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_command_prints_what_the_readme_shows(
-    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    block: str, finished_demo: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
     command, *expected = block.splitlines()
     assert command.startswith("$ advcluster ")
-    status, out, _ = run_cli(monkeypatch, capfd, *command.split()[2:])
+    arguments = command.split()[2:]
+    home = finished_demo.root if "demo" in arguments else tmp_path
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("ADVCLUSTER_HOME", str(home))
+    status, out, _ = run_cli(monkeypatch, capfd, *arguments)
     assert (status, out.splitlines()) == (0, expected)

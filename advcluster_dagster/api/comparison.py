@@ -111,6 +111,7 @@ def compare(
     accept: bool = False,
     home: str | Path | None = None,
     on_note: Callable[[str], None] = lambda _line: None,
+    on_finding: Callable[[str], None] = lambda _line: None,
 ) -> Comparison:
     """Compare two models by their logs on the same questions.
 
@@ -135,6 +136,7 @@ def compare(
         accept: go on where most responses hold no answer.
         home: folder that holds everything; by default the one that ADVCLUSTER_HOME names.
         on_note: told each line on the import as it is known.
+        on_finding: told each finding as it is known: accuracies before a judge is asked or a report is written.
 
     Returns:
         The comparison; ``print`` shows the findings.
@@ -158,11 +160,17 @@ def compare(
     for note in notes:
         on_note(note)
     study = Study(where, plan.name)
-    tables = () if judge else (*tables_behind(*_WITHOUT_JUDGE), "study_report", "evidence_explorer")
-    run_tables(where, plan.name, tables)
-    lines = [*study.findings(_FAMILY, has_judge=judge is not None)]
+    run_tables(where, plan.name, tables_behind(*_WITHOUT_JUDGE))
+    first = study.findings(_FAMILY, has_judge=False)
+    for line in first:
+        on_finding(line)
+    run_tables(where, plan.name, () if judge else ("study_report", "evidence_explorer"))
+    lines = [*(study.findings(_FAMILY) if judge else first)]
     if not judge:
         lines.append("Add --judge embedded, MODEL or MODEL@URL to learn by which habits, and what fails first.")
+    for line in lines:
+        if line not in first:
+            on_finding(line)
     return Comparison(study, _FAMILY, opened[0].model, opened[1].model, tuple(lines), tuple(notes), judge is not None)
 
 

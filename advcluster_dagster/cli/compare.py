@@ -59,9 +59,8 @@ def compare(
         larger, smaller, questions=questions, judge=judge, name=name, domain=domain, benchmark=benchmark,
         fields=fields or (), answer_type=answer_type, answer_field=answer_field, answer_marker=answer_marker,
         whole_response=whole_response, accept=yes, on_note=tell,
+        on_finding=lambda line: print(printable(line), flush=True),
     )  # fmt: skip
-    for line in found.lines:
-        print(printable(line))
     for label, page in (("Report:", found.study.report), ("Explorer:", found.study.explorer)):
         if page is not None:
             screen.print(f"{label:9} {page.as_uri()}", soft_wrap=True)

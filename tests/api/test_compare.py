@@ -224,3 +224,18 @@ def test_files_that_name_no_model_are_named_by_where_they_lie(tmp_path: Path) ->
     found = compare(*paths, home=tmp_path / "home")
     assert (found.larger, found.smaller) == ("large/out", "small/out")
     assert found.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
+
+
+def test_accuracies_are_told_before_a_judge_reads_or_a_report_is_written(
+    logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    told: list[tuple[str, bool]] = []
+
+    def on_finding(line: str) -> None:
+        told.append((line, any(tmp_path.rglob("report.html"))))
+
+    judged = compare(*logs, home=tmp_path, judge="embedded", on_finding=on_finding)
+    assert [line for line, _ in told] == list(judged.lines)
+    before = [line for line, has_report in told if not has_report]
+    assert len(before) == 2
+    assert before[0].startswith("org/large answers 100.0 % correctly")

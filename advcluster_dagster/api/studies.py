@@ -143,7 +143,10 @@ class Study:
         return findings(data, family) if has_judge else accuracy_findings(data, family)
 
     def figures(self, family: str) -> dict[str, "Figure"]:
-        """The report's figures of a family as matplotlib objects: accuracy, pass_rates, sweep, heatmap, depths."""
+        """The report's figures of a family as matplotlib objects: accuracy, pass_rates, sweep, heatmap, depths.
+
+        A notebook draws them after ``%matplotlib inline``.
+        """
         from advcluster_dagster.report.figures import family_figures
 
         return family_figures(self._report_data(), family)

@@ -59,3 +59,15 @@ def test_its_contents_and_its_clusters_are_links(open_page, report):
         page.locator("main h2", has_text="#1 Cluster 1").wait_for()
         page.get_by_role("link", name="Report").click()
         page.locator("#orion-taxonomy").wait_for()
+
+
+def test_it_is_dark_where_the_reader_wants_it_and_printed_on_white(open_page, report):
+    colour = "getComputedStyle(document.body).backgroundColor"
+    with open_page(color_scheme="dark") as visit:
+        visit.page.goto(report)
+        assert visit.page.evaluate(colour) == "rgb(23, 24, 26)"
+        visit.page.emulate_media(media="print", color_scheme="dark")
+        assert visit.page.evaluate(colour) == "rgb(255, 255, 255)"
+    with open_page(color_scheme="light") as visit:
+        visit.page.goto(report)
+        assert visit.page.evaluate(colour) == "rgb(255, 255, 255)"

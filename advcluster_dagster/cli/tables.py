@@ -27,9 +27,12 @@ _REMADE = "a run makes them again and takes the replies of models from the ledge
 
 
 def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
-    """Counts of partitions per step and state, then the reasons of what is not fresh."""
+    """What there is to do, then counts of partitions per step and state, then the reasons of what is not fresh."""
     table = Table(
-        Column("step", no_wrap=True), *_STATES, title=f"study {study.study}", title_justify="left", box=box.SIMPLE
+        Column("step", no_wrap=True),
+        *(Column(state, justify="right", no_wrap=True) for state in _STATES),
+        box=box.SIMPLE,
+        padding=0,
     )
     for step in dict.fromkeys(status.step for status in statuses):
         counts = Counter(str(status.state) for status in statuses if status.step == step)
@@ -41,7 +44,21 @@ def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
         for status in statuses
         if status.n_failures
     ]
-    return Group(table, *(Text(line) for line in (*lines[:_MOST_REASONS], *more, *failures)))
+    verdict = Text(f"study {study.study}: {_verdict(statuses)}")
+    return Group(verdict, table, *(Text(line) for line in (*lines[:_MOST_REASONS], *more, *failures)))
+
+
+def _verdict(statuses: Sequence[StepStatus]) -> str:
+    """Whether a study is up to date, in a few words; partitions without sources are named, not counted as old."""
+    counts = Counter(str(status.state) for status in statuses)
+    n_idle = counts.pop("no sources", 0)
+    if not counts:
+        return "nothing to run, no questions or traces yet"
+    idle = f"; {n_idle} have no sources" if n_idle else ""
+    if set(counts) == {"fresh"}:
+        return f"up to date, {counts['fresh']} of {counts['fresh']} step partitions fresh{idle}"
+    listed = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state] and state != "fresh")
+    return f"{listed} of {counts.total()} step partitions{idle}"
 
 
 def _causes(statuses: Sequence[StepStatus]) -> list[str]:

@@ -15,7 +15,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline import recipe
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.source_code import SourceCode, read_source
-from advcluster_dagster.planning.status import Reason, ReasonKind, differences
+from advcluster_dagster.planning.status import Reason, ReasonKind, StepStatus, differences
 from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.storage.table_files import Stamp, read_stamp
 from advcluster_dagster.study.analysis import CheckBounds
@@ -329,3 +329,22 @@ def test_before_the_first_run_all_is_missing(tmp_path):
         "later",
         "f/later",
     }
+
+
+@pytest.mark.parametrize(
+    ("states", "verdict"),
+    [
+        ((), "nothing to run, no questions or traces yet"),
+        (("no sources",), "nothing to run, no questions or traces yet"),
+        (("fresh", "fresh"), "up to date, 2 of 2 step partitions fresh"),
+        (("fresh", "no sources"), "up to date, 1 of 1 step partitions fresh; 1 have no sources"),
+        (("fresh", "stale", "stale", "missing", "blocked"), "2 stale, 1 missing, 1 blocked of 5 step partitions"),
+    ],
+)
+def test_the_table_of_a_status_begins_with_a_verdict(capsys, tmp_path, states, verdict):
+    study = given_study(tmp_path / "home").study
+    statuses = [StepStatus("graded_trials", Partition("f", f"d{number}"), state) for number, state in enumerate(states)]
+    Console(width=80).print(status_table(study, statuses))
+    first, *_, header, _ = (line for line in capsys.readouterr().out.splitlines()[:4] if line.strip())
+    assert first.strip() == f"study given: {verdict}"
+    assert header.split() == ["step", "fresh", "stale", "missing", "failed", "blocked", "no", "sources"]

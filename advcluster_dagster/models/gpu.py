@@ -92,20 +92,30 @@ def _library() -> Iterator[ModuleType | None]:
 
 def _visible(library: ModuleType) -> list[Any]:
     """Handles of the GPUs that CUDA_VISIBLE_DEVICES, where it is set, leaves to this process."""
-    every = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return every
-    by_index = {str(index): handle for index, handle in enumerate(every)}
-    by_uuid = {str(library.nvmlDeviceGetUUID(handle)): handle for handle in every}
+        return _every(library)
     handles: list[Any] = []
     for name in filter(None, (part.strip() for part in visible.split(","))):
-        # CUDA takes the beginning of a UUID too, where only one card's begins so.
-        named = [by_index[name]] if name in by_index else [by_uuid[uuid] for uuid in by_uuid if uuid.startswith(name)]
-        if len(named) != 1:  # as CUDA: the first that names no card ends the list
+        named = _named(library, name)
+        if len(named) != 1:  # as CUDA: the first that names no card, or several, ends the list
             break
         handles += named
     return handles
+
+
+def _every(library: ModuleType) -> list[Any]:
+    return [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
+
+
+def _named(library: ModuleType, name: str) -> list[Any]:
+    """Handles that an index, the UUID of a card or of a slice of one, or the beginning of a card's UUID stands for."""
+    try:
+        if name.isdigit():
+            return [library.nvmlDeviceGetHandleByIndex(int(name))]
+        return [library.nvmlDeviceGetHandleByUUID(name)]
+    except library.NVMLError:
+        return [handle for handle in _every(library) if str(library.nvmlDeviceGetUUID(handle)).startswith(name)]
 
 
 def _facts(library: ModuleType, handle: Any) -> dict[str, Any]:

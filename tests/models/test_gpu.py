@@ -11,6 +11,7 @@ import pytest
 from advcluster_dagster.models.gpu import gpu_facts, watch_gpus
 
 GIB = 2**30
+SLICE = "MIG-dddd"  # of the third card
 CARDS = {0: "GPU-aaaa", 1: "GPU-bbbb", 2: "GPU-cccc"}
 
 
@@ -42,6 +43,12 @@ class FakeLibrary(ModuleType):
         if index not in CARDS:
             raise FakeError("invalid index")
         return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        known = {**{name: index for index, name in CARDS.items()}, SLICE: 2}
+        if uuid not in known:
+            raise FakeError("not found")
+        return known[uuid]
 
     def nvmlDeviceGetUUID(self, handle):
         return CARDS[handle]
@@ -85,6 +92,7 @@ def test_every_card_is_told(library):
         ("-1", []),
         ("1,9,0", [1]),
         ("GPU-none", []),
+        (SLICE, [2]),
         ("GPU-b", [1]),
         ("GPU-", []),
         ("0,GPU-", [0]),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Group
 from rich.markup import escape
 
 from advcluster_dagster.cli.common import (
@@ -65,13 +65,10 @@ def costs_command(study: StudyArgument, format: FormatOption = None, to: ToOptio
 
     platform, declared = open_study(existing_home(), study)
     totals = platform.ledger.totals_by_asset_and_model(declared.study)
-    if to is not None or format not in (None, "table"):
-        write_rows(costs_rows(totals), format, to)
-        return
+    write_rows(costs_rows(totals), format, to, costs_table(totals) if totals else Group())
     if not totals:
         screen.print(f"Study {declared.study} has asked no model yet.")
         return
-    Console().print(costs_table(totals))
     spent = spent_by_study(platform.ledger, declared, load_prices(platform.home.prices))
     limit = declared.spending.max_cost
     of_limit = f" of {dollars(limit)} that spending.max_cost allows" if limit is not None else ""

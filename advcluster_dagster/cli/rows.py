@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,13 +20,16 @@ class FormatError(AdvClusterError, ValueError):
     """An output format that does not exist, or that does not go where it was asked to go; one line."""
 
 
-def write_rows(rows: pl.DataFrame, form: str | None = None, to: Path | None = None) -> None:
+def write_rows(
+    rows: pl.DataFrame, form: str | None = None, to: Path | None = None, table: RenderableType | None = None
+) -> None:
     """Write rows to a file, or print them.
 
     Args:
         rows: what to write.
         form: one of :data:`FORMATS`; None takes it from the file's name, and on the screen is ``table``.
         to: the file, replaced where it exists; None is the screen, which cannot show Parquet.
+        table: what the screen shows as ``table``; None makes one of the rows.
 
     Raises:
         FormatError: the format is unknown, is ``parquet`` without a file, or is ``table`` with one.
@@ -40,7 +43,7 @@ def write_rows(rows: pl.DataFrame, form: str | None = None, to: Path | None = No
     if to is not None and chosen == "table":
         raise FormatError("a table is for the screen; for a file, --format is json, jsonl, csv or parquet")
     if chosen == "table":
-        Console().print(_table(rows))
+        Console().print(_table(rows) if table is None else table)
     elif to is not None and chosen == "parquet":
         rows.write_parquet(to)
     elif to is not None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from advcluster_dagster.cli.common import (
@@ -147,10 +146,7 @@ def status(
     with open_instance(platform.home) as instance:
         statuses = list(study_status(platform, declared, instance).values())
         notices = _notices(platform.home, declared, instance)
-    if to is None and format in (None, "table"):
-        Console().print(status_table(declared, statuses))
-    else:
-        write_rows(status_rows(statuses), format, to)
+    write_rows(status_rows(statuses), format, to, status_table(declared, statuses))
     notices.tell()
 
 
@@ -265,8 +261,5 @@ def _show_plan(
         planned = plan_run(platform, study, instance, selection)
         notices = _notices(platform.home, study, instance)
     as_of = load_prices(platform.home.prices).as_of
-    if to is None and form in (None, "table"):
-        Console().print(plan_table(planned, as_of, is_complete=not notices.missing))
-    else:
-        write_rows(plan_rows(planned), form, to)
+    write_rows(plan_rows(planned), form, to, plan_table(planned, as_of, is_complete=not notices.missing))
     notices.tell()

@@ -17,7 +17,6 @@ _COMMA_OUTSIDE_QUOTES = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 #: A quoted name, an attribute with its value, or a bare word.
 _TOKEN = re.compile(r'(?P<attribute>[A-Za-z_]+):(?P<value>"[^"]*"|[^\s()+,"]+)|(?P<quoted>"[^"]*")|(?P<word>[\w*./-]+)')
 _KEYWORDS = frozenset({"and", "or", "not", "roots", "sinks"})
-_ATTRIBUTES = ("key", "group", "kind")
 
 
 class SelectionError(AdvClusterError, ValueError):
@@ -63,7 +62,7 @@ def _resolve(expression: str) -> set[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.BetaWarning)
             keys = dg.AssetSelection.from_string(spelt).resolve(_stand_ins().resolve_asset_graph())
-    except (NotImplementedError, dg.DagsterError) as error:
+    except dg.DagsterError as error:
         raise SelectionError(
             f"--select {expression!r} is no asset selection; write names joined by and, or, not, with + before or after"
             " for what stands upstream or downstream"
@@ -75,8 +74,6 @@ def _spell(token: re.Match[str]) -> str:
     """A token as Dagster's parser reads it, after a check that what it names exists."""
     attribute, value = token["attribute"], token["value"]
     if attribute is not None:
-        if attribute not in _ATTRIBUTES:
-            raise SelectionError(f"--select: {attribute}: cannot be resolved for a study; use {', '.join(_ATTRIBUTES)}")
         _check(attribute, value.strip('"'))
         return token[0]
     name = token["quoted"] or token["word"]
@@ -88,16 +85,16 @@ def _spell(token: re.Match[str]) -> str:
 
 
 def _check(attribute: str, name: str) -> None:
-    if "*" in name:
-        return
     known = {
         "key": asset_names(),
         "group": sorted({recipe.group for recipe in RECIPES.values()}),
         "kind": sorted({kind for recipe in RECIPES.values() for kind in recipe.kinds}),
-    }[attribute]
-    if name not in known:
+    }
+    if attribute not in known:
+        raise SelectionError(f"--select: {attribute}: cannot be resolved for a study; use {', '.join(known)}")
+    if "*" not in name and name not in known[attribute]:
         what = "asset" if attribute == "key" else attribute
-        raise SelectionError(f"--select: {what} {name!r} does not exist; {nearest(name, known)}")
+        raise SelectionError(f"--select: {what} {name!r} does not exist; {nearest(name, known[attribute])}")
 
 
 @cache

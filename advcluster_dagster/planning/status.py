@@ -241,12 +241,8 @@ def _upstream_to_run(
     study: Study, recipe: Recipe, partition: Partition, statuses: dict[StepKey, StepStatus]
 ) -> list[Reason]:
     """Which upstream steps are not fresh, so that this one would follow them; one line, or none."""
-    pairs = {
-        (recipe_of(table).name, candidate)
-        for table in recipe.upstream
-        for candidate in upstream_partitions(study, partition, TABLES[table].level)
-    }
-    waiting = sorted(key for key in pairs if key in statuses and statuses[key].must_run)
+    keys = {key for table in recipe.upstream for key in _keys_of(study, table, partition)}
+    waiting = sorted(key for key in keys if key in statuses and statuses[key].must_run)
     if not waiting:
         return []
     name, candidate = waiting[0]
@@ -254,18 +250,20 @@ def _upstream_to_run(
     return [Reason(ReasonKind.FOLLOWS, f"follows {name} of {candidate.label}{more}")]
 
 
+def _keys_of(study: Study, table: str, partition: Partition) -> list[StepKey]:
+    """Steps and partitions that make what a partition reads of an upstream table."""
+    step = recipe_of(table).name
+    return [(step, candidate) for candidate in upstream_partitions(study, partition, TABLES[table].level)]
+
+
 def damaged_inputs(
     study: Study, status: StepStatus, statuses: Mapping[StepKey, StepStatus], made: Collection[StepKey]
 ) -> list[str]:
     """Damaged files that a step would read and that no step of ``made`` makes again first, a line each."""
-    pairs = {
-        (recipe_of(table).name, candidate)
-        for table in RECIPES[status.step].upstream
-        for candidate in upstream_partitions(study, status.partition, TABLES[table].level)
-    }
+    keys = {key for table in RECIPES[status.step].upstream for key in _keys_of(study, table, status.partition)}
     return [
         reason.text
-        for key in sorted(pairs - set(made))
+        for key in sorted(keys - set(made))
         if key in statuses
         for reason in statuses[key].reasons
         if reason.kind == ReasonKind.DAMAGED
@@ -280,10 +278,9 @@ def missing_inputs(
     if RECIPES[status.step].makes_page:  # it shows what there is
         return lines
     for table in RECIPES[status.step].upstream:
-        step = recipe_of(table).name
-        keys = [(step, candidate) for candidate in upstream_partitions(study, status.partition, TABLES[table].level)]
-        states = {"fresh" if key in made else statuses[key].state for key in keys if key in statuses}
-        if states and states <= {"missing", "no sources"} and "missing" in states:
+        keys = [key for key in _keys_of(study, table, status.partition) if key in statuses]
+        states = {"fresh" if key in made else statuses[key].state for key in keys}
+        if "missing" in states and states <= {"missing", "no sources"}:
             first = RECIPES[status.step].tables[0]
             lines.append(f"{first} needs {table}, which does not exist yet; --select +{first} makes both")
     return lines

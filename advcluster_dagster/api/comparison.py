@@ -248,7 +248,7 @@ class _Plan:
             self._write(max(min(n_trials), 1), self.place, judge)
             previews = self._previews() if fitting else previews
             study = self.home.load_study(self.name)
-            lines = describe_import(summaries, study, self.home.imports, self._file)
+            lines = describe_import(summaries, study, self.home.imports, self._file).lines
             self._check(previews, accept)
         except BaseException:
             self._remove()
@@ -256,7 +256,7 @@ class _Plan:
         if n_trials[0] != n_trials[1]:
             notes.append(f"The models have {n_trials[0]} and {n_trials[1]} trials a question; {min(n_trials)} count")
         # Which file brought what is said by the lines on each model.
-        shown = [line for line in lines if not line.startswith(("Imported", "Traces of"))]
+        shown = [line for line in lines if not line.startswith(("Read ", "Traces of"))]
         return list(dict.fromkeys([*shown, *(f"{note[0].upper()}{note[1:]}." for note in notes)]))
 
     def _import(self, questions: Path | None, answer_type: str | None) -> tuple[list[ImportSummary], list[str]]:

@@ -11,7 +11,8 @@ from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
 from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
-from advcluster_dagster.sources.imports.mapped_records import MappedRecords, kind_of_golds, mapped_logs
+from advcluster_dagster.sources.imports.mapped_questions import kind_of_golds
+from advcluster_dagster.sources.imports.mapped_records import MappedRecords, mapped_logs
 from advcluster_dagster.sources.imports.source_files import access_fault
 from advcluster_dagster.study.base import MAX_NAME
 

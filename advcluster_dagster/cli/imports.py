@@ -1,5 +1,8 @@
 """Commands that bring questions and traces: init, import questions, import traces."""
 
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +20,19 @@ from advcluster_dagster.cli.common import (
 from advcluster_dagster.cli.progress import byte_progress
 
 if TYPE_CHECKING:
-    from advcluster_dagster.sources.imports.evaluation_logs import LogImport
+    from advcluster_dagster.sources.imports.provenance import ImportOutcome
+    from advcluster_dagster.sources.imports.staging import BeforeStoring, Staging
     from advcluster_dagster.storage.home import Home
     from advcluster_dagster.study.study import Study
+
+
+AnswerTypeOption = Annotated[
+    str | None, typer.Option(help="For files that do not say it: the answers' type, such as numeric.")
+]
+FieldsOption = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Column = field of your records, such as response=output.0; may be repeated."),
+]
 
 
 def init(
@@ -41,30 +54,40 @@ def init(
 def import_questions_command(
     file: Annotated[
         Path,
-        typer.Argument(help="JSON Lines (also .gz) or a JSON array: question_id, question, answer, answer_type, ..."),
+        typer.Argument(
+            help="JSON Lines (also .gz) or a JSON array: question_id, question, answer, answer_type, ...; records of"
+            " any form with --map; Parquet or CSV."
+        ),
     ],
     study: StudyOption,
     domain: DomainOption,
     benchmark: BenchmarkOption,
+    answer_type: AnswerTypeOption = None,
+    fields: FieldsOption = None,
 ) -> None:
     """Import the questions of one benchmark, replacing those imported before."""
-    from advcluster_dagster.sources.imports.evaluation_logs import LogImport
+    from advcluster_dagster.sources.imports.field_map import parse_map
     from advcluster_dagster.sources.imports.questions import import_questions
 
     home = home_from_environment()
     declared = home.register_study(study)
-    with byte_progress(f"questions of {benchmark}") as on_progress:
-        summary = import_questions(file, declared, domain, benchmark, home.imports, on_progress)
-    _tell(LogImport([summary]), home, declared)
+    given = parse_map(fields or ()) if fields or answer_type else None
+    with ExitStack() as bar:
+        on_progress = bar.enter_context(byte_progress(f"questions of {benchmark}"))
+        import_questions(
+            file, declared, domain, benchmark, home.imports, on_progress, fields_given=given, answer_type=answer_type,
+            before_storing=_shown_and_accepted(home, declared, True, bar.close),
+        )  # fmt: skip
+    screen.print("Imported.")
 
 
 def import_traces_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON Lines (also .gz) or a JSON array: question_id, model, trial, response, ...; a folder of"
-            " 10_runs.json files; or logs of Inspect (.eval) or lm-evaluation-harness (samples_*.jsonl), a file or a"
-            " folder of them."
+            help="JSON Lines (also .gz) or a JSON array: question_id, model, trial, response, ...; records of any form"
+            " with --map; Parquet or CSV; a folder of 10_runs.json files; or logs of Inspect (.eval) or"
+            " lm-evaluation-harness (samples_*.jsonl), a file or a folder of them."
         ),
     ],
     study: StudyOption,
@@ -75,48 +98,59 @@ def import_traces_command(
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", "-b", help="Benchmark; a folder of 10_runs.json names its own.")
     ] = None,
-    answer_type: Annotated[
-        str | None, typer.Option(help="For files that do not say it: the answers' type, such as numeric.")
-    ] = None,
-    fields: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="Column = field of your records, such as response=output.0; may be repeated."),
-    ] = None,
+    answer_type: AnswerTypeOption = None,
+    fields: FieldsOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Import also what looks wrong, without a question.")] = False,
 ) -> None:
-    """Import traces of one benchmark; logs, and a folder {domain}/{benchmark}/{model}/10_runs.json, bring questions."""
-    from advcluster_dagster.sources.imports.evaluation_logs import LogImport, find_logs, import_logs
+    """Import traces of one benchmark; logs, and a folder {domain}/{benchmark}/{model}/10_runs.json, bring questions.
+
+    What is read is shown before it is stored. Where at least half of the responses hold no answer, or half of the
+    recorded verdicts are contradicted, nothing is stored without a yes.
+    """
+    from advcluster_dagster.sources.imports.evaluation_logs import find_logs, import_logs
     from advcluster_dagster.sources.imports.field_map import parse_map
     from advcluster_dagster.sources.imports.mapped_records import mapped_logs
     from advcluster_dagster.sources.imports.official_results import import_official_results
+    from advcluster_dagster.sources.imports.records import is_table
     from advcluster_dagster.sources.imports.traces import import_traces
 
     home = home_from_environment()
     declared = home.register_study(study)
-    outcome = LogImport()
-    logs = find_logs(file) if not fields else mapped_logs(file, parse_map(fields), answer_type)
-    with byte_progress(f"traces of {family}") as on_progress:
+    is_mapped = bool(fields) or (file.is_file() and is_table(file))
+    logs = mapped_logs(file, parse_map(fields or ()), answer_type) if is_mapped else find_logs(file)
+    with ExitStack() as bar:
+        on_progress = bar.enter_context(byte_progress(f"traces of {family}"))
+        accept = _shown_and_accepted(home, declared, yes, bar.close)
         if file.is_dir() and not logs:
-            outcome.summaries += import_official_results(
-                file, declared, family, home.imports, answer_type, benchmark, on_progress, outcome.remarks
+            import_official_results(
+                file, declared, family, home.imports, answer_type, benchmark, on_progress, before_storing=accept
             )
         elif domain is None or benchmark is None:
             raise CommandError(f"{'logs need' if logs else 'a file of traces needs'} --domain and --benchmark")
         elif logs:
             place = (family, domain, benchmark, home.imports)
-            outcome = import_logs(file, logs, declared, *place, answer_type, on_progress)
+            import_logs(file, logs, declared, *place, answer_type, on_progress, accept)
         else:
             place = (family, domain, benchmark, home.imports)
-            outcome.summaries.append(import_traces(file, declared, *place, on_progress, answer_type, outcome.remarks))
-    _tell(outcome, home, declared)
+            import_traces(file, declared, *place, on_progress, answer_type, before_storing=accept)
+    screen.print("Imported.")
 
 
-def _tell(outcome: "LogImport", home: "Home", study: "Study") -> None:
-    """What was imported and found in it, a line each."""
+def _shown_and_accepted(home: "Home", study: "Study", yes: bool, stop_bar: Callable[[], None]) -> "BeforeStoring":
+    """Shows what is about to be stored, a line each; what looks wrong needs a yes, on the terminal or as an option."""
     from advcluster_dagster.cli.tables import printable
     from advcluster_dagster.sources.imports.import_report import describe_import
 
-    lines = describe_import(outcome.summaries, study, home.imports, home.study_file(study.study))
-    lines += [f"{fact[0].upper()}{fact[1:]}." for fact in outcome.facts]
-    lines += [f"Note: {remark}." for remark in outcome.remarks]
-    for line in lines:
-        screen.print(escape(printable(line)), soft_wrap=True)  # names of files
+    def accept(outcome: "ImportOutcome", files: "Staging") -> None:
+        stop_bar()
+        study_file = home.study_file(study.study)
+        report = describe_import(outcome.summaries, study, home.imports, study_file, files.current)
+        lines = [*report.lines, *(f"{fact[0].upper()}{fact[1:]}." for fact in outcome.facts)]
+        for line in [*lines, *(f"Note: {remark}." for remark in outcome.remarks)]:
+            screen.print(escape(printable(line)), soft_wrap=True)  # names of files
+        if not report.doubts or yes:
+            return
+        if not sys.stdin.isatty() or not typer.confirm("Import it all the same?", err=True):
+            raise CommandError("nothing was imported: see the note above; --yes imports it all the same")
+
+    return accept

@@ -243,8 +243,8 @@ def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, 
     assert "name it with --answer-type; allowed: numeric, " in fails(*common)
     status, _, err = run(*common, "--answer-type", "numeric")
     assert status == 0
-    assert "Imported 4 traces of sums from samples_sums_2" in err
-    assert "Imported 4 questions of sums from samples_sums_2" in err
+    assert "Read 4 traces of sums from samples_sums_2" in err
+    assert "Read 4 questions of sums from samples_sums_2" in err
     assert "Recorded verdicts are those of exact_match under filter strict-match" in err
     assert "Note: left aside 2 logs of other tasks than sums: samples_sums_options_2" in err
     assert "Traces of sums in family f by now: larger org/large none yet, smaller s 4." in err
@@ -284,11 +284,50 @@ def test_imports_say_what_came_in(run, ready, tmp_path):
     assert status == 0
     # The answer to the question is 33: 7 boxes of 4 pens, and 5 loose ones.
     assert said.splitlines() == [
-        "Imported 2 traces of additions from traces.jsonl (JSON Lines or a JSON array).",
+        "Read 2 traces of additions from traces.jsonl (JSON Lines or a JSON array).",
         "Smaller f-small: 2 traces, 1 questions, trials a question: 2; answers located in 2 of 2 responses looked at, "
         "such as '2'; right 0 of 2 (0.0%).",
         "Traces of additions in family f by now: larger f-large none yet, smaller f-small 2.",
+        "Imported.",
     ]
+
+
+def test_traces_without_answers_are_stored_only_with_a_yes(run, ready, tmp_path):
+    path = tmp_path / "traces.jsonl"
+    write_lines(path, [TRACE | {"response": "I think it is two."}, TRACE | {"trial": 1, "response": "Or three."}])
+    command = ("import", "traces", str(path), "-s", "given", "-f", "f", "-d", "sums", "-b", "additions")
+    status, _, err = run(*command)
+    assert status == 1
+    assert "Note: 2 of 2 responses of the smaller model f-small have no answer in \\boxed{}" in err
+    assert err.splitlines()[-1].endswith("nothing was imported: see the note above; --yes imports it all the same")
+    stored = ready.home.imports / "given" / "traces"
+    assert not list(stored.rglob("*.parquet*"))
+    assert run(*command, "--yes")[0] == 0
+    assert len(list(stored.rglob("*.parquet"))) == 1
+
+
+def test_missing_responses_are_doubted_like_missing_answers(run, ready, tmp_path):
+    path = tmp_path / "traces.jsonl"
+    write_lines(path, [TRACE, TRACE | {"trial": 1, "response": None}])
+    status, _, err = run("import", "traces", str(path), "-s", "given", "-f", "f", "-d", "sums", "-b", "additions")
+    assert status == 1
+    assert "Note: 1 of 2 responses of the smaller model f-small are missing or too long to look at" in err
+
+
+def test_questions_of_another_form_are_imported_through_a_map(run, ready, tmp_path):
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps([{"uid": 7, "task": {"text": "1 + 1?", "gold": 2}}, {"uid": 8, "task": {"text": "2 + 2?",
+                                "gold": 4}}]))  # fmt: skip
+    command = ("import", "questions", str(path), "-s", "given", "-d", "sums", "-b", "additions")
+    status, _, err = run(*command, "--map", "question=task.text", "--map", "answer=task.gold")
+    assert status == 0, err
+    assert "Fields of questions.json: question = task.text, answer = task.gold, question_id = uid; gold answers" in err
+    (stored,) = (ready.home.imports / "given" / "questions").rglob("additions.parquet")
+    rows = pl.read_parquet(stored).select("question_id", "question", "answer", "answer_type").rows()
+    assert rows == [("additions-7", "1 + 1?", "2", "numeric"), ("additions-8", "2 + 2?", "4", "numeric")]
+    status, _, err = run(*command, "--map", "question=task.words")
+    assert status == 1
+    assert "--map question=task.words, but there is no such field; it has uid, task.text, task.gold" in err
 
 
 def test_query_in_three_forms(run, at, given_once):

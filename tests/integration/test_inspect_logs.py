@@ -17,7 +17,8 @@ from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS, LARGER_T
 from advcluster_dagster.exports.inspect_logs import ExportError, export_inspect_logs
 from advcluster_dagster.exports.inspect_samples import SCORER
 from advcluster_dagster.sources.imports.errors import ImportFileError
-from advcluster_dagster.sources.imports.evaluation_logs import LogImport, find_logs, import_logs
+from advcluster_dagster.sources.imports.evaluation_logs import find_logs, import_logs
+from advcluster_dagster.sources.imports.provenance import ImportOutcome
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.readers import import_provenance, scan_imported_traces
 from advcluster_dagster.sources.imports.staging import questions_file
@@ -53,7 +54,7 @@ RIGHT = {"2+3": [said("So \\boxed{5}", thinking="2+3 is 5"), said("\\boxed{5}")]
 WRONG = {"2+3": [said("\\boxed{6}"), said("It goes on and", stop_reason="max_tokens")], "4*4": [said("\\boxed{16}")]}
 
 
-def _import(path: Path, root: Path, benchmark: str = "sums", answer_type: str | None = "numeric") -> LogImport:
+def _import(path: Path, root: Path, benchmark: str = "sums", answer_type: str | None = "numeric") -> ImportOutcome:
     logs = find_logs(path)
     assert logs is not None
     return import_logs(path, logs, STUDY, "f", "math", benchmark, root, answer_type)

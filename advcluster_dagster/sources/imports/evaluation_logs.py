@@ -5,7 +5,7 @@ holds.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.json_lines import Progress
 from advcluster_dagster.sources.imports.log_folder import FoundLogs, LogFormat, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
-from advcluster_dagster.sources.imports.provenance import ImportSummary, read_provenance
+from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary, read_provenance
 from advcluster_dagster.sources.imports.question_match import QuestionMatch, check_overlap
 from advcluster_dagster.sources.imports.questions import (
     QUESTION_FIELDS,
@@ -29,22 +29,20 @@ from advcluster_dagster.sources.imports.questions import (
     stage_question,
 )
 from advcluster_dagster.sources.imports.source_files import file_size
-from advcluster_dagster.sources.imports.staging import StagedFile, Staging, questions_file, staging
+from advcluster_dagster.sources.imports.staging import (
+    BeforeStoring,
+    StagedFile,
+    Staging,
+    questions_file,
+    staging,
+    store,
+)
 from advcluster_dagster.sources.imports.targets import Player, check_benchmark, player_named, players
 from advcluster_dagster.sources.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
 from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
 
-__all__ = ["FoundLogs", "LogImport", "find_logs", "import_logs"]
-
-
-@dataclass
-class LogImport:
-    """What was imported, which of the logs' contents were taken (``facts``), and what a person should know of it."""
-
-    summaries: list[ImportSummary] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    facts: list[str] = field(default_factory=list)
+__all__ = ["FoundLogs", "find_logs", "import_logs"]
 
 
 def import_logs(
@@ -57,7 +55,8 @@ def import_logs(
     imports_root: Path,
     answer_type: str | None = None,
     on_progress: Progress | None = None,
-) -> LogImport:
+    before_storing: BeforeStoring = store,
+) -> ImportOutcome:
     """Import the logs of a family on a benchmark, in place of traces imported before for the roles in them.
 
     Several logs of one model give the trials of a question one after the other, in the order of their time; a log that
@@ -75,6 +74,7 @@ def import_logs(
         imports_root: Where imports lie.
         answer_type: How answers are compared, for logs that do not say; None to take what they say.
         on_progress: Told bytes done and bytes in all.
+        before_storing: Called when all is read; what it raises leaves the imports as they were.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
@@ -83,13 +83,14 @@ def import_logs(
     check_source_is_imported(study, benchmark, path)
     if answer_type not in (*ANSWER_TYPES, None):
         raise ImportFileError(f"{path}: answer type {shown(answer_type)}; allowed: {', '.join(ANSWER_TYPES)}")
-    outcome = LogImport()
+    outcome = ImportOutcome()
     chosen = choose_logs(logs, path, benchmark, outcome.remarks)
     with staging(imports_root, study.study) as files:
         import_ = _BenchmarkImport(
             path, logs.source_format, study, family, domain, benchmark, imports_root, answer_type, files
         )
         import_.run(chosen, outcome, on_progress)
+        before_storing(outcome, files)
     return outcome
 
 
@@ -122,7 +123,7 @@ class _BenchmarkImport:
         self._n_trials: dict[Role, dict[str, int]] = {role: {} for role in ROLES}
         self._n_failed = 0
 
-    def run(self, logs: Sequence[EvaluationLog], outcome: LogImport, on_progress: Progress | None) -> None:
+    def run(self, logs: Sequence[EvaluationLog], outcome: ImportOutcome, on_progress: Progress | None) -> None:
         """Stage everything and say what was done."""
         logs = self._without_repeats(logs, outcome.remarks)
         # Begun first, so that it is replaced first.
@@ -165,7 +166,7 @@ class _BenchmarkImport:
         return [log for log in logs if log not in left]
 
     def _add_all(
-        self, logs: Sequence[EvaluationLog], traces: TraceFiles, outcome: LogImport, on_progress: Progress | None
+        self, logs: Sequence[EvaluationLog], traces: TraceFiles, outcome: ImportOutcome, on_progress: Progress | None
     ) -> list[str]:
         """Stage the traces of all logs; returns the hashes of their files."""
         hashes: list[str] = []

@@ -1,6 +1,7 @@
 """The lines that an import prints: what came in, what the responses hold, what is still missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,36 +23,57 @@ _KINDS = {
     "inspect_logs": "logs of Inspect",
     "lm_eval_samples": "samples of the lm-evaluation-harness",
     "mapped_records": "records",
+    "mapped_questions": "records",
 }
 
 
+@dataclass
+class ImportReport:
+    """Lines on what an import holds, and those of them that say that it looks wrong (``doubts``)."""
+
+    lines: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
 def describe_import(
-    summaries: Sequence[ImportSummary], study: Study, imports_root: Path, study_file: Path
-) -> list[str]:
+    summaries: Sequence[ImportSummary],
+    study: Study,
+    imports_root: Path,
+    study_file: Path,
+    current: Callable[[Path], Path] = lambda target: target,
+) -> ImportReport:
     """Lines on questions, on the traces of each model, and on which models have none.
+
+    It looks wrong where at least half of a model's responses that are looked at hold no answer or are missing, or
+    where at least half of the recorded verdicts are contradicted.
 
     Args:
         summaries: What was imported.
         study: The study that it was imported for.
         imports_root: Where imports lie.
         study_file: Where its settings stand, to be named.
+        current: Gives the file that holds a target's content, for an import that is not stored yet
+            (:meth:`~.staging.Staging.current`).
     """
-    lines = []
+    report = ImportReport()
     for summary in summaries:
-        describe = _describe_questions if summary.kind == "questions" else _describe_traces
-        lines += describe(summary, study, imports_root, study_file)
-    return lines
+        if summary.kind == "questions":
+            report.lines += _describe_questions(summary, study, imports_root, current)
+        else:
+            _describe_traces(summary, study, imports_root, study_file, current, report)
+    return report
 
 
-def _describe_questions(summary: ImportSummary, study: Study, imports_root: Path, study_file: Path) -> list[str]:
+def _describe_questions(
+    summary: ImportSummary, study: Study, imports_root: Path, current: Callable[[Path], Path]
+) -> list[str]:
     """Count, answer types, examples; gold answers that cannot be read; traces that are left without question."""
-    del study_file
     place = (imports_root, study.study, summary.domain, summary.benchmark)
-    questions = pl.read_parquet(questions_file(*place))
+    questions = pl.read_parquet(current(questions_file(*place)))
     kinds = ", ".join(questions["answer_type"].unique().sort())
     examples = ", ".join(shown(answer) for answer in questions["answer"].head(3))
     lines = [
-        f"Imported {questions.height} questions of {summary.benchmark} from {summary.file_name} "
+        f"Read {questions.height} questions of {summary.benchmark} from {summary.file_name} "
         f"({_KINDS[summary.source_format]}): answers compared as {kinds}, such as {examples}."
     ]
     if unread := _unreadable_golds(questions):
@@ -62,7 +84,7 @@ def _describe_questions(summary: ImportSummary, study: Study, imports_root: Path
         )
     for family in study.families:
         for role in ROLES:
-            path = traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role)
+            path = current(traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role))
             n_lost = _n_without_question(path, questions) if path.exists() else 0
             if n_lost:
                 lines.append(
@@ -111,16 +133,23 @@ def _count_trials(path: Path, n_wanted: int) -> _TrialCounts:
     return _TrialCounts(*counts.row(0))
 
 
-def _describe_traces(summary: ImportSummary, study: Study, imports_root: Path, study_file: Path) -> list[str]:
+def _describe_traces(
+    summary: ImportSummary,
+    study: Study,
+    imports_root: Path,
+    study_file: Path,
+    current: Callable[[Path], Path],
+    report: ImportReport,
+) -> None:
     """A line on each model's traces and what was found in them, then which model has how many."""
     family = summary.family or ""
     place = (imports_root, study.study, family, summary.domain, summary.benchmark)
-    questions = pl.read_parquet(questions_file(imports_root, study.study, summary.domain, summary.benchmark))
+    questions = pl.read_parquet(current(questions_file(imports_root, study.study, summary.domain, summary.benchmark)))
     where = answer_place(study.benchmark(summary.benchmark))
     kind = _KINDS[summary.source_format]
-    lines = [f"Imported {summary.n_rows} traces of {summary.benchmark} from {summary.file_name} ({kind})."]
+    lines = [f"Read {summary.n_rows} traces of {summary.benchmark} from {summary.file_name} ({kind})."]
     for role, model in summary.models.items():
-        path = traces_file(*place, role)
+        path = current(traces_file(*place, role))
         counts, preview = _count_trials(path, study.trials), preview_traces(path, questions, role, where)
         each = f"{counts.n_least}" if counts.n_least == counts.n_most else f"{counts.n_least} to {counts.n_most}"
         lines.append(
@@ -129,10 +158,11 @@ def _describe_traces(summary: ImportSummary, study: Study, imports_root: Path, s
         )
         named = f"{role} model {model}"
         setting = f"in {study_file}, benchmarks, {summary.benchmark}"
-        lines += [f"Note: {note}." for note in _grading_notes(preview, named, where, setting)]
+        doubts = _grading_doubts(preview, named, where, setting)
+        report.doubts += doubts
+        lines += [f"Note: {note}." for note in doubts]
         lines += [f"Note: {note}." for note in _trial_notes(counts, named, study, study_file)]
-    lines.append(_standing(summary, study, imports_root))
-    return lines
+    report.lines += [*lines, _standing(summary, study, imports_root, current)]
 
 
 def _found(preview: Preview) -> str:
@@ -152,9 +182,14 @@ def _found(preview: Preview) -> str:
     return "; ".join(parts)
 
 
-def _grading_notes(preview: Preview, model: str, place: AnswerPlace, setting: str) -> list[str]:
+def _grading_doubts(preview: Preview, model: str, place: AnswerPlace, setting: str) -> list[str]:
     """Which setting to look at where answers are missing or verdicts contradicted."""
     n_all, n_without = preview.n_responses, preview.n_responses - preview.n_located
+    if preview.n_missing and preview.n_missing >= NOTABLE_SHARE * (n_all + preview.n_missing):
+        return [
+            f"{preview.n_missing} of {n_all + preview.n_missing} responses of the {model} are missing or too long to "
+            "look at; trials without a response cannot be graded"
+        ]
     if n_all and n_without >= NOTABLE_SHARE * n_all:
         advice = preview.proposal or "set answer_marker, answer_field or whole_response"
         return [
@@ -192,13 +227,13 @@ def _as_words(place: AnswerPlace) -> str:
     return "in \\boxed{} or [ANSWER] marks"
 
 
-def _standing(summary: ImportSummary, study: Study, imports_root: Path) -> str:
+def _standing(summary: ImportSummary, study: Study, imports_root: Path, current: Callable[[Path], Path]) -> str:
     """How many traces each model of the family has by now."""
     family = summary.family or ""
     counts = []
     for role in ROLES:
         model = study.families[family].model_of(role)
-        path = traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role)
+        path = current(traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role))
         n_rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()) if path.exists() else 0
         none = "none yet" if model.provider == "imported" else f"not imported (provider {model.provider})"
         counts.append(f"{role} {model.model} {n_rows or none}")

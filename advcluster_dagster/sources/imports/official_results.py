@@ -17,7 +17,7 @@ from advcluster_dagster.sources.imports import fields
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.fields import Field
 from advcluster_dagster.sources.imports.json_lines import Progress
-from advcluster_dagster.sources.imports.provenance import ImportSummary, read_provenance
+from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary, read_provenance
 from advcluster_dagster.sources.imports.question_match import QuestionMatch, check_overlap, normal_text
 from advcluster_dagster.sources.imports.questions import (
     answer_text,
@@ -28,7 +28,7 @@ from advcluster_dagster.sources.imports.questions import (
 )
 from advcluster_dagster.sources.imports.result_files import ResultFile, find_result_files, read_runs, without_repeats
 from advcluster_dagster.sources.imports.source_files import file_size
-from advcluster_dagster.sources.imports.staging import Staging, questions_file, staging
+from advcluster_dagster.sources.imports.staging import BeforeStoring, Staging, questions_file, staging, store
 from advcluster_dagster.sources.imports.traces import TraceFiles
 from advcluster_dagster.study.study import Study
 
@@ -52,6 +52,7 @@ def import_official_results(
     benchmark: str | None = None,
     on_progress: Progress | None = None,
     remarks: list[str] | None = None,
+    before_storing: BeforeStoring = store,
 ) -> list[ImportSummary]:
     """Import questions, traces and recorded verdicts of every result file under a folder.
 
@@ -71,6 +72,7 @@ def import_official_results(
         benchmark: Only this benchmark; None for all in the folder.
         on_progress: Told bytes done and bytes in all.
         remarks: Told what was left aside.
+        before_storing: Called when all is read; what it raises leaves the imports as they were.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
@@ -92,6 +94,7 @@ def import_official_results(
                 if on_progress:
                     on_progress(n_done, n_total)
             summaries += import_.summaries
+        before_storing(ImportOutcome(summaries, remarks), files)
     return summaries
 
 

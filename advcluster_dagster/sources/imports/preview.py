@@ -88,7 +88,7 @@ def preview_traces(path: Path, questions: pl.DataFrame, role: str, place: Answer
         n_missing=traces.height - sample.height,
         n_responses=sample.height,
         n_located=answers.height,
-        examples=tuple(answers["prediction"].unique(maintain_order=True).head(3)),
+        examples=tuple(answers["prediction"].unique(maintain_order=True).head(5)),
         n_decided=decided.height,
         n_right=decided.filter(pl.col("is_correct")).height,
         n_recorded=compared.height,

@@ -27,7 +27,9 @@ class ImportSummary:
     """
 
     kind: Literal["questions", "traces"]
-    source_format: Literal["json_lines", "official_results", "inspect_logs", "lm_eval_samples", "mapped_records"]
+    source_format: Literal[
+        "json_lines", "official_results", "inspect_logs", "lm_eval_samples", "mapped_records", "mapped_questions"
+    ]
     domain: str
     benchmark: str
     file_name: str
@@ -46,6 +48,15 @@ class ImportSummary:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for metadata and footers."""
         return {**dataclasses.asdict(self), "roles": list(self.roles)}
+
+
+@dataclass
+class ImportOutcome:
+    """What an import holds, which contents of the files were taken (``facts``), and what to know of it."""
+
+    summaries: list[ImportSummary] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
 
 
 def add_provenance(writer: pq.ParquetWriter, summary: ImportSummary) -> None:

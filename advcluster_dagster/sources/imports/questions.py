@@ -1,9 +1,9 @@
-"""Import questions from JSON Lines.
+"""Import questions from JSON Lines, or from records of any form through a map of their fields.
 
 Questions of one benchmark are held in memory; they are small beside their traces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,15 @@ import pyarrow.parquet as pq
 
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.sources.imports import fields
+from advcluster_dagster.sources.imports.copies import file_hash
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
+from advcluster_dagster.sources.imports.field_map import FieldMap
 from advcluster_dagster.sources.imports.fields import Field
 from advcluster_dagster.sources.imports.json_lines import JsonLines, Progress
-from advcluster_dagster.sources.imports.provenance import ImportSummary
-from advcluster_dagster.sources.imports.staging import StagedFile, questions_file, staging
+from advcluster_dagster.sources.imports.mapped_questions import MappedQuestions
+from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary
+from advcluster_dagster.sources.imports.records import Record, is_table
+from advcluster_dagster.sources.imports.staging import BeforeStoring, StagedFile, questions_file, staging, store
 from advcluster_dagster.sources.imports.targets import check_benchmark
 from advcluster_dagster.study.study import Study
 
@@ -39,12 +43,33 @@ QUESTION_FIELDS = {
 
 
 def import_questions(
-    path: Path, study: Study, domain: str, benchmark: str, imports_root: Path, on_progress: Progress | None = None
+    path: Path,
+    study: Study,
+    domain: str,
+    benchmark: str,
+    imports_root: Path,
+    on_progress: Progress | None = None,
+    *,
+    fields_given: FieldMap | None = None,
+    answer_type: str | None = None,
+    before_storing: BeforeStoring = store,
 ) -> ImportSummary:
     """Import the questions of a benchmark, in place of any imported before.
 
     A number as answer is kept as it is written; prompt defaults to the question, source to the file's name and
     source_revision to the beginning of its hash.
+
+    Args:
+        path: JSON Lines (also packed with gzip) or a JSON array in our own columns; with ``fields_given`` of any form.
+            Parquet and CSV are always read through a map, by the usual names of fields where none are given.
+        study: The study.
+        domain: Domain of the benchmark.
+        benchmark: The benchmark.
+        imports_root: Where imports lie.
+        on_progress: Told bytes done and bytes in all.
+        fields_given: Which fields hold our columns, see :mod:`.field_map`.
+        answer_type: How answers are compared, for records that are read through a map.
+        before_storing: Called when all is read; what it raises leaves the imports as they were.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
@@ -52,16 +77,23 @@ def import_questions(
     check_benchmark(study, domain, benchmark, path)
     check_source_is_imported(study, benchmark, path)
     with staging(imports_root, study.study) as files:
-        lines = JsonLines(path, on_progress)
+        outcome = ImportOutcome()
+        if fields_given is None and not is_table(path):
+            lines: Iterable[Record] = JsonLines(path, on_progress)
+        else:
+            mapped = MappedQuestions(path, fields_given or FieldMap({}, {}), answer_type)
+            lines, outcome.facts = mapped.records(benchmark, on_progress), mapped.facts
         records = _read(lines, path, study, domain, benchmark, imports_root)
-        defaults = {"benchmark": benchmark, "source": path.name, "source_revision": f"sha256:{lines.sha256[:12]}"}
+        source_format: Any = "json_lines" if isinstance(lines, JsonLines) else "mapped_questions"
+        sha256 = lines.sha256 if isinstance(lines, JsonLines) else file_hash(path)
+        defaults = {"benchmark": benchmark, "source": path.name, "source_revision": f"sha256:{sha256[:12]}"}
         staged = files.stage(questions_file(imports_root, study.study, domain, benchmark), BENCHMARK_QUESTIONS.columns)
         for record in records.values():
             stage_question(staged, {**defaults, "prompt": record["question"], **record})
-        summary = ImportSummary(
-            "questions", "json_lines", domain, benchmark, path.name, lines.sha256, n_rows=staged.n_rows
-        )
+        summary = ImportSummary("questions", source_format, domain, benchmark, path.name, sha256, n_rows=staged.n_rows)
         staged.finish(summary)
+        outcome.summaries.append(summary)
+        before_storing(outcome, files)
     return summary
 
 
@@ -131,7 +163,7 @@ def imported_question_ids(path: Path) -> list[str]:
 
 
 def _read(
-    lines: JsonLines, path: Path, study: Study, domain: str, benchmark: str, imports_root: Path
+    lines: Iterable[Record], path: Path, study: Study, domain: str, benchmark: str, imports_root: Path
 ) -> dict[str, dict[str, Any]]:
     """The checked records by question id, null fields left out."""
     places: dict[str, str] = {}

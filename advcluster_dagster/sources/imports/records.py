@@ -15,6 +15,7 @@ from advcluster_dagster.sources.imports.json_lines import JsonLines, Progress
 from advcluster_dagster.sources.imports.source_files import file_size, read_head
 
 Record = tuple[str, dict[str, Any]]
+_CSV_SUFFIXES = (".csv", ".tsv")
 _BATCH_ROWS = 256
 _PROGRESS_ROWS = 1000
 
@@ -25,13 +26,22 @@ def read_records(path: Path, on_progress: Progress | None = None) -> Iterator[Re
     Raises:
         ImportFileError: the file cannot be read as what its first bytes or its name say it is.
     """
-    if read_head(path).startswith(b"PAR1"):
+    if _is_parquet(path):
         reader: Callable[[Path, Progress | None], Iterator[Record]] = _parquet_rows
-    elif path.suffix.lower() in (".csv", ".tsv"):
+    elif path.suffix.lower() in _CSV_SUFFIXES:
         reader = _csv_rows
     else:
         return iter(JsonLines(path, on_progress, allows_nan=True))
     return reader(path, on_progress)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is Parquet or CSV, whose rows have named columns."""
+    return path.suffix.lower() in _CSV_SUFFIXES or _is_parquet(path)
+
+
+def _is_parquet(path: Path) -> bool:
+    return read_head(path).startswith(b"PAR1")
 
 
 def _parquet_rows(path: Path, on_progress: Progress | None) -> Iterator[Record]:

@@ -1,9 +1,9 @@
 """Write imported Parquet files and replace all files of an import together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from advcluster_dagster.contracts.table import Column
 from advcluster_dagster.sources.imports.errors import ImportFileError
-from advcluster_dagster.sources.imports.provenance import ImportSummary, add_provenance
+from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary, add_provenance
 from advcluster_dagster.storage.faults import writing
 from advcluster_dagster.storage.files import file_lock
 
@@ -35,8 +35,8 @@ class StagedFile:
     """A Parquet file being written beside the file that it is to replace."""
 
     def __init__(self, target: Path, columns: Sequence[Column]) -> None:
-        self._target = target
-        self._staged = target.with_name(f".{target.name}.staged")
+        self.target = target
+        self.path = target.with_name(f".{target.name}.staged")
         self._schema = pa.schema([(column.name, _ARROW_TYPES[column.dtype]) for column in columns])  # type: ignore[index]
         self._rows: list[Sequence[Any]] = []
         self._n_characters = 0
@@ -44,7 +44,7 @@ class StagedFile:
         # Repeated short names compress as dictionaries; texts are all different and only cost time and memory there.
         names = [name for name in self._schema.names if name not in ("question", "prompt", "response")]
         self._writer = pq.ParquetWriter(
-            self._staged,
+            self.path,
             self._schema,
             compression="zstd",
             use_dictionary=names,
@@ -69,13 +69,13 @@ class StagedFile:
 
     def replace(self) -> None:
         """Put the finished file in the place of its target."""
-        self._staged.replace(self._target)
+        self.path.replace(self.target)
 
     def discard(self) -> None:
         """Forget the rows and remove the file."""
         with suppress(OSError, pa.ArrowException):  # a full disk must not keep the file from being removed
             self._writer.close()
-        self._staged.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._rows:
@@ -97,6 +97,10 @@ class Staging:
         self._files.append(StagedFile(target, columns))
         return self._files[-1]
 
+    def current(self, target: Path) -> Path:
+        """Where a target's content lies now: the staged file, or the target itself where none is staged."""
+        return next((file.path for file in self._files if file.target == target), target)
+
     def replace_all(self) -> None:
         """Put every finished file in place."""
         for file in self._files:
@@ -106,6 +110,14 @@ class Staging:
         """Remove every staged file."""
         for file in self._files:
             file.discard()
+
+
+#: Called when everything is staged and nothing is replaced yet; what it raises leaves the imports as they were.
+BeforeStoring: TypeAlias = Callable[[ImportOutcome, Staging], None]
+
+
+def store(_outcome: ImportOutcome, _files: Staging) -> None:
+    """A :data:`BeforeStoring` that lets every import through."""
 
 
 @contextmanager

@@ -15,10 +15,18 @@ from advcluster_dagster.sources.imports.copies import TrialHashes
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.fields import Field
 from advcluster_dagster.sources.imports.json_lines import JsonLines, Progress
-from advcluster_dagster.sources.imports.provenance import ImportSummary
+from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary
 from advcluster_dagster.sources.imports.question_match import QuestionMatch
 from advcluster_dagster.sources.imports.questions import answer_text, check_answer_type, check_source_is_imported
-from advcluster_dagster.sources.imports.staging import StagedFile, Staging, questions_file, staging, traces_file
+from advcluster_dagster.sources.imports.staging import (
+    BeforeStoring,
+    StagedFile,
+    Staging,
+    questions_file,
+    staging,
+    store,
+    traces_file,
+)
 from advcluster_dagster.sources.imports.targets import check_benchmark, player_named, players
 from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
@@ -61,6 +69,7 @@ def import_traces(
     on_progress: Progress | None = None,
     answer_type: str | None = None,
     remarks: list[str] | None = None,
+    before_storing: BeforeStoring = store,
 ) -> ImportSummary:
     """Import traces of a family on a benchmark, in place of any imported before for the roles in the file.
 
@@ -77,6 +86,7 @@ def import_traces(
         on_progress: Told bytes done and bytes in all.
         answer_type: Must be that of the questions, where it is given.
         remarks: Receives notes for the user.
+        before_storing: Called when all is read; what it raises leaves the imports as they were.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
@@ -109,6 +119,7 @@ def import_traces(
         if not rows.n_rows:
             raise ImportFileError(f"{path}: the file holds no traces; allowed: one JSON object a line")
         summary = rows.finish("json_lines", path.name, lines.sha256)
+        before_storing(ImportOutcome([summary], rows.remarks), files)
     if remarks is not None:
         remarks += rows.remarks
     return summary

@@ -43,7 +43,7 @@ def told(write, root):
         ]  # fmt: skip
         import_questions(write(*questions, name="q.jsonl"), declared, "math", "sums", root)
         summary = import_traces(write(*traces, name="t.jsonl"), declared, "f", "math", "sums", root)
-        return describe_import([summary], declared, root, FILE)
+        return describe_import([summary], declared, root, FILE).lines
 
     return tell
 
@@ -54,9 +54,9 @@ def test_what_was_found_is_counted_with_examples(told):
         lambda n, t: f"So \\boxed{{{n if t == 0 or n < 2 else 99}}}", recorded=lambda n, t: t == 0 or n < 2 or n == 3
     )
     assert lines == [
-        "Imported 8 traces of sums from t.jsonl (JSON Lines or a JSON array).",
+        "Read 8 traces of sums from t.jsonl (JSON Lines or a JSON array).",
         "Larger larger: 8 traces, 4 questions, trials a question: 2; answers located in 8 of 8 responses looked at, "
-        "such as '0', '1', '2'; right 6 of 8 (75.0%); recorded verdicts contradicted: 1 of 8.",
+        "such as '0', '1', '2', '99', '3'; right 6 of 8 (75.0%); recorded verdicts contradicted: 1 of 8.",
         "Traces of sums in family f by now: larger larger 8, smaller smaller none yet.",
     ]
 
@@ -135,7 +135,7 @@ def test_trials_that_count_from_one_are_named(write, root):
     import_questions(write(question), study, "math", "sums", root)
     traces = [{"question_id": "q", "model": "smaller", "trial": t, "response": "\\boxed{1}"} for t in (1, 2)]
     summary = import_traces(write(*traces), study, "f", "math", "sums", root)
-    lines = describe_import([summary], study, root, FILE)
+    lines = describe_import([summary], study, root, FILE).lines
     assert any("(the first trial is number 1; they count from 0)" in line for line in lines)
 
 
@@ -172,8 +172,8 @@ def test_questions_are_described_and_unreadable_golds_named(write, root):
         for n, answer in enumerate(("5", "some 18", "1/2", "six or so"))
     ]
     summary = import_questions(write(*rows), study, "math", "sums", root)
-    assert describe_import([summary], study, root, FILE) == [
-        "Imported 4 questions of sums from file.jsonl (JSON Lines or a JSON array): answers compared as numeric, such "
+    assert describe_import([summary], study, root, FILE).lines == [
+        "Read 4 questions of sums from file.jsonl (JSON Lines or a JSON array): answers compared as numeric, such "
         "as '5', 'some 18', '1/2'.",
         "Note: 2 gold answers cannot be read as their answer_type says, such as 'some 18' of question 'q1' as numeric; "
         "trials of such questions cannot be graded.",
@@ -188,7 +188,7 @@ def test_traces_left_without_their_questions_are_named(write, root):
         write({"question_id": "q", "model": "larger", "trial": 0, "response": "1"}), study, "f", "math", "sums", root
     )
     summary = import_questions(write(question | {"question_id": "p"}), study, "math", "sums", root)
-    lines = describe_import([summary], study, root, FILE)
+    lines = describe_import([summary], study, root, FILE).lines
     assert lines[1].startswith(
         "Note: 1 traces of the larger model of family f that were imported before are of questions"
     )

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.field_map import FieldMap, completed, parse_map
-from advcluster_dagster.sources.imports.mapped_records import MappedRecords, kind_of_golds
+from advcluster_dagster.sources.imports.mapped_questions import kind_of_golds
+from advcluster_dagster.sources.imports.mapped_records import MappedRecords
 from advcluster_dagster.sources.imports.records import read_records
 from tests.studies import write_lines
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 
+import polars as pl
 import pytest
 
 from advcluster_dagster.sources.imports import json_lines
@@ -13,6 +14,7 @@ from advcluster_dagster.sources.imports.json_lines import JsonLines
 from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.readers import read_imported_questions
 from advcluster_dagster.sources.imports.source_files import file_size
+from advcluster_dagster.sources.imports.staging import questions_file
 from advcluster_dagster.sources.imports.traces import import_traces
 
 ROWS = [
@@ -63,7 +65,7 @@ BAD = {
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer, not the file itself; fetch it"),
     "packed, cut off": (gzip.compress(LINES)[:-20], "the gzip file is cut off"),
     "packed, damaged": (gzip.compress(LINES)[:10] + b"\xff" * 50, "not gzip that can be unpacked"),
-    "Parquet": (b"PAR1\x15\x04\x15", "a Parquet file; allowed: JSON Lines, also packed with gzip, or a JSON array of"),
+    "Parquet": (b"PAR1\x15\x04\x15", "cannot be read as Parquet (Parquet file size is 7 bytes"),
     "CSV": (b"question_id,question,answer\nq,?,1\n", "a CSV file; allowed: JSON Lines"),
     "zip": (b"PK\x03\x04....", "a zip archive; allowed"),
     "zstd": (b"\x28\xb5\x2f\xfd....", "a zstd archive; allowed"),
@@ -96,15 +98,17 @@ def test_what_is_not_read_is_named(name, tmp_path, study, root, content):
     assert content() == {}
 
 
-def test_advice_on_tables_works(tmp_path, study, root):
-    import polars as pl
-
-    path = tmp_path / "q.parquet"
-    pl.DataFrame(ROWS).write_parquet(path)
-    with pytest.raises(ImportFileError, match=r"polars.read_parquet\('q.parquet'\).write_ndjson\('q.jsonl'\)"):
-        import_questions(path, study, "math", "addition", root)
-    pl.read_parquet(path).write_ndjson(tmp_path / "q.jsonl")
-    assert import_questions(tmp_path / "q.jsonl", study, "math", "addition", root).n_rows == 3
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv"])
+def test_tables_of_questions_are_read_as_they_are(tmp_path, study, root, suffix):
+    path = tmp_path / f"q.{suffix}"
+    frame = pl.DataFrame(ROWS).select("question_id", "question", "answer", "answer_type")
+    if suffix == "parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path, separator="," if suffix == "csv" else "\t")
+    assert import_questions(path, study, "math", "addition", root).n_rows == 3
+    stored = pl.read_parquet(questions_file(root, study.study, "math", "addition"))
+    assert stored.select(frame.columns).equals(frame.with_columns(pl.col("answer").cast(pl.String)))
 
 
 def test_paths_that_are_no_files_are_named(tmp_path, study, root):

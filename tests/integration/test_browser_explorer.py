@@ -63,7 +63,7 @@ def test_no_request_leaves_the_folder(open_page, small, tmp_path):
         visit.page.goto(small)
         visit.page.locator(".row").first.click()
         visit.page.locator("#text-larger").wait_for()
-        names = ["explorer.html", "explorer/0/0-index.js", "explorer/0/0-0.js"]
+        names = ["explorer.html", "explorer/0/0-index.js", "explorer/0/0-texts-0.js", "explorer/0/0-0.js"]
         assert visit.requests == [(tmp_path / name).as_uri() for name in names]
 
 
@@ -165,9 +165,13 @@ def test_what_a_model_wrote_stays_text(open_page, tmp_path):
         page.goto(f"{address}#pair=math-1:0")
         page.locator("main .problem").wait_for()
         assert page.locator("img").count() == 0
-        assert page.locator("script").count() == 4  # two of the page, two data files
+        assert page.locator("script").count() == 5  # two of the page, three data files
         assert "broken" not in page.title().split(" ")[0]
         assert visit.faults == []
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.id || document.activeElement.className")
 
 
 def test_the_keyboard_is_enough(open_page, small):
@@ -181,16 +185,73 @@ def test_the_keyboard_is_enough(open_page, small):
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         page.locator("main h2", has_text="Adds the right number 1").wait_for()
+        page.wait_for_function("document.activeElement.id === 'shown'")  # reading goes on from the pair
+        page.keyboard.press("f")
+        page.locator("#text-larger mark.is-target", has_text="1 + 1").wait_for()
+        assert focused(page) == "go evidence"
         page.keyboard.press("j")
         page.locator("main h2", has_text="Adds the right number 2").wait_for()
+        page.keyboard.press("a")
+        page.locator(".aligned").wait_for()
+        page.keyboard.press("j")  # the view stays
+        page.locator("main h2", has_text="Adds the right number 3").wait_for()
+        page.locator(".aligned").wait_for()
+        page.keyboard.press("a")
+        page.locator("#text-larger").wait_for()
         page.keyboard.press("k")
-        page.locator("main h2", has_text="Adds the right number 1").wait_for()
+        page.locator("main h2", has_text="Adds the right number 2").wait_for()
         page.keyboard.press("Escape")
         page.locator("main h2", has_text="Advantages found").wait_for()
+        page.wait_for_function("document.activeElement.dataset.id === 'math-2:0:0'")  # where the list was left
+        page.keyboard.press("?")
+        page.locator("#keys dl").wait_for()
+        assert visit.faults == []
+
+
+def test_traces_stand_step_by_step(open_page, tmp_path):
+    larger = "We add one.\n0 + 1 = 1.\nSo it is 1.\nDone."
+    smaller = "We add one.\n0 + 2 = 2.\nHm, is that all there is?\nDone."
+    address = written(tmp_path, [family_of({"math": [pair_of(0, larger=larger, smaller=smaller)]})])
+    with open_page() as visit:
+        page = visit.page
+        page.goto(f"{address}#advantage=math-0:0:0")
+        page.get_by_role("link", name="Step by step").click()
+        page.locator(".aligned").wait_for()
+        rows = page.locator(".aligned tbody tr")
+        assert [rows.nth(n).get_attribute("class") for n in range(rows.count())] == [
+            "same", "near", "alone", "alone", "same",
+        ]  # fmt: skip
+        assert texts(page, ".aligned tbody td") == [
+            "We add one.", "We add one.", "0 + 1 = 1.", "0 + 2 = 2.", "So it is 1.", "", "",
+            "Hm, is that all there is?",
+            "Done.", "Done.",
+        ]  # fmt: skip
+        # 1 and 1 of the one stand where 2 and 2 of the other are; the quoted passage stays marked
+        assert texts(page, "tr.near .larger mark.differs") == ["1", "1"]
+        assert texts(page, "tr.near .smaller mark.differs") == ["2", "2"]
+        assert "".join(texts(page, ".step.larger mark.evidence")) == "0 + 1"
+        assert "2 alike, 1 that share at least half" in page.locator(".aligned .facts").inner_text()
+        page.get_by_role("button", name="larger trace").click()
+        page.locator(".step.larger .is-target").wait_for()
+        assert visit.faults == []
+
+
+def test_traces_of_thousands_of_steps_and_empty_ones_are_aligned(open_page, tmp_path):
+    rows = [
+        pair_of(0, larger="\n".join(f"Step {n} adds {n}." for n in range(3000)), smaller="Step 7 adds 8. " * 2000),
+        pair_of(1, smaller=""),
+    ]
+    address = written(tmp_path, [family_of({"math": rows})])
+    with open_page() as visit:
+        for fragment, n_rows in (("advantage=math-0:0:0&view=steps", 300), ("advantage=math-1:0:0&view=steps", 2)):
+            visit.page.goto(f"{address}#{fragment}")
+            visit.page.locator(".aligned").wait_for()
+            visit.page.locator(".aligned tbody tr").nth(n_rows - 1).wait_for(state="attached")
+        assert visit.faults == []
 
 
 def test_five_thousand_advantages_are_listed_bit_by_bit(open_page, tmp_path):
-    """What keeps it quick: the list holds a screen or two of rows, and traces are read when a pair is opened."""
+    """What keeps it quick: the list holds a screen or two of rows, and texts are read when they are shown."""
     rows = {
         "math": [pair_of(n, larger="We add one. " * 150) for n in range(2500)],
         "physics": [pair_of(n, "physics", larger="We add one. " * 150) for n in range(2500, 5000)],
@@ -201,17 +262,23 @@ def test_five_thousand_advantages_are_listed_bit_by_bit(open_page, tmp_path):
         page = visit.page
         page.goto(address)
         page.locator("#tally", has_text="5,000 advantages").wait_for()
+        page.locator(".row").first.wait_for()
         assert page.locator(".row").count() <= 200
-        assert [Path(request).name for request in visit.requests] == ["explorer.html", "0-index.js"]
+        names = [Path(request).name for request in visit.requests]
+        assert names == ["explorer.html", "0-index.js", "0-texts-0.js"]
         page.locator("#results").evaluate("list => list.scrollTo(0, list.scrollHeight)")
         page.locator(".row").nth(150).wait_for(state="attached")
-        page.get_by_role("searchbox").fill("number 4321")
+        page.get_by_role("searchbox").fill("number 4321")  # reads the texts that were not read yet
         page.locator("#tally", has_text="1 of 5,000 advantages").wait_for()
         page.locator(".row").click()
         page.locator("main h2", has_text="Adds the right number 4321").wait_for()
-        assert len(visit.requests) == 3
+        assert len(visit.requests) == 6
         page.goto(f"{address}#advantage=physics-4999%3A0%3A0")  # far down the list
         page.locator(".row[aria-current]", has_text="number 4999").wait_for()
+        assert page.locator(".row").count() <= 200
+        page.get_by_role("button", name="Show earlier ones").click()
+        page.locator(".row", has_text="number 4850").wait_for(state="attached")
+        assert visit.faults == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

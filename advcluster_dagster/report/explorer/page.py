@@ -15,7 +15,8 @@ from advcluster_dagster.study.study import Study
 def render_explorer(study: Study, folder: str) -> str:
     """The page as HTML; ``folder`` is where its data files lie, seen from the page."""
     package = "advcluster_dagster.report.explorer"
-    style, script = (shipped_text(package, f"explorer.{kind}") for kind in ("css", "js"))
+    style = shipped_text(package, "explorer.css")
+    script = "\n".join(shipped_text(package, name) for name in ("alignment.js", "explorer.js"))
     manifest = {
         "folder": folder,
         "families": [

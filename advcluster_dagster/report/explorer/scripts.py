@@ -1,7 +1,8 @@
 """The explorer's data as script files, since a page opened from disk can load nothing else.
 
 Names of files are numbers: nothing that a model wrote gets into a path. The data are JSON in ASCII without ``<``, so
-that no text can end a script, be taken for a comment or break a line.
+that no text can end a script, be taken for a comment or break a line. The index holds numbers and the ids of questions;
+texts are in files of their own, which the page reads when it shows or searches them.
 """
 
 import json
@@ -13,6 +14,10 @@ from advcluster_dagster.science.quotes import Span, find_passage, quoted_passage
 from advcluster_dagster.study.base import ROLES
 
 MAX_FILE_BYTES = 2**20
+#: Advantages whose texts share a file.
+TEXTS_PER_FILE = 2000
+#: Stand for a cluster: an advantage in none, and one left out as a repeat of another.
+UNCLUSTERED, REPEATED = -1, -2
 Row = Mapping[str, Any]
 
 
@@ -23,19 +28,19 @@ def as_script_json(value: Any) -> str:
 
 
 def script_files(families: Iterable[FamilyEvidence], max_bytes: int = MAX_FILE_BYTES) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every file, one after the other: per family its pairs, then its index.
+    """(name, content) of every file, one after the other: per family its pairs and texts, then its index.
 
-    ``NUMBER-index.js`` holds what lists and filters need, ``NUMBER-PART.js`` pairs with their traces; a pair larger
-    than ``max_bytes`` has a file of its own.
+    ``NUMBER-index.js`` holds what filters need, ``NUMBER-PART.js`` pairs with their traces, ``NUMBER-texts-CHUNK.js``
+    the texts of ``TEXTS_PER_FILE`` advantages; a pair larger than ``max_bytes`` has a file of its own.
     """
     for number, family in enumerate(families):
         yield from _family_files(number, family, max_bytes)
 
 
 def _family_files(number: int, family: FamilyEvidence, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    index, part = _Index(family), 0
+    index, texts = _Index(family), _Chunks(f"{number}-texts")
     records: list[str] = []
-    n_bytes = 0
+    n_bytes = part = 0
     for evidence in family.domains:
         by_pair = _by_pair(evidence)
         for pair in evidence.pairs.iter_rows(named=True):
@@ -44,11 +49,16 @@ def _family_files(number: int, family: FamilyEvidence, max_bytes: int) -> Iterat
             if records and n_bytes + len(record) > max_bytes:
                 yield _script(f"{number}-{part}", records)
                 records, n_bytes, part = [], 0, part + 1
-            index.add(evidence.domain, pair, advantages, part, len(records))
+            if not records:
+                index.begin_part()
+            index.add(evidence.domain, pair, advantages)
+            for advantage in advantages:
+                yield from texts.add([advantage["advantage"], advantage["evidence"], advantage["duplicate_of"]])
             records.append(record)
             n_bytes += len(record)
     if records:
         yield _script(f"{number}-{part}", records)
+    yield from texts.rest()
     yield _script(f"{number}-index", [as_script_json(index.content)], is_list=False)
 
 
@@ -58,33 +68,84 @@ def _script(name: str, records: Sequence[str], is_list: bool = True) -> tuple[st
     return f"{name}.js", f'advcluster.receive("{name}",{content});\n'.encode("ascii")
 
 
+class _Chunks:
+    """Files of ``TEXTS_PER_FILE`` rows each, as they fill."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rows: list[str] = []
+        self._n_files = 0
+
+    def add(self, row: Sequence[Any]) -> Iterator[tuple[str, bytes]]:
+        self._rows.append(as_script_json(row))
+        if len(self._rows) == TEXTS_PER_FILE:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[tuple[str, bytes]]:
+        if self._rows:
+            yield _script(f"{self._name}-{self._n_files}", self._rows)
+            self._rows, self._n_files = [], self._n_files + 1
+
+
+class _Codes:
+    """Distinct values in order of appearance; a value's code is its place."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._codes: dict[Any, int] = {}
+
+    def code(self, value: Any) -> int:
+        if value not in self._codes:
+            self._codes[value] = len(self.values)
+            self.values.append(value)
+        return self._codes[value]
+
+
 class _Index:
-    """What lists and filters need of a family, column by column: pairs by their number, advantages by theirs."""
+    """What filters need of a family, column by column, texts as codes.
+
+    Pairs follow one another by file and, within a question, by number; the advantages of a pair stand together. Ids are
+    made of these: QUESTION_ID:PAIR_INDEX:POSITION.
+    """
 
     def __init__(self, family: FamilyEvidence) -> None:
         shown_columns = ("cluster_id", "tag", "definition", "size", "kind", "main_domain")
-        self._pairs: dict[str, list[Any]] = {
-            name: [] for name in ("id", "question", "domain", "benchmark", "stage", "part", "place")
-        }
-        self._advantages: dict[str, list[Any]] = {
-            name: [] for name in ("id", "pair", "text", "evidence", "cluster", "repeats")
-        }
+        self._questions, self._domains, self._benchmarks, self._stages = _Codes(), _Codes(), _Codes(), _Codes()
+        self._of_question: dict[str, list[int]] = {"domain": [], "benchmark": []}
+        self._pairs: dict[str, list[int]] = {"question": [], "index": [], "stage": [], "n_advantages": []}
+        self._parts: list[int] = []
+        self._advantages: dict[str, list[int]] = {"position": [], "cluster": []}
         self.content = {
             "clusters": family.clusters.select(shown_columns)
             .sort("size", "cluster_id", descending=[True, False])
             .to_dicts(),
             "no_taxonomy_reason": family.no_taxonomy_reason,
+            "domains": self._domains.values,
+            "benchmarks": self._benchmarks.values,
+            "stages": self._stages.values,
+            "questions": {"id": self._questions.values, **self._of_question},
             "pairs": self._pairs,
+            "parts": self._parts,  # number of the first pair of each file
             "advantages": self._advantages,
+            "texts_per_file": TEXTS_PER_FILE,
         }
 
-    def add(self, domain: str, pair: Row, advantages: Sequence[Row], part: int, place: int) -> None:
-        number = len(self._pairs["id"])
-        row = (pair["pair_id"], pair["question_id"], domain, pair["benchmark"], pair["stage"], part, place)
-        _append(self._pairs, row)
-        for one in advantages:
-            shown = (one["advantage"], one["evidence"], one["cluster_id"], one["duplicate_of"])
-            _append(self._advantages, (one["advantage_id"], number, *shown))
+    def begin_part(self) -> None:
+        """The next pair is the first of a file."""
+        self._parts.append(len(self._pairs["question"]))
+
+    def add(self, domain: str, pair: Row, advantages: Sequence[Row]) -> None:
+        n_questions = len(self._questions.values)
+        question = self._questions.code(pair["question_id"])
+        if question == n_questions:
+            row = (self._domains.code(domain), self._benchmarks.code(pair["benchmark"]))
+            _append(self._of_question, row)
+        stage = self._stages.code(pair["stage"])
+        _append(self._pairs, (question, pair["pair_index"], stage, len(advantages)))
+        for each in advantages:
+            is_repeat, cluster = each["duplicate_of"] is not None, each["cluster_id"]
+            place = cluster if cluster is not None else REPEATED if is_repeat else UNCLUSTERED
+            _append(self._advantages, (each["position"], place))
 
 
 def _append(columns: Mapping[str, list[Any]], row: Sequence[Any]) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advcluster_dagster.report.explorer import scripts
 from advcluster_dagster.report.explorer.scripts import as_script_json, script_files
 from tests.report.explorer.evidence import clusters, family_of, pair_of
 
@@ -43,28 +44,24 @@ def test_not_a_number_is_refused():
 def test_an_index_and_the_pairs_of_a_family():
     rows = {"math": [pair_of(0), pair_of(1, reason="not_json")], "physics": [pair_of(2, "physics")]}
     found = read_files(script_files([family_of(rows, reason="too few rows")]))
-    assert set(found) == {"0-index", "0-0"}
+    assert set(found) == {"0-index", "0-0", "0-texts-0"}
     index = found["0-index"]
+    assert index["questions"] == {"id": ["math-0", "math-1", "physics-2"], "domain": [0, 0, 1], "benchmark": [0, 0, 1]}
+    assert (index["domains"], index["benchmarks"]) == (["math", "physics"], ["math-set", "physics-set"])
+    assert index["stages"] == ["Reading", None, "Transformation"]
+    # The second pair has no advantage: its extraction failed.
     assert index["pairs"] == {
-        "id": ["math-0:0", "math-1:0", "physics-2:0"],
-        "question": ["math-0", "math-1", "physics-2"],
-        "domain": ["math", "math", "physics"],
-        "benchmark": ["math-set", "math-set", "physics-set"],
-        "stage": ["Reading", None, "Transformation"],
-        "part": [0, 0, 0],
-        "place": [0, 1, 2],
+        "question": [0, 1, 2],
+        "index": [0, 0, 0],
+        "stage": [0, 1, 2],
+        "n_advantages": [1, 0, 1],
     }
-    assert index["advantages"] == {
-        "id": ["math-0:0:0", "physics-2:0:0"],
-        "pair": [0, 2],
-        "text": ["Adds the right number 0", "Adds the right number 2"],
-        "evidence": [
-            'Model_A has "0 + 1" where Model_B has "0 + 2".',
-            'Model_A has "2 + 1" where Model_B has "2 + 2".',
-        ],
-        "cluster": [0, 2],
-        "repeats": [None, None],
-    }
+    assert index["parts"] == [0]
+    assert index["advantages"] == {"position": [0, 0], "cluster": [0, 2]}
+    assert found["0-texts-0"] == [
+        ["Adds the right number 0", 'Model_A has "0 + 1" where Model_B has "0 + 2".', None],
+        ["Adds the right number 2", 'Model_A has "2 + 1" where Model_B has "2 + 2".', None],
+    ]
     assert [cluster["tag"] for cluster in index["clusters"]] == ["Cluster 0", "Cluster 1", "Cluster 2"]
     assert index["no_taxonomy_reason"] == "too few rows"
     first, second, _ = found["0-0"]
@@ -110,32 +107,49 @@ def test_pairs_are_spread_over_files_by_size():
     found = read_files(files)
     # a record of some 3,700 bytes: two fit under 10,000; the large one has a file of its own
     assert [len(found[f"0-{part}"]) for part in range(4)] == [2, 2, 1, 1]
-    assert found["0-index"]["pairs"]["part"] == [0, 0, 1, 1, 2, 3]
-    assert found["0-index"]["pairs"]["place"] == [0, 1, 0, 1, 0, 0]
+    assert found["0-index"]["parts"] == [0, 2, 4, 5]
     assert all(len(content) < 10_000 for name, content in files if name in ("0-0.js", "0-1.js", "0-2.js"))
     assert files[-1][0] == "0-index.js"
 
 
 def test_families_are_told_apart_by_number():
     families = [family_of({"math": [pair_of(0)]}, name=name) for name in ("f", "g")]
-    assert set(read_files(script_files(families))) == {"0-0", "0-index", "1-0", "1-index"}
+    names = {f"{number}-{part}" for number in (0, 1) for part in ("0", "texts-0", "index")}
+    assert set(read_files(script_files(families))) == names
+
+
+def test_texts_are_spread_over_files_by_number(monkeypatch):
+    monkeypatch.setattr(scripts, "TEXTS_PER_FILE", 2)
+    rows = {"math": [pair_of(n) for n in range(4)] + [pair_of(4, duplicate_of="math-0:0:0")]}
+    found = read_files(script_files([family_of(rows)]))
+    assert [len(found[f"0-texts-{n}"]) for n in range(3)] == [2, 2, 1]
+    assert found["0-texts-2"][0][2] == "math-0:0:0"
+    assert found["0-index"]["texts_per_file"] == 2
+    assert found["0-index"]["advantages"]["cluster"] == [0, 1, 2, 0, scripts.REPEATED]
+
+
+def test_an_advantage_in_no_cluster_is_told_from_a_repeat():
+    row = pair_of(0)
+    row["taxonomy_assignments"] = []
+    found = read_files(script_files([family_of({"math": [row]}, clusters(0))]))
+    assert found["0-index"]["advantages"]["cluster"] == [scripts.UNCLUSTERED]
 
 
 def test_a_family_without_anything_has_an_index():
     found = read_files(script_files([family_of({}, clusters(0), reason="no questions kept")]))
     assert set(found) == {"0-index"}
     assert found["0-index"]["clusters"] == []
-    assert found["0-index"]["pairs"]["id"] == []
+    assert found["0-index"]["pairs"]["question"] == []
 
 
 def test_what_a_model_wrote_neither_breaks_out_nor_changes():
     names = ("question", "answer", "larger", "smaller", "advantage", "evidence", "error")
     row = pair_of(0, question_id=BREAKING, **dict.fromkeys(names, BREAKING))
     files = list(script_files([family_of({"math": [row]}, clusters(1, lambda _: BREAKING))]))
-    assert [name for name, _ in files] == ["0-0.js", "0-index.js"]
+    assert [name for name, _ in files] == ["0-0.js", "0-texts-0.js", "0-index.js"]
     found = read_files(files)
     (pair,) = found["0-0"]
     assert {pair["question"], pair["answer"], pair["larger"]["response"], pair["error"]["description"]} == {BREAKING}
-    assert found["0-index"]["advantages"]["text"] == [BREAKING]
-    assert found["0-index"]["pairs"]["question"] == [BREAKING]
+    assert found["0-texts-0"][0][:2] == [BREAKING, BREAKING]
+    assert found["0-index"]["questions"]["id"] == [BREAKING]
     assert found["0-index"]["clusters"][0]["tag"] == BREAKING

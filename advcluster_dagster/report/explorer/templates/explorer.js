@@ -1,4 +1,3 @@
-"use strict";
 // Data come as script files that call advcluster.receive. Texts in them were written by models: they reach the page as
 // text nodes alone, never as markup, and no address or file name is made of them but the fragment, percent-encoded.
 (() => {
@@ -7,7 +6,7 @@
   const FACETS = ["cluster", "domain", "benchmark", "stage"];
   const FILTERS = [...FACETS, "q"];
   const REPEATED = "repeated", UNCLUSTERED = "unclustered", NO_ERROR = "none";
-  const BATCH = 100;
+  const BATCH = 100, FAR = 500;
   const at = (id) => document.getElementById(id);
   const shown = at("shown"), results = at("results"), search = at("search");
 
@@ -51,48 +50,124 @@
 
   const fold = (text) => text.normalize("NFKC").toLowerCase();
 
+  // A family as columns of numbers: 100,000 pairs are no objects. An advantage is its place i, a pair its place p.
   async function openFamily(number) {
     if (families.has(number)) return families.get(number);
-    const { clusters, no_taxonomy_reason, pairs, advantages } = await load(`${number}-index`);
-    const rows = advantages.id.map((id, i) => {
-      const pair = advantages.pair[i], cluster = advantages.cluster[i];
-      return {
-        id, pair, text: advantages.text[i], evidence: advantages.evidence[i], repeats: advantages.repeats[i],
-        cluster: cluster !== null ? String(cluster) : advantages.repeats[i] !== null ? REPEATED : UNCLUSTERED,
-        domain: pairs.domain[pair], benchmark: pairs.benchmark[pair] ?? "", stage: pairs.stage[pair] ?? NO_ERROR,
-        haystack: fold(`${advantages.text[i]}\n${advantages.evidence[i]}\n${id}`),
-      };
-    });
-    const family = {
-      number, ...manifest.families[number], clusters, reason: no_taxonomy_reason, pairs, rows,
-      byId: new Map(rows.map((row) => [row.id, row])),
-      pairById: new Map(pairs.id.map((id, i) => [id, i])),
-      names: new Map(clusters.map((c) => [String(c.cluster_id), c.tag ?? "(no usable name)"])),
+    const index = await load(`${number}-index`), { clusters, questions, pairs, advantages } = index;
+    const n = advantages.cluster.length, nPairs = pairs.question.length;
+    const firstOf = new Int32Array(nPairs + 1), pairOf = new Int32Array(n);
+    for (let p = 0; p < nPairs; p += 1) {
+      firstOf[p + 1] = firstOf[p] + pairs.n_advantages[p];
+      pairOf.fill(p, firstOf[p], firstOf[p + 1]);
+    }
+    const clusterName = (cluster) => (cluster === -2 ? REPEATED : cluster === -1 ? UNCLUSTERED : String(cluster));
+    const values = {
+      cluster: [...new Set([...clusters.map((c) => String(c.cluster_id)), ...new Set(advantages.cluster)].map((c) => (typeof c === "string" ? c : clusterName(c))))],
+      domain: index.domains, benchmark: index.benchmarks.map((name) => name ?? ""), stage: index.stages.map((name) => name ?? NO_ERROR),
     };
+    const clusterCodes = new Map(values.cluster.map((name, code) => [name, code]));
+    const codes = {
+      cluster: Uint32Array.from(advantages.cluster, (cluster) => clusterCodes.get(clusterName(cluster))),
+      domain: Uint32Array.from(pairOf, (p) => questions.domain[pairs.question[p]]),
+      benchmark: Uint32Array.from(pairOf, (p) => questions.benchmark[pairs.question[p]]),
+      stage: Uint32Array.from(pairOf, (p) => pairs.stage[p]),
+    };
+    const family = {
+      number, ...manifest.families[number], clusters, reason: index.no_taxonomy_reason, index, n, nPairs, firstOf, pairOf, values, codes,
+      names: new Map(clusters.map((c) => [String(c.cluster_id), c.tag ?? "(no usable name)"])),
+      texts: [], haystacks: [],
+    };
+    family.all = Int32Array.from({ length: n }, (_, i) => i);
+    family.totals = Object.fromEntries(FACETS.map((facet) => [facet, tally(family, family.all, facet)]));
     families.set(number, family);
     return family;
   }
 
-  const rowsOfPair = (family, pair) => family.rows.filter((row) => row.pair === pair);
+  const pairId = ({ index: { questions, pairs } }, p) => `${questions.id[pairs.question[p]]}:${pairs.index[p]}`;
+  const advantageId = (family, i) => `${pairId(family, family.pairOf[i])}:${family.index.advantages.position[i]}`;
 
-  // Rows that pass every filter, and for each value of a filter how many rows pass all the others.
-  function choose(rows, state) {
+  // Place of the pair, or of the advantage, with an id; -1 without.
+  function findPair(family, id) {
+    family.firstPair ??= firstPairs(family);
+    const { questions, pairs } = family.index, cut = id.lastIndexOf(":");
+    let p = family.firstPair.get(id.slice(0, cut)) ?? family.nPairs;
+    const question = pairs.question[p];
+    while (p < family.nPairs && pairs.question[p] === question && pairId(family, p) !== id) p += 1;
+    return p < family.nPairs && questions.id[pairs.question[p]] === id.slice(0, cut) ? p : -1;
+  }
+
+  function firstPairs({ nPairs, index: { questions, pairs } }) {
+    const first = new Map();
+    for (let p = nPairs - 1; p >= 0; p -= 1) first.set(questions.id[pairs.question[p]], p);
+    return first;
+  }
+
+  function findAdvantage(family, id) {
+    const p = findPair(family, id.slice(0, Math.max(0, id.lastIndexOf(":"))));
+    for (let i = family.firstOf[p] ?? 0; p >= 0 && i < family.firstOf[p + 1]; i += 1) if (advantageId(family, i) === id) return i;
+    return -1;
+  }
+
+  // Texts of advantages are read with the file they stand in; a row is all that is known of an advantage.
+  const fileOf = (family, i) => Math.floor(i / family.index.texts_per_file);
+
+  async function readTexts(family, places) {
+    const files = new Set();
+    for (const i of places) files.add(fileOf(family, i));
+    await Promise.all([...files].map(async (file) => { family.texts[file] ??= await load(`${family.number}-texts-${file}`); }));
+  }
+
+  function rowAt(family, i) {
+    const [text, evidence, repeats] = family.texts[fileOf(family, i)][i % family.index.texts_per_file];
+    const facets = Object.fromEntries(FACETS.map((facet) => [facet, family.values[facet][family.codes[facet][i]]]));
+    return { i, id: advantageId(family, i), pair: family.pairOf[i], text, evidence, repeats, ...facets };
+  }
+
+  function haystackAt(family, i) {
+    const file = fileOf(family, i), size = family.index.texts_per_file;
+    family.haystacks[file] ??= family.texts[file].map(([text, evidence], place) => fold(`${text}\n${evidence}\n${advantageId(family, file * size + place)}`));
+    return family.haystacks[file][i % size];
+  }
+
+  // How many of some advantages have each value of a facet, by its code.
+  function tally(family, places, facet) {
+    const counts = new Uint32Array(family.values[facet].length), codes = family.codes[facet];
+    for (const i of places) counts[codes[i]] += 1;
+    return counts;
+  }
+
+  // Places of the advantages that pass every filter, and for each value of a filter how many pass all the others.
+  async function choose(family, state, visit) {
     const words = fold(state.q).split(/\s+/).filter(Boolean);
-    const chosen = [], counts = Object.fromEntries(FACETS.map((facet) => [facet, new Map()]));
-    for (const row of rows) {
-      if (!words.every((word) => row.haystack.includes(word))) continue;
-      const missed = FACETS.filter((facet) => state[facet] && state[facet] !== row[facet]);
-      if (!missed.length) chosen.push(row);
-      for (const facet of missed.length ? missed : FACETS) {
-        if (missed.length < 2) counts[facet].set(row[facet], (counts[facet].get(row[facet]) ?? 0) + 1);
-      }
+    if (words.length && family.n) {
+      if (!family.isRead) at("tally").textContent = `Reading ${counted(family.n, "text")}…`;
+      await readTexts(family, family.all);
+      family.isRead = true;
+      if (visit !== visits) return null;
     }
-    return { chosen, counts };
+    const wanted = FACETS.map((facet) => (state[facet] ? family.values[facet].indexOf(state[facet]) : null));
+    const columns = FACETS.map((facet) => family.codes[facet]);
+    const counts = FACETS.map((facet) => new Uint32Array(family.values[facet].length)), chosen = [];
+    for (let i = 0; i < family.n; i += 1) {
+      if (words.length) {
+        const haystack = haystackAt(family, i);
+        if (!words.every((word) => haystack.includes(word))) continue;
+      }
+      let missed = -1, nMissed = 0;
+      for (let f = 0; f < columns.length; f += 1) {
+        if (wanted[f] !== null && wanted[f] !== columns[f][i]) { missed = f; nMissed += 1; }
+      }
+      if (!nMissed) {
+        chosen.push(i);
+        for (let f = 0; f < columns.length; f += 1) counts[f][columns[f][i]] += 1;
+      } else if (nMissed === 1) counts[missed][columns[missed][i]] += 1;
+    }
+    return { chosen, counts: Object.fromEntries(FACETS.map((facet, f) => [facet, counts[f]])) };
   }
 
   // ---- State: the address's fragment ------------------------------------------------------------------------------------
 
-  const KEYS = ["family", ...FILTERS, "advantage", "pair"];
+  const KEYS = ["family", ...FILTERS, "advantage", "pair", "view"];
 
   function readState() {
     const given = new URLSearchParams(location.hash.slice(1));
@@ -106,7 +181,7 @@
   }
 
   const without = (state, ...keys) => ({ ...state, ...Object.fromEntries(keys.map((key) => [key, ""])) });
-  const overview = (state) => without(state, ...FILTERS, "advantage", "pair");
+  const overview = (state) => without(state, ...FILTERS, "advantage", "pair", "view");
   const link = (state, properties, ...children) => el("a", { href: address(state), ...properties }, ...children);
 
   // A link to an advantage or a pair may leave out the family: the first that has it is meant.
@@ -115,14 +190,14 @@
     if (named >= 0) return openFamily(named);
     for (let number = 0; number < manifest.families.length && (state.advantage || state.pair); number += 1) {
       const family = await openFamily(number);
-      if (family.byId.has(state.advantage) || family.pairById.has(state.pair)) return family;
+      if (findAdvantage(family, state.advantage) >= 0 || findPair(family, state.pair) >= 0) return family;
     }
     return openFamily(0);
   }
 
   // ---- The finder: filters and list ------------------------------------------------------------------------------------
 
-  let current = { state: null, family: null, chosen: [], filters: "" };
+  let current = { state: null, family: null, chosen: [], filters: "", place: -1, from: 0, to: 0 };
 
   function clusterName(family, value) {
     if (value === REPEATED) return "left out as repeats";
@@ -131,7 +206,7 @@
   }
 
   function valuesOf(family, facet) {
-    const present = [...new Set(family.rows.map((row) => row[facet]))];
+    const present = family.values[facet].filter((_, code) => family.totals[facet][code]);
     if (facet === "stage") return [...STAGES, NO_ERROR].filter((stage) => present.includes(stage));
     if (facet !== "cluster") return present;
     return [...family.names.keys(), REPEATED, UNCLUSTERED].filter((value) => present.includes(value));
@@ -144,11 +219,11 @@
         select.dataset.family = family.name;
         select.replaceChildren(...["", ...valuesOf(family, facet)].map((value) => el("option", { value })));
       }
-      let total = 0;
-      for (const n of counts[facet].values()) total += n;
+      const total = counts[facet].reduce((sum, n) => sum + n, 0);
+      const countOf = (value) => counts[facet][family.values[facet].indexOf(value)] ?? 0;
       for (const option of select.options) {
         const name = option.value === "" ? "all" : facet === "cluster" ? clusterName(family, option.value) : option.value;
-        const n = option.value === "" ? total : counts[facet].get(option.value) ?? 0;
+        const n = option.value === "" ? total : countOf(option.value);
         option.textContent = `${visible(name)} (${n.toLocaleString("en")})`;
       }
       select.value = state[facet];
@@ -158,27 +233,43 @@
     at("reset").hidden = !FILTERS.some((filter) => state[filter]);
   }
 
+  // The list holds the rows from current.from to current.to; more are read as the list is scrolled.
   const sentinel = el("li", { className: "sentinel" });
-  const watcher = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && extend(), { root: results });
+  const earlier = el("li", { className: "earlier" }, el("button", { type: "button", onclick: () => extend(-1) }, "Show earlier ones"));
+  const watcher = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && extend(1), { root: results });
   watcher.observe(sentinel);
+  let growing = Promise.resolve();
 
-  function extend(least = 0) {
-    const { chosen, family, state } = current;
-    const from = results.childElementCount - (sentinel.parentNode ? 1 : 0);
-    const to = Math.min(chosen.length, Math.max(from + BATCH, least));
+  // Add a batch of rows at an end of the list, one batch after the other.
+  function extend(direction) {
+    const mine = current;
+    growing = growing.then(() => (mine === current ? grow(mine, direction) : null)).catch(failed);
+    return growing;
+  }
+
+  async function grow(mine, direction) {
+    const { chosen, family, state } = mine;
+    const [from, to] = direction > 0 ? [mine.to, Math.min(mine.to + BATCH, chosen.length)] : [Math.max(0, mine.from - BATCH), mine.from];
+    await readTexts(family, chosen.slice(from, to));
+    if (mine !== current) return;
+    const rows = chosen.slice(from, to).map((i) => resultRow(family, state, rowAt(family, i)));
     sentinel.remove();
-    results.append(...chosen.slice(from, to).map((row) => resultRow(family, state, row)));
-    if (to < chosen.length) results.append(sentinel);
+    earlier.remove();
+    if (direction > 0) results.append(...rows);
+    else results.prepend(...rows);
+    mine[direction > 0 ? "to" : "from"] = direction > 0 ? to : from;
+    if (mine.from > 0) results.prepend(earlier);
+    if (mine.to < chosen.length) results.append(sentinel);
   }
 
   function resultRow(family, state, row) {
     const facts = [state.domain ? "" : row.domain, state.stage ? "" : row.stage === NO_ERROR ? "no first error" : row.stage,
       state.cluster ? row.id : clusterName(family, row.cluster)].filter(Boolean);
-    const one = link({ ...state, family: family.name, advantage: row.id, pair: "" }, { className: "row", tabIndex: -1 },
+    const made = link({ ...state, family: family.name, advantage: row.id, pair: "" }, { className: "row", tabIndex: -1 },
       el("span", { className: "text", dir: "auto" }, withHits(row.text, state.q)),
       el("span", { className: "facts" }, visible(facts.join(" · "))));
-    one.dataset.id = row.id;
-    return el("li", {}, one);
+    made.dataset.id = row.id;
+    return el("li", {}, made);
   }
 
   function withHits(text, query) {
@@ -191,52 +282,51 @@
     return marked(shownText, hits);
   }
 
-  function fillList(family, state, chosen) {
+  async function fillList(family, state, chosen) {
     const filters = JSON.stringify([family.name, ...FILTERS.map((filter) => state[filter])]);
-    const isNew = filters !== current.filters;
-    current = { state, family, chosen, filters };
-    if (isNew) {
+    const i = state.advantage ? findAdvantage(family, state.advantage) : -1;
+    const place = i < 0 ? -1 : chosen.indexOf(i);
+    const isNew = filters !== current.filters, isFar = place >= 0 && (place < current.from || place > current.to + FAR);
+    if (isNew || isFar) {
+      const from = isFar || place > FAR ? Math.max(0, place - BATCH / 2) : 0;
+      current = { state, family, chosen, filters, place, from, to: from };
       results.replaceChildren();
       results.scrollTop = 0;
-      extend();
-      const all = family.rows.length;
+      const all = family.n;
       at("tally").textContent = chosen.length === all
         ? counted(all, "advantage") : `${chosen.length.toLocaleString("en")} of ${counted(all, "advantage")}`;
+      await extend(1);
+    } else {
+      Object.assign(current, { state, family, chosen, place });
     }
-    markCurrent();
+    while (current.filters === filters && current.place >= current.to && current.to < current.chosen.length) await extend(1);
+    if (current.state === state) markCurrent();
   }
 
   function markCurrent() {
-    const { state, chosen } = current;
-    const place = chosen.findIndex((row) => row.id === state.advantage);
-    if (place >= results.childElementCount - 1) extend(place + BATCH);
-    let one = null;
+    const { state } = current;
+    let chosenRow = null;
     for (const row of results.querySelectorAll("a.row")) {
       const isCurrent = row.dataset.id === state.advantage;
       row.tabIndex = isCurrent ? 0 : -1;
       if (isCurrent) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
-      if (isCurrent) one = row;
+      if (isCurrent) chosenRow = row;
     }
-    if (one) one.scrollIntoView({ block: "nearest" });
+    if (chosenRow) chosenRow.scrollIntoView({ block: "nearest" });
     else results.querySelector("a.row")?.setAttribute("tabindex", "0");
   }
 
   // ---- What is shown: the taxonomy, a cluster, a pair ----------------------------------------------------------------
 
-  function tally(rows, key) {
-    const counts = new Map();
-    for (const row of rows) counts.set(row[key], (counts.get(row[key]) ?? 0) + 1);
-    return counts;
-  }
-
   // Shares as bars with their numbers; each bar is a link that filters.
-  function bars(family, state, facet, rows) {
-    const counts = tally(rows, facet), n = Math.max(1, rows.length);
-    return el("ul", { className: "bars" }, valuesOf(family, facet).filter((value) => counts.has(value)).map((value) => {
+  function bars(family, state, facet, places) {
+    const counts = tally(family, places, facet), n = Math.max(1, places.length);
+    const countOf = (value) => counts[family.values[facet].indexOf(value)];
+    return el("ul", { className: "bars" }, valuesOf(family, facet).filter(countOf).map((value) => {
       const bar = el("span", { className: "bar" });
-      bar.style.width = `${(100 * counts.get(value)) / n}%`;
-      const facts = `${counts.get(value).toLocaleString("en")} (${Math.round((100 * counts.get(value)) / n)} %)`;
+      bar.style.width = `${(100 * countOf(value)) / n}%`;
+      const facts = `${countOf(value).toLocaleString("en")} (${Math.round((100 * countOf(value)) / n)} %)`;
       return el("li", {}, link({ ...state, [facet]: value }, {},
         el("span", { className: "name" }, visible(value === NO_ERROR ? "no first error" : value)),
         el("span", { className: "track", ariaHidden: "true" }, bar), el("span", { className: "n" }, facts)));
@@ -247,16 +337,17 @@
     cluster.kind === "specialised" ? `specialised in ${cluster.main_domain}` : cluster.kind || "no gap shown";
 
   function showTaxonomy(family, state) {
-    const n = tally(family.rows, "cluster"), nFailed = family.pairs.id.length - new Set(family.rows.map((r) => r.pair)).size;
+    const n = (value) => family.totals.cluster[family.values.cluster.indexOf(value)] ?? 0;
+    const nFailed = family.index.pairs.n_advantages.reduce((sum, each) => sum + !each, 0);
     const cards = family.clusters.map((cluster) => {
       const value = String(cluster.cluster_id);
       return el("li", { className: "card" },
         el("h3", {}, link({ ...overview(state), family: family.name, cluster: value }, {},
           el("span", { className: "no" }, `#${value} `), foreign(family.names.get(value)))),
-        el("p", { className: "facts" }, `${counted(n.get(value) ?? 0, "advantage")}, ${kindOf(cluster)}`),
+        el("p", { className: "facts" }, `${counted(n(value), "advantage")}, ${kindOf(cluster)}`),
         foreign(cluster.definition ?? "No usable definition was given.", "p"));
     });
-    const left = [[REPEATED, "left out as repeats of another"], [UNCLUSTERED, "in no cluster"]].filter(([key]) => n.has(key));
+    const left = [[REPEATED, "left out as repeats of another"], [UNCLUSTERED, "in no cluster"]].filter(([key]) => n(key));
     shown.replaceChildren(
       el("h2", {}, foreign(family.larger), " over ", foreign(family.smaller)),
       el("p", { className: "lead" }, "Every cluster rests on advantages, and every advantage on a pair of traces: a right one "
@@ -265,13 +356,13 @@
         : el("p", { className: "problem" }, `There is no taxonomy${family.reason ? `: ${visible(family.reason)}` : " yet"}.`),
       el("ul", { className: "rest" },
         left.map(([key, words]) => el("li", {}, link({ ...overview(state), family: family.name, cluster: key }, {},
-          counted(n.get(key), "advantage")), ` ${words}`)),
-        nFailed ? el("li", {}, `${counted(nFailed, "pair")} of ${family.pairs.id.length.toLocaleString("en")} without a usable `
+          counted(n(key), "advantage")), ` ${words}`)),
+        nFailed ? el("li", {}, `${counted(nFailed, "pair")} of ${family.nPairs.toLocaleString("en")} without a usable `
           + "extraction, so without advantages") : null));
   }
 
   function showCluster(family, state, chosen) {
-    const cluster = family.clusters.find((one) => String(one.cluster_id) === state.cluster);
+    const cluster = family.clusters.find((each) => String(each.cluster_id) === state.cluster);
     const title = state.cluster ? clusterName(family, state.cluster) : "Advantages found";
     shown.replaceChildren(
       el("p", { className: "path" }, link({ ...overview(state), family: family.name }, {}, "All clusters")),
@@ -286,10 +377,11 @@
         : null);
   }
 
-  // A text in pieces, each marked with the kinds that cover it; a piece knows where it starts, since what is shown of it
-  // may be longer than it is.
-  function marked(text, marks) {
-    const cuts = [...new Set([0, text.length, ...marks.flatMap(([start, end]) => [start, end])])].sort((a, b) => a - b);
+  // A text, or the part of it from ``first``, in pieces, each marked with the kinds that cover it; a piece knows where it
+  // starts, since what is shown of it may be longer than it is.
+  function marked(text, marks, [first, last] = [0, text.length]) {
+    const ends = marks.flatMap(([start, end]) => [start, end]).filter((place) => place > first && place < last);
+    const cuts = [...new Set([first, last, ...ends])].sort((a, b) => a - b);
     return cuts.slice(1).map((end, i) => {
       const kinds = new Set(marks.filter(([from, to]) => from <= cuts[i] && end <= to).map(([, , kind]) => kind));
       const piece = el(kinds.size ? "mark" : "span", { className: [...kinds].join(" ") }, visible(text.slice(cuts[i], end)));
@@ -314,11 +406,34 @@
     }));
   }
 
+  // Scroll to the piece of a text that starts at an offset, in whole traces or in steps.
   function reveal(role, offset) {
-    const box = at(`text-${role}`), piece = box.querySelector(`[data-start="${offset}"]`);
-    box.querySelector(".is-target")?.classList.remove("is-target");
-    piece.classList.add("is-target");
-    box.scrollTop = piece.offsetTop - box.clientHeight / 3;
+    const boxes = role === "question" ? "#text-question" : `#text-${role}, .step.${role}`;
+    for (const old of shown.querySelectorAll(".is-target")) old.classList.remove("is-target");
+    for (const box of shown.querySelectorAll(boxes)) {
+      const piece = box.querySelector(`[data-start="${offset}"]`);
+      if (!piece) continue;
+      piece.classList.add("is-target");
+      if (box.classList.contains("step")) piece.scrollIntoView({ block: "center" });
+      else box.scrollTop = piece.offsetTop - box.clientHeight / 3;
+    }
+  }
+
+  // Both traces in steps: steps that share most of their words stand beside each other, differing words are marked.
+  function alignedSteps(family, record, marks) {
+    const texts = { larger: record.larger.response ?? "", smaller: record.smaller.response ?? "" };
+    const { rows, n } = alignment.align(texts.larger, texts.smaller);
+    const nSame = rows.filter((row) => row.kind === "same").length, nNear = rows.filter((row) => row.kind === "near").length;
+    const cell = (row, role) => el("td", { className: `step ${role}`, dir: "auto" }, row[role]
+      ? marked(texts[role], [...marks[role], ...row.differs[role].map(([a, b]) => [a, b, "differs"])], row[role]) : []);
+    const first = rows.findIndex((row) => row.kind !== "same");
+    const body = rows.map((row, i) => el("tr", { className: row.kind, ...(i === first ? { id: "first-difference" } : {}) }, cell(row, "larger"), cell(row, "smaller")));
+    return el("section", { className: "aligned" },
+      el("p", { className: "facts" }, `${counted(n.larger, "step")} of the larger trace, ${n.smaller.toLocaleString("en")} of the smaller: `
+        + `${nSame} alike, ${nNear} that share at least half of their words, with the differing words underlined. `,
+        first < 0 ? "No step differs." : el("button", { type: "button", onclick: () => at("first-difference").scrollIntoView({ block: "center" }) }, "First difference")),
+      el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Larger: ", foreign(record.larger.model ?? "unknown")),
+        el("th", { scope: "col" }, "Smaller: ", foreign(record.smaller.model ?? "unknown")))), el("tbody", {}, body)));
   }
 
   function trace(role, one, marks) {
@@ -337,33 +452,40 @@
   }
 
   async function showPair(family, state, visit) {
-    const asked = family.byId.get(state.advantage), number = asked ? asked.pair : family.pairById.get(state.pair);
-    if (number === undefined) {
+    const asked = state.advantage ? findAdvantage(family, state.advantage) : -1;
+    const number = asked >= 0 ? family.pairOf[asked] : findPair(family, state.pair);
+    if (number < 0) {
       shown.replaceChildren(el("p", { className: "problem" }, "No ",
         state.advantage ? "advantage " : "pair ", foreign(state.advantage || state.pair, "code"), " in family ", foreign(family.name), "."),
         el("p", {}, link({ ...overview(state), family: family.name }, {}, "All clusters")));
       return;
     }
-    const { pairs } = family, rows = rowsOfPair(family, number);
-    const record = (await load(`${family.number}-${pairs.part[number]}`))[pairs.place[number]];
+    const places = family.all.slice(family.firstOf[number], family.firstOf[number + 1]);
+    const { parts } = family.index, part = parts.findLastIndex((first) => first <= number);
+    const [records] = await Promise.all([load(`${family.number}-${part}`), readTexts(family, places)]);
     if (visit !== visits) return;
-    const row = asked ?? rows[0], details = row && record.advantages.find((one) => one.id === row.id);
+    const record = records[number - parts[part]], rows = Array.from(places, (i) => rowAt(family, i));
+    const row = rows.find((each) => each.i === asked) ?? rows[0], details = row && record.advantages.find((each) => each.id === row.id);
     const passages = details ? details.passages : [], ofError = record.error ? record.error.passages : [];
     shown.replaceChildren(
       path(family, state, row),
       row ? foreign(row.text, "h2", "advantage") : el("h2", {}, "A pair without advantages"),
       row ? pairFacts(family, state, row, rows, details) : failure(record.failure),
-      question(record, pairs, number, [...spans(passages, "question", "evidence"), ...spans(ofError, "question", "error")]),
+      question(record, family, number, [...spans(passages, "question", "evidence"), ...spans(ofError, "question", "error")]),
       el("div", { className: "pair" },
         row ? el("section", { className: "note" }, el("h3", {}, "Evidence"),
           foreign(row.evidence, "p"), passageList(passages, "evidence"),
           el("p", { className: "key" }, "Model_A is the larger model, Model_B the smaller one.")) : el("span"),
         el("section", { className: "note" }, el("h3", {}, "First error of the smaller"), firstError(record.error)),
-        trace("larger", record.larger, spans(passages, "larger", "evidence")),
-        trace("smaller", record.smaller,
-          [...spans(passages, "smaller", "evidence"), ...spans(ofError, "smaller", "error")])));
+        el("p", { className: "views" }, viewLink(family, state, "", "Whole traces"), viewLink(family, state, "steps", "Step by step")),
+        ...traces(family, state, record, {
+          larger: spans(passages, "larger", "evidence"),
+          smaller: [...spans(passages, "smaller", "evidence"), ...spans(ofError, "smaller", "error")] })));
     document.title = `${row ? visible(row.text) : "A pair"}: evidence explorer`;
+    if (state.view && current.view !== state.view) at("view-steps")?.focus({ preventScroll: true });
+    current.view = state.view;
     shown.scrollTop = 0;
+    if (state.view) return;
     for (const role of ["larger", "smaller"]) {
       const first = [...spans(passages, role, ""), ...(role === "smaller" ? spans(ofError, role, "") : [])];
       if (first.length) reveal(role, Math.min(...first.map(([start]) => start)));
@@ -371,12 +493,20 @@
     for (const target of shown.querySelectorAll(".is-target")) target.classList.remove("is-target");
   }
 
+  function traces(family, state, record, marks) {
+    if (state.view) return [alignedSteps(family, record, marks)];
+    return [trace("larger", record.larger, marks.larger), trace("smaller", record.smaller, marks.smaller)];
+  }
+
+  const viewLink = (family, state, view, words) => link({ ...state, family: family.name, view },
+    { id: `view-${view || "whole"}`, ...(state.view === view ? { ariaCurrent: "true" } : {}) }, words);
+
   function path(family, state, row) {
-    const place = row ? current.chosen.indexOf(row) : -1;
+    const place = row ? current.chosen.indexOf(row.i) : -1;
     const step = (to, words, rel) => {
       const next = current.chosen[place + to];
-      return place < 0 || !next ? el("span", { className: "off" }, words)
-        : link({ ...state, family: family.name, advantage: next.id, pair: "" }, { rel }, words);
+      return place < 0 || next === undefined ? el("span", { className: "off" }, words)
+        : link({ ...state, family: family.name, advantage: advantageId(family, next), pair: "" }, { rel }, words);
     };
     return el("p", { className: "path" }, link(without({ ...state, family: family.name }, "advantage", "pair"), { id: "back" }, "Back to the list"),
       el("span", { className: "steps" }, step(-1, "Previous", "prev"),
@@ -393,7 +523,7 @@
         " · ", foreign(row.id, "code"), ` · extracted by `, foreign(details.extractor),
         details.rule_violations.length ? ` · breaks style rules: ${visible(details.rule_violations.join(", "))}` : ""),
       rows.length > 1 ? el("ul", { className: "siblings", ariaLabel: "Advantages of this pair" },
-        rows.map((one) => el("li", {}, one === row ? foreign(one.text, "b") : link(open(one.id), {}, foreign(one.text))))) : null);
+        rows.map((each) => el("li", {}, each === row ? foreign(each.text, "b") : link(open(each.id), {}, foreign(each.text))))) : null);
   }
 
   function failure(given) {
@@ -402,10 +532,11 @@
       given && given.reply ? el("details", {}, el("summary", {}, "The reply as it came"), foreign(given.reply, "pre")) : null);
   }
 
-  function question(record, pairs, number, marks) {
+  function question(record, family, number, marks) {
+    const { questions, pairs, domains, benchmarks } = family.index, q = pairs.question[number];
     return el("section", { className: "question" },
-      el("h3", {}, "Question ", foreign(pairs.question[number], "code"), el("span", { className: "facts" },
-        ` ${pairs.domain[number]}, `, foreign(pairs.benchmark[number] ?? "benchmark unknown"))),
+      el("h3", {}, "Question ", foreign(questions.id[q], "code"), el("span", { className: "facts" },
+        ` ${domains[questions.domain[q]]}, `, foreign(benchmarks[questions.benchmark[q]] ?? "benchmark unknown"))),
       record.question === null ? el("p", { className: "not-found" }, "The question is not among the tables any more.")
         : el("p", { id: "text-question", className: "text", dir: "auto" }, marked(record.question, marks)),
       el("p", { className: "gold" }, el("b", {}, "Gold answer: "), record.answer === null ? "unknown" : foreign(record.answer, "code")));
@@ -421,29 +552,49 @@
 
   let visits = 0;
 
+  function failed(error) {
+    shown.replaceChildren(el("p", { className: "problem" }, `The data file ${error.message} beside this page cannot be read: `
+      + "the explorer was written again, or moved without its folder. Load the page again."));
+  }
+
   async function route() {
     const visit = (visits += 1), state = readState();
     try {
       const family = await familyOf(state);
       if (visit !== visits) return;
-      const { chosen, counts } = choose(family.rows, state), isOpen = Boolean(state.advantage || state.pair);
-      at("families").replaceChildren(...manifest.families.map((one) => link({ ...overview(state), family: one.name },
-        one.name === family.name ? { ariaCurrent: "page" } : {}, visible(one.name))));
-      fillFilters(family, state, counts);
-      fillList(family, state, chosen);
+      const choice = await choose(family, state, visit), isOpen = Boolean(state.advantage || state.pair);
+      if (!choice) return;
+      at("families").replaceChildren(...manifest.families.map((each) => link({ ...overview(state), family: each.name },
+        each.name === family.name ? { ariaCurrent: "page" } : {}, visible(each.name))));
+      fillFilters(family, state, choice.counts);
+      const wasOpen = document.body.classList.contains("is-open");
       document.body.classList.toggle("is-open", isOpen);
       document.title = `Evidence explorer: ${visible(family.name)}`;
+      const listed = fillList(family, state, choice.chosen);
       if (isOpen) await showPair(family, state, visit);
-      else if (FILTERS.some((filter) => state[filter])) showCluster(family, state, chosen);
+      else if (FILTERS.some((filter) => state[filter])) showCluster(family, state, choice.chosen);
       else showTaxonomy(family, state);
+      await listed;
+      if (visit === visits) moveFocus(state, isOpen, wasOpen);
     } catch (error) {
-      if (visit !== visits) return;
-      shown.replaceChildren(el("p", { className: "problem" }, `The data file ${error.message} beside this page cannot be read: `
-        + "the explorer was written anew, or moved without its folder. Load the page again."));
+      if (visit === visits) failed(error);
     }
   }
 
-  const filter = (changes) => location.replace(address({ ...without(readState(), "advantage", "pair"), ...changes }));
+  // Whoever opens a pair from the list reads on from it; whoever goes back is where they left the list.
+  let lastAdvantage = "";
+
+  function moveFocus(state, isOpen, wasOpen) {
+    const inList = results.contains(document.activeElement);
+    if (isOpen && (inList || !document.activeElement || document.activeElement === document.body)) shown.focus({ preventScroll: true });
+    if (!isOpen && wasOpen && (document.activeElement === document.body || shown.contains(document.activeElement))) {
+      const row = [...results.querySelectorAll("a.row")].find((each) => each.dataset.id === lastAdvantage) ?? results.querySelector("a.row");
+      if (row) { row.tabIndex = 0; row.focus(); }
+    }
+    lastAdvantage = state.advantage || lastAdvantage;
+  }
+
+  const filter = (changes) => location.replace(address({ ...without(readState(), "advantage", "pair", "view"), ...changes }));
   for (const facet of FACETS) at(facet).addEventListener("change", (event) => filter({ [facet]: event.target.value }));
   search.addEventListener("input", () => filter({ q: search.value.trim() }));
   at("reset").addEventListener("click", () => { search.value = ""; filter(overview(readState())); search.focus(); });
@@ -461,11 +612,14 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target === search && event.key === "ArrowDown") results.querySelector("a.row")?.focus();
     if (event.target.closest("input, select")) return;
-    const pressed = { "/": search, j: shown.querySelector("a[rel=next]"), k: shown.querySelector("a[rel=prev]"), Escape: at("back") };
+    const pressed = { "/": search, j: shown.querySelector("a[rel=next]"), k: shown.querySelector("a[rel=prev]"), Escape: at("back"),
+      a: at(readState().view ? "view-whole" : "view-steps"), f: shown.querySelector(".go"), "?": at("keys") };
     const wanted = pressed[event.key];
     if (!wanted) return;
     event.preventDefault();
     if (wanted === search) search.focus();
+    else if (event.key === "f") { wanted.focus(); wanted.click(); }
+    else if (wanted === at("keys")) { wanted.open = !wanted.open; wanted.querySelector("summary").focus(); }
     else wanted.click();
   });
 

@@ -110,7 +110,8 @@ def _says_model(source: ComparedLogs) -> bool:
 
 
 def _with_folder(source: ComparedLogs) -> str:
-    return f"{source.path.resolve().parent.name}/{source.model}"
+    folder = source.path.resolve() if source.path.is_dir() else source.path.resolve().parent
+    return f"{folder.name}/{source.model}"
 
 
 def as_name(text: str) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from advcluster_dagster.report.alternatives import alternative_texts
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.figures import MIN_VIOLIN, report_figures
 from advcluster_dagster.report.formatting import foreign_text, is_long_worded
@@ -112,6 +113,7 @@ def _family_view(
     data: ReportData, family: str, drawn: Mapping[str, Figure], published: PublishedFamily | None
 ) -> FamilyView:
     has_taxonomy = data.table("final_taxonomy", family).height > 0
+    alternatives = alternative_texts(data, family)
     return FamilyView(
         name=family,
         models=data.study.families[family],
@@ -140,7 +142,10 @@ def _family_view(
             "edi": error_dispersion.edi_table(data, family, published),
             "stages": error_dispersion.stage_table(data, family),
         },
-        figures={kind: _figure_view(drawn[f"{family}_{kind}"], *texts) for kind, texts in _captions(data).items()},
+        figures={
+            kind: _figure_view(drawn[f"{family}_{kind}"], caption, alternatives[kind])
+            for kind, caption in _captions(data).items()
+        },
         clusters=semantic_clustering.cluster_views(data, family),
         since_frozen=tuple(
             table
@@ -152,33 +157,26 @@ def _family_view(
     )
 
 
-def _captions(data: ReportData) -> dict[str, tuple[str, str]]:
-    """Per kind of figure its caption and its description in words."""
+def _captions(data: ReportData) -> dict[str, str]:
+    """The caption of each kind of figure."""
     gap, edi = data.study.question_set.min_gap, data.study.error_dispersion.max_edi_shown
     return {
         "accuracy": (
             "Accuracy of both models by domain. Whiskers: interval of the mean over source items "
-            f"({100 * data.study.statistics.confidence:g} %).",
-            "Bars of the accuracies tabled above.",
+            f"({100 * data.study.statistics.confidence:g} %)."
         ),
         "pass_rates": (
             "Pass rates of both models, one dot a pair of rates; its area grows with the number of questions. In the "
-            f"tinted corner the larger model is ahead by at least {gap:g}.",
-            "Scatter of the questions' pass rates.",
+            f"tinted corner the larger model is ahead by at least {gap:g}."
         ),
         "sweep": (
             "Candidate clusterings. The Davies-Bouldin index falls as d' falls, so it compares values of K within a "
-            "line, not lines with each other; the share of variance kept says what a line leaves out.",
-            "Davies-Bouldin index and silhouette over the number of clusters, one line a PCA dimension.",
+            "line, not lines with each other; the share of variance kept says what a line leaves out."
         ),
-        "heatmap": (
-            "Where the advantages of each cluster come from. Rows sum to 100 %.",
-            "Heatmap of the shares of each cluster by domain.",
-        ),
+        "heatmap": "Where the advantages of each cluster come from. Rows sum to 100 %.",
         "depths": (
             "Mean first-error depth of the questions of each domain, medians marked. Each dot is a question with an "
-            f"Error Dispersion Index of at most {edi:g}; domains with fewer than {MIN_VIOLIN} have dots only.",
-            "Violins of the questions' mean first-error depth by domain.",
+            f"Error Dispersion Index of at most {edi:g}; domains with fewer than {MIN_VIOLIN} have dots only."
         ),
     }
 

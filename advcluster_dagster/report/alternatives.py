@@ -1,0 +1,78 @@
+"""What each figure of a family shows, in words, for readers who do not see it."""
+
+import polars as pl
+
+from advcluster_dagster.report.data import ReportData
+from advcluster_dagster.report.formatting import counted, decimal, foreign_text, percent
+
+
+def alternative_texts(data: ReportData, family: str) -> dict[str, str]:
+    """The figures' descriptions by kind: accuracy, pass_rates, sweep, heatmap, depths. Values are as observed."""
+    return {
+        "accuracy": _accuracy(data, family),
+        "pass_rates": _pass_rates(data, family),
+        "sweep": _sweep(data, family),
+        "heatmap": _heatmap(data, family),
+        "depths": _depths(data, family),
+    }
+
+
+def _accuracy(data: ReportData, family: str) -> str:
+    rows = data.table("accuracy_summary", family).filter(pl.col("level") == "domain")
+    means = {(domain, role): mean for domain, role, mean in rows.select("domain", "role", "mean_accuracy").rows()}
+    parts = [
+        f"{domain} {decimal(means[domain, 'larger'], 1)} against {decimal(means.get((domain, 'smaller')), 1)} %"
+        for domain, role in means
+        if role == "larger"
+    ]
+    return _listed("Bars of both models' accuracies by domain", "the larger against the smaller: ", parts)
+
+
+def _pass_rates(data: ReportData, family: str) -> str:
+    n_all = data.table("pass_rate_table", family).height
+    n_kept = data.table("analysis_question_set", family).height
+    gap = data.study.question_set.min_gap
+    return (
+        f"Scatter of both models' pass rates over {counted(n_all, 'question')}: in {n_kept} the larger model is ahead "
+        f"by at least {gap:g}."
+    )
+
+
+def _sweep(data: ReportData, family: str) -> str:
+    head = "Davies-Bouldin index and silhouette over the number of clusters, one line a PCA dimension"
+    chosen = data.table("final_taxonomy", family).select("pca_dim", "n_clusters").unique()
+    candidates = data.table("candidate_clusterings", family).join(chosen, on=chosen.columns, how="semi")
+    if candidates.height != 1:
+        return f"{head}."
+    row = candidates.row(0, named=True)
+    return (
+        f"{head}. The chosen d' = {row['pca_dim']}, K = {row['n_clusters']} has an index of "
+        f"{decimal(row['davies_bouldin'])} and a silhouette of {decimal(row['silhouette'])}."
+    )
+
+
+def _heatmap(data: ReportData, family: str) -> str:
+    head = "Heatmap of the shares of each cluster by domain"
+    rows = data.table("domain_distribution", family).drop_nulls("row_share")
+    tags = dict(data.table("final_taxonomy", family).select("cluster_id", "tag").iter_rows())
+    largest = rows.sort("row_share", descending=True).unique("cluster_id", keep="first", maintain_order=True)
+    parts = [
+        f"{foreign_text(tags.get(cluster) or f'cluster {cluster}')} {percent(share, 0)} % in {domain}"
+        for cluster, domain, share in largest.select("cluster_id", "domain", "row_share").iter_rows()
+    ]
+    return _listed(head, "the largest share of each: ", parts)
+
+
+def _depths(data: ReportData, family: str) -> str:
+    medians = (
+        data.table("error_dispersion", family)
+        .filter(pl.col("edi") <= data.study.error_dispersion.max_edi_shown)
+        .group_by("domain", maintain_order=True)
+        .agg(pl.col("mean_depth").median())
+    )
+    parts = [f"{domain} {decimal(depth, 1)}" for domain, depth in medians.iter_rows()]
+    return _listed("Violins of the questions' mean first-error depth by domain", "medians of 1 to 5: ", parts)
+
+
+def _listed(head: str, lead: str, parts: list[str]) -> str:
+    return f"{head}; {lead}{', '.join(parts)}." if parts else f"{head}."

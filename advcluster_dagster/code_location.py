@@ -1,4 +1,4 @@
-"""The Dagster code location: one repository per study of the home, so that each study has its own asset groups.
+"""The Dagster code location: one ``Definitions`` of all studies of the home that ADVCLUSTER_HOME names.
 
 Only Dagster imports this module.
 """
@@ -8,35 +8,24 @@ import sys
 import dagster as dg
 
 from advcluster_dagster.orchestration.definitions import build_defs
+from advcluster_dagster.orchestration.schedules import build_schedules
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.study import Study, StudyError
+from advcluster_dagster.study.study import StudyError
 
 
-def build_repositories(home: Home) -> dict[str, dg.RepositoryDefinition]:
-    """A repository per study by name; a study whose file is wrong is left out with one line on standard error."""
+def home_definitions(home: Home) -> dg.Definitions:
+    """Definitions of every study; one whose file is wrong is left out with one line on standard error."""
     studies, faults = home.readable_studies()
-    repositories = {}
+    usable = []
     for study in studies:
         try:
-            repositories[study.identifier] = _repository(home, study)
+            build_schedules(study)
+            usable.append(study)
         except StudyError as error:
             faults.append(str(error))
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
-    return repositories
+    return build_defs(home, usable)
 
 
-def _repository(home: Home, study: Study) -> dg.RepositoryDefinition:
-    definitions = build_defs(home, study)
-    return dg.create_repository_using_definitions_args(
-        name=study.identifier,
-        assets=definitions.assets,
-        resources=definitions.resources,
-        jobs=definitions.jobs,
-        schedules=definitions.schedules,
-        sensors=definitions.sensors,
-        executor=definitions.executor,
-    )
-
-
-globals().update(build_repositories(Home.from_environment()))
+defs = home_definitions(Home.from_environment())

@@ -60,7 +60,7 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
             for name in recipe.reads
         ],
         description=recipe.function.__doc__,
-        group_name=recipe.group,
+        group_name=group_name(study, recipe),
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
         io_manager_key="report_io",
@@ -85,6 +85,11 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         )
 
     return page
+
+
+def group_name(study: Study, recipe: Recipe) -> str:
+    """Name of a stage's group in Dagster, which holds several studies side by side."""
+    return f"{study.identifier}__{recipe.group}"
 
 
 def check_specs(study: Study, recipe: Recipe) -> list[dg.AssetCheckSpec]:
@@ -125,7 +130,7 @@ def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[
         ],
         check_specs=check_specs(study, recipe),
         partitions_def=partitions_definition(study.study, recipe.level),
-        group_name=recipe.group,
+        group_name=group_name(study, recipe),
         required_resource_keys={"platform"},
         **placement(home.settings, study, recipe, families),
     )(compute)

@@ -1,30 +1,40 @@
-"""All definitions of a study: what its runs need, and the jobs, schedules and sensors that start them.
+"""All definitions of the studies of a home: what runs need, and the jobs, schedules and sensors that start them.
 
 Assembly only: every definition is built in the module of its kind.
 """
 
+from collections.abc import Iterable
+
 import dagster as dg
 
+from advcluster_dagster.dagster_internals import UnresolvedAssetJobDefinition
 from advcluster_dagster.orchestration.failures import build_failure_hook
 from advcluster_dagster.orchestration.jobs import stage_jobs, whole_job
 from advcluster_dagster.orchestration.retention import retention_job, retention_schedule
-from advcluster_dagster.orchestration.run_definitions import run_definitions
+from advcluster_dagster.orchestration.run_definitions import run_assets, run_definitions
 from advcluster_dagster.orchestration.schedules import build_schedules
 from advcluster_dagster.orchestration.sensors import build_change_sensor, build_partition_sensor
-from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study
 
 
-def build_defs(home: Home, study: Study, platform: Platform | None = None) -> dg.Definitions:
-    """Fresh definitions of one study in one home; see :func:`run_definitions` for the arguments."""
-    started_by = dg.Definitions(
-        jobs=[*stage_jobs(study), whole_job(home, study), retention_job(home, study)],
-        schedules=[*build_schedules(study), retention_schedule(study)],
-        sensors=[
-            build_partition_sensor(home, study),
-            build_change_sensor(home, study),
-            build_failure_hook(home, study),
-        ],
+def build_defs(home: Home, studies: Iterable[Study]) -> dg.Definitions:
+    """Fresh definitions of the studies of a home. Keys of assets are [study, table], groups carry the study's name."""
+    listed = tuple(studies)
+    shared = run_definitions(home, ())
+    return dg.Definitions(
+        assets=[asset for study in listed for asset in run_assets(home, study)],
+        jobs=[job for study in listed for job in _jobs(home, study)],
+        schedules=[each for study in listed for each in (*build_schedules(study), retention_schedule(study))],
+        sensors=[sensor for study in listed for sensor in _sensors(home, study)],
+        resources=shared.resources,
+        executor=shared.executor,
     )
-    return dg.Definitions.merge(run_definitions(home, study, platform), started_by)
+
+
+def _jobs(home: Home, study: Study) -> tuple[dg.JobDefinition | UnresolvedAssetJobDefinition, ...]:
+    return (*stage_jobs(study), whole_job(home, study), retention_job(home, study))
+
+
+def _sensors(home: Home, study: Study) -> tuple[dg.SensorDefinition, ...]:
+    return (build_partition_sensor(home, study), build_change_sensor(home, study), build_failure_hook(home, study))

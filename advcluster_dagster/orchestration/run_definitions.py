@@ -1,6 +1,6 @@
-"""What a run of a study needs: its assets, resources and executor, without jobs, schedules and sensors."""
+"""What a run needs: the assets of studies, resources and executor, without jobs, schedules and sensors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import dagster as dg
 
@@ -13,19 +13,24 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study
 
 
+def run_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
+    """All assets of a study, tables and pages; see :func:`run_definitions`."""
+    return [*build_assets(home, study, families), *build_pages(home, study)]
+
+
 def run_definitions(
-    home: Home, study: Study, platform: Platform | None = None, families: Collection[str] | None = None
+    home: Home, studies: Iterable[Study], platform: Platform | None = None, families: Collection[str] | None = None
 ) -> dg.Definitions:
-    """Definitions of a study for its runs.
+    """Definitions of studies for their runs.
 
     Args:
-        home: where its data are; its settings choose the executor.
-        study: what is analysed.
+        home: where their data are; its settings choose the executor.
+        studies: what is analysed.
         platform: how model calls are made.
         families: the families that will be run; None is all.
     """
     return dg.Definitions(
-        assets=[*build_assets(home, study, families), *build_pages(home, study)],
+        assets=[asset for study in studies for asset in run_assets(home, study, families)],
         resources={
             "platform": platform or Platform(home),
             "lake_io": LakeIOManager(home.lake),

@@ -16,6 +16,7 @@ from advcluster_dagster.dagster_internals import (
     ModuleCodePointer,
     ReconstructableJob,
     ReconstructableRepository,
+    runs_of_location,
 )
 from advcluster_dagster.orchestration.partition_definitions import partition_key
 from advcluster_dagster.orchestration.run_definitions import run_definitions
@@ -83,6 +84,17 @@ class Launcher:
         job, families = self._job(partition)
         selected = [asset_key(self._study.study, table) for step in steps for table in RECIPES[step].tables]
         tags = {STUDY_TAG: self._study.study, PROCESS_TAG: process_tag()}
+        with runs_of_location(self._instance, job.name):
+            return self._run(job, families, partition, selected, tags)
+
+    def _run(
+        self,
+        job: dg.JobDefinition,
+        families: list[str] | None,
+        partition: Partition,
+        selected: list[dg.AssetKey],
+        tags: dict[str, str],
+    ) -> RunEnd:
         if self._platform.home.settings.executor == "in_process":
             return end_of(
                 job.execute_in_process(
@@ -104,7 +116,7 @@ class Launcher:
         families = None if partition.family is None else [partition.family]
         needs = tuple(gpu_need(self._study, recipe, families) for recipe in RECIPES.values())
         if needs not in self._jobs:
-            definitions = run_definitions(self._platform.home, self._study, self._platform, families)
+            definitions = run_definitions(self._platform.home, [self._study], self._platform, families)
             self._jobs[needs] = definitions.resolve_implicit_global_asset_job_def(), families
         return self._jobs[needs]
 
@@ -146,4 +158,4 @@ def rebuild_repository(
     """The study's definitions in a process that executes a step of a run; the study file is read again."""
     place = Home(Path(home))
     platform = Platform(place, offline=offline, retry_failed=retry_failed, is_batched=is_batched)
-    return run_definitions(place, place.load_study(study), platform, families).get_repository_def()
+    return run_definitions(place, [place.load_study(study)], platform, families).get_repository_def()

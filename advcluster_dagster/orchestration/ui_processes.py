@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from advcluster_dagster.dagster_internals import DAEMON_MODULE
+from advcluster_dagster.dagster_internals import DAEMON_MODULE, LOCATION
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.orchestration.instance import instance_environment
-from advcluster_dagster.orchestration.webserver import LOCATION, names_of
+from advcluster_dagster.orchestration.webserver import names_of
 from advcluster_dagster.storage.home import Home
 
 #: How long the processes may take to end by themselves: runs in them keep the replies they wait for.

@@ -29,8 +29,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-#: Name of the code location; what Dagster remembers of schedules and sensors hangs on it.
-LOCATION = "advcluster_dagster.code_location"
+from advcluster_dagster.dagster_internals import LOCATION
+
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 _READING = ("GET", "HEAD", "OPTIONS")
 _POLL_RATE_MS = 2000

@@ -51,8 +51,8 @@ def page(address, browser):
 def test_the_asset_graph_has_the_stages_as_groups(page, address):
     page.goto(f"{address}/asset-groups")
     for group in GROUPS:
-        page.get_by_text(group, exact=True).first.wait_for()
-    page.goto(f"{address}/locations/given@advcluster_dagster.code_location/asset-groups/report/list")
+        page.get_by_text(f"given__{group}", exact=True).first.wait_for()
+    page.goto(f"{address}/locations/__repository__@advcluster_dagster.code_location/asset-groups/given__report/list")
     for asset in ("study_report", "evidence_explorer"):
         page.get_by_text(asset).first.wait_for()
 

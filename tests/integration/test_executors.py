@@ -80,8 +80,8 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(given_once, tmp_path, short
 
 def a_run_is_launched(small):
     """As the UI, a schedule or a sensor launches it: the run itself is a job of the cluster."""
-    repository = ReconstructableRepository.for_module("advcluster_dagster.code_location", small.name)
-    job = build_defs(small.home, small.study).resolve_implicit_global_asset_job_def()
+    repository = ReconstructableRepository.for_module("advcluster_dagster.code_location", "defs")
+    job = build_defs(small.home, [small.study]).resolve_implicit_global_asset_job_def()
     selected = frozenset({asset_key(small.name, "benchmark_questions")})
     with small.instance() as instance:
         sync_partitions(instance, small.study)

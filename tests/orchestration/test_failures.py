@@ -19,7 +19,7 @@ def test_a_failed_run_is_one_readable_line(made, capfd):
     path = drop(made.home, "made", "math", "empty", 0)
     hook = build_failure_hook(made.home, made.study)
     with made.instance() as instance:
-        job = build_defs(made.home, made.study).resolve_job_def("made__whole_study")
+        job = build_defs(made.home, [made.study]).resolve_job_def("made__whole_study")
         result = job.execute_in_process(instance=instance, raise_on_error=False)
         assert not result.success
         hook(_context(instance, result.run_id))

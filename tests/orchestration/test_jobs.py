@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advcluster_dagster.assets.registry import RECIPES
-from advcluster_dagster.code_location import build_repositories
+from advcluster_dagster.code_location import home_definitions
 from advcluster_dagster.orchestration.definitions import build_defs
 from advcluster_dagster.orchestration.schedules import build_schedules
 from advcluster_dagster.study.base import NAME_PATTERN, is_name
@@ -18,7 +18,7 @@ from tests.studies import GIVEN, write_study
 @pytest.fixture
 def definitions(tmp_path):
     small = write_study(tmp_path, GIVEN)
-    return build_defs(small.home, small.study)
+    return build_defs(small.home, [small.study])
 
 
 def test_one_job_for_each_stage_and_partition_scheme(definitions):
@@ -72,17 +72,19 @@ SAME_BUT_FOR_SIGNS = ("a-b", "a.b", "a_b", "a--b", "a.-b", "a_-b", "a_.b", "a__b
 def test_studies_whose_names_differ_in_signs_alone_stand_side_by_side(tmp_path, capsys):
     for name in SAME_BUT_FOR_SIGNS:
         small = write_study(tmp_path, {**GIVEN, "study": name})
-    found = build_repositories(small.home)
-    jobs = {job.name for repository in found.values() for job in repository.get_all_jobs()}
-    assert len(found) == len({repository.name for repository in found.values()}) == len(SAME_BUT_FOR_SIGNS)
-    assert {f"{name}__whole_study" for name in found} <= jobs
+    repository = home_definitions(small.home).get_repository_def()
+    assert sum(name.endswith("__whole_study") for name in repository.job_names) == len(SAME_BUT_FOR_SIGNS)
+    studies = {key.path[0] for key in repository.asset_graph.get_all_asset_keys()}
+    assert studies == set(SAME_BUT_FOR_SIGNS)
+    groups = {node.group_name for node in repository.asset_graph.asset_nodes}
+    assert len(groups) == len(SAME_BUT_FOR_SIGNS) * len({recipe.group for recipe in RECIPES.values()})
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", sorted(name for name in DISALLOWED_NAMES if is_name(name)))
 def test_a_study_may_have_a_name_that_dagster_keeps_for_itself(tmp_path, name):
     small = write_study(tmp_path, {**GIVEN, "study": name})
-    assert list(build_repositories(small.home)) == [f"{name}_Study"]
+    assert f"{name}_Study__whole_study" in home_definitions(small.home).get_repository_def().job_names
 
 
 @pytest.mark.parametrize("name", ["demo", "gsm8k", "a_b", "0", "study"])
@@ -103,5 +105,6 @@ def test_a_schedule_that_never_comes_is_one_line_and_leaves_other_studies_alone(
         build_schedules(Study.model_validate(never))
     write_study(tmp_path, never)
     small = write_study(tmp_path, GIVEN)
-    assert list(build_repositories(small.home)) == ["given"]
+    repository = home_definitions(small.home).get_repository_def()
+    assert {key.path[0] for key in repository.asset_graph.get_all_asset_keys()} == {"given"}
     assert "left out: study never: automation.schedule is '0 0 31 2 *'" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def changes(made, instance):
 
 def _run_whole(small, instance):
     return (
-        build_defs(small.home, small.study).resolve_job_def("made__whole_study").execute_in_process(instance=instance)
+        build_defs(small.home, [small.study]).resolve_job_def("made__whole_study").execute_in_process(instance=instance)
     )
 
 
@@ -126,7 +126,7 @@ def test_imports_are_watched(given):
 @pytest.mark.parametrize(("judges", "status"), [({}, RUNNING), (PAID, STOPPED)])
 def test_what_may_cost_money_starts_switched_off(tmp_path, judges, status):
     small = write_study(tmp_path, {**GIVEN, "judges": judges, "automation": {"schedule": "0 3 * * *"}})
-    definitions = build_defs(small.home, small.study)
+    definitions = build_defs(small.home, [small.study])
     switches = {sensor.name.split("__")[1]: sensor.default_status for sensor in definitions.sensors}
     assert switches == {"partitions": RUNNING, "changes": status, "failures": RUNNING}
     schedule = next(schedule for schedule in definitions.schedules if schedule.name == "given__schedule")

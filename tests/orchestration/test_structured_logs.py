@@ -79,7 +79,7 @@ def test_files_of_old_days_go(tmp_path):
 
 
 def test_the_housekeeping_job_says_what_it_did(given):
-    job = build_defs(given.home, given.study).resolve_job_def("given__housekeeping")
+    job = build_defs(given.home, [given.study]).resolve_job_def("given__housekeeping")
     with given.instance() as instance:
         before = len(instance.get_runs())
         result = job.execute_in_process(instance=instance)

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from advcluster_dagster.report.formatting import counted
 from advcluster_dagster.report.style import (
@@ -57,6 +57,7 @@ def accuracy_against_compute(curves: pl.DataFrame, domain: str, labels: Mapping[
         _draw_strategy(axes, of_role, strategy, role, cost)
     unit = "FLOPs" if cost == "flops" else "Completion tokens"
     axes.set(xscale="log", ylim=(-4, 104), ylabel="Accuracy (%)", xlabel=f"{unit} a question (logarithmic)")
+    axes.margins(x=0.06)
     axes.set_yticks(range(0, 101, 20))
     _log_ticks(axes, plain=cost == "tokens")
     axes.grid(True)
@@ -79,7 +80,7 @@ def _draw_strategy(axes: Axes, of_role: pl.DataFrame, strategy: str, role: str, 
     elif strategy == "early_stop":
         axes.plot(rows[cost], rows["accuracy"] * 100, color=colour, lw=0.8, ls=(0, (1, 3)))
     is_hollow = strategy == "pass_at_k"
-    size = {"single": 8.0, "early_stop": 4.0}.get(strategy, 5.5)
+    size = {"single": 7.0, "early_stop": 4.0}.get(strategy, 5.5)
     style: dict[str, Any] = {"mfc": "white" if is_hollow else colour, "mec": colour, "ms": size, "color": colour}
     known = rows.drop_nulls(["low", "high"])
     reach = [(known["accuracy"] - known["low"]) * 100, (known["high"] - known["accuracy"]) * 100]
@@ -89,7 +90,7 @@ def _draw_strategy(axes: Axes, of_role: pl.DataFrame, strategy: str, role: str, 
     axes.plot(rows[cost], rows["accuracy"] * 100, ls="", marker=marker, zorder=3, **style)
     if strategy == "majority" and rows.height:
         last = rows.row(-1, named=True)
-        axes.annotate(f"k = {last['k']}", (last[cost], 100 * last["accuracy"]), xytext=(6, -3),
+        axes.annotate(f"k = {last['k']}", (last[cost], 100 * last["accuracy"]), xytext=(8, -11),
                       textcoords="offset points", fontsize=8, color=GREY)  # fmt: skip
 
 
@@ -129,16 +130,19 @@ def _handles(placed: pl.DataFrame, labels: Mapping[str, str]) -> list[Line2D]:
 
 
 def _log_ticks(axes: Axes, plain: bool) -> None:
-    """Ticks that a short logarithmic axis has too: 1, 2 and 5 of each power where it spans less than two."""
+    """Ticks that a short logarithmic axis has too: even steps within a factor of 5; 1, 2 and 5 within one of 100."""
     low, high = axes.get_xlim()
-    is_short = high / low < 100
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_short else (1.0,)))
+    if high / low < 5:
+        steps = MaxNLocator(6).tick_values(low, high)
+        axes.xaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,), numticks=20))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}" if plain else _power(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}" if plain else _power(value)))
 
 
 def _power(value: float) -> str:
-    digits, power = f"{value:.0e}".split("e")
+    digits, power = f"{value:.1e}".replace(".0e", "e").split("e")
     factor = "" if digits == "1" else rf"{digits} \times "
     return rf"${factor}10^{{{int(power)}}}$"
 

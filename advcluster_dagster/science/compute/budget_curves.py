@@ -61,7 +61,7 @@ class _Model:
         decoding = unknown if shape is None else decode_flops(shape, self.prompt, generated)
         dollars = unknown if price is None else dollars_of(price, self.prompt, generated)
         return {
-            "flops": self.means(reading + 0 * decoding) + k * self.means(decoding),
+            "flops": self.means(np.where(np.isnan(decoding), np.nan, reading)) + k * self.means(decoding),
             "tokens": k * self.means(generated),
             "cost": k * self.means(dollars),
         }

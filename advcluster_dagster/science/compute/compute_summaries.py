@@ -64,16 +64,10 @@ def compute_summaries(
     effects = _length_effects(measured, masks, places.keys, strata, confidence, n_bootstrap, rng)
     rows = []
     for number, ((key, mask), inner) in enumerate(zip(parts, masks, strict=True)):
-        within = places.take(inner)
-        shared = {
-            "n_questions": int(inner.sum()),
-            "n_unpaired": int((mask & ~is_paired).sum()),
-            "n_keys": within.n_keys,
-            **_comparison({role: frame.filter(inner) for role, frame in measured.items()}, within),
-        }
-        for role, frame in measured.items():
-            alone = _summary(frame.filter(inner), within)
-            rows.append({**key, "role": role, **shared, **alone, **effects[role, number]})
+        within, inside = places.take(inner), {role: frame.filter(inner) for role, frame in measured.items()}
+        shared = {"n_unpaired": int((mask & ~is_paired).sum()), **_comparison(inside, within)}
+        for role, frame in inside.items():
+            rows.append({**key, "role": role, **shared, **_summary(frame, within), **effects[role, number]})
     return pl.DataFrame(rows, schema=COMPUTE_SUMMARIES.own_schema)
 
 
@@ -135,12 +129,14 @@ def _summary(rows: pl.DataFrame, places: Places) -> Columns:
 
 
 def _comparison(measured: Mapping[str, pl.DataFrame], places: Places) -> Columns:
-    """Gain and token factor of the larger model."""
+    """The columns that both roles share: numbers of questions, gain and token factor of the larger model."""
     larger, smaller = (nested_mean(lengths(measured[role]["accuracy"]), places) for role in ROLES)
     tokens = [lengths(measured[role]["tokens_mean"]) for role in ROLES]
     undefined = np.isnan(tokens[0]) | np.isnan(tokens[1])
     means = [nested_mean(np.where(undefined, np.nan, values), places) for values in tokens]
     return {
+        "n_questions": measured["larger"].height,
+        "n_keys": places.n_keys,
         "gain": None if larger is None or smaller is None else larger - smaller,
         "token_factor": means[0] / means[1] if means[0] is not None and means[1] else None,
     }

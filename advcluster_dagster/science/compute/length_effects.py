@@ -35,7 +35,7 @@ def question_length_effects(trials: pl.DataFrame) -> pl.DataFrame:
         traces are twice as long (geometric mean). Null where a question has trials of one outcome only, as always with
         one trial. Rows by question and role.
 
-    >>> rows = [("q", "larger", n, n == 100, n == 400) for n in (100, 200, 400)]
+    >>> rows = [("q", "larger", n, n == 64, n == 256) for n in (64, 128, 256)]
     >>> names = ["question_id", "role", "completion_tokens", "is_correct", "is_truncated"]
     >>> question_length_effects(pl.DataFrame(rows, schema=names, orient="row")).row(0)
     ('q', 'larger', 1.5, 1.0)

@@ -1,0 +1,92 @@
+"""Means over questions, then benchmarks, then domains, as accuracies are averaged (paper table 1), and which questions
+they are over.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from advcluster_dagster.science.question_set.paired_accuracies import weighted_mean
+from advcluster_dagster.science.statistics.resampling import FloatArray, IntArray, codes_of
+
+ROLES = ("larger", "smaller")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where n questions stand: number of the domain, the benchmark and the source key of each, int64 of shape (n,).
+
+    Benchmarks of different domains have different numbers, and so have source keys.
+    """
+
+    domains: IntArray
+    benchmarks: IntArray
+    keys: IntArray
+
+    @classmethod
+    def of(cls, questions: pl.DataFrame) -> "Places":
+        """Places of rows with domain, benchmark and source_key."""
+        return cls(
+            codes_of(questions["domain"].to_list()),
+            codes_of(list(questions.select("domain", "benchmark").iter_rows())),
+            codes_of(list(questions.select("domain", "source_key").iter_rows())),
+        )
+
+    @property
+    def n_keys(self) -> int:
+        """Number of distinct source keys."""
+        return len(np.unique(self.keys))
+
+    def take(self, mask: npt.NDArray[np.bool_]) -> "Places":
+        """Places of some questions, numbered from 0 again."""
+        parts = (np.unique(codes[mask], return_inverse=True)[1] for codes in (self.domains, self.benchmarks, self.keys))
+        return Places(*(codes.astype(np.int64) for codes in parts))
+
+    def weights(self) -> FloatArray:
+        """Weights of the plain mean over questions, then benchmarks, then domains; shape (n,), they sum to 1."""
+        n_questions = np.bincount(self.benchmarks)
+        of_benchmark = np.zeros(len(n_questions), dtype=np.int64)
+        of_benchmark[self.benchmarks] = self.domains
+        n_benchmarks = np.bincount(of_benchmark)
+        weights: FloatArray = 1.0 / (
+            len(n_benchmarks) * n_benchmarks[self.domains] * n_questions[self.benchmarks].astype(np.float64)
+        )
+        return weights
+
+
+def nested_mean(values: FloatArray, places: Places) -> float | None:
+    """Mean over questions, then benchmarks, then domains.
+
+    Args:
+        values: of each question, NaN where undefined; shape (n,).
+        places: of the same questions.
+
+    Returns:
+        The mean over the defined values; None where a benchmark has none, for the mean would be over other benchmarks
+        than that of a column beside it.
+    """
+    defined = ~np.isnan(values)
+    if not defined.any() or len(np.unique(places.benchmarks[defined])) < len(np.unique(places.benchmarks)):
+        return None
+    return float(places.take(defined).weights() @ values[defined])
+
+
+def accuracy_interval(
+    values: FloatArray, places: Places, confidence: float
+) -> tuple[float, float | None, float | None]:
+    """(mean, low, high) in [0, 1] of values that are all defined; no interval where a benchmark has a single key."""
+    of = weighted_mean(values, places.weights(), places.benchmarks, places.keys, confidence)
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (of.low, of.high))
+    return min(max(of.mean, 0.0), 1.0), low, high
+
+
+def mark_paired(trials: pl.DataFrame) -> pl.DataFrame:
+    """Trials in one order whatever that of the input, with ``is_paired``: both models have a scored trial.
+
+    Args:
+        trials: domain, benchmark, question_id, role, trial, is_correct of one family, and any other columns.
+    """
+    n_roles = pl.col("role").filter(pl.col("is_correct").is_not_null()).n_unique().over("question_id")
+    return trials.sort("domain", "benchmark", "question_id", "role", "trial").with_columns(is_paired=n_roles == 2)

@@ -3,6 +3,7 @@
 from advcluster_dagster.assets import (
     advantage_extraction,
     cluster_naming,
+    compute,
     error_dispersion,
     explorer,
     grading,
@@ -33,6 +34,7 @@ _STEPS = (
     *taxonomy_coverage.STEPS,
     *error_dispersion.STEPS,
     *themes.STEPS,
+    *compute.STEPS,
     *explorer.STEPS,
     *report.STEPS,
 )
@@ -41,6 +43,11 @@ _ORDER = {table: place for place, table in enumerate(TABLES)}
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for recipe in sorted(_STEPS, key=lambda recipe: _ORDER.get(recipe.tables[0], len(_ORDER)))
 }
+
+
+def recipes_of(study: Study) -> tuple[Recipe, ...]:
+    """The steps of a study, in the order of the data flow: without those that only a section of it would ask for."""
+    return tuple(recipe for recipe in RECIPES.values() if recipe.is_on(study))
 
 
 def recipe_of(table: str) -> Recipe:

@@ -10,6 +10,7 @@ import polars as pl
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.demo.simulation.recovery import measure_recovery
 from advcluster_dagster.pipeline.declare import page_step
+from advcluster_dagster.pipeline.recipe import is_table_on
 from advcluster_dagster.pipeline.stamps import expected_stamp
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
@@ -19,7 +20,7 @@ from advcluster_dagster.storage.table_files import read_stamp, table_path
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
-_NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings")
+_NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings", "trace_costs")
 _PROMPTS = ("extraction", "naming", "review", "themes", "theme_vote", "name_check", "intruder", "equivalence")
 _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn", "numpy")
 
@@ -56,7 +57,7 @@ def study_report(step: Step) -> PageFiles:
 def report_data(step: Step) -> ReportData:
     """Everything the report of a study shows, read from its tables and the ledger."""
     study = step.study
-    tables = {name: step.read(name) for name in TABLES if name not in _NOT_SHOWN}
+    tables = {name: step.read(name) for name in TABLES if name not in _NOT_SHOWN and is_table_on(name, study)}
     reasons = {family: _note(step, "final_taxonomy", family, "reason") for family in study.families}
     return ReportData(
         study=study,

@@ -48,7 +48,7 @@ class RunLines:
     def on_calls(self, step: str, n_done: int, n_all: int) -> None:
         """Another model call of a step is done."""
         self.n_asked += n_all > 0
-        if self._clock() - self._last >= self.INTERVAL:
+        if n_all and self._clock() - self._last >= self.INTERVAL:
             self._last = self._clock()
             screen.print(escape(f"{step}: {n_done} of {n_all} model calls"), soft_wrap=True)
 

@@ -41,6 +41,7 @@ TRACE_COSTS = Table(
         flag("is_truncated", "Whether the trial was cut at its token limit; it then counts as wrong."),
         flag("is_correct", "Right, wrong, or null: could not be graded.", True),
     ),
+    section="compute",
 )
 COMPUTE_SUMMARIES = Table(
     "compute_summaries",
@@ -76,6 +77,7 @@ COMPUTE_SUMMARIES = Table(
         *interval("length_effect_finished", "length_effect_finished, over source keys", None, None),
         count("n_finished_questions", "Questions behind length_effect_finished."),
     ),
+    section="compute",
 )
 BUDGET_CURVES = Table(
     "budget_curves",
@@ -103,6 +105,7 @@ BUDGET_CURVES = Table(
         flag("is_efficient_unaided", "is_efficient among the rows that need no checker; null for pass_at_k.", True),
         flag("is_efficient_unaided_tokens", "The same with completion tokens in the place of FLOPs.", True),
     ),
+    section="compute",
 )
 BUDGET_MATCHES = Table(
     "budget_matches",
@@ -122,6 +125,7 @@ BUDGET_MATCHES = Table(
         number("tokens_ratio", "Completion tokens a question, in the same way.", 0),
         number("cost_ratio", "US dollars a question, in the same way; null where the larger costs nothing.", 0),
     ),
+    section="compute",
 )
 
 TABLES = (TRACE_COSTS, COMPUTE_SUMMARIES, BUDGET_CURVES, BUDGET_MATCHES)

@@ -2,6 +2,7 @@
 
 from advcluster_dagster.contracts import (
     advantage_extraction,
+    compute,
     error_dispersion,
     grading,
     inference,
@@ -13,6 +14,15 @@ from advcluster_dagster.contracts.table import Table
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for stage in (inference, grading, question_set, advantage_extraction, semantic_clustering, error_dispersion, themes)
+    for stage in (
+        inference,
+        grading,
+        question_set,
+        advantage_extraction,
+        semantic_clustering,
+        error_dispersion,
+        themes,
+        compute,
+    )
     for table in stage.TABLES
 }

@@ -53,8 +53,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the asset of the same name, its partitioning, its columns (without the partition columns) and its
-    key.
+    """A table: the asset of the same name, its partitioning, its columns (without the partition columns), its key, and
+    the section of the study file that asks for it, where not every study has it.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Table:
     description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    section: str | None = None
 
     @property
     def partition_columns(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from advcluster_dagster.assets.registry import RECIPES, op_name
+from advcluster_dagster.assets.registry import op_name, recipes_of
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import ContractError, PartitionLevel
 from advcluster_dagster.errors import AdvClusterError
@@ -21,7 +21,7 @@ from advcluster_dagster.orchestration.ui_metadata import column_schema, provenan
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.pipeline.platform import Platform
-from advcluster_dagster.pipeline.recipe import Recipe, fingerprint
+from advcluster_dagster.pipeline.recipe import Recipe, fingerprint, is_table_on
 from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upstream_partitions
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.planning.failed_checks import failed_warnings
@@ -44,12 +44,12 @@ def build_assets(home: Home, study: Study, families: Collection[str] | None = No
 
     ``families`` are those that will be run, whose models decide what a step needs; None stands for all.
     """
-    return [_build_asset(home, study, recipe, families) for recipe in RECIPES.values() if not recipe.makes_page]
+    return [_build_asset(home, study, recipe, families) for recipe in recipes_of(study) if not recipe.makes_page]
 
 
 def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
     """The report of one study and the explorer beside it: files of their own instead of a table."""
-    return [_build_page(home, study, recipe) for recipe in RECIPES.values() if recipe.makes_page]
+    return [_build_page(home, study, recipe) for recipe in recipes_of(study) if recipe.makes_page]
 
 
 def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition:
@@ -58,6 +58,7 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         deps=[
             dg.AssetDep(asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, "study"))
             for name in recipe.reads
+            if is_table_on(name, study)
         ],
         description=recipe.function.__doc__,
         group_name=group_name(study, recipe),
@@ -127,6 +128,7 @@ def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[
                 asset_key(study.study, name), partition_mapping=partition_mapping(TABLES[name].level, recipe.level)
             )
             for name in recipe.upstream
+            if is_table_on(name, study)
         ],
         check_specs=check_specs(study, recipe),
         partitions_def=partitions_definition(study.study, recipe.level),

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.assets.registry import recipes_of
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.dagster_internals import UnresolvedAssetJobDefinition
 from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
@@ -21,7 +21,7 @@ _RETRY_TAGS = {"dagster/max_retries": "3", "dagster/retry_on_asset_or_op_failure
 def stage_jobs(study: Study) -> list[UnresolvedAssetJobDefinition]:
     """A job for each stage and partition scheme: a Dagster job cannot mix schemes."""
     tables: dict[tuple[str, PartitionLevel], list[str]] = {}
-    for recipe in RECIPES.values():
+    for recipe in recipes_of(study):
         tables.setdefault((recipe.group, recipe.level), []).extend(recipe.tables)
     return [
         dg.define_asset_job(

@@ -7,7 +7,7 @@ import json
 
 import dagster as dg
 
-from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.assets.registry import recipes_of
 from advcluster_dagster.orchestration.jobs import whole_job_name
 from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from advcluster_dagster.orchestration.run_process import STUDY_TAG
@@ -109,7 +109,7 @@ def inputs_digest(home: Home, study: Study) -> str:
     """Hash of what a study is made from outside the lake, settings, benchmark files and imports; 16 hex digits."""
     sources = [
         recipe.sources(home, study, partition)
-        for recipe in RECIPES.values()
+        for recipe in recipes_of(study)
         for partition in all_partitions(study, recipe.level)
     ]
     return fingerprint([study.model_dump(mode="json"), sources])

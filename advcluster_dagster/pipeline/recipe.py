@@ -91,6 +91,10 @@ class Recipe:
         """Name of the step: its function's."""
         return self.function.__name__
 
+    def is_on(self, study: Study) -> bool:
+        """Whether a study has the step: it has the section that asks for its tables, or none has to."""
+        return self.makes_page or is_table_on(self.tables[0], study)
+
     @property
     def makes_page(self) -> bool:
         """Whether the step makes a page of the study instead of tables."""
@@ -167,6 +171,12 @@ class Recipe:
             "sources": self.sources(home, study, partition),
             "bounds": study.checks.model_dump(mode="json", include={*self.bounds}) or None,
         }
+
+
+def is_table_on(table: str, study: Study) -> bool:
+    """Whether a study has a table: no section has to ask for it, or the section is there."""
+    section = TABLES[table].section
+    return section is None or getattr(study, section) is not None
 
 
 def fingerprint(parts: Sequence[Any]) -> str:

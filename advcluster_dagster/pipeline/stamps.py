@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
-from advcluster_dagster.pipeline.recipe import Recipe
+from advcluster_dagster.pipeline.recipe import Recipe, is_table_on
 from advcluster_dagster.sources.benchmarks.registry import can_load_questions
 from advcluster_dagster.sources.imports.readers import has_imported_traces
 from advcluster_dagster.storage.home import Home
@@ -84,6 +84,7 @@ def _upstream_hashes(
     stamps = {
         f"{table}@{upstream.label}": read(table, upstream)
         for table in recipe.upstream
+        if is_table_on(table, study)
         for upstream in upstream_partitions(study, partition, TABLES[table].level)
     }
     return {name: stamp.content_hash for name, stamp in stamps.items() if stamp is not None}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.assets.registry import recipes_of
 from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.planning.check_facts import last_facts
 from advcluster_dagster.planning.partition_state import asset_key
@@ -37,7 +37,7 @@ def failed_warnings(instance: dg.DagsterInstance, study: Study) -> list[FailedWa
     """
     checks = {
         (table, check.name): (recipe.level, check)
-        for recipe in RECIPES.values()
+        for recipe in recipes_of(study)
         for table in recipe.tables
         for check in (*recipe.checks_of(table), *sql_checks(table))
         if not check.is_blocking

@@ -6,6 +6,7 @@ from functools import cache
 
 from advcluster_dagster.assets.registry import RECIPES, recipe_of
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.pipeline.recipe import is_table_on
 from advcluster_dagster.planning.asset_selection import SelectionError, asset_names, nearest
 from advcluster_dagster.planning.status import StepStatus
 from advcluster_dagster.study.partition import Partition
@@ -40,6 +41,12 @@ class Selection:
             for name in chosen:
                 if name not in known:
                     raise SelectionError(f"{what} {name!r} is not in study {study.study}; {nearest(name, known)}")
+        off = [name for name in self.assets if name in TABLES and not is_table_on(name, study)]
+        if off and len(off) == len(self.assets):
+            raise SelectionError(
+                f"study {study.study} makes no {off[0]}: it has no section {TABLES[off[0]].section}; add it to the"
+                f" study file, such as {TABLES[off[0]].section}: {{}}"
+            )
 
     def covers(self, status: StepStatus) -> bool:
         """Whether a step on a partition is asked for."""

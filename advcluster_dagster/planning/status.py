@@ -7,7 +7,7 @@ from typing import Literal
 
 import dagster as dg
 
-from advcluster_dagster.assets.registry import RECIPES, recipe_of
+from advcluster_dagster.assets.registry import RECIPES, recipe_of, recipes_of
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Recipe
@@ -142,7 +142,7 @@ class StatusReader:
     def health(self, table: str) -> TableHealth:
         """Data versions and faults of a table's partitions."""
         if table not in self._health:
-            every = [name for recipe in RECIPES.values() for name in recipe.tables if name not in self._health]
+            every = [name for recipe in recipes_of(self.study) for name in recipe.tables if name not in self._health]
             self._health |= table_health(self._instance, self.study.study, every)
         return self._health[table]
 
@@ -174,7 +174,7 @@ def study_status(
     """
     _ = platform.ledger
     reader, statuses = reader or StatusReader(platform, study, instance), dict[StepKey, StepStatus]()
-    for recipe in RECIPES.values():
+    for recipe in recipes_of(study):
         for partition in all_partitions(study, recipe.level):
             statuses[recipe.name, partition] = _status(reader, recipe, partition, statuses, retry_failed)
     return statuses

@@ -17,6 +17,30 @@ def alternative_texts(data: ReportData, family: str) -> dict[str, str]:
     }
 
 
+def gain_text(data: ReportData, family: str) -> str:
+    """The scatter of gains over token factors in words."""
+    rows = data.table("compute_summaries", family).filter(
+        pl.col("benchmark") != "all", pl.col("task_format") == "all", pl.col("role") == "larger"
+    )
+    parts = [
+        f"{benchmark} {decimal(100 * gain, 1)} at {decimal(factor)}"
+        for benchmark, gain, factor in rows.drop_nulls(["gain", "token_factor"])
+        .select("benchmark", "gain", "token_factor")
+        .iter_rows()
+    ]
+    return _listed("Scatter of gain over token factor", "points gained at the factor: ", parts)
+
+
+def curves_text(data: ReportData, family: str, domain: str) -> str:
+    """Accuracy against compute of a domain in words: one trial of each model."""
+    rows = data.table("budget_curves", family).filter(pl.col("domain") == domain, pl.col("strategy") == "single")
+    parts = [
+        f"{role} {percent(accuracy)} % with {decimal(tokens, 0)} tokens"
+        for role, accuracy, tokens in rows.select("role", "accuracy", "tokens").iter_rows()
+    ]
+    return _listed(f"Accuracy against compute in {domain}, by strategy", "one trial: ", parts)
+
+
 def _accuracy(data: ReportData, family: str) -> str:
     rows = data.table("accuracy_summary", family).filter(pl.col("level") == "domain")
     means = {(domain, role): mean for domain, role, mean in rows.select("domain", "role", "mean_accuracy").rows()}

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.report.accuracy_figures import accuracy_bars, pass_rate_scatter
+from advcluster_dagster.report.compute_figures import accuracy_against_compute, gain_against_token_factor
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import counted, decimal, percent, word_list
 from advcluster_dagster.report.style import (
@@ -28,6 +29,7 @@ from advcluster_dagster.report.style import (
     notice_figure,
     styled,
 )
+from advcluster_dagster.study.base import ROLES
 
 __all__ = [
     "Normalisation",
@@ -232,7 +234,7 @@ def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np
 
 
 def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
-    """The five figures of a family by kind: accuracy, pass_rates, sweep, heatmap, depths."""
+    """The figures of a family by kind: accuracy, pass_rates, sweep, heatmap, depths, and what sections ask for."""
     taxonomy = data.table("final_taxonomy", family)
     errors = data.table("error_dispersion", family)
     return {
@@ -245,6 +247,20 @@ def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
             data.table("domain_distribution", family), taxonomy, domain_shares=data.table("domain_shares", family)
         ),
         "depths": depth_violin(errors, data.study.error_dispersion.max_edi_shown),
+        **_compute_figures(data, family),
+    }
+
+
+def _compute_figures(data: ReportData, family: str) -> dict[str, Figure]:
+    """Accuracy against compute, one a domain, and gain against token factor; none unless the study asks for it."""
+    if data.study.compute is None:
+        return {}
+    curves = data.table("budget_curves", family)
+    labels: dict[str, str] = {role: data.study.families[family].model_of(role).model for role in ROLES}
+    domains = [domain for domain in data.study.domains if domain in set(curves["domain"])]
+    return {
+        "gain": gain_against_token_factor(data.table("compute_summaries", family)),
+        **{f"compute_{domain}": accuracy_against_compute(curves, domain, labels) for domain in domains},
     }
 
 

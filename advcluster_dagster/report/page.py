@@ -11,7 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from advcluster_dagster.report.alternatives import alternative_texts
+from advcluster_dagster.report.alternatives import alternative_texts, curves_text, gain_text
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.figures import MIN_VIOLIN, report_figures
 from advcluster_dagster.report.formatting import foreign_text, is_long_worded
@@ -21,6 +21,7 @@ from advcluster_dagster.report.sections import (
     accuracy,
     advantage_extraction,
     certainty,
+    compute,
     error_dispersion,
     methods,
     question_set,
@@ -50,6 +51,16 @@ _PACKAGE = "advcluster_dagster.report"
 
 
 @dataclass(frozen=True)
+class ComputeView:
+    """Accuracy against compute of a family."""
+
+    lengths: TableView
+    matches: TableView
+    gain: FigureView
+    curves: tuple[FigureView, ...]
+
+
+@dataclass(frozen=True)
 class FamilyView:
     """A family's part of the page."""
 
@@ -65,6 +76,7 @@ class FamilyView:
     since_frozen: tuple[TableView, ...]
     notices: Mapping[str, str | None]
     evidence: str | None
+    compute: "ComputeView | None"
 
 
 def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None) -> str:
@@ -154,6 +166,29 @@ def _family_view(
         ),
         notices=stand_ins.notices(data, family),
         evidence=certainty.evidence_note(data, family),
+        compute=None if data.study.compute is None else _compute_view(data, family, drawn),
+    )
+
+
+def _compute_view(data: ReportData, family: str, drawn: Mapping[str, Figure]) -> ComputeView:
+    curves = {domain: figure for domain in data.study.domains if (figure := drawn.get(f"{family}_compute_{domain}"))}
+    return ComputeView(
+        compute.lengths_table(data, family),
+        compute.matches_table(data, family),
+        _figure_view(
+            drawn[f"{family}_gain"],
+            "Accuracy gained by the larger model over how many times as many tokens it uses, a dot a benchmark.",
+            gain_text(data, family),
+        ),
+        tuple(
+            _figure_view(
+                figure,
+                f"Accuracy against compute in {domain}: one trial, the best or the majority of k, and shorter limits. "
+                "The line is the front of what needs no checker.",
+                curves_text(data, family, domain),
+            )
+            for domain, figure in curves.items()
+        ),
     )
 
 

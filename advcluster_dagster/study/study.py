@@ -21,6 +21,7 @@ from advcluster_dagster.study.analysis import (
 from advcluster_dagster.study.automation import Automation
 from advcluster_dagster.study.base import Name, Settings
 from advcluster_dagster.study.benchmarks import Benchmark
+from advcluster_dagster.study.compute import Compute
 from advcluster_dagster.study.files import SettingsError, read_settings
 from advcluster_dagster.study.grading import Grading
 from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, FREE_PROVIDERS, Family, Judges, Model, Provider
@@ -61,6 +62,9 @@ class Study(Settings):
     taxonomy: Taxonomy = Field(default_factory=Taxonomy)
     themes: Themes = Field(default_factory=Themes)
     error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
+    compute: Compute | None = Field(
+        None, description="Accuracy against compute; without the section, none of it is made."
+    )
     checks: CheckBounds = Field(default_factory=CheckBounds)
     automation: Automation = Field(default_factory=Automation)
     spending: Spending = Field(default_factory=Spending)
@@ -80,11 +84,16 @@ class Study(Settings):
         for section, names_used, names_known in (
             ("benchmarks", self.benchmarks, {name for names in self.domains.values() for name in names}),
             ("clustering.pins", self.clustering.pins, set(self.families)),
+            ("compute.shapes", (self.compute or Compute()).shapes, self._sampled_models()),
         ):
             for name in names_used:
                 if name not in names_known:
                     raise ValueError(f"{section}.{name} is used nowhere; allowed: {', '.join(sorted(names_known))}")
         return self
+
+    def _sampled_models(self) -> set[str]:
+        """Names of the models that are compared."""
+        return {model.model for family in self.families.values() for model in (family.larger, family.smaller)}
 
     def all_models(self) -> Iterator[tuple[str, Model]]:
         """Every model of the study with the key at which it stands."""

@@ -1,0 +1,137 @@
+"""Steps of accuracy against compute: what traces cost, and the accuracy that samples and limits give for it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import polars as pl
+
+from advcluster_dagster.ledger.prices import load_prices
+from advcluster_dagster.pipeline.declare import table_step
+from advcluster_dagster.pipeline.step import Step, StepError
+from advcluster_dagster.science.compute.budget_curves import budget_curves as measure_curves
+from advcluster_dagster.science.compute.budget_matches import budget_matches
+from advcluster_dagster.science.compute.compute_summaries import compute_summaries
+from advcluster_dagster.science.compute.model_shapes import ModelShape, ShapeError, known_shape, shape_from_config
+from advcluster_dagster.science.compute.trace_costs import trace_costs as measure_costs
+from advcluster_dagster.science.question_set.paired_accuracies import task_format
+from advcluster_dagster.science.question_set.repeated_sampling import sample_sizes
+from advcluster_dagster.science.statistics.resampling import table_rng
+from advcluster_dagster.storage.home import Home
+from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.compute import Compute
+from advcluster_dagster.study.models import Model
+from advcluster_dagster.study.partition import Partition
+from advcluster_dagster.study.study import Study
+
+_GROUP = "compute"
+_TOKENS = ("question_id", "trial", "prompt_tokens", "completion_tokens")
+
+
+def _config_file(home: Home, study: Study, model: Model) -> Path | None:
+    """The config.json that a model's layers are read from; None where they are given or known otherwise."""
+    shape = (study.compute or Compute()).shapes.get(model.model)
+    if shape is not None:
+        return home.root / shape.config if shape.config is not None else None
+    file = Path(model.model) / "config.json"
+    return file if known_shape(model.model) is None and file.is_file() else None
+
+
+def _sources(home: Home, study: Study, partition: Partition) -> dict[str, object]:
+    """Prices of the family's models, and hashes of the configurations that their layers are read from."""
+    prices, facts = load_prices(home.prices).models, dict[str, object]()
+    for role in ROLES:
+        model = study.families[str(partition.family)].model_of(role)
+        file, price = _config_file(home, study, model), prices.get(model.model)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file is not None and file.is_file() else None
+        facts[role] = [digest, None if price is None else [price.prompt, price.completion]]
+    return facts
+
+
+def _settings(study: Study, partition: Partition) -> dict[str, object]:
+    models = study.families[str(partition.family)]
+    compute = study.compute or Compute()
+    shapes = {role: compute.shapes.get(models.model_of(role).model) for role in ROLES}
+    return {
+        "models": {role: models.model_of(role).model for role in ROLES},
+        "shapes": {role: shape.model_dump() if shape else None for role, shape in shapes.items()},
+        "trials": study.trials,
+        "seed": study.seed,
+        **study.statistics.model_dump(mode="json", include={"confidence", "n_bootstrap", "pass_at_k"}),
+    }
+
+
+def _shape_of(step: Step, model: Model) -> ModelShape | None:
+    """A model's layers: from the study, of a known model, or from its folder; None where nothing tells them.
+
+    Raises:
+        StepError: a configuration is missing or not one that is understood.
+    """
+    file = _config_file(step.home, step.study, model)
+    given = (step.study.compute or Compute()).shapes.get(model.model)
+    try:
+        if file is not None:
+            return shape_from_config(json.loads(file.read_text(encoding="utf-8")))
+        return known_shape(model.model) if given is None else ModelShape(**given.model_dump(exclude={"config"}))
+    except (OSError, ValueError) as error:
+        where = file if file is not None and not isinstance(error, ShapeError) else f"layers of {model.model}"
+        raise StepError(f"{where}: {error}; correct compute.shapes in the study file") from None
+
+
+def _shapes_and_prices(step: Step) -> tuple[dict[str, ModelShape | None], dict[str, tuple[float, float] | None]]:
+    """By role; imported traces have the price of the model's name."""
+    models = {role: step.study.families[step.family].model_of(role) for role in ROLES}
+    listed = {role: load_prices(step.home.prices).models.get(model.model) for role, model in models.items()}
+    prices: dict[str, tuple[float, float] | None] = {
+        role: None if price is None or price.completion is None else (price.prompt, price.completion)
+        for role, price in listed.items()
+    }
+    return {role: _shape_of(step, model) for role, model in models.items()}, prices
+
+
+@table_step(_GROUP, settings=_settings, sources=_sources)
+def trace_costs(
+    step: Step, graded_trials: pl.DataFrame, larger_traces: pl.LazyFrame, smaller_traces: pl.LazyFrame
+) -> pl.DataFrame:
+    """Tokens, FLOPs and money of every trial of both models."""
+    shapes, prices = _shapes_and_prices(step)
+    tokens = pl.concat(
+        [
+            traces.select(*_TOKENS, role=pl.lit(role)).collect()
+            for role, traces in (("larger", larger_traces), ("smaller", smaller_traces))
+        ]
+    )
+    keys = ["question_id", "role", "trial"]
+    trials = graded_trials.join(tokens, on=keys, how="left", maintain_order="left")
+    step.facts["has_shape"] = {role: shape is not None for role, shape in shapes.items()}
+    step.facts["n_without_tokens"] = trials["completion_tokens"].null_count()
+    return measure_costs(trials, shapes, prices)
+
+
+@table_step(
+    _GROUP, tables=("compute_summaries", "budget_curves", "budget_matches"), settings=_settings, sources=_sources
+)
+def budget_curves(
+    step: Step, trace_costs: pl.DataFrame, graded_trials: pl.DataFrame, benchmark_questions: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """Length and cost by outcome, accuracy of samples, votes and limits, and when the smaller model suffices."""
+    shapes, prices = _shapes_and_prices(step)
+    chosen, keys = step.study.statistics, ["domain", "question_id"]
+    questions = benchmark_questions.select(*keys, "source_key", "answer_type", task_format=task_format("answer_type"))
+    costs = trace_costs.join(questions, on=keys, how="left", maintain_order="left")
+    answers = graded_trials.select("domain", "question_id", "role", "trial", "prediction", "verdict")
+    trials = costs.join(answers, on=[*keys, "role", "trial"], how="left", maintain_order="left")
+    sizes = sample_sizes(step.study.trials, chosen.pass_at_k)
+    curves = measure_curves(trials, shapes, prices, sizes, chosen.confidence, step.study.seed)
+    rng = table_rng(step.study.seed, "compute_summaries", step.family)
+    return {
+        "compute_summaries": compute_summaries(costs, chosen.confidence, chosen.n_bootstrap, rng),
+        "budget_curves": curves,
+        "budget_matches": budget_matches(curves),
+    }
+
+
+STEPS = (
+    trace_costs,
+    budget_curves,
+)

@@ -1,0 +1,50 @@
+"""Accuracy against compute: which models have which layers."""
+
+from typing import Annotated
+
+from pydantic import Field, StrictInt, model_validator
+
+from advcluster_dagster.study.base import Settings
+
+Count = Annotated[StrictInt, Field(ge=1)]
+
+
+class Shape(Settings):
+    """Layers of a model, from its ``config.json`` or number by number."""
+
+    config: str | None = Field(
+        None, min_length=1, description="Its Hugging Face config.json, a path from the home folder; then nothing else."
+    )
+    vocabulary: Count | None = Field(None, description="Tokens of the vocabulary V.")
+    width: Count | None = Field(None, description="Model width d.")
+    feed_forward: Count | None = Field(None, description="Feed-forward width f, of one expert where there are several.")
+    heads: Count | None = Field(None, description="Attention heads h.")
+    layers: Count | None = Field(None, description="Layers N.")
+    kv_heads: StrictInt = Field(0, ge=0, description="Heads of keys and values; 0: as many as heads.")
+    head_dim: StrictInt = Field(0, ge=0, description="Width of a head; 0: width / heads.")
+    feed_forward_matrices: StrictInt = Field(3, ge=2, le=3, description="3 for a gated feed-forward part, 2 without.")
+    n_experts: StrictInt = Field(0, ge=0, description="Experts a layer; 0 without any.")
+    experts_per_token: StrictInt = Field(0, ge=0, description="Experts that a token passes through; 0 without any.")
+    sliding_window: StrictInt = Field(0, ge=0, description="Tokens that a layer with a window attends to.")
+    n_sliding_layers: StrictInt = Field(0, ge=0, description="Layers with that window.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Shape":
+        needed = ("vocabulary", "width", "feed_forward", "heads", "layers")
+        given = [name for name in needed if getattr(self, name) is not None]
+        if self.config is None and len(given) < len(needed):
+            missing = ", ".join(name for name in needed if name not in given)
+            raise ValueError(f"has neither config nor {missing}; allowed: config, or all of {', '.join(needed)}")
+        if self.config is not None and given:
+            raise ValueError(f"has config and {given[0]}; allowed: one of them")
+        return self
+
+
+class Compute(Settings):
+    """Accuracy against tokens, FLOPs and money (docs/compute.md); `compute: {}` switches it on."""
+
+    shapes: dict[str, Shape] = Field(
+        default_factory=dict,
+        description="Layers by model name. Those of Qwen3-8B, Qwen3-32B, gpt-oss-20b and gpt-oss-120b are known, and a"
+        " model that is a local folder is read from its config.json; without layers, FLOPs are null.",
+    )

@@ -98,8 +98,7 @@ def planted():
         copies.append([spaced, latex, shuffled, other])
         siblings.append(re.sub(r"(?<![\d{}])\d+(?![\d}])", lambda match: str(int(match[0]) + 11), whole))
     unrelated = [story(rng, kind, numbers(rng)) for kind in chosen[50:]]
-    rest = [kind for kind in chosen[50:]]
-    unrelated += [listed(*with_options(rng, story(rng, rng.choice(rest), numbers(rng)))) for _ in range(570)]
+    unrelated += [listed(*with_options(rng, story(rng, rng.choice(chosen[50:]), numbers(rng)))) for _ in range(570)]
     return held_out, copies, unrelated, siblings
 
 

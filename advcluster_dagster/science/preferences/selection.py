@@ -158,8 +158,9 @@ class LengthRatios:
     Attributes:
         n_pairs: exported pairs with a ratio.
         n_keys: source keys among them.
-        n_undefined: exported pairs without: a length is unknown, or the rejected trace has no tokens.
-        mean: mean of chosen / rejected over the pairs; None without any.
+        n_undefined: exported pairs without: a length is unknown or 0.
+        mean: geometric mean of chosen / rejected, which is 1 where neither side is the longer one (the arithmetic mean
+            of 2 and 1/2 is not); None without any.
         low: lower end of its interval over source keys; None below five keys.
         high: upper end.
         median: of the ratios; None without any.
@@ -200,7 +201,7 @@ def length_ratios(
 def _length_ratios(
     scheme: str, combination: str, pairs: pl.DataFrame, confidence: float, n_bootstrap: int, rng: np.random.Generator
 ) -> LengthRatios:
-    defined = pairs.drop_nulls(["chosen_tokens", "rejected_tokens"]).filter(pl.col("rejected_tokens") > 0)
+    defined = pairs.filter(pl.col("chosen_tokens") > 0, pl.col("rejected_tokens") > 0)
     n_undefined = pairs.height - defined.height
     if defined.is_empty():
         return LengthRatios(scheme, combination, 0, 0, n_undefined, None, None, None, None, None)
@@ -210,10 +211,10 @@ def _length_ratios(
     low, high = (None, None)
     if len(domains) >= MIN_KEYS:
         weights = bootstrap_weights(domains, n_bootstrap, rng)
-        sums = (np.bincount(keys, ratios), np.bincount(keys))
-        low, high = percentile_interval((weights @ sums[0]) / (weights @ sums[1]), confidence)
+        means = (weights @ np.bincount(keys, np.log(ratios))) / (weights @ np.bincount(keys))
+        low, high = percentile_interval(np.exp(means), confidence)
     longer = float((ratios > 1).mean())
     return LengthRatios(
-        scheme, combination, len(ratios), len(domains), n_undefined, float(ratios.mean()), low, high,
+        scheme, combination, len(ratios), len(domains), n_undefined, float(np.exp(np.log(ratios).mean())), low, high,
         float(np.median(ratios)), longer,
     )  # fmt: skip

@@ -149,11 +149,11 @@ def test_length_ratios_by_hand():
     lengths = [(100, 50), (100, 100), (50, 100), (None, 100), (100, 0), (200, 100)]
     table = pairs(*({"chosen_tokens": c, "rejected_tokens": r} for c, r in lengths), {"is_exported": False})
     (ratios,) = length_ratios(table, 0.95, 100, np.random.default_rng(0))
-    # 2, 1, .5 and 2 of four keys: mean 1.375, median 1.5; two of four are longer.
+    # 2, 1, .5 and 2 of four keys: geometric mean (2 * 1 * .5 * 2)^(1/4), median 1.5; two of four are longer.
     assert (ratios.scheme, ratios.combination, ratios.n_pairs, ratios.n_keys, ratios.n_undefined) == (
         "generator", "c_i", 4, 4, 2,
     )  # fmt: skip
-    assert (ratios.mean, ratios.median, ratios.longer_share) == (1.375, 1.5, 0.5)
+    assert (ratios.mean, ratios.median, ratios.longer_share) == (pytest.approx(2**0.25), 1.5, 0.5)
     assert (ratios.low, ratios.high) == (None, None)  # fewer than five keys
     (missing,) = length_ratios(pairs({"chosen_tokens": None}), 0.95, 100, np.random.default_rng(0))
     assert (missing.n_pairs, missing.n_undefined, missing.mean, missing.median) == (0, 1, None, None)
@@ -163,8 +163,8 @@ def test_length_ratios_have_intervals_over_source_keys():
     rows = [{"chosen_tokens": 100 + 100 * (i % 3), "source_key": f"k{i // 2}"} for i in range(60)]
     (ratios,) = length_ratios(pairs(*rows), 0.95, 400, np.random.default_rng(0))
     assert (ratios.n_pairs, ratios.n_keys) == (60, 30)
-    assert ratios.mean == 2.0  # 1, 2 and 3, equally often
-    assert 1.6 < ratios.low < 2.0 < ratios.high < 2.4
+    assert ratios.mean == pytest.approx(6 ** (1 / 3))  # 1, 2 and 3, equally often
+    assert 1.5 < ratios.low < 6 ** (1 / 3) < ratios.high < 2.2
     (equal,) = length_ratios(pairs(*({} for _ in range(6))), 0.95, 100, np.random.default_rng(0))
     assert (equal.low, equal.mean, equal.high, equal.longer_share) == (1.0, 1.0, 1.0, 0.0)
 

@@ -1,0 +1,56 @@
+"""What is known of preference pairs beside their verdicts: deltas of quality, clusters, stages of first errors."""
+
+import polars as pl
+
+from advcluster_dagster.contracts.preferences import DELTA_DIMENSIONS, PREFERENCE_PAIRS
+
+
+def with_deltas(preferences: pl.DataFrame, qualities: pl.DataFrame, dimension: str) -> pl.DataFrame:
+    """The pairs with score of chosen minus score of rejected in every dimension; null unless both are rated.
+
+    Args:
+        preferences: rows of ``preference_pairs``.
+        qualities: question_id, role, trial, dimension, mean_score, a row a trace and dimension.
+        dimension: the dimension of column ``delta``.
+
+    Raises:
+        ValueError: the dimension is unknown.
+    """
+    if dimension not in DELTA_DIMENSIONS:
+        raise ValueError(f"unknown dimension {dimension!r}; allowed: {', '.join(DELTA_DIMENSIONS)}")
+    key = ("question_id", "role", "trial")
+    wide = qualities.group_by(key).agg(
+        pl.col("mean_score").filter(pl.col("dimension") == name).mean().alias(name) for name in DELTA_DIMENSIONS
+    )
+    joined = preferences
+    for side in ("chosen", "rejected"):
+        renamed = wide.rename({name: f"{side}_{name}" for name in (*key[1:], *DELTA_DIMENSIONS)})
+        on = ("question_id", f"{side}_role", f"{side}_trial")
+        joined = joined.join(renamed, on=on, how="left", maintain_order="left")
+    deltas = {name: pl.col(f"chosen_{name}") - pl.col(f"rejected_{name}") for name in DELTA_DIMENSIONS}
+    labelled = joined.with_columns(
+        **{f"delta_{name}": delta for name, delta in deltas.items()}, delta=deltas[dimension]
+    )
+    return labelled.select(list(PREFERENCE_PAIRS.own_schema))
+
+
+def with_pair_labels(preferences: pl.DataFrame, advantages: pl.DataFrame, first_errors: pl.DataFrame) -> pl.DataFrame:
+    """The pairs with the clusters and the stage of the first error of the trace pair that they reuse.
+
+    Args:
+        preferences: rows of ``preference_pairs``.
+        advantages: pair_id, cluster_id, a row an advantage; cluster_id is null where the advantage was not kept.
+        first_errors: pair_id (unique), stage.
+
+    Returns:
+        The same rows; clusters are ascending, each once. They are null for a pair without advantages and empty where
+        no advantage of the pair was kept.
+    """
+    clusters = advantages.group_by("pair_id").agg(clusters=pl.col("cluster_id").drop_nulls().unique().sort())
+    stages = first_errors.select("pair_id", first_error_stage="stage")
+    joined = (
+        preferences.drop("clusters", "first_error_stage")
+        .join(clusters, on="pair_id", how="left", maintain_order="left")
+        .join(stages, on="pair_id", how="left", maintain_order="left")
+    )
+    return joined.select(pl.col(name).cast(dtype) for name, dtype in PREFERENCE_PAIRS.own_schema.items())

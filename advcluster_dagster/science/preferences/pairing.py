@@ -1,0 +1,121 @@
+"""Traces that may be paired, and pairs of them without a common trace."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from advcluster_dagster.contracts.preferences import REASONS_LEFT_OUT
+
+
+class Trial(NamedTuple):
+    """A scored trial: its fault (why its trace cannot be exported, or None), a hash of its text, its tokens."""
+
+    role: str
+    trial: int
+    is_correct: bool
+    fault: str | None
+    text_hash: int | None
+    tokens: int | None
+
+
+Pair = tuple[Trial, Trial]
+
+
+def _trial_fault(max_tokens: int | None, accepts_unknown_finish: bool) -> pl.Expr:
+    """Why a trace alone cannot be exported; null where it can."""
+    total = pl.col("prompt_tokens") + pl.col("completion_tokens")
+    text = pl.col("response").str.strip_chars()
+    fault = (
+        pl.when(text.fill_null("") == "")
+        .then(pl.lit("no_text"))
+        .when(pl.col("finish_reason").is_null() & (not accepts_unknown_finish))
+        .then(pl.lit("finish_unknown"))
+        .when(pl.col("finish_reason") != "stop")
+        .then(pl.lit("not_finished"))
+    )
+    if max_tokens is not None:
+        fault = fault.when(total.is_null()).then(pl.lit("missing_tokens"))
+        fault = fault.when(total > max_tokens).then(pl.lit("too_long"))
+    return fault.otherwise(None)
+
+
+def trial_pools(
+    trials: pl.DataFrame, n_trials: int, max_tokens: int | None, accepts_unknown_finish: bool
+) -> dict[str, list[Trial]]:
+    """The trials of each complete question, by role and trial.
+
+    Args:
+        trials: question_id, role, trial, is_correct, response, finish_reason, prompt_tokens, completion_tokens.
+        n_trials: scored trials that a complete question has of each model.
+        max_tokens: most tokens of the prompt and a trace together; None for any.
+        accepts_unknown_finish: whether a trace without a finish reason counts as finished.
+    """
+    scored = trials.filter(pl.col("is_correct").is_not_null()).select(
+        "question_id",
+        "role",
+        "trial",
+        "is_correct",
+        fault=_trial_fault(max_tokens, accepts_unknown_finish),
+        text_hash=pl.col("response").str.strip_chars().hash(),
+        tokens=pl.col("completion_tokens"),
+    )
+    pools: dict[str, list[Trial]] = {}
+    for question_id, *fields in scored.sort("question_id", "role", "trial").iter_rows():
+        pools.setdefault(question_id, []).append(Trial(*fields))
+    return {
+        question_id: pool
+        for question_id, pool in pools.items()
+        if Counter(trial.role for trial in pool) == {"larger": n_trials, "smaller": n_trials}
+    }
+
+
+def pair_fault(pair: Pair) -> str | None:
+    """The first reason, in the order of ``REASONS_LEFT_OUT``, why two traces cannot be exported together."""
+    faults = [trial.fault for trial in pair if trial.fault]
+    if not faults and pair[0].text_hash == pair[1].text_hash:
+        return "identical_text"
+    return min(faults, key=REASONS_LEFT_OUT.index, default=None)
+
+
+def draw_pairs(
+    chosen: list[Trial],
+    rejected: list[Trial],
+    known: Sequence[tuple[int, int]],
+    n_wanted: int,
+    generator: random.Random,
+) -> list[Pair]:
+    """Up to ``n_wanted`` pairs without a common trial; those that can be exported come first.
+
+    Args:
+        chosen: trials that may be chosen.
+        rejected: trials that may be rejected; the same list where both are drawn from one pool.
+        known: (chosen trial, rejected trial) of pairs to take before any is drawn, if they can be exported.
+        n_wanted: most pairs.
+        generator: source of random numbers.
+    """
+    by_trial = {trial.trial: trial for trial in chosen}, {trial.trial: trial for trial in rejected}
+    first = [(by_trial[0][c], by_trial[1][r]) for c, r in known if c in by_trial[0] and r in by_trial[1]]
+    first = [pair for pair in first if pair_fault(pair) is None][:n_wanted]
+    used = {trial for pair in first for trial in pair}
+    sides = (chosen,) if chosen == rejected else (chosen, rejected)
+    orders = [_usable_first(generator.sample(side, len(side)), used) for side in sides]
+    drawn = sorted(_match(orders[0], orders[-1]), key=lambda pair: pair_fault(pair) is not None)
+    return [*first, *drawn][:n_wanted]
+
+
+def _usable_first(order: list[Trial], used: set[Trial]) -> list[Trial]:
+    return sorted((trial for trial in order if trial not in used), key=lambda trial: trial.fault is not None)
+
+
+def _match(chosen: list[Trial], rejected: list[Trial]) -> Iterator[Pair]:
+    """Pairs in order, each with the first trial left that makes a pair to export, else the first left."""
+    while chosen:
+        trial = chosen.pop(0)
+        if not rejected:
+            return
+        partner = next((other for other in rejected if pair_fault((trial, other)) is None), rejected[0])
+        rejected.remove(partner)
+        yield trial, partner

@@ -9,6 +9,7 @@ from advcluster_dagster.assets import (
     grading,
     inference,
     name_checks,
+    preferences,
     question_set,
     report,
     semantic_clustering,
@@ -35,6 +36,7 @@ _STEPS = (
     *error_dispersion.STEPS,
     *themes.STEPS,
     *compute.STEPS,
+    *preferences.STEPS,
     *explorer.STEPS,
     *report.STEPS,
 )

@@ -54,7 +54,7 @@ def _tokens(side: str) -> Column:
 
 PREFERENCE_PAIRS = Table(
     "preference_pairs",
-    "family_domain",
+    "family",
     "Pairs of traces drawn for preference training, those left out included.",
     ("preference_id",),
     (
@@ -62,6 +62,7 @@ PREFERENCE_PAIRS = Table(
         QUESTION_ID,
         SOURCE_KEY,
         BENCHMARK,
+        text("domain", "Domain of the question."),
         text("scheme", "Whose traces are paired.", allowed=SCHEMES),
         text("combination", "Verdicts of chosen and rejected: c correct, i incorrect.", allowed=COMBINATIONS),
         _of("chosen", ROLE),
@@ -88,6 +89,7 @@ PREFERENCE_PAIRS = Table(
         flag("is_exported", "Whether the pair may be used for training."),
         text("reason_left_out", "Why not; null on exported pairs.", is_nullable=True, allowed=REASONS_LEFT_OUT),
     ),
+    section="preferences",
 )
 PREFERENCE_SELECTIONS = Table(
     "preference_selections",
@@ -100,10 +102,11 @@ PREFERENCE_SELECTIONS = Table(
         text("domain", "Domain of the pair."),
         Column("rank", pl.Int64(), "Place within the selection, counted from 1.", minimum=1),
     ),
+    section="preferences",
 )
 HELD_OUT_MATCHES = Table(
     "held_out_matches",
-    "domain",
+    "family",
     "Questions that repeat a question held out of training (duplicate) or vary its numbers (sibling).",
     ("question_id", "held_out_id"),
     (
@@ -112,6 +115,7 @@ HELD_OUT_MATCHES = Table(
         text("relation", "A duplicate is left out of training, a sibling is not.", allowed=RELATIONS),
         text("how", "What shows it: the id, the normal form, embeddings, or words.", allowed=MATCH_METHODS),
     ),
+    section="preferences",
 )
 
 TABLES = (PREFERENCE_PAIRS, PREFERENCE_SELECTIONS, HELD_OUT_MATCHES)

@@ -6,6 +6,7 @@ from advcluster_dagster.contracts import (
     error_dispersion,
     grading,
     inference,
+    preferences,
     question_set,
     semantic_clustering,
     themes,
@@ -23,6 +24,7 @@ TABLES: dict[str, Table] = {
         error_dispersion,
         themes,
         compute,
+        preferences,
     )
     for table in stage.TABLES
 }

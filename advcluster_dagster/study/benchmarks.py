@@ -40,6 +40,13 @@ class Benchmark(Settings):
         False, description="Whether the whole response, its thinking apart, is the final answer."
     )
 
+    training: Literal["refused", "allowed", "i_know"] = Field(
+        "refused",
+        description="Whether preference pairs of it may be exported to train on. Benchmarks are evaluation data, so they"
+        " are refused unless the study allows it; names with gpqa, whose authors ask that it is not published, need"
+        " i_know.",
+    )
+
     @model_validator(mode="after")
     def _answer_has_one_place(self) -> "Benchmark":
         places = {

@@ -25,6 +25,7 @@ from advcluster_dagster.study.compute import Compute
 from advcluster_dagster.study.files import SettingsError, read_settings
 from advcluster_dagster.study.grading import Grading
 from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, FREE_PROVIDERS, Family, Judges, Model, Provider
+from advcluster_dagster.study.preferences import Preferences
 from advcluster_dagster.study.spending import Spending
 
 #: Words that Dagster keeps for itself, besides those of Python.
@@ -64,6 +65,9 @@ class Study(Settings):
     error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
     compute: Compute | None = Field(
         None, description="Accuracy against compute; without the section, none of it is made."
+    )
+    preferences: Preferences | None = Field(
+        None, description="Preference pairs to train on; without the section, none are drawn."
     )
     checks: CheckBounds = Field(default_factory=CheckBounds)
     automation: Automation = Field(default_factory=Automation)
@@ -120,6 +124,11 @@ class Study(Settings):
         if keyword.iskeyword(self.study) or self.study in _RESERVED:
             return f"{self.study}_Study"
         return self.study.replace("-", "_Dash_").replace(".", "_Dot_")
+
+    def may_train(self, benchmark: str) -> bool:
+        """Whether preference pairs of a benchmark may be exported; GPQA needs ``i_know``."""
+        training = self.benchmark(benchmark).training
+        return training == "i_know" or (training == "allowed" and "gpqa" not in benchmark)
 
     def benchmark(self, name: str) -> Benchmark:
         """Settings of a benchmark, the defaults where the study lists none."""

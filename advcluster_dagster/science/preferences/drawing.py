@@ -78,7 +78,8 @@ class PreferenceDraw:
     """Pairs drawn, and the questions that gave none.
 
     Attributes:
-        preferences: rows of ``preference_pairs``, those left out included; deltas, clusters and stages are null.
+        preferences: rows of ``preference_pairs`` but for the domain, those left out included; deltas, clusters and
+            stages are null.
         without_pair: number of questions by (scheme, combination, reason of ``REASONS_WITHOUT_PAIR``). With the
             questions in ``preferences`` they add up to all questions, for each scheme and combination.
     """
@@ -236,7 +237,7 @@ _UNKNOWN_YET = ("delta", "clusters", "first_error_stage")
 
 
 def _frame(rows: list[tuple[object, ...]]) -> pl.DataFrame:
-    schema = PREFERENCE_PAIRS.own_schema
+    schema = {name: dtype for name, dtype in PREFERENCE_PAIRS.own_schema.items() if name != "domain"}
     known = {name: dtype for name, dtype in schema.items() if not name.startswith(_UNKNOWN_YET)}
     frame = pl.DataFrame(rows, schema=known, orient="row")
     return frame.select(

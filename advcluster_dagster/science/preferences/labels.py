@@ -31,7 +31,7 @@ def with_deltas(preferences: pl.DataFrame, qualities: pl.DataFrame, dimension: s
     labelled = joined.with_columns(
         **{f"delta_{name}": delta for name, delta in deltas.items()}, delta=deltas[dimension]
     )
-    return labelled.select(list(PREFERENCE_PAIRS.own_schema))
+    return labelled.select(name for name in PREFERENCE_PAIRS.own_schema if name in labelled.columns)
 
 
 def with_pair_labels(preferences: pl.DataFrame, advantages: pl.DataFrame, first_errors: pl.DataFrame) -> pl.DataFrame:
@@ -53,4 +53,5 @@ def with_pair_labels(preferences: pl.DataFrame, advantages: pl.DataFrame, first_
         .join(clusters, on="pair_id", how="left", maintain_order="left")
         .join(stages, on="pair_id", how="left", maintain_order="left")
     )
-    return joined.select(pl.col(name).cast(dtype) for name, dtype in PREFERENCE_PAIRS.own_schema.items())
+    schema = PREFERENCE_PAIRS.own_schema
+    return joined.select(pl.col(name).cast(dtype) for name, dtype in schema.items() if name in joined.columns)

@@ -3,6 +3,7 @@
 The paper on preference deltas calls its judge calibrated and describes no calibration; these checks are ours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,10 @@ import polars as pl
 
 from advcluster_dagster.contracts.ratings import DIMENSIONS, FAULT_DIMENSIONS, LOGIC_DIMENSIONS, RATING_CALIBRATIONS
 from advcluster_dagster.science.ratings.reliability import (
-    N_SUMS,
+    SUMS,
     intraclass_correlation,
     replicate_sums,
-    score_sums,
+    trace_sums,
     with_traces,
 )
 from advcluster_dagster.science.statistics.resampling import MIN_KEYS, FloatArray, percentile_interval
@@ -60,14 +61,13 @@ def rating_calibrations(
         ValueError: a rated trace is not among the traces.
     """
     traces = traces.select("domain", "source_key", *_TRACE, "is_correct")
-    scores = with_traces(ratings.select(*_TRACE, "dimension", "score"), traces)
-    changes = fault_changes(scores, with_traces(faulted.select(*_TRACE, "fault", "dimension", "score"), traces))
+    scores = with_traces(trace_sums(ratings), traces)
+    changes = fault_changes(scores, with_traces(trace_sums(faulted, "fault"), traces))
     rows = [*_repeatability(scores, bootstrap)]
-    areas = discrimination(scores)
-    for dimension in LOGIC_DIMENSIONS:
-        value, low, high, n, n_keys = _mean_by_key(areas.filter(dimension=dimension), "area", bootstrap)
-        is_passed = None if value is None else value >= LEAST_AREA
-        rows.append(("discrimination", dimension, value, low, high, n, n_keys, LEAST_AREA, is_passed))
+    areas = discrimination(scores.filter(pl.col("dimension").is_in(LOGIC_DIMENSIONS)))
+    for dimension, columns in _means_by_key(areas, "area", LOGIC_DIMENSIONS, bootstrap).items():
+        is_passed = None if columns[0] is None else columns[0] >= LEAST_AREA
+        rows.append(("discrimination", dimension, *columns, LEAST_AREA, is_passed))
     for fault in FAULT_DIMENSIONS:
         rows.extend(_sight_of(fault, changes.filter(fault=fault), bootstrap))
     return pl.DataFrame(rows, schema=RATING_CALIBRATIONS.own_schema, orient="row")
@@ -82,8 +82,8 @@ def discrimination(scores: pl.DataFrame) -> pl.DataFrame:
     question nor the model that wrote a trace can make the difference.
 
     Args:
-        scores: domain, source_key, question_id, role, trial, dimension, score, is_correct; one row a generation.
-            Null scores and traces without a verdict are left out.
+        scores: domain, source_key, question_id, role, trial, dimension, mean_score, is_correct; one row a trace and
+            dimension. Traces without a verdict are left out.
 
     Returns:
         domain, source_key, question_id, dimension, area (mean over the question's roles that have right and wrong
@@ -93,16 +93,11 @@ def discrimination(scores: pl.DataFrame) -> pl.DataFrame:
         Hanley and McNeil (1982), The meaning and use of the area under a receiver operating characteristic curve.
     """
     group = ["domain", "source_key", "question_id", "dimension", "role"]
-    means = (
-        scores.drop_nulls(["score", "is_correct"])
-        .group_by(*group, "trial")
-        .agg(pl.col("score").mean(), pl.col("is_correct").first())
-        .with_columns(rank=pl.col("score").rank("average").over(group))
-    )
+    graded = scores.drop_nulls("is_correct").with_columns(rank=pl.col("mean_score").rank("average").over(group))
     n_right = pl.col("is_correct").sum().cast(pl.Float64)
     rank_sum = pl.col("rank").filter(pl.col("is_correct")).sum()
     return (
-        means.group_by(group)
+        graded.group_by(group)
         .agg(n_right=n_right, n_wrong=pl.len() - n_right, rank_sum=rank_sum)
         .filter((pl.col("n_right") > 0) & (pl.col("n_wrong") > 0))
         .with_columns(
@@ -115,34 +110,33 @@ def discrimination(scores: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def fault_changes(ratings: pl.DataFrame, faulted: pl.DataFrame) -> pl.DataFrame:
+def fault_changes(scores: pl.DataFrame, faulted: pl.DataFrame) -> pl.DataFrame:
     """Mean score of each faulted trace minus that of the trace as it was.
 
     Args:
-        ratings: question_id, role, trial, dimension, score of the traces as they were.
-        faulted: domain, source_key, question_id, role, trial, fault, dimension, score.
+        scores: question_id, role, trial, dimension, mean_score of the traces as they were.
+        faulted: domain, source_key, question_id, role, trial, fault, dimension, mean_score.
 
     Returns:
-        domain, source_key, question_id, role, trial, fault, dimension, change, sorted; no row where either side has
-        no score.
+        domain, source_key, question_id, role, trial, fault, dimension, change, sorted; no row where the trace as it was
+        has no score.
     """
     key = [*_TRACE, "dimension"]
-    before = ratings.group_by(key).agg(before=pl.col("score").mean())
     place = ["domain", "source_key", *_TRACE, "fault", "dimension"]
-    after = faulted.group_by(place).agg(after=pl.col("score").mean())
-    joined = after.join(before, on=key).with_columns(change=pl.col("after") - pl.col("before"))
-    return joined.drop_nulls("change").select(*place, "change").sort(place)
+    before = scores.select(*key, before="mean_score")
+    change = pl.col("mean_score") - pl.col("before")
+    return faulted.join(before, on=key, validate="m:1").select(*place, change=change).sort(place)
 
 
 def _repeatability(scores: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
-    keyed = _numbered(scores.drop_nulls("score"))
+    keyed = _numbered(scores)
     strata = _strata(keyed)
-    sums = np.zeros((len(strata), len(DIMENSIONS), N_SUMS))
-    for place, dimension in enumerate(DIMENSIONS):
-        of_key = score_sums(keyed.filter(dimension=dimension), "key")
-        sums[of_key["key"].to_numpy(), place] = of_key.drop("key").to_numpy()
-    drawn = replicate_sums(sums.reshape(len(strata), -1), strata, bootstrap.n_bootstrap, bootstrap.rng)
-    replicates = intraclass_correlation(drawn.reshape(-1, len(DIMENSIONS), N_SUMS))
+    sums = np.zeros((len(strata), len(DIMENSIONS), len(SUMS)))
+    places = np.array([DIMENSIONS.index(name) for name in keyed["dimension"]], dtype=np.int64)
+    np.add.at(sums, (keyed["key"].to_numpy(), places), keyed.select(SUMS).to_numpy())
+    flat = sums.reshape(len(strata), len(DIMENSIONS) * len(SUMS))
+    drawn = replicate_sums(flat, strata, bootstrap.n_bootstrap, bootstrap.rng)
+    replicates = intraclass_correlation(drawn.reshape(-1, len(DIMENSIONS), len(SUMS)))
     values = intraclass_correlation(sums.sum(axis=0))
     rows: list[_Row] = []
     for place, dimension in enumerate(DIMENSIONS):
@@ -157,28 +151,35 @@ def _repeatability(scores: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
 def _sight_of(fault: str, changes: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
     """The rows of one fault: the dimension that must see it, and those that must not."""
     rows: list[_Row] = []
-    for dimension in DIMENSIONS:
-        value, low, high, n, n_keys = _mean_by_key(changes.filter(dimension=dimension), "change", bootstrap)
+    for dimension, columns in _means_by_key(changes, "change", DIMENSIONS, bootstrap).items():
+        value, _, high, _, _ = columns
         threshold, is_passed = MOST_CHANGE, None if value is None else abs(value) <= MOST_CHANGE
         if dimension == FAULT_DIMENSIONS[fault]:
             threshold, is_passed = 0.0, None if high is None else high < 0
-        rows.append((fault, dimension, value, low, high, n, n_keys, threshold, is_passed))
+        rows.append((fault, dimension, *columns, threshold, is_passed))
     return rows
 
 
-def _mean_by_key(
-    rows: pl.DataFrame, column: str, bootstrap: Bootstrap
-) -> tuple[float | None, float | None, float | None, int, int]:
-    """(mean over the rows, low, high, number of rows, number of keys); rows are sorted."""
-    if rows.is_empty():
-        return None, None, None, 0, 0
+def _means_by_key(
+    rows: pl.DataFrame, column: str, dimensions: Sequence[str], bootstrap: Bootstrap
+) -> dict[str, tuple[float | None, float | None, float | None, int, int]]:
+    """(mean over the rows, low, high, number of rows, number of keys) by dimension, all from the same draws of keys."""
     keyed = _numbered(rows)
     strata = _strata(keyed)
-    keys, values = keyed["key"].to_numpy(), keyed[column].to_numpy()
-    sums = np.stack([np.bincount(keys, values), np.bincount(keys).astype(np.float64)], axis=1)
-    drawn = replicate_sums(sums, strata, bootstrap.n_bootstrap, bootstrap.rng)
-    low, high = _interval(drawn[:, 0] / drawn[:, 1], len(strata), bootstrap)
-    return float(values.mean()), low, high, rows.height, len(strata)
+    sums = np.zeros((len(strata), 2, len(dimensions)))
+    places = np.array([dimensions.index(name) for name in keyed["dimension"]], dtype=np.int64)
+    for kind, values in enumerate((keyed[column].to_numpy(), np.ones(keyed.height))):
+        np.add.at(sums[:, kind], (keyed["key"].to_numpy(), places), values)
+    drawn = replicate_sums(sums.reshape(len(strata), 2 * len(dimensions)), strata, bootstrap.n_bootstrap, bootstrap.rng)
+    totals, counts = np.moveaxis(drawn.reshape(-1, 2, len(dimensions)), 1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        replicates = totals / counts
+    means = {}
+    for place, dimension in enumerate(dimensions):
+        n, n_keys = int(sums[:, 1, place].sum()), int((sums[:, 1, place] > 0).sum())
+        mean = float(sums[:, 0, place].sum()) / n if n else None
+        means[dimension] = (mean, *_interval(replicates[:, place], n_keys, bootstrap), n, n_keys)
+    return means
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:

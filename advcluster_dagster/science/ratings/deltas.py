@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from advcluster_dagster.contracts.ratings import DELTA_SUMMARIES, DIMENSIONS, QUALITY_DELTAS, TRACE_QUALITIES
-from advcluster_dagster.science.ratings.reliability import icc, replicate_sums, with_traces
+from advcluster_dagster.science.ratings.reliability import icc, replicate_sums, trace_sums, with_traces
 from advcluster_dagster.science.statistics.resampling import MIN_KEYS, FloatArray, IntArray, percentile_interval
 
 _TRACE = ["question_id", "role", "trial"]
@@ -123,7 +123,7 @@ def delta_summaries(rated: RatedFamily, confidence: float, n_bootstrap: int, rng
         .sort("domain", "source_key", "pair_id")
     )
     traces = rated.traces.select("domain", *_TRACE, "is_correct", "is_mixed")
-    scores = with_traces(rated.ratings.select(*_TRACE, "dimension", "score"), traces)
+    scores = with_traces(trace_sums(rated.ratings), traces)
     rows = []
     for domain, replicates in _replicates(deltas, n_bootstrap, rng).items():
         is_here = pl.lit(True) if domain == "all" else pl.col("domain") == domain
@@ -144,9 +144,10 @@ def _replicates(deltas: pl.DataFrame, n_bootstrap: int, rng: np.random.Generator
         keys: IntArray = given["source_key"].rank("dense").cast(pl.Int64).to_numpy() - 1
         n_keys = int(keys.max()) + 1 if len(keys) else 0
         places = np.array([DIMENSIONS.index(name) for name in given["dimension"]], dtype=np.int64)
-        n_cells, cells = n_keys * len(DIMENSIONS), keys * len(DIMENSIONS) + places
+        shape, cells = (n_keys, len(DIMENSIONS)), keys * len(DIMENSIONS) + places
         sums = [
-            np.bincount(cells, weights, n_cells).reshape(n_keys, -1) for weights in (given["delta"].to_numpy(), None)
+            np.bincount(cells, weights, n_keys * len(DIMENSIONS)).reshape(shape)
+            for weights in (given["delta"].to_numpy(), None)
         ]
         drawn = replicate_sums(np.hstack(sums), [str(domain)] * n_keys, n_bootstrap, rng)
         replicates[str(domain)] = drawn.reshape(n_bootstrap, 2, len(DIMENSIONS))
@@ -181,17 +182,11 @@ def _of_pairs(pairs: pl.DataFrame, replicates: FloatArray, confidence: float) ->
 
 
 def _of_traces(scores: pl.DataFrame) -> dict[str, float | int | None]:
-    """Columns of a row that its rated traces give; scores hold one row a generation."""
-    mixed = (
-        scores.filter(pl.col("is_mixed"))
-        .drop_nulls(["score", "is_correct"])
-        .group_by(_TRACE)
-        .agg(pl.col("score").mean(), pl.col("is_correct").first().cast(pl.Float64))
-        .sort(_TRACE)
-    )
+    """Columns of a row that its rated traces give."""
+    mixed = scores.filter(pl.col("is_mixed")).drop_nulls("is_correct")
     return {
         "reliability": icc(scores),
-        "verdict_correlation": correlation(mixed["score"].to_numpy(), mixed["is_correct"].to_numpy()),
+        "verdict_correlation": correlation(mixed["mean_score"].to_numpy(), mixed["is_correct"].to_numpy()),
         "n_mixed": mixed.height,
     }
 

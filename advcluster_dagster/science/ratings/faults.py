@@ -47,7 +47,7 @@ _FILLER = (
     "Let me take a deep breath and carry on slowly.",
     "Anyway, what I wrote above still looks good to me.",
     "Perhaps it helps to say the same thing once more.",
-    "One should never be too sure about anything, of course.",
+    "Nobody should ever be too sure about anything, of course.",
     "I keep coming back to this, which is quite natural.",
     "All in all, this has been an interesting little exercise.",
 )
@@ -65,7 +65,7 @@ def change_number(text: str, seed: int) -> str | None:
         seed: with the text it determines the change.
 
     >>> change_number("Step 2. 3 + 4 = 7", 0)
-    'Step 2. 3 + 4 = 9'
+    'Step 2. 3 + 4 = 1'
     """
     spans = [match.span(1) for match in _RESULT.finditer(text)] or list(_free_numbers(text))
     places = [place for span in spans if (place := _leading_digit(text, *span)) is not None]

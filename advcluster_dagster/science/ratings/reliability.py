@@ -7,10 +7,12 @@ common.
 import numpy as np
 import polars as pl
 
+from advcluster_dagster.contracts.ratings import HIGHEST_SCORE, LOWEST_SCORE
 from advcluster_dagster.science.statistics.resampling import FloatArray, bootstrap_weights
 
-#: Columns of the sums of a key: traces, scores, centred total, squares between traces, squares within traces.
-N_SUMS = 5
+#: Traces, scores, their total, squares of the totals by number of scores, squares around the means.
+SUMS = ["n_traces", "n_scores", "total", "between", "within"]
+_MIDDLE = (LOWEST_SCORE + HIGHEST_SCORE) / 2
 #: Weights held at a time, in numbers.
 _MOST_WEIGHTS = 20_000_000
 
@@ -28,34 +30,32 @@ def with_traces(ratings: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
     return ratings.join(traces, on=key, maintain_order="left", validate="m:1")
 
 
-def score_sums(scores: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Sums of each key from which :func:`intraclass_correlation` follows.
+def trace_sums(ratings: pl.DataFrame, *further: str) -> pl.DataFrame:
+    """Sums of each trace's scores by dimension, from which its mean and any intraclass correlation follow.
 
     Args:
-        scores: one row a generation: ``key``, question_id, role, trial, score; null scores are left out.
-        key: name of the column to sum by.
+        ratings: question_id, role, trial, dimension, score; one row a generation, null scores are left out.
+        further: columns that belong to the key as well.
 
     Returns:
-        key, n_traces, n_scores, total, between, within, sorted by key; scores are centred by the middle of the scale,
-        which changes nothing but keeps the sums exact.
+        The key, mean_score, and the columns of ``SUMS``, sorted by key; a trace without scores has no row. Sums are of
+        scores less the middle of the scale, which changes no correlation and keeps them exact.
     """
-    centred = scores.drop_nulls("score").with_columns((pl.col("score").cast(pl.Float64) - 3).alias("score"))
-    score = pl.col("score")
-    traces = (
-        centred.group_by(key, "question_id", "role", "trial")
-        .agg(n=pl.len().cast(pl.Float64), total=score.sum(), within=((score - score.mean()) ** 2).sum())
-        .sort(key, "question_id", "role", "trial")
-    )
+    key = ["question_id", "role", "trial", "dimension", *further]
+    centred = pl.col("score").cast(pl.Float64) - _MIDDLE
     return (
-        traces.group_by(key, maintain_order=True)
+        ratings.drop_nulls("score")
+        .group_by(key)
         .agg(
-            n_traces=pl.len().cast(pl.Float64),
-            n_scores=pl.col("n").sum(),
-            total=pl.col("total").sum(),
-            between=(pl.col("total") ** 2 / pl.col("n")).sum(),
-            within=pl.col("within").sum(),
+            mean_score=pl.col("score").mean(),
+            n_scores=pl.len().cast(pl.Float64),
+            total=centred.sum(),
+            squares=(centred**2).sum(),
         )
+        .with_columns(n_traces=pl.lit(1.0), between=pl.col("total") ** 2 / pl.col("n_scores"))
+        .with_columns(within=pl.col("squares") - pl.col("between"))
         .sort(key)
+        .select(*key, "mean_score", *SUMS)
     )
 
 
@@ -73,7 +73,7 @@ def intraclass_correlation(sums: FloatArray) -> FloatArray:
     traces, without a trace of two scores, or where all traces have the same mean.
 
     Args:
-        sums: the five columns of :func:`score_sums`, summed over what is to count, shape (..., 5).
+        sums: the columns ``SUMS`` of :func:`trace_sums`, added up over what is to count, shape (..., 5).
 
     Returns:
         float64 of shape (...), at most 1.
@@ -91,14 +91,13 @@ def intraclass_correlation(sums: FloatArray) -> FloatArray:
     return np.where((n_traces >= 2) & (n_scores > n_traces), values, np.nan)
 
 
-def icc(scores: pl.DataFrame) -> float | None:
-    """ICC(1,k) of scores (see :func:`intraclass_correlation`), None where it is undefined.
+def icc(sums: pl.DataFrame) -> float | None:
+    """ICC(1,k) of the traces of one dimension (see :func:`intraclass_correlation`), None where it is undefined.
 
     Args:
-        scores: question_id, role, trial, score; one row a generation.
+        sums: rows of :func:`trace_sums`.
     """
-    sums = score_sums(scores.with_columns(all=pl.lit(0)), "all").drop("all").to_numpy()
-    value = float(intraclass_correlation(sums.sum(axis=0))) if len(sums) else np.nan
+    value = float(intraclass_correlation(sums.select(SUMS).to_numpy().sum(axis=0)))
     return None if np.isnan(value) else value
 
 

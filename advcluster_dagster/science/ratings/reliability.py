@@ -1,0 +1,121 @@
+"""How far the generations of a rating agree: the intraclass correlation, and sums that a bootstrap can reweight.
+
+The model is one-way random: a generation is any reply of the rater, so generation 1 of two traces have nothing in
+common.
+"""
+
+import numpy as np
+import polars as pl
+
+from advcluster_dagster.contracts.ratings import HIGHEST_SCORE, LOWEST_SCORE
+from advcluster_dagster.science.statistics.resampling import FloatArray, bootstrap_weights
+
+#: Traces, scores, their total, squares of the totals by number of scores, squares around the means.
+SUMS = ["n_traces", "n_scores", "total", "between", "within"]
+_MIDDLE = (LOWEST_SCORE + HIGHEST_SCORE) / 2
+#: Weights held at a time, in numbers.
+_MOST_WEIGHTS = 20_000_000
+
+
+def with_traces(ratings: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
+    """Ratings beside what is known of their traces, joined by question_id, role and trial.
+
+    Raises:
+        ValueError: a rated trace is not among the traces.
+    """
+    key = ["question_id", "role", "trial"]
+    joined = ratings.join(traces.select(key).unique(), on=key, how="anti")
+    if not joined.is_empty():
+        raise ValueError(f"{joined.select(key).n_unique()} rated traces are unknown, first {joined.select(key).row(0)}")
+    return ratings.join(traces, on=key, maintain_order="left", validate="m:1")
+
+
+def trace_sums(ratings: pl.DataFrame, *further: str) -> pl.DataFrame:
+    """Sums of each trace's scores by dimension, from which its mean and any intraclass correlation follow.
+
+    Args:
+        ratings: question_id, role, trial, dimension, score; one row a generation, null scores are left out.
+        further: columns that belong to the key as well.
+
+    Returns:
+        The key, mean_score, and the columns of ``SUMS``, sorted by key; a trace without scores has no row. Sums are of
+        scores less the middle of the scale, which changes no correlation and keeps them exact.
+    """
+    key = ["question_id", "role", "trial", "dimension", *further]
+    centred = pl.col("score").cast(pl.Float64) - _MIDDLE
+    return (
+        ratings.drop_nulls("score")
+        .group_by(key)
+        .agg(
+            mean_score=pl.col("score").mean(),
+            n_scores=pl.len().cast(pl.Float64),
+            total=centred.sum(),
+            squares=(centred**2).sum(),
+        )
+        .with_columns(n_traces=pl.lit(1.0), between=pl.col("total") ** 2 / pl.col("n_scores"))
+        .with_columns(within=pl.col("squares") - pl.col("between"))
+        .sort(key)
+        .select(*key, "mean_score", *SUMS)
+    )
+
+
+def intraclass_correlation(sums: FloatArray) -> FloatArray:
+    """ICC(1,k) of the mean of k generations, one-way random: 1 - MSW / MSB.
+
+    With n_i scores of trace i of a traces, N = sum of n_i, mean m_i, grand mean m:
+
+        MSB = sum of n_i (m_i - m)^2 / (a - 1), MSW = sum over all scores of (x - m_i)^2 / (N - a).
+
+    Where generations are unequally many, k stands for n_0 = (N - sum of n_i^2 / N) / (a - 1), and the variance between
+    traces is (MSB - MSW) / n_0: divided by itself plus MSW / n_0 it gives the same 1 - MSW / MSB.
+
+    1: the generations of a trace never differ; 0 and below: they differ as much as traces do. NaN for fewer than two
+    traces, without a trace of two scores, or where all traces have the same mean.
+
+    Args:
+        sums: the columns ``SUMS`` of :func:`trace_sums`, added up over what is to count, shape (..., 5).
+
+    Returns:
+        float64 of shape (...), at most 1.
+
+    References:
+        Shrout and Fleiss (1979), Intraclass correlations; Searle, Casella and McCulloch (1992), Variance components
+        (n_0).
+    """
+    n_traces, n_scores, total, between, within = np.moveaxis(np.asarray(sums, dtype=np.float64), -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_means = between - total**2 / n_scores
+        # What is left of the difference of equal sums is rounding.
+        of_means = np.where(of_means > 1e-9 * np.maximum(between, 1), of_means, np.nan)
+        values: FloatArray = 1 - (within / (n_scores - n_traces)) / (of_means / (n_traces - 1))
+    return np.where((n_traces >= 2) & (n_scores > n_traces), values, np.nan)
+
+
+def icc(sums: pl.DataFrame) -> float | None:
+    """ICC(1,k) of the traces of one dimension (see :func:`intraclass_correlation`), None where it is undefined.
+
+    Args:
+        sums: rows of :func:`trace_sums`.
+    """
+    value = float(intraclass_correlation(sums.select(SUMS).to_numpy().sum(axis=0)))
+    return None if np.isnan(value) else value
+
+
+def replicate_sums(sums: FloatArray, strata: list[str], n_bootstrap: int, rng: np.random.Generator) -> FloatArray:
+    """Bootstrap replicates of sums over keys, drawn within strata, at a bounded use of memory.
+
+    Args:
+        sums: a row a key, shape (C, m).
+        strata: stratum of each key, C of them.
+        n_bootstrap: replicates B.
+        rng: source of random numbers.
+
+    Returns:
+        float64 of shape (B, m).
+    """
+    step = max(1, _MOST_WEIGHTS // max(len(strata), 1))
+    parts = [
+        bootstrap_weights(strata, min(step, n_bootstrap - start), rng).astype(np.float64) @ sums
+        for start in range(0, n_bootstrap, step)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, sums.shape[1]))

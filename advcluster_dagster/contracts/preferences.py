@@ -3,6 +3,7 @@
 import polars as pl
 
 from advcluster_dagster.contracts.columns import BENCHMARK, PAIR_ID, QUESTION_ID, ROLE, SOURCE_KEY, TRIAL, flag, text
+from advcluster_dagster.contracts.ratings import DIMENSIONS
 from advcluster_dagster.contracts.table import Column, Table
 from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 
@@ -11,7 +12,7 @@ SCHEMES = ("generator", "same_model")
 #: Verdicts of the chosen, then of the rejected trace: c correct, i incorrect.
 COMBINATIONS = ("c_i", "c_c", "i_i", "i_c")
 #: Dimensions of a trace's quality that a pair's delta is measured on.
-DELTA_DIMENSIONS = ("factuality", "strategy", "step_coherence", "computational_precision", "signal_to_noise")
+DELTA_DIMENSIONS = DIMENSIONS
 #: Why a pair that was drawn is not exported; the first that applies, in this order.
 REASONS_LEFT_OUT = (
     "training_refused",

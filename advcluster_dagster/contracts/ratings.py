@@ -66,6 +66,7 @@ TRACE_RATINGS = Table(
         Column("deductions", pl.List(pl.String()), "Faults that it names."),
         flag("is_truncated", "Whether the trace ends at the token limit."),
     ),
+    section="ratings",
 )
 TRACE_QUALITIES = Table(
     "trace_qualities",
@@ -81,6 +82,7 @@ TRACE_QUALITIES = Table(
         number("sd", "Sample standard deviation over them; null below two.", 0),
         count("n_generations", "Generations with a score."),
     ),
+    section="ratings",
 )
 QUALITY_DELTAS = Table(
     "quality_deltas",
@@ -96,6 +98,7 @@ QUALITY_DELTAS = Table(
         _score("smaller_score", "Mean score of the smaller model's trace; null where it is not rated."),
         number("delta", "larger_score - smaller_score; null where either is.", -LARGEST_DELTA, LARGEST_DELTA),
     ),
+    section="ratings",
 )
 DELTA_SUMMARIES = Table(
     "delta_summaries",
@@ -119,6 +122,7 @@ DELTA_SUMMARIES = Table(
         count("n_mixed", "Traces behind verdict_correlation."),
         number("length_correlation", "Spearman, delta with the difference of the traces' lengths, over pairs.", -1, 1),
     ),
+    section="ratings",
 )
 DELTA_OVERLAPS = Table(
     "delta_overlaps",
@@ -141,6 +145,7 @@ DELTA_OVERLAPS = Table(
             0,
         ),
     ),
+    section="ratings",
 )
 RATING_CALIBRATIONS = Table(
     "rating_calibrations",
@@ -158,6 +163,7 @@ RATING_CALIBRATIONS = Table(
         number("threshold", "Least value; of a fault, the most change, or 0 that the interval must lie below."),
         flag("is_passed", "Whether the check is passed; null where it cannot be decided.", True),
     ),
+    section="ratings",
 )
 
 TABLES = (TRACE_RATINGS, TRACE_QUALITIES, QUALITY_DELTAS, DELTA_SUMMARIES, DELTA_OVERLAPS, RATING_CALIBRATIONS)

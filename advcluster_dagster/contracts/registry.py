@@ -8,6 +8,7 @@ from advcluster_dagster.contracts import (
     inference,
     preferences,
     question_set,
+    ratings,
     semantic_clustering,
     themes,
 )
@@ -24,6 +25,7 @@ TABLES: dict[str, Table] = {
         error_dispersion,
         themes,
         compute,
+        ratings,
         preferences,
     )
     for table in stage.TABLES

@@ -18,6 +18,7 @@ from advcluster_dagster.demo.analyst.divergence import find_divergence
 from advcluster_dagster.demo.analyst.findings import NoContrast
 from advcluster_dagster.demo.analyst.naming import name_cluster
 from advcluster_dagster.demo.analyst.phrasing import advantages_of, failure_description
+from advcluster_dagster.demo.analyst.rating import rate_trace
 from advcluster_dagster.demo.analyst.reviewing import review_clusters
 from advcluster_dagster.demo.analyst.theming import choose_group, find_intruder, group_clusters, vote_on_theme
 from advcluster_dagster.models.protocol import (
@@ -130,12 +131,15 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
         content = find_intruder(fenced["candidates"])
     elif fenced.keys() >= {"theme", "description"}:
         content = vote_on_theme(fenced["theme"], fenced["description"])
+    elif fenced.keys() >= {"question", "trace"}:
+        content = rate_trace(fenced["question"], fenced["trace"])
     elif "clusters" in fenced:
         content = review_clusters(fenced["clusters"], request.trial)
     else:
         return CallFailure(
             "unknown_task",
-            f"the {ANALYST} knows extraction, naming, review, themes and sorting; the message holds none of them",
+            f"the {ANALYST} knows extraction, naming, review, themes, sorting and rating; the message holds none of"
+            " them",
         )
     if isinstance(content, CallFailure):
         return content

@@ -42,9 +42,9 @@ class Benchmark(Settings):
 
     training: Literal["refused", "allowed", "i_know"] = Field(
         "refused",
-        description="Whether preference pairs of it may be exported to train on. Benchmarks are evaluation data, so they"
-        " are refused unless the study allows it; names with gpqa, whose authors ask that it is not published, need"
-        " i_know.",
+        description="Whether preference pairs of it may be exported to train on. Benchmarks are evaluation data, so"
+        " they are refused unless the study allows it; names with gpqa, whose authors ask that it is not published,"
+        " need i_know.",
     )
 
     @model_validator(mode="after")

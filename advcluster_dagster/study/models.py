@@ -112,6 +112,12 @@ class Judges(Settings):
     )
     summariser: Model = Field(Model(model="analyst", provider="embedded"), description="Names clusters.")
     reviewer: Model = Field(Model(model="analyst", provider="embedded"), description="Scores candidate taxonomies.")
+    rater: Model | None = Field(None, description="Rates single traces, where the study has `ratings`; the extractor.")
+
+    @property
+    def rating_judge(self) -> Model:
+        """Who rates traces."""
+        return self.rater or self.extractor
 
 
 #: Providers that need no declaration: traces imported from files, the demo's simulated family, the embedded analyst

@@ -39,8 +39,8 @@ class Preferences(Settings):
     clusters: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="Clusters of the selection cluster.")
     held_out: tuple[str, ...] = Field(
         (),
-        description="Questions that must never be trained on: ids, or files (JSON Lines with `question`; a path from the"
-        " home folder). Their near-duplicates are left out as well.",
+        description="Questions that must never be trained on: ids, or files (JSON Lines with `question`; a path from"
+        " the home folder). Their near-duplicates are left out as well.",
     )
     max_tokens: StrictInt | None = Field(
         8192, ge=1, description="Most tokens of prompt and trace; null for any, also where they are unknown."

@@ -26,6 +26,7 @@ from advcluster_dagster.study.files import SettingsError, read_settings
 from advcluster_dagster.study.grading import Grading
 from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, FREE_PROVIDERS, Family, Judges, Model, Provider
 from advcluster_dagster.study.preferences import Preferences
+from advcluster_dagster.study.ratings import Ratings
 from advcluster_dagster.study.spending import Spending
 
 #: Words that Dagster keeps for itself, besides those of Python.
@@ -66,6 +67,7 @@ class Study(Settings):
     compute: Compute | None = Field(
         None, description="Accuracy against compute; without the section, none of it is made."
     )
+    ratings: Ratings | None = Field(None, description="Quality of traces; without the section, none is rated.")
     preferences: Preferences | None = Field(
         None, description="Preference pairs to train on; without the section, none are drawn."
     )
@@ -88,6 +90,8 @@ class Study(Settings):
         for section, names_used, names_known in (
             ("benchmarks", self.benchmarks, {name for names in self.domains.values() for name in names}),
             ("clustering.pins", self.clustering.pins, set(self.families)),
+            ("ratings.families", (self.ratings or Ratings()).families, set(self.families)),
+            ("ratings.domains", (self.ratings or Ratings()).domains, set(self.domains)),
             ("compute.shapes", (self.compute or Compute()).shapes, self._sampled_models()),
         ):
             for name in names_used:
@@ -106,6 +110,8 @@ class Study(Settings):
             yield f"families.{name}.smaller", family.smaller
         for judge in ("extractor", "embedder", "summariser", "reviewer"):
             yield f"judges.{judge}", getattr(self.judges, judge)
+        if self.judges.rater is not None:
+            yield "judges.rater", self.judges.rater
         for place, member in enumerate(self.grading.panel):
             yield f"grading.panel.{place}", member
 

@@ -20,8 +20,15 @@ from advcluster_dagster.storage.table_files import read_stamp, table_path
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
-_NOT_SHOWN = ("larger_traces", "smaller_traces", "advantage_embeddings", "trace_costs")
-_PROMPTS = ("extraction", "naming", "review", "themes", "theme_vote", "name_check", "intruder", "equivalence")
+_NOT_SHOWN = (
+    "larger_traces",
+    "smaller_traces",
+    "advantage_embeddings",
+    "trace_costs",
+    "trace_ratings",
+    "trace_qualities",
+)
+_PROMPTS = ("extraction", "naming", "review", "themes", "theme_vote", "name_check", "intruder", "equivalence", "rating")
 _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn", "numpy")
 
 
@@ -64,7 +71,7 @@ def report_data(step: Step) -> ReportData:
         tables=tables,
         not_run={family: _not_run(step, family) for family in study.families},
         no_taxonomy_reasons={family: str(reason) for family, reason in reasons.items() if reason},
-        prompts={name: load_prompt(name).sha256 for name in _PROMPTS},
+        prompts={name: load_prompt(name).sha256 for name in _PROMPTS if name != "rating" or study.ratings is not None},
         call_totals=_call_totals(step),
         recovery=_recovery(study, tables),
         stand_ins=_stand_ins(study, tables),

@@ -1,5 +1,6 @@
-"""Commands that take results to other tools: export inspect."""
+"""Commands that take results to other tools: export inspect, export preferences."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,3 +27,46 @@ def export_inspect(
     for log in export_inspect_logs(home.lake, declared, family, folder, domain):
         screen.print(f"Wrote {log.n_samples} trials to {escape(str(log.path))}.", soft_wrap=True)
     screen.print(f"Look at them with: inspect view start --log-dir {escape(str(folder))}", soft_wrap=True)
+
+
+class DatasetFormat(StrEnum):
+    """Formats of a data set of preference pairs."""
+
+    DPO = "dpo"
+    KTO = "kto"
+    SFT = "sft"
+
+
+class ThinkingOption(StrEnum):
+    """What becomes of the models' thinking."""
+
+    KEEP = "keep"
+    STRIP = "strip"
+
+
+def export_preferences_command(
+    study: StudyArgument,
+    family: Annotated[str, typer.Option("--family", "-f", help="Model family of the study.", show_default=False)],
+    format: Annotated[DatasetFormat, typer.Option("--format", help="Rows as TRL reads them.")] = DatasetFormat.DPO,
+    thinking: Annotated[
+        ThinkingOption, typer.Option("--thinking", help="Keep or strip what stands between marks of thinking.")
+    ] = ThinkingOption.KEEP,
+    selection: Annotated[
+        str | None, typer.Option("--selection", help="all, top_delta, cluster or random; by default the study's.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Folder to write to; by default exports/STUDY/preferences/FAMILY of the home."),
+    ] = None,
+) -> None:
+    """Write preference pairs to train on: JSON Lines, Parquet and a card, for benchmarks whose training is allowed."""
+    from advcluster_dagster.exports.preference_datasets import export_preferences
+
+    home = existing_home()
+    declared = home.register_study(study)
+    folder = to or home.root / "exports" / declared.study / "preferences" / family
+    exports = export_preferences(home.lake, declared, family, folder, format.value, thinking.value, selection)
+    for each in exports:
+        counts = f"{each.written.n_rows} rows of {each.written.n_pairs} pairs"
+        screen.print(escape(f"Wrote {counts} to {each.folder} ({each.selection})."), soft_wrap=True)
+    screen.print("Read README.md there before you train: benchmarks are evaluation data.", soft_wrap=True)

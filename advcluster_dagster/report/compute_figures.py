@@ -178,7 +178,9 @@ def gain_against_token_factor(summaries: pl.DataFrame) -> Figure:
     axes.set_ylabel("Accuracy of the larger minus that\nof the smaller model (points)")
     axes.grid(True)
     lost = wanted.height - placed.height
-    title = counted(placed.height, "benchmark") + (f"; {lost} without a token factor not shown" if lost else "")
+    title = counted(placed["benchmark"].n_unique(), "benchmark") + (
+        f"; {lost} without a token factor not shown" if lost else ""
+    )
     axes.set_title(title, loc="left")
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -4,7 +4,7 @@ All text is escaped by the templates; a content security policy forbids scripts 
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jinja2 import Environment
@@ -24,7 +24,9 @@ from advcluster_dagster.report.sections import (
     compute,
     error_dispersion,
     methods,
+    preferences,
     question_set,
+    ratings,
     semantic_clustering,
     stand_ins,
     summary,
@@ -50,14 +52,13 @@ class _Numbers:
 _PACKAGE = "advcluster_dagster.report"
 
 
-@dataclass(frozen=True)
-class ComputeView:
-    """Accuracy against compute of a family."""
-
-    lengths: TableView
-    matches: TableView
-    gain: FigureView
-    curves: tuple[FigureView, ...]
+#: Sections that a study may ask for, in the page's order, behind these.
+_SECTIONS = {
+    "compute": "Accuracy against compute",
+    "ratings": "Quality of traces",
+    "preferences": "Preference pairs",
+}
+_N_FIXED_SECTIONS = 6
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,11 @@ class FamilyView:
     since_frozen: tuple[TableView, ...]
     notices: Mapping[str, str | None]
     evidence: str | None
-    compute: "ComputeView | None"
+    added: Mapping[str, Mapping[str, object]]
+
+    def place_of(self, section: str) -> int:
+        """Number of a section that the study asks for."""
+        return _N_FIXED_SECTIONS + 1 + list(self.added).index(section)
 
 
 def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None) -> str:
@@ -98,6 +103,7 @@ def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None)
         style_hash=policy_hash(stylesheet),
         families=[_family_view(data, name, drawn, published.get(name)) for name in data.study.families],
         has_published=bool(published),
+        section_titles=_SECTIONS,
         stand_ins=data.stand_ins,
         failed_warnings=data.failed_warnings,
         recovery=summary.recovery_table(data),
@@ -166,21 +172,26 @@ def _family_view(
         ),
         notices=stand_ins.notices(data, family),
         evidence=certainty.evidence_note(data, family),
-        compute=None if data.study.compute is None else _compute_view(data, family, drawn),
+        added={
+            section: _ADDED[section](data, family, drawn)
+            for section in _SECTIONS
+            if getattr(data.study, section) is not None
+        },
     )
 
 
-def _compute_view(data: ReportData, family: str, drawn: Mapping[str, Figure]) -> ComputeView:
+def _compute(data: ReportData, family: str, drawn: Mapping[str, Figure]) -> dict[str, object]:
     curves = {domain: figure for domain in data.study.domains if (figure := drawn.get(f"{family}_compute_{domain}"))}
-    return ComputeView(
-        compute.lengths_table(data, family),
-        compute.matches_table(data, family),
-        _figure_view(
+    return {
+        "lengths": compute.lengths_table(data, family),
+        "matches": compute.matches_table(data, family),
+        "gain": _figure_view(
             drawn[f"{family}_gain"],
-            "Accuracy gained by the larger model over how many times as many tokens it uses, a dot a benchmark.",
+            "Accuracy gained by the larger model over how many times as many tokens it uses, a dot a benchmark and"
+            " task format.",
             gain_text(data, family),
         ),
-        tuple(
+        "curves": tuple(
             _figure_view(
                 figure,
                 f"Accuracy against compute in {domain}: one trial, the best or the majority of k, and shorter limits. "
@@ -189,7 +200,26 @@ def _compute_view(data: ReportData, family: str, drawn: Mapping[str, Figure]) ->
             )
             for domain, figure in curves.items()
         ),
-    )
+    }
+
+
+def _ratings(data: ReportData, family: str, _drawn: Mapping[str, Figure]) -> dict[str, object]:
+    return {
+        "calibration": ratings.calibration_table(data, family),
+        "deltas": ratings.delta_table(data, family),
+        "overlaps": ratings.overlap_table(data, family),
+    }
+
+
+def _preferences(data: ReportData, family: str, _drawn: Mapping[str, Figure]) -> dict[str, object]:
+    return {"pairs": preferences.preference_table(data, family)}
+
+
+_ADDED: Mapping[str, Callable[[ReportData, str, Mapping[str, Figure]], dict[str, object]]] = {
+    "compute": _compute,
+    "ratings": _ratings,
+    "preferences": _preferences,
+}
 
 
 def _captions(data: ReportData) -> dict[str, str]:

@@ -1,0 +1,156 @@
+"""Export the preference pairs of a study: each selection as a data set of its own, with its random control beside it.
+
+Nothing is written of a benchmark whose training the study refuses, whatever the tables hold.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from upath import UPath
+
+from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.exports.preference_cards import DatasetFacts, ModelFact, SourceFact
+from advcluster_dagster.exports.preferences import (
+    DatasetForm,
+    PreferenceExportError,
+    Thinking,
+    WrittenPreferences,
+    write_preferences,
+)
+from advcluster_dagster.science.preferences.selection import length_ratios
+from advcluster_dagster.science.statistics.resampling import table_rng
+from advcluster_dagster.storage.table_files import read_stamp, read_table, table_path
+from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.partition import Partition
+from advcluster_dagster.study.study import Study
+
+#: The selections that a selection is exported with: one that chooses by a rule has its control.
+_WITH_CONTROL = ("top_delta", "cluster")
+
+
+@dataclass(frozen=True)
+class PreferenceExport:
+    """A data set of one selection."""
+
+    selection: str
+    folder: Path
+    written: WrittenPreferences
+
+
+def export_preferences(
+    lake: UPath,
+    study: Study,
+    family: str,
+    folder: Path,
+    form: DatasetForm = "dpo",
+    thinking: Thinking = "keep",
+    selection: str | None = None,
+) -> Iterator[PreferenceExport]:
+    """Write the data set of a selection, and of its random control where it has one, each into a folder of its name.
+
+    Args:
+        lake: where the tables lie.
+        study: the study.
+        family: one of its families.
+        folder: where the folders of the selections are made.
+        form: format, see :mod:`.preferences`.
+        thinking: whether completions keep what stands between marks of thinking.
+        selection: one that was made; None is the one that the study asks for.
+
+    Raises:
+        PreferenceExportError: the study has no preference pairs, allows no benchmark, or has no such selection.
+    """
+    if study.preferences is None:
+        raise PreferenceExportError(
+            f"study {study.study} has no section preferences; add it, such as preferences: {{}}"
+        )
+    if family not in study.families:
+        raise PreferenceExportError(
+            f"study {study.study} has no family {family!r}; allowed: {', '.join(study.families)}"
+        )
+    pairs = read_table(lake, study, TABLES["preference_pairs"]).filter(pl.col("family") == family)
+    if pairs.is_empty():
+        raise PreferenceExportError(
+            f"study {study.study} has no preference pairs of {family} yet; run: advcluster run {study.study} --select"
+            " +preference_pairs"
+        )
+    _check_training(study, pairs)
+    chosen = selection or study.preferences.selection
+    rows = read_table(lake, study, TABLES["preference_selections"]).filter(pl.col("family") == family)
+    if chosen not in (made := rows["selection"].unique().sort().to_list()):
+        raise PreferenceExportError(f"selection {chosen!r}; allowed: {', '.join(made)}")
+    texts = _with_texts(lake, study, family, pairs)
+    for name in (chosen, *(("random",) if chosen in _WITH_CONTROL else ())):
+        ranked = rows.filter(pl.col("selection") == name).sort("rank")["preference_id"].to_list()
+        place = pl.DataFrame({"preference_id": ranked}, schema={"preference_id": pl.String}).with_row_index("place")
+        ordered = texts.join(place, on="preference_id", how="left").sort("place", nulls_last=True, maintain_order=True)
+        facts = _facts(lake, study, family, name, pairs)
+        written = write_preferences(folder / name, ordered, form, thinking, facts, ranked)
+        yield PreferenceExport(name, folder / name, written)
+
+
+def _check_training(study: Study, pairs: pl.DataFrame) -> None:
+    exported = pairs.filter("is_exported")
+    refused = [name for name in pairs["benchmark"].unique().sort() if not study.may_train(name)]
+    if exported.is_empty():
+        reasons = ", ".join(f"{name} {n}" for name, n in pairs["reason_left_out"].value_counts(sort=True).iter_rows())
+        hint = f"; to allow a benchmark: benchmarks.{refused[0]}.training: allowed" if refused else ""
+        raise PreferenceExportError(f"no preference pair of study {study.study} may be exported ({reasons}){hint}")
+    if stale := sorted(set(exported["benchmark"]) & set(refused)):
+        raise PreferenceExportError(
+            f"study {study.study} refuses training on {', '.join(stale)} since the pairs were drawn; run it again"
+        )
+
+
+def _with_texts(lake: UPath, study: Study, family: str, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs with prompt and both texts."""
+    prompts = read_table(lake, study, TABLES["benchmark_questions"]).select("question_id", "prompt")
+    texts = pairs.join(prompts, on="question_id", how="left", maintain_order="left")
+    traces = pl.concat(
+        [
+            read_table(lake, study, TABLES[f"{role}_traces"])
+            .filter(pl.col("family") == family)
+            .select("question_id", "trial", "response", role=pl.lit(role))
+            for role in ROLES
+        ]
+    )
+    for side in ("chosen", "rejected"):
+        named = traces.rename({"trial": f"{side}_trial", "role": f"{side}_role", "response": side})
+        texts = texts.join(
+            named, on=["question_id", f"{side}_role", f"{side}_trial"], how="left", maintain_order="left"
+        )
+    return texts
+
+
+def _facts(lake: UPath, study: Study, family: str, selection: str, pairs: pl.DataFrame) -> DatasetFacts:
+    chosen = study.preferences
+    assert chosen is not None
+    questions = read_table(lake, study, TABLES["benchmark_questions"])
+    used = questions.filter(pl.col("benchmark").is_in(pairs.filter("is_exported")["benchmark"].unique().to_list()))
+    sources = used.select("benchmark", "source", "source_revision").unique().sort("benchmark", "source")
+    stamp = read_stamp(table_path(lake, study.study, "preference_pairs", Partition(family=family)))
+    given = chosen.model_dump(mode="json", exclude={"selection", "k", "clusters"})
+    settings = {
+        name: ", ".join(value) if isinstance(value, list) else str(value)
+        for name, value in given.items()
+        if value not in (None, [])
+    }
+    ratios = length_ratios(
+        pairs, study.statistics.confidence, study.statistics.n_bootstrap, table_rng(study.seed, "length_ratios", family)
+    )
+    described = {
+        "top_delta": f"top_delta: {chosen.dimension}, {chosen.k} pairs",
+        "cluster": f"clusters {chosen.clusters}",
+    }
+    return DatasetFacts(
+        study=study.study,
+        family=family,
+        selection=described.get(selection, selection),
+        sources=[SourceFact(*row) for row in sources.iter_rows()],
+        models=[ModelFact(role, study.families[family].model_of(role).model) for role in ROLES],
+        filters={**settings, "content hash of preference_pairs": stamp.content_hash if stamp else "unknown"},
+        length_ratios=ratios,
+        delta=chosen.dimension if study.ratings is not None else None,
+    )

@@ -1,0 +1,109 @@
+"""Section on the quality of traces: whether the rater can be relied on, then how traces of pairs differ."""
+
+import polars as pl
+
+from advcluster_dagster.report.data import ReportData
+from advcluster_dagster.report.formatting import MISSING, decimal, integer, percent, signed
+from advcluster_dagster.report.sections.certainty import interval
+from advcluster_dagster.report.views import Row, TableView
+
+_CHECKS = {
+    "repeatability": "repeatability, ICC(1,k)",
+    "discrimination": "right above wrong, AUC",
+    "changed_number": "a number changed, change of score",
+    "added_filler": "200 words of filler, change of score",
+}
+_PASSED = {True: "yes", False: "no", None: "cannot be told"}
+
+
+def dimension_name(dimension: str) -> str:
+    """A dimension of quality in words."""
+    return dimension.replace("_", " ")
+
+
+def calibration_table(data: ReportData, family: str) -> TableView:
+    """Checks of the rater, those that could be measured."""
+    frame = data.table("rating_calibrations", family)
+    place = {name: i for i, name in enumerate(_CHECKS)}
+    measured = frame.drop_nulls("value").sort(pl.col("check").replace_strict(place), "dimension")
+    rows = tuple(
+        Row(
+            (
+                _CHECKS[row["check"]],
+                dimension_name(row["dimension"]),
+                integer(row["n"]),
+                decimal(row["value"]),
+                interval(row["low"], row["high"]),
+                _PASSED[row["is_passed"]],
+            )
+        )
+        for row in measured.iter_rows(named=True)
+    )
+    unrated = sorted({dimension_name(name) for name in frame["dimension"]} - {row.cells[1] for row in rows})
+    notes = (f"Not rated by this judge: {', '.join(unrated)}.",) if unrated and rows else ()
+    return TableView(
+        caption="Can the rater be relied on? Agreement of its generations, right above wrong traces of the same "
+        "question and model, and faults put into right traces, which the dimension that must see them has to lower.",
+        columns=("check", "dimension", "n", "value", f"{100 * data.study.statistics.confidence:g} %", "passed"),
+        rows=rows,
+        n_text_columns=2,
+        notes=notes,
+        empty="No trace was rated.",
+    )
+
+
+def delta_table(data: ReportData, family: str) -> TableView:
+    """Mean differences in rated quality of pairs, larger minus smaller model."""
+    frame = data.table("delta_summaries", family).filter(pl.col("n_pairs") > 0)
+    rows = tuple(
+        Row(
+            (
+                "all domains" if row["domain"] == "all" else row["domain"],
+                dimension_name(row["dimension"]),
+                integer(row["n_pairs"]),
+                integer(row["n_questions"]),
+                signed(row["mean_delta"]),
+                interval(row["low"], row["high"]),
+                percent(row["share_positive"]),
+                decimal(row["gap_correlation"]),
+                decimal(row["length_correlation"]),
+            ),
+            "total" if row["domain"] == "all" else "plain",
+        )
+        for row in frame.iter_rows(named=True)
+    )
+    return TableView(
+        caption="Rated quality of the larger model's right trace minus that of the smaller model's wrong trace, on "
+        "scales of 1 to 5: mean over pairs with its interval over source items, share above 0, and rank correlations "
+        "with the question's gap and with the difference in length.",
+        columns=("", "dimension", "pairs", "questions", "delta", "interval", "above 0, %", "with gap", "with length"),
+        rows=rows,
+        n_text_columns=2,
+        notes=("Pairs hold a right and a wrong trace, so a delta is of verdict and model together.",),
+        empty="No pair has both traces rated.",
+    )
+
+
+def overlap_table(data: ReportData, family: str) -> TableView:
+    """How far the pairs of largest delta are the same in two dimensions."""
+    frame = data.table("delta_overlaps", family).filter(pl.col("n_pairs") > 0)
+    rows = tuple(
+        Row(
+            (
+                dimension_name(row["dimension_a"]),
+                dimension_name(row["dimension_b"]),
+                integer(row["k"]),
+                MISSING if row["overlap_share"] is None else percent(row["overlap_share"]),
+                percent(row["chance_share"]),
+                integer(row["n_tied"]),
+            )
+        )
+        for row in frame.iter_rows(named=True)
+    )
+    return TableView(
+        caption="Overlap of the k pairs with the largest deltas in two dimensions, in percent, beside chance.",
+        columns=("dimension", "and", "k", "overlap", "by chance", "tied"),
+        rows=rows,
+        n_text_columns=2,
+        empty="No pair has deltas in two dimensions.",
+    )

@@ -76,7 +76,7 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
     return {
         "places": {name: asdict(place) for name, place in _answer_places(study, partition.domain or "").items()},
         "timeouts": [grading.math_timeout_s, grading.program_timeout_s],
-        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed]
+        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed, names]
         if grading.panel
         else None,
     }

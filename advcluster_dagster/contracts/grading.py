@@ -83,7 +83,7 @@ PANEL_AGREEMENTS = Table(
         text("judge_b", "Second judge by name; `all` in the row over all judges."),
         count("n_pairs", "Answers that both judges, or all, voted on."),
         rate("share", "Share of these with equal votes; over all judges, the mean share of agreeing pairs of judges."),
-        number("kappa", "Cohen's kappa of the pair; over all judges, Fleiss' kappa. Null where votes are alike.", -1, 1),
+        number("kappa", "Cohen's kappa of the pair; over all judges, Fleiss' kappa. Null where all are alike.", -1, 1),
         number(
             "absolute_error",
             "Points between the accuracies that both judges give, mean over the models and median over benchmarks.",

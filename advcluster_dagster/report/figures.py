@@ -233,12 +233,12 @@ def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np
 
 def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
     """The five figures of a family by kind: accuracy, pass_rates, sweep, heatmap, depths."""
-    taxonomy = data.table("final_taxonomy", family)
+    taxonomy, names = data.table("final_taxonomy", family), data.names(family)
     errors = data.table("error_dispersion", family)
     return {
-        "accuracy": accuracy_bars(data.table("paired_accuracies", family)),
+        "accuracy": accuracy_bars(data.table("paired_accuracies", family), names),
         "pass_rates": pass_rate_scatter(
-            data.table("pass_rate_table", family), data.study.question_set.min_gap, data.study.trials
+            data.table("pass_rate_table", family), data.study.question_set.min_gap, data.study.trials, names
         ),
         "sweep": sweep_curves(data.table("candidate_clusterings", family)),
         "heatmap": domain_heatmap(

@@ -78,14 +78,13 @@ class Family(Settings):
     @model_validator(mode="after")
     def _are_told_apart(self) -> "Family":
         larger, smaller = self.larger, self.smaller
-        for given, missing in (("larger", "smaller"), ("smaller", "larger")):
-            if self.model_of(given).label and not self.model_of(missing).label:
-                raise ValueError(f"{missing}.label is missing, and {given} has one; label both, or neither")
-        if larger.label and larger.label == smaller.label:
-            raise ValueError(f"larger and smaller have the same label, {larger.label!r}; give them different ones")
-        for role, other in (("larger", smaller), ("smaller", larger)):
-            if self.model_of(role).label in (other.model, *other.aliases):
-                raise ValueError(f"{role}.label is a name of the other model, {other.model!r}; give it another label")
+        for role, mine, other in (("larger", larger, smaller), ("smaller", smaller, larger)):
+            if other.label and not mine.label:
+                raise ValueError(f"{role}.label is missing, and the other model has one; label both, or neither")
+            if mine.label and mine.label in other.names:
+                raise ValueError(
+                    f"{role}.label is {mine.label!r}, a name of the other model too; give another label"
+                )
         shared = [name for name in (larger.model, *larger.aliases) if name in (smaller.model, *smaller.aliases)]
         if shared and larger.model != smaller.model:
             raise ValueError(

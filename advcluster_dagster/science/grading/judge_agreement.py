@@ -1,4 +1,4 @@
-"""How far the members of a judge panel agree with each other: kappas, and the accuracies that each of them would give."""
+"""How far the members of a judge panel agree with each other: kappas, and the accuracies that each would give."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -126,7 +126,7 @@ def fleiss_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
         return None
     agreeing = _n_agreeing(votes)
     # (P - Pe) / (1 - Pe) with P = agreeing / (total (m - 1)) and Pe = chance / total², in whole numbers.
-    return (agreeing * total - chance * (m - 1)) / ((total**2 - chance) * (m - 1))
+    return float((agreeing * total - chance * (m - 1)) / ((total**2 - chance) * (m - 1)))
 
 
 def _n_agreeing(votes: npt.NDArray[np.bool_]) -> int:

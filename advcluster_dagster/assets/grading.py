@@ -72,11 +72,11 @@ def _answer_places(study: Study, domain: str) -> dict[str, AnswerPlace]:
 
 def _settings(study: Study, partition: Partition) -> dict[str, Any]:
     """What verdicts depend on; the number of workers is no part of it."""
-    grading = study.grading
+    grading, judges = study.grading, judge_names(study.grading.panel)
     return {
         "places": {name: asdict(place) for name, place in _answer_places(study, partition.domain or "").items()},
         "timeouts": [grading.math_timeout_s, grading.program_timeout_s],
-        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed, names]
+        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed, *judges]
         if grading.panel
         else None,
     }

@@ -57,7 +57,7 @@ def pass_rate_scatter(
     for mask, colour in ((~kept, GREY), (kept, ROLE_COLOURS["larger"])):
         axes.scatter(x[mask], y[mask], s=n[mask] * scale + 6, color=colour, alpha=0.75, linewidths=0, clip_on=False)
     axes.set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06), aspect="equal")
-    axes.set(**{f"{axis}label": f"Pass rate of {figure_text(names.the(role), 40, 2)}" for axis, role in _AXES})
+    axes.set(**{f"{axis}label": f"Pass rate of {figure_text(names.the(role), 40)}" for axis, role in _AXES})
     axes.set_xticks(np.arange(0, 1.01, 0.2))
     axes.set_yticks(np.arange(0, 1.01, 0.2))
     unplaced = pass_rate_table.height - placed.height
@@ -96,7 +96,7 @@ def accuracy_bars(paired_accuracies: pl.DataFrame, names: RoleNames = UNLABELLED
     figure, axes = new_axes(2.9)
     roles: tuple[tuple[float, Role], ...] = ((-0.19, "smaller"), (0.19, "larger"))
     for shift, role in roles:
-        colour, label = ROLE_COLOURS[role], figure_text(names.model(role), 40, 1)
+        colour, label = ROLE_COLOURS[role], figure_text(names.model(role), 40)
         _role_bars(axes, groups.select(f"{role}_mean", f"{role}_low", f"{role}_high"), shift, colour, label)
     domain_ticks(axes, domains)
     axes.set_xlim(-0.6, len(domains) - 0.4)

@@ -82,9 +82,7 @@ class Family(Settings):
             if other.label and not mine.label:
                 raise ValueError(f"{role}.label is missing, and the other model has one; label both, or neither")
             if mine.label and mine.label in other.names:
-                raise ValueError(
-                    f"{role}.label is {mine.label!r}, a name of the other model too; give another label"
-                )
+                raise ValueError(f"{role}.label is {mine.label!r}, a name of the other model too; give another label")
         shared = [name for name in (larger.model, *larger.aliases) if name in (smaller.model, *smaller.aliases)]
         if shared and larger.model != smaller.model:
             raise ValueError(

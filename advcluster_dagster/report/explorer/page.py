@@ -24,7 +24,7 @@ def render_explorer(study: Study, folder: str) -> str:
                 "name": name,
                 "larger": family.larger.shown_as,
                 "smaller": family.smaller.shown_as,
-                "is_labelled": family.is_labelled,
+                **({"is_labelled": True} if family.is_labelled else {}),
             }
             for name, family in study.families.items()
         ],

@@ -263,7 +263,7 @@ def judges_table(data: ReportData, family: str) -> TableView:
         columns=("judges", "answers", "agreement (%)", "kappa", "difference (points)"),
         rows=tuple(rows),
         notes=(
-            "Difference: between the shares of a model's trials that two judges hold for right, of those whose answer"
+            "Difference: between the shares of a model's trials that two judges count as right, of those whose answer"
             " both voted on; mean over the models, median over the benchmarks. The panel votes on what the rules left"
             " and a draw of other answers, so these shares are no accuracies of a model.",
         ),

@@ -32,7 +32,7 @@ def panel_votes(pairs: pl.DataFrame, votes: Mapping[str, Sequence[bool | None]])
 def panel_agreements(votes: pl.DataFrame, judges: Sequence[str], graded: pl.DataFrame) -> pl.DataFrame:
     """How far each two judges agree, and how far all of them do.
 
-    For judges i and j, benchmark b and model m, acc_i(b, m) is the share of m's trials on b whose answer i holds for
+    For judges i and j, benchmark b and model m, acc_i(b, m) is the share of m's trials on b whose answer i counts as
     the gold one, over the trials whose answer both voted on. The error of the pair is |acc_i(b, m) - acc_j(b, m)| in
     points, its mean over the models, and the median of that over the benchmarks. Over all judges it is the median over
     the benchmarks of the mean over the pairs. The panel votes on undecided answers and a draw of others only, so these

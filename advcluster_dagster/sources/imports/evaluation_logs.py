@@ -221,8 +221,8 @@ class _BenchmarkImport:
         header = log.header
         ranked = sorted(header.model_names, key=lambda name: (not self._known.is_clear(name), name not in self._known))
         try:
-            said = Naming(ranked[0], str(header.path), "model", header.role, header.label, _WHOSE_LOG)
-            return self._known.find(said)
+            naming = Naming(ranked[0], str(header.path), "model", header.role, header.label, _WHOSE_LOG)
+            return self._known.find(naming)
         except ImportFileError as error:
             if ranked[0] in self._known:
                 raise

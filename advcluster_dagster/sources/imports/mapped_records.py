@@ -48,7 +48,9 @@ class MappedRecords:
     def header(self) -> LogHeader:
         """The model is the first record's, else the file is named for it."""
         name = str(self._of_model["model"] or self._path.name.split(".")[0])
-        role, label = (None if (value := self._of_model[said]) is None else str(value) for said in ("role", "label"))
+        role, label = (
+            None if (value := self._of_model[column]) is None else str(value) for column in ("role", "label")
+        )
         names = (name, name.rpartition("/")[2])
         return LogHeader(self._path, "", names, str(self._path), self._path.name, role=role, label=label)
 
@@ -66,11 +68,11 @@ class MappedRecords:
         """
         n_trials: Counter[str] = Counter()
         for where, record in read_records(self._path, on_progress):
-            for said, first in self._of_model.items():
-                if (value := self.map.value(record, said)) != first:
+            for column, first in self._of_model.items():
+                if (value := self.map.value(record, column)) != first:
                     raise ImportFileError(
-                        f"{where}: of {said} {shown(value)}, the first record is of {shown(first)}; allowed: one model"
-                        " a file"
+                        f"{where}: of {column} {shown(value)}, the first record is of {shown(first)}; allowed: one"
+                        " model a file"
                     )
             question = self._questions.question(record, where)
             ids = self._questions.ids(record, question, benchmark, where)

@@ -76,8 +76,8 @@ def _owners(path: Path, folder: Path, study: Study, family: str | None, benchmar
     if not owners:
         allowed = ", ".join(name for models in known.values() for name in models.names)
         raise ImportFileError(f"{path}, folder of the model: {shown(model)}; allowed: {allowed}")
-    said = Naming(model, str(path), "folder of the model", remedy="call the folder by the label, {labels}")
-    return [ResultFile(domain, named, name, known[name].find(said).role, path) for name in owners]
+    naming = Naming(model, str(path), "folder of the model", remedy="call the folder by the label, {labels}")
+    return [ResultFile(domain, named, name, known[name].find(naming).role, path) for name in owners]
 
 
 def read_runs(content: bytes, path: Path) -> list[list[dict[str, Any]]]:

@@ -70,29 +70,28 @@ class Players:
         """Whether exactly one of the models goes by a name."""
         return len(self._roles_of(name)) == 1
 
-    def find(self, said: Naming) -> Player:
+    def find(self, naming: Naming) -> Player:
         """The model that a file means.
 
         Raises:
             ImportFileError: the family has no such model, the file's role or label is none of that model's, the name is
                 that of both models and nothing else tells them apart, or the model's traces do not come from files.
         """
-        roles = self._roles_of(said.name)
+        roles = self._roles_of(naming.name)
         if not roles:
             allowed = ", ".join(f"{name} ({' or '.join(self._roles_of(name))})" for name in self.names)
-            raise ImportFileError(f"{said.where}, {said.field}: {shown(said.name)}; allowed: {allowed}")
-        roles = self._agreeing(roles, "role", said.role, {role: role for role in ROLES}, said)
+            raise ImportFileError(f"{naming.where}, {naming.field}: {shown(naming.name)}; allowed: {allowed}")
+        roles = self._agreeing(roles, "role", naming.role, {role: role for role in ROLES}, naming)
         labels = {role: model.label for role, model in self._models.items()}
-        roles = self._agreeing(roles, "label", said.label, labels, said)
+        roles = self._agreeing(roles, "label", naming.label, labels, naming)
         if len(roles) > 1:
-            remedy = said.remedy.format(labels=" or ".join(shown(label) for label in labels.values()))
-            raise ImportFileError(
-                f"{said.where}, {said.field}: {shown(said.name)} is both models of family {self._family}; {remedy}"
-            )
+            remedy = naming.remedy.format(labels=" or ".join(shown(label) for label in labels.values()))
+            fault = f"{shown(naming.name)} is both models of family {self._family}"
+            raise ImportFileError(f"{naming.where}, {naming.field}: {fault}; {remedy}")
         model = self._models[roles[0]]
         if model.provider != "imported":
             raise ImportFileError(
-                f"{said.where}, {said.field}: {shown(said.name)}, whose provider is {model.provider}; "
+                f"{naming.where}, {naming.field}: {shown(naming.name)}, whose provider is {model.provider}; "
                 "allowed: models with provider: imported"
             )
         return Player(roles[0], model)
@@ -101,21 +100,21 @@ class Players:
         return [role for role, model in self._models.items() if name in model.names]
 
     def _agreeing(
-        self, roles: list[Role], field: str, value: object, known: Mapping[Role, str | None], said: Naming
+        self, roles: list[Role], field: str, value: object, known: Mapping[Role, str | None], naming: Naming
     ) -> list[Role]:
         """Of the roles that are left, those with the value that the file has in a field, if it has one."""
         if value is None:
             return roles
         if not any(known.values()):
             raise ImportFileError(
-                f"{said.where}, field '{field}': {shown(value)}; family {self._family} of the study has no {field}s; "
+                f"{naming.where}, field '{field}': {shown(value)}; family {self._family} of the study has no {field}s; "
                 f"give its models one each, or take the field out"
             )
         left = [role for role in roles if known[role] == value]
         if not left:
             allowed = " or ".join(shown(known[role]) for role in roles)
             raise ImportFileError(
-                f"{said.where}, field '{field}': {shown(value)} of model {shown(said.name)}; allowed: {allowed}"
+                f"{naming.where}, field '{field}': {shown(value)} of model {shown(naming.name)}; allowed: {allowed}"
             )
         return left
 

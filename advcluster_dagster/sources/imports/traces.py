@@ -110,8 +110,8 @@ def import_traces(
             for where, record in lines:
                 fields.check_record(record, TRACE_FIELDS, where)
                 fields.check_agreement(record, expected, where)
-                said = Naming(record["model"], where, role=record.get("role"), label=record.get("label"))
-                role, model = known.find(said)
+                naming = Naming(record["model"], where, role=record.get("role"), label=record.get("label"))
+                role, model = known.find(naming)
                 trials.add(record["question_id"], role, record["trial"], where)
                 if not _OF_QUESTION.keys().isdisjoint(record):
                     match.compare(where, questions[record["question_id"]], _of_question(record))

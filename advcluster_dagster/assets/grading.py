@@ -24,6 +24,7 @@ from advcluster_dagster.science.grading.equivalence import (
     parse_equivalence_reply,
 )
 from advcluster_dagster.science.grading.grade import grade_in_batches
+from advcluster_dagster.science.grading.judge_agreement import panel_agreements, panel_votes
 from advcluster_dagster.science.grading.panel import (
     count_votes,
     decide_by_panel,
@@ -32,6 +33,7 @@ from advcluster_dagster.science.grading.panel import (
 )
 from advcluster_dagster.science.prompting import wire_schema
 from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.study.grading import judge_names
 from advcluster_dagster.study.models import Model
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
@@ -70,11 +72,11 @@ def _answer_places(study: Study, domain: str) -> dict[str, AnswerPlace]:
 
 def _settings(study: Study, partition: Partition) -> dict[str, Any]:
     """What verdicts depend on; the number of workers is no part of it."""
-    grading = study.grading
+    grading, judges = study.grading, judge_names(study.grading.panel)
     return {
         "places": {name: asdict(place) for name, place in _answer_places(study, partition.domain or "").items()},
         "timeouts": [grading.math_timeout_s, grading.program_timeout_s],
-        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed]
+        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed, *judges]
         if grading.panel
         else None,
     }
@@ -82,7 +84,7 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
 
 @table_step(
     _GROUP,
-    tables=("graded_trials", "grading_panel"),
+    tables=("graded_trials", "grading_panel", "panel_votes", "panel_agreements"),
     settings=_settings,
     prompts=("equivalence",),
     checks={
@@ -145,10 +147,15 @@ def graded_trials(
 ) -> dict[str, pl.DataFrame]:
     """Every trial of both models with its verdict, and what the judge panel, if there is one, had to say."""
     graded = _graded_by_rules(step, {"larger": larger_traces, "smaller": smaller_traces}, benchmark_questions)
-    panel = _asked_panel(step, graded, benchmark_questions)
+    panel, votes = _asked_panel(step, graded, benchmark_questions)
     graded = decide_by_panel(graded, panel)
     step.facts["verdicts"] = dict(graded["verdict"].value_counts(sort=True).iter_rows())
-    return {"graded_trials": graded.sort("benchmark", "question_id", "role", "trial"), "grading_panel": panel}
+    return {
+        "graded_trials": graded.sort("benchmark", "question_id", "role", "trial"),
+        "grading_panel": panel,
+        "panel_votes": votes,
+        "panel_agreements": panel_agreements(votes, judge_names(step.study.grading.panel), graded),
+    }
 
 
 def _graded_by_rules(step: Step, traces: dict[str, pl.LazyFrame], questions: pl.DataFrame) -> pl.DataFrame:
@@ -164,20 +171,21 @@ def _graded_by_rules(step: Step, traces: dict[str, pl.LazyFrame], questions: pl.
     return graded
 
 
-def _asked_panel(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
-    """Rows of ``grading_panel``; none without a panel."""
+def _asked_panel(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of ``grading_panel`` and ``panel_votes``; none without a panel."""
     models, n_agreement_pairs = step.study.grading.panel, step.study.grading.n_agreement_pairs
     pairs = panel_pairs(graded, questions, n_agreement_pairs, step.study.seed, step.family)
     if not models:
-        return count_votes(pairs.clear(), [])
-    panel = count_votes(pairs, [_votes(step, model, pairs) for model in models])
+        return count_votes(pairs.clear(), []), panel_votes(pairs.clear(), {})
+    votes = [_votes(step, model, pairs) for model in models]
+    panel = count_votes(pairs, votes)
     is_open = pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS)
     step.facts["panel"] = {
         "n_undecided_by_rules": panel.filter(is_open).height,
         "n_decided_by_panel": panel.filter(is_open, pl.col("is_same").is_not_null()).height,
         "agreement_with_rules": asdict(measure_agreement(panel)),
     }
-    return panel
+    return panel, panel_votes(pairs, dict(zip(judge_names(models), votes, strict=True)))
 
 
 def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:

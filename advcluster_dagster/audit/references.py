@@ -54,6 +54,7 @@ REFERENCES = (
     Reference("grading_panel", "benchmark_questions", _same("question_id", "answer")),
     Reference("grading_panel", "graded_trials", _same("question_id", "prediction")),
     Reference("graded_trials", "grading_panel", _same("question_id", "prediction"), where=pl.col("grader") == "panel"),
+    Reference("panel_votes", "grading_panel", _same("question_id", "prediction")),
     Reference("grading_disagreements", "benchmark_questions", _same("question_id", "answer")),
     Reference("grading_disagreements", "graded_trials", _same("question_id", "role", "trial", "is_correct", "verdict")),
     Reference("grading_disagreements", "graded_trials", _same("question_id", "role", "trial", "prediction")),

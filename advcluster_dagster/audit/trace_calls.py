@@ -110,10 +110,11 @@ def _calls(entries: Sequence[LedgerEntry]) -> Iterator[dict[str, Any]]:
     for entry in entries:
         asked, outcome = entry.request, entry.outcome
         messages = asked.get("messages") or []
-        if len(messages) == 1 and not isinstance(outcome, EmbeddingReply):
+        asked_by_user = [message for message in messages if message["role"] != "system"]
+        if len(asked_by_user) == 1 and not isinstance(outcome, EmbeddingReply):
             request = ChatRequest(asked["model"], (), asked["sampling"], asked["trial"])
             yield {
-                "prompt": messages[0]["content"],
+                "prompt": asked_by_user[0]["content"],
                 "trial": request.trial,
                 "model": request.model,
                 "call_id": entry.call_id,

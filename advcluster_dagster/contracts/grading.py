@@ -2,7 +2,18 @@
 
 import polars as pl
 
-from advcluster_dagster.contracts.columns import BENCHMARK, MODEL, QUESTION_ID, ROLE, TRIAL, count
+from advcluster_dagster.contracts.columns import (
+    BENCHMARK,
+    MODEL,
+    QUESTION_ID,
+    ROLE,
+    TRIAL,
+    count,
+    flag,
+    number,
+    rate,
+    text,
+)
 from advcluster_dagster.contracts.table import Column, Table
 from advcluster_dagster.contracts.vocabularies import COMPARISON_VERDICTS, VERDICTS
 
@@ -50,6 +61,37 @@ GRADING_PANEL = Table(
         Column("is_same", pl.Boolean(), "The majority; null for a tie or fewer than two votes.", is_nullable=True),
     ),
 )
+PANEL_VOTES = Table(
+    "panel_votes",
+    "family_domain",
+    "The vote of each member of the judge panel on each answer of `grading_panel`.",
+    ("question_id", "prediction", "judge"),
+    (
+        QUESTION_ID,
+        text("prediction", "The answer found in one or more responses."),
+        text("judge", "Label of the member, else its model name; equal names are numbered in the panel's order."),
+        flag("is_same", "Whether it holds both answers for the same; null without a usable reply.", is_nullable=True),
+    ),
+)
+PANEL_AGREEMENTS = Table(
+    "panel_agreements",
+    "family_domain",
+    "How far the members of the judge panel agree with each other, by pair and over all of them.",
+    ("judge_a", "judge_b"),
+    (
+        text("judge_a", "First judge by name; `all` in the row over all judges."),
+        text("judge_b", "Second judge by name; `all` in the row over all judges."),
+        count("n_pairs", "Answers that both judges, or all, voted on."),
+        rate("share", "Share of these with equal votes; over all judges, the mean share of agreeing pairs of judges."),
+        number("kappa", "Cohen's kappa of the pair; over all judges, Fleiss' kappa. Null where all are alike.", -1, 1),
+        number(
+            "absolute_error",
+            "Points between the accuracies that both judges give, mean over the models and median over benchmarks.",
+            0,
+            100,
+        ),
+    ),
+)
 GRADING_DISAGREEMENTS = Table(
     "grading_disagreements",
     "family_domain",
@@ -67,4 +109,4 @@ GRADING_DISAGREEMENTS = Table(
     ),
 )
 
-TABLES = (GRADED_TRIALS, GRADING_PANEL, GRADING_DISAGREEMENTS)
+TABLES = (GRADED_TRIALS, GRADING_PANEL, PANEL_VOTES, PANEL_AGREEMENTS, GRADING_DISAGREEMENTS)

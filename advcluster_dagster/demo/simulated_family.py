@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
 from advcluster_dagster.demo.simulation.problems import Problem
-from advcluster_dagster.demo.simulation.profiles import PROFILES
+from advcluster_dagster.demo.simulation.profiles import MODELS, profile_name
 from advcluster_dagster.demo.simulation.questions import BUILT_IN_BENCHMARKS, problem_bank
 from advcluster_dagster.demo.simulation.trials import respond
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError, approximate_tokens
@@ -31,7 +31,7 @@ class SimulatedFamily:
         }
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
-        """Answer each request in order.
+        """Answer each request in order; with ``enable_thinking: false`` a model slips on more questions.
 
         Token counts are a quarter of the characters, rounded up. A prompt that is no simulated question is a failure.
 
@@ -39,8 +39,8 @@ class SimulatedFamily:
             FatalModelError: a request names a model that is not simulated.
         """
         for index, request in enumerate(requests):
-            if request.model not in PROFILES:
-                raise FatalModelError(f"there is no simulated model {request.model!r}; there are {', '.join(PROFILES)}")
+            if request.model not in MODELS:
+                raise FatalModelError(f"there is no simulated model {request.model!r}; there are {', '.join(MODELS)}")
             yield index, self._answer(request)
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class SimulatedFamily:
         problem = self._problems.get(prompt)
         if problem is None:
             return CallFailure("unknown_prompt", "the prompt is no question of this study's simulated benchmarks")
-        response = respond(request.model, problem, self._seed, request.trial)
+        response = respond(profile_name(request.model, request.sampling), problem, self._seed, request.trial)
         return ChatReply(
             text=response.text,
             finish_reason=response.finish_reason,

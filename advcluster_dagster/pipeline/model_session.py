@@ -89,11 +89,12 @@ class ModelSession:
         trials: Sequence[int] | None = None,
         schema: Any = None,
     ) -> list[ChatRequest]:
-        """Requests to a model: one per message list, with the model's sampling settings."""
+        """Requests to a model: one per message list, with the model's system prompt and sampling settings."""
         sampling = {**model.sampling, **_revision_of(model)}
+        opening = (Message("system", model.system_prompt),) if model.system_prompt else ()
         trials = trials if trials is not None else [0] * len(messages)
         return [
-            ChatRequest(model.model, tuple(given), sampling, trial, schema)
+            ChatRequest(model.model, (*opening, *given), sampling, trial, schema)
             for given, trial in zip(messages, trials, strict=True)
         ]
 

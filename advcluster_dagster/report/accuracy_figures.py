@@ -9,20 +9,27 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from advcluster_dagster.report.formatting import counted, decimal
+from advcluster_dagster.report.role_names import UNLABELLED, RoleNames
 from advcluster_dagster.report.style import (
     GREY,
     LIGHT_GREY,
     ROLE_COLOURS,
     domain_ticks,
+    figure_text,
     new_axes,
     notice_figure,
     styled,
 )
 from advcluster_dagster.science.question_set.selection import is_kept
+from advcluster_dagster.study.base import Role
+
+_AXES: tuple[tuple[str, Role], ...] = (("x", "smaller"), ("y", "larger"))
 
 
 @styled
-def pass_rate_scatter(pass_rate_table: pl.DataFrame, min_gap: float, trials: int) -> Figure:
+def pass_rate_scatter(
+    pass_rate_table: pl.DataFrame, min_gap: float, trials: int, names: RoleNames = UNLABELLED
+) -> Figure:
     """Pass rate of the larger over that of the smaller model, one dot a pair of rates, its area the number of them.
 
     Dots of kept questions stand out: the rule is that of the analysis question set, so that a question with a trial
@@ -33,6 +40,7 @@ def pass_rate_scatter(pass_rate_table: pl.DataFrame, min_gap: float, trials: int
         pass_rate_table: its rows.
         min_gap: smallest gap of a kept question, in (0, 1].
         trials: T.
+        names: how the axes name the models.
     """
     placed = pass_rate_table.drop_nulls(["larger_pass_rate", "smaller_pass_rate"])
     if placed.is_empty():
@@ -49,7 +57,7 @@ def pass_rate_scatter(pass_rate_table: pl.DataFrame, min_gap: float, trials: int
     for mask, colour in ((~kept, GREY), (kept, ROLE_COLOURS["larger"])):
         axes.scatter(x[mask], y[mask], s=n[mask] * scale + 6, color=colour, alpha=0.75, linewidths=0, clip_on=False)
     axes.set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06), aspect="equal")
-    axes.set(xlabel="Pass rate of the smaller model", ylabel="Pass rate of the larger model")
+    axes.set(**{f"{axis}label": f"Pass rate of {figure_text(names.the(role), 40)}" for axis, role in _AXES})
     axes.set_xticks(np.arange(0, 1.01, 0.2))
     axes.set_yticks(np.arange(0, 1.01, 0.2))
     unplaced = pass_rate_table.height - placed.height
@@ -78,18 +86,20 @@ def _scatter_legend(
 
 
 @styled
-def accuracy_bars(paired_accuracies: pl.DataFrame) -> Figure:
+def accuracy_bars(paired_accuracies: pl.DataFrame, names: RoleNames = UNLABELLED) -> Figure:
     """Accuracy of both models by domain and over the family, in percent, with the means' intervals as whiskers."""
     shown = paired_accuracies.filter(pl.col("level") != "benchmark", pl.col("task_format") == "all")
     if shown.is_empty():
         return notice_figure("No accuracy could be computed.")
     groups = shown.sort(pl.col("level") == "family", maintain_order=True)
-    names = groups["domain"].replace("all", "all domains").to_list()
+    domains = groups["domain"].replace("all", "all domains").to_list()
     figure, axes = new_axes(2.9)
-    for shift, role in ((-0.19, "smaller"), (0.19, "larger")):
-        _role_bars(axes, groups.select(f"{role}_mean", f"{role}_low", f"{role}_high"), shift, role)
-    domain_ticks(axes, names)
-    axes.set_xlim(-0.6, len(names) - 0.4)
+    roles: tuple[tuple[float, Role], ...] = ((-0.19, "smaller"), (0.19, "larger"))
+    for shift, role in roles:
+        colour, label = ROLE_COLOURS[role], figure_text(names.model(role), 40)
+        _role_bars(axes, groups.select(f"{role}_mean", f"{role}_low", f"{role}_high"), shift, colour, label)
+    domain_ticks(axes, domains)
+    axes.set_xlim(-0.6, len(domains) - 0.4)
     axes.set_ylim(0, 109)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("Accuracy (%)")
@@ -98,7 +108,7 @@ def accuracy_bars(paired_accuracies: pl.DataFrame) -> Figure:
     return figure
 
 
-def _role_bars(axes: Axes, rows: pl.DataFrame, shift: float, role: str) -> None:
+def _role_bars(axes: Axes, rows: pl.DataFrame, shift: float, colour: str, label: str) -> None:
     """Bars of (mean, low, high) in fractions; a missing interval has no whisker, a missing mean is a dash."""
     mean, low, high = (
         100 * np.array([np.nan if value is None else value for value in column]) for column in rows.iter_columns()
@@ -106,7 +116,7 @@ def _role_bars(axes: Axes, rows: pl.DataFrame, shift: float, role: str) -> None:
     at = np.arange(len(mean)) + shift
     whisker = {"elinewidth": 0.8, "capsize": 2, "ecolor": "#222222"}
     reach = np.stack([mean - low, high - mean])
-    axes.bar(at, mean, 0.36, yerr=reach, color=ROLE_COLOURS[role], label=f"{role} model", error_kw=whisker)
+    axes.bar(at, mean, 0.36, yerr=reach, color=colour, label=label, error_kw=whisker)
     for x, value, top in zip(at, mean, np.where(np.isnan(high), mean, high), strict=True):
         if np.isnan(value):
             axes.text(x, 1.5, "—", ha="center", fontsize=8, color=GREY)

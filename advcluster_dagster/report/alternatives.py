@@ -35,7 +35,7 @@ def curves_text(data: ReportData, family: str, domain: str) -> str:
     """Accuracy against compute of a domain in words: one trial of each model."""
     rows = data.table("budget_curves", family).filter(pl.col("domain") == domain, pl.col("strategy") == "single")
     parts = [
-        f"{role} {percent(accuracy)} % with {decimal(tokens, 0)} tokens"
+        f"{data.names(family).of(role)} {percent(accuracy)} % with {decimal(tokens, 0)} tokens"
         for role, accuracy, tokens in rows.select("role", "accuracy", "tokens").iter_rows()
     ]
     return _listed(f"Accuracy against compute in {domain}, by strategy", "one trial: ", parts)
@@ -49,7 +49,9 @@ def _accuracy(data: ReportData, family: str) -> str:
         for domain, role in means
         if role == "larger"
     ]
-    return _listed("Bars of both models' accuracies by domain", "the larger against the smaller: ", parts)
+    names = data.names(family)
+    against = f"{names.the('larger', '')} against {names.the('smaller', '')}: "
+    return _listed("Bars of both models' accuracies by domain", against, parts)
 
 
 def _pass_rates(data: ReportData, family: str) -> str:
@@ -57,8 +59,8 @@ def _pass_rates(data: ReportData, family: str) -> str:
     n_kept = data.table("analysis_question_set", family).height
     gap = data.study.question_set.min_gap
     return (
-        f"Scatter of both models' pass rates over {counted(n_all, 'question')}: in {n_kept} the larger model is ahead "
-        f"by at least {gap:g}."
+        f"Scatter of both models' pass rates over {counted(n_all, 'question')}: in {n_kept} "
+        f"{data.names(family).the('larger')} is ahead by at least {gap:g}."
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from advcluster_dagster.report.formatting import counted
+from advcluster_dagster.report.role_names import UNLABELLED, RoleNames
 from advcluster_dagster.report.style import (
     GREY,
     LIGHT_GREY,
@@ -21,6 +22,7 @@ from advcluster_dagster.report.style import (
     notice_figure,
     styled,
 )
+from advcluster_dagster.study.base import ROLES
 
 _STRATEGIES = {
     "single": ("o", "one trial"),
@@ -148,13 +150,14 @@ def _power(value: float) -> str:
 
 
 @styled
-def gain_against_token_factor(summaries: pl.DataFrame) -> Figure:
+def gain_against_token_factor(summaries: pl.DataFrame, names: RoleNames = UNLABELLED) -> Figure:
     """Gain of the larger model over how many times as long its traces are, a dot a benchmark and task format.
 
     Benchmarks without a token factor cannot be placed; their number is stated.
 
     Args:
         summaries: rows of ``compute_summaries`` of one family.
+        names: how the two models are spoken of.
     """
     wanted = summaries.filter(pl.col("benchmark") != "all", pl.col("task_format") != "all", pl.col("role") == "larger")
     placed = wanted.drop_nulls(["token_factor", "gain"]).filter(pl.col("token_factor") > 0)
@@ -174,8 +177,9 @@ def gain_against_token_factor(summaries: pl.DataFrame) -> Figure:
     axes.set_xscale("log")
     axes.margins(x=0.12, y=0.12)
     _log_ticks(axes, plain=True)
-    axes.set_xlabel("Completion tokens, larger / smaller model (logarithmic)")
-    axes.set_ylabel("Accuracy of the larger minus that\nof the smaller model (points)")
+    larger, smaller = (figure_text(names.the(role), 40, 1) for role in ROLES)
+    axes.set_xlabel(f"Completion tokens, {larger} / {smaller} (logarithmic)")
+    axes.set_ylabel(f"Accuracy of {larger} minus that\nof {smaller} (points)")
     axes.grid(True)
     lost = wanted.height - placed.height
     title = counted(placed["benchmark"].n_unique(), "benchmark") + (

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.report.role_names import RoleNames, names_of
 from advcluster_dagster.science.question_set.paired_accuracies import is_gap_shown
 from advcluster_dagster.study.study import Study
 
@@ -71,6 +72,10 @@ class ReportData:
         place = {domain: i for i, domain in enumerate(self.study.domains)}
         rank = pl.col("domain").replace_strict(place, default=len(place), return_dtype=pl.Int64)
         return frame.sort(rank, "domain", *(key for key in contract.key if key != "domain"))
+
+    def names(self, family: str) -> RoleNames:
+        """How the report speaks of the two models of a family."""
+        return names_of(self.study.families[family])
 
     def is_gap_shown(self, family: str) -> bool:
         """Whether the larger model is better beyond chance; without that nothing is claimed of its clusters."""

@@ -235,12 +235,12 @@ def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np
 
 def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
     """The figures of a family by kind: accuracy, pass_rates, sweep, heatmap, depths, and what sections ask for."""
-    taxonomy = data.table("final_taxonomy", family)
+    taxonomy, names = data.table("final_taxonomy", family), data.names(family)
     errors = data.table("error_dispersion", family)
     return {
-        "accuracy": accuracy_bars(data.table("paired_accuracies", family)),
+        "accuracy": accuracy_bars(data.table("paired_accuracies", family), names),
         "pass_rates": pass_rate_scatter(
-            data.table("pass_rate_table", family), data.study.question_set.min_gap, data.study.trials
+            data.table("pass_rate_table", family), data.study.question_set.min_gap, data.study.trials, names
         ),
         "sweep": sweep_curves(data.table("candidate_clusterings", family)),
         "heatmap": domain_heatmap(
@@ -256,10 +256,10 @@ def _compute_figures(data: ReportData, family: str) -> dict[str, Figure]:
     if data.study.compute is None:
         return {}
     curves = data.table("budget_curves", family)
-    labels: dict[str, str] = {role: data.study.families[family].model_of(role).model for role in ROLES}
+    labels: dict[str, str] = {role: data.study.families[family].model_of(role).shown_as for role in ROLES}
     domains = [domain for domain in data.study.domains if domain in set(curves["domain"])]
     return {
-        "gain": gain_against_token_factor(data.table("compute_summaries", family)),
+        "gain": gain_against_token_factor(data.table("compute_summaries", family), data.names(family)),
         **{f"compute_{domain}": accuracy_against_compute(curves, domain, labels) for domain in domains},
     }
 

@@ -17,6 +17,7 @@ from advcluster_dagster.report.figures import MIN_VIOLIN, report_figures
 from advcluster_dagster.report.formatting import foreign_text, is_long_worded
 from advcluster_dagster.report.html import policy_hash, shipped_text, template_environment
 from advcluster_dagster.report.published_results import PublishedFamily, published_families
+from advcluster_dagster.report.role_names import RoleNames, names_in
 from advcluster_dagster.report.sections import (
     accuracy,
     advantage_extraction,
@@ -66,6 +67,7 @@ class FamilyView:
     """A family's part of the page."""
 
     name: str
+    roles: RoleNames
     models: Family
     findings: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -99,6 +101,7 @@ def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None)
     stylesheet = shipped_text(_PACKAGE, "report.css")
     return _environment().get_template("page.html.j2").render(
         study=data.study,
+        roles=names_in(data.study),
         stylesheet=Markup(stylesheet),
         style_hash=policy_hash(stylesheet),
         families=[_family_view(data, name, drawn, published.get(name)) for name in data.study.families],
@@ -134,6 +137,7 @@ def _family_view(
     alternatives = alternative_texts(data, family)
     return FamilyView(
         name=family,
+        roles=data.names(family),
         models=data.study.families[family],
         findings=summary.findings(data, family),
         left_out=tuple(data.not_run.get(family, ())),
@@ -150,6 +154,7 @@ def _family_view(
             "stage_shares": certainty.stage_share_table(data, family),
             "verdicts": accuracy.verdict_table(data, family),
             "panel": accuracy.panel_table(data, family),
+            "judges": accuracy.judges_table(data, family),
             "kept": question_set.kept_questions_table(data, family, published),
             "extraction": advantage_extraction.extraction_table(data, family),
             "faults": advantage_extraction.faults_table(data, family),
@@ -162,7 +167,7 @@ def _family_view(
         },
         figures={
             kind: _figure_view(drawn[f"{family}_{kind}"], caption, alternatives[kind])
-            for kind, caption in _captions(data).items()
+            for kind, caption in _captions(data, family).items()
         },
         clusters=semantic_clustering.cluster_views(data, family),
         since_frozen=tuple(
@@ -187,8 +192,8 @@ def _compute(data: ReportData, family: str, drawn: Mapping[str, Figure]) -> dict
         "matches": compute.matches_table(data, family),
         "gain": _figure_view(
             drawn[f"{family}_gain"],
-            "Accuracy gained by the larger model over how many times as many tokens it uses, a dot a benchmark and"
-            " task format.",
+            f"Accuracy gained by {data.names(family).the('larger')} over how many times as many tokens it uses, a dot a"
+            " benchmark and task format.",
             gain_text(data, family),
         ),
         "curves": tuple(
@@ -222,7 +227,7 @@ _ADDED: Mapping[str, Callable[[ReportData, str, Mapping[str, Figure]], dict[str,
 }
 
 
-def _captions(data: ReportData) -> dict[str, str]:
+def _captions(data: ReportData, family: str) -> dict[str, str]:
     """The caption of each kind of figure."""
     gap, edi = data.study.question_set.min_gap, data.study.error_dispersion.max_edi_shown
     return {
@@ -232,7 +237,7 @@ def _captions(data: ReportData) -> dict[str, str]:
         ),
         "pass_rates": (
             "Pass rates of both models, one dot a pair of rates; its area grows with the number of questions. In the "
-            f"tinted corner the larger model is ahead by at least {gap:g}."
+            f"tinted corner {data.names(family).the('larger')} is ahead by at least {gap:g}."
         ),
         "sweep": (
             "Candidate clusterings. The Davies-Bouldin index falls as d' falls, so it compares values of K within a "

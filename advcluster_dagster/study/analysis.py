@@ -36,7 +36,7 @@ class Extraction(Settings):
     wrong_verdicts: tuple[Literal["wrong", "no_answer", "truncated"], ...] = Field(
         ("wrong",),
         min_length=1,
-        description="Verdicts of the smaller model's trials that are paired. A trace without an answer shows no first"
+        description="Verdicts of the wrong side of a pair. A trace without an answer shows no first"
         " error that led to it, so such pairs never enter the error dispersion.",
     )
     max_repeats: StrictInt = Field(

@@ -3,11 +3,21 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
 MAX_NAME = 60
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME)]
+
+
+def _on_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"is {text!r}; give one line without control or invisible characters")
+    return text
+
+
+#: What people read in place of a name.
+Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_on_one_line)]
 Role = Literal["larger", "smaller"]
 ROLES: tuple[Role, Role] = ("larger", "smaller")
 

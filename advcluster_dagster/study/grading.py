@@ -1,5 +1,8 @@
 """How answers are graded (paper section 3.2.1): time limits, and the panel of models for what no rule decides."""
 
+from collections.abc import Sequence
+from itertools import count
+
 from pydantic import Field, StrictInt, model_validator
 
 from advcluster_dagster.study.base import Settings
@@ -38,3 +41,19 @@ class Grading(Settings):
             if model.asked_as in asked[:place]:
                 raise ValueError(f"panel holds {model.model!r} of {model.provider} twice; allowed: different models")
         return self
+
+
+def judge_names(panel: Sequence[Model]) -> tuple[str, ...]:
+    """Names of the members in the panel's order: label, else model; equal ones get a number, counted from 1.
+
+    >>> twice = Model(model="a", provider="openai")
+    >>> judge_names([twice, Model(model="b", provider="openai"), twice])
+    ('a (1)', 'b', 'a (2)')
+    """
+    shown = [model.shown_as for model in panel]
+    names: list[str] = []
+    for name in shown:
+        numbered = (f"{name} ({number})" for number in count(1))
+        free = (other for other in numbered if other not in (*names, *shown))
+        names.append(name if shown.count(name) == 1 else next(free))
+    return tuple(names)

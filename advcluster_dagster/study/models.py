@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from advcluster_dagster.study.base import Name, Role, Settings
+from advcluster_dagster.study.base import Label, Name, Role, Settings
 
 
 class Engine(Settings):
@@ -39,29 +39,87 @@ class Model(Settings):
         default_factory=dict,
         description="Sampling settings sent with each call (temperature, top_p, ...); absent ones are the model's own.",
     )
+    system_prompt: str | None = Field(
+        None,
+        min_length=1,
+        max_length=20_000,
+        description="System message in front of every question (detailed thinking off, ...); for models of families.",
+    )
+    label: Label | None = Field(
+        None, description="What people read in place of the model's name and of larger or smaller; one line."
+    )
     engine: Engine = Field(Engine(), description="How the engine is started, with provider vllm.")
 
     @property
     def asked_as(self) -> dict[str, Any]:
-        """What its replies depend on: everything but how an engine is started, which a reply does not show."""
-        return self.model_dump(mode="json", exclude={"engine"})
+        """What its replies depend on: all but its label, and how an engine is started, which a reply does not show."""
+        asked = self.model_dump(mode="json", exclude={"engine", "label"})
+        if self.system_prompt is None:
+            del asked["system_prompt"]  # results of earlier versions, which knew none, stay fresh
+        return asked
+
+    @property
+    def shown_as(self) -> str:
+        """Its label, else the name the provider knows it by."""
+        return self.label or self.model
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that files to import may call it by: the provider's, its aliases, its label."""
+        return (self.model, *self.aliases, *([self.label] if self.label else []))
 
 
 class Family(Settings):
-    """A larger and a smaller model of one family."""
+    """A larger and a smaller model of one family, or one model in two ways, such as with and without thinking."""
 
     larger: Model = Field(description="The model whose advantages are sought.")
     smaller: Model = Field(description="The model whose first errors are sought.")
 
     @model_validator(mode="after")
-    def _are_two_models(self) -> "Family":
-        shared = {self.larger.model, *self.larger.aliases} & {self.smaller.model, *self.smaller.aliases}
-        if shared:
+    def _are_told_apart(self) -> "Family":
+        larger, smaller = self.larger, self.smaller
+        for role, mine, other in (("larger", larger, smaller), ("smaller", smaller, larger)):
+            if other.label and not mine.label:
+                raise ValueError(f"{role}.label is missing, and the other model has one; label both, or neither")
+            if mine.label and mine.label in other.names:
+                raise ValueError(f"{role}.label is {mine.label!r}, a name of the other model too; give another label")
+        shared = [name for name in (larger.model, *larger.aliases) if name in (smaller.model, *smaller.aliases)]
+        if shared and larger.model != smaller.model:
             raise ValueError(
-                f"larger and smaller must be two different models, both are called {sorted(shared)[0]!r};"
+                f"larger and smaller must be two different models, both are called {shared[0]!r};"
                 " rename one, or take the alias away"
             )
+        if shared:
+            self._is_asked_in_two_ways()
         return self
+
+    def _is_asked_in_two_ways(self) -> None:
+        """Raise unless one and the same model is asked differently in each role, and labelled."""
+        name = self.larger.model
+        if self.larger.sampling == self.smaller.sampling and self.larger.system_prompt == self.smaller.system_prompt:
+            raise ValueError(
+                f"larger and smaller are the same model, {name!r}, asked in the same way; name two models, or give the"
+                " two a different sampling (such as enable_thinking: true and false) or system_prompt"
+            )
+        if not self.larger.label:
+            raise ValueError(
+                f"larger and smaller are the same model, {name!r}; add a label to each, such as"
+                " label: with thinking and label: without thinking"
+            )
+        if self.larger.provider == self.smaller.provider == "vllm" and self.larger.engine != self.smaller.engine:
+            raise ValueError(
+                f"larger and smaller are the same model, {name!r}, which one engine serves; give both the same engine"
+            )
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its models go by labels, not by larger and smaller."""
+        return self.larger.label is not None
+
+    @property
+    def is_one_model(self) -> bool:
+        """Whether both roles are one and the same model, asked in two ways."""
+        return self.larger.model == self.smaller.model
 
     def model_of(self, role: Role) -> Model:
         """The model that plays a role."""

@@ -84,6 +84,8 @@ class Study(Settings):
         for key, model in self.all_models():
             if model.provider not in known:
                 raise ValueError(f"{key}.provider is {model.provider!r}; allowed: {', '.join(sorted(known))}")
+            if model.system_prompt is not None and not key.startswith("families."):
+                raise ValueError(f"{key}.system_prompt has no use, since judges have prompts of their own; remove it")
         for domain, names in self.domains.items():
             if not names or len(set(names)) != len(names):
                 raise ValueError(f"domains.{domain} is {list(names)}; allowed: one or more different benchmark names")

@@ -82,6 +82,24 @@ def test_the_panel_decides_what_no_rule_does_and_is_held_against_them(judged, pr
         ("q-1", "5", "5", "correct", 3, 3, True),
         ("q-1", "6", "5", "wrong", 3, 1, False),
     ]
+    votes = judged.table("panel_votes").drop("family", "domain").rows()
+    assert [vote for vote in votes if vote[2] == "kind"] == [
+        ("q-0", "12", "kind", True),
+        ("q-0", "13", "kind", None),
+        ("q-1", "5", "kind", True),
+        ("q-1", "6", "kind", True),
+    ]
+    # strict and stricter agree on all four, two yes and two no. kind says yes to the three that it has words for, the
+    # others to two of them: 2/3, which chance gives too. It holds the wrong 6 for right: 100 points for the smaller, 0
+    # for the larger, mean 50. All three voted on three answers: P = (1 + 1 + 1/3) / 3 = 7/9, yes 7/9 of the votes, so
+    # Pe = (49 + 4) / 81 and kappa (63 - 53) / (81 - 53). Error over all: (0 + 50 + 50) / 3.
+    (*pairs, whole) = judged.table("panel_agreements").drop("family", "domain").rows()
+    assert pairs == [
+        ("kind", "strict", 3, pytest.approx(2 / 3), 0.0, 50.0),
+        ("kind", "stricter", 3, pytest.approx(2 / 3), 0.0, 50.0),
+        ("strict", "stricter", 4, 1.0, 1.0, 0.0),
+    ]
+    assert whole == ("all", "all", 3, pytest.approx(7 / 9), pytest.approx(10 / 28), pytest.approx(100 / 3))
     graded = judged.table("graded_trials").select("question_id", "role", "verdict", "is_correct", "grader").unique()
     assert sorted(graded.rows()) == [
         ("q-0", "larger", "correct", True, "panel"),
@@ -105,13 +123,14 @@ def test_the_panel_decides_what_no_rule_does_and_is_held_against_them(judged, pr
     page = (judged.home.reports / "given" / "report.html").read_text(encoding="utf-8")
     assert "Judge panel of 3 models" in page
     assert "panel 3" in page
+    assert "strict and stricter" in page
 
 
 def test_without_a_panel_the_answers_stay_undecided(judged, provider):
     judged.change(grading={})
     line = "graded_trials: blocking check ungraded_share failed (larger 0.5, smaller 0.5, bound 0.05)"
     assert judged.run(GRADED).failures == {SUMS: line}
-    assert judged.table("grading_panel").is_empty()
+    assert all(judged.table(name).is_empty() for name in ("grading_panel", "panel_votes", "panel_agreements"))
     assert judged.table("graded_trials").filter(question_id="q-0")["is_correct"].null_count() == 4
     assert provider.stats.requests == 0
 
@@ -125,6 +144,7 @@ def test_what_makes_verdicts_stale(judged):
         ({"program_timeout_s": 2.0}, True),
         ({"n_agreement_pairs": 1}, True),
         ({"panel": panel["panel"][:2]}, True),
+        ({"panel": [*panel["panel"][:2], {**panel["panel"][2], "label": "the kind one"}]}, True),
         ({"panel": [*panel["panel"][:2], {**panel["panel"][2], "sampling": {"temperature": 1.0}}]}, True),
         ({"panel": [{**panel["panel"][0], "engine": {"enforce_eager": True}}, *panel["panel"][1:]]}, False),
     ):

@@ -13,6 +13,7 @@ import pytest
 from advcluster_dagster.audit.records import AuditError
 from advcluster_dagster.audit.verify import RESULTS
 from advcluster_dagster.contracts.registry import TABLES
+from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.study.partition import Partition
 from tests.audit.conftest import HERE, audited, change_rows, flip, lines
 from tests.studies import SIMULATED, bring_traces, write_study
@@ -50,6 +51,28 @@ def test_what_was_imported_is_intact(given_once):
     assert lines(found) == []
     assert found.counts["larger_traces"].n_files == 2  # nothing was imported for the third domain
     assert found.counts["larger_traces"].n_calls == 0
+
+
+def test_what_was_asked_with_a_system_prompt_is_intact(tmp_path):
+    models = SIMULATED["families"]["orion"]
+    ways = {
+        "larger": models["smaller"] | {"label": "told to think", "system_prompt": "Think first."},
+        "smaller": models["smaller"] | {"label": "told nothing"},
+    }
+    small = write_study(tmp_path / "home", SIMULATED | {"families": {"orion": ways}})
+    assert small.run(("benchmark_questions", "larger_traces", "smaller_traces", "graded_trials")).failures == {}
+    found = audited(small, [("graded_trials", HERE)])
+    assert (lines(found), found.notes) == ([], [])
+    assert found.counts["larger_traces"].n_calls == found.counts["smaller_traces"].n_calls == 72
+    model = small.study.families["orion"].larger
+    (request,) = small.step("larger_traces", HERE).models.chat(model, [(Message("user", "1 + 1?"),)])
+    assert [(message.role, message.content) for message in request.messages] == [
+        ("system", "Think first."),
+        ("user", "1 + 1?"),
+    ]
+    # The same weights and questions: without the system prompt they are other calls, not the same ones again.
+    with closing(sqlite3.connect(small.home.root / "ledger" / "ledger.sqlite")) as connection:
+        assert connection.execute("select count(*) from calls").fetchone() == (144,)
 
 
 def test_an_index_alone_reaches_no_clusters(made_intact):

@@ -157,7 +157,7 @@ def test_a_run_without_sources_says_what_to_do(fails, at, tmp_path):
         (
             "study: s\nfamilies: {f: {larger: {model: a, provider: imported}, smaller: {model: a, provider: imported}}}"
             "\ndomains: {d: [b]}",
-            "families.f: larger and smaller must be two different models",
+            "families.f: larger and smaller are the same model",
         ),
         ("study: s\nfamilies: {}\ndomains: {d: [b]}", "families is {}; "),
     ],

@@ -27,6 +27,16 @@ PUBLISHED_NAMES = {
         "question_id prediction",
         "question_id prediction answer symbolic_verdict n_votes n_same is_same",
     ),
+    "panel_votes": (
+        "family_domain",
+        "question_id prediction judge",
+        "question_id prediction judge is_same",
+    ),
+    "panel_agreements": (
+        "family_domain",
+        "judge_a judge_b",
+        "judge_a judge_b n_pairs share kappa absolute_error",
+    ),
     "grading_disagreements": (
         "family_domain",
         "question_id role trial",

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -14,14 +15,14 @@ pytestmark = pytest.mark.integration
 HOSTILE = "</script><img src=x onerror=alert(1)><script>document.title='broken'</script> <b>bold</b> \u202egpj"
 
 
-def written(folder, families, names=("f",), **sizes):
+def written(folder, families, names=("f",), labels=MappingProxyType({}), **sizes):
     """An explorer of made-up families below a folder; the address of its page."""
     for name, content in script_files(families, **sizes):
         path = folder / "explorer" / "0" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     page = folder / "explorer.html"
-    page.write_text(render_explorer(made_study(names), "explorer/0"), encoding="utf-8")
+    page.write_text(render_explorer(made_study(names, labels=labels), "explorer/0"), encoding="utf-8")
     return page.as_uri()
 
 
@@ -233,6 +234,35 @@ def test_traces_stand_step_by_step(open_page, tmp_path):
         assert "2 alike, 1 that share at least half" in page.locator(".aligned .facts").inner_text()
         page.get_by_role("button", name="larger trace").click()
         page.locator(".step.larger .is-target").wait_for()
+        assert visit.faults == []
+
+
+def test_models_go_by_their_labels_everywhere(open_page, tmp_path):
+    labels = {"larger": "<b>on</b> & thinking", "smaller": "off 'direct'"}
+    address = written(tmp_path, [family_of({"math": [pair_of(0)]})], labels=labels)
+    with open_page() as visit:
+        page = visit.page
+        page.goto(address)
+        page.locator("main h2", has_text="<b>on</b> & thinking over off 'direct'").wait_for()
+        assert (
+            "a right one of <b>on</b> & thinking beside a wrong one of off 'direct'."
+            in page.locator(".lead").inner_text()
+        )
+        shown = [page.locator("body").inner_text()]
+        page.goto(f"{address}#advantage=math-0:0:0")
+        page.locator(".trace.larger h3").wait_for()
+        assert texts(page, ".trace h3") == list(labels.values())
+        assert "Model_A is <b>on</b> & thinking, Model_B off 'direct'." in texts(page, ".key")
+        assert "First error of off 'direct'" in texts(page, ".note h3")
+        page.get_by_role("button", name="trace of <b>on</b> & thinking").first.click()
+        page.locator("#text-larger .is-target").wait_for()
+        shown.append(page.locator("body").inner_text())
+        page.get_by_role("link", name="Step by step").click()
+        page.locator(".aligned").wait_for()
+        assert texts(page, ".aligned th") == list(labels.values())
+        shown.append(page.locator("body").inner_text())
+        assert [text for text in shown if re.search(r"\b(larger|smaller)\b", text, re.IGNORECASE)] == []
+        assert page.locator("main b", has_text=re.compile("^on$")).count() == 0
         assert visit.faults == []
 
 

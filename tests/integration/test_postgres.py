@@ -79,6 +79,8 @@ def test_a_study_in_postgres_gives_the_tables_of_one_in_files(database, given_on
     assert {name.split("@")[0] for name in made} == {
         *FIRST_HALF,
         "grading_panel",
+        "panel_votes",
+        "panel_agreements",
         "first_errors",
         "extraction_failures",
         "evidence_checks",

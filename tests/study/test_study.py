@@ -11,7 +11,8 @@ from advcluster_dagster.storage.home import shipped
 from advcluster_dagster.study import study as study_module
 from advcluster_dagster.study.base import NAME_PATTERN, Settings
 from advcluster_dagster.study.benchmarks import Benchmark
-from advcluster_dagster.study.models import BUILT_IN_PROVIDERS
+from advcluster_dagster.study.grading import judge_names
+from advcluster_dagster.study.models import BUILT_IN_PROVIDERS, Model
 from advcluster_dagster.study.study import Study, StudyError, load_study
 
 SMALLEST = """\
@@ -37,6 +38,12 @@ def load(tmp_path: Path, text: str) -> Study:
 def changed(old: str, new: str) -> str:
     assert old in SMALLEST
     return SMALLEST.replace(old, new)
+
+
+def two_ways(larger: str, smaller: str) -> str:
+    """One model in both roles, each with further settings."""
+    text = changed("{model: gpt3-175b, provider: imported}", f"{{model: gpt3, provider: imported, {larger}}}")
+    return text.replace("{model: gpt3-6b,   provider: imported}", f"{{model: gpt3, provider: imported, {smaller}}}")
 
 
 def test_the_smallest_study_has_a_default_for_all_else(tmp_path):
@@ -150,8 +157,55 @@ WRONG = {
     ),
     "one model": (
         changed("gpt3-6b,  ", "gpt3-175b,"),
-        "families.gpt3: larger and smaller must be two different models, both are called 'gpt3-175b';"
-        " rename one, or take the alias away",
+        "families.gpt3: larger and smaller are the same model, 'gpt3-175b', asked in the same way; name two models, or"
+        " give the two a different sampling (such as enable_thinking: true and false) or system_prompt",
+    ),
+    "one model asked in one way, with labels": (
+        two_ways("label: a", "label: b"),
+        "families.gpt3: larger and smaller are the same model, 'gpt3', asked in the same way; name two models",
+    ),
+    "one model in two ways without labels": (
+        two_ways("sampling: {enable_thinking: true}", "sampling: {enable_thinking: false}"),
+        "families.gpt3: larger and smaller are the same model, 'gpt3'; add a label to each, such as label: with"
+        " thinking and label: without thinking",
+    ),
+    "one label for both": (
+        two_ways("label: a, sampling: {top_p: 1}", "label: a, sampling: {top_p: 0.9}"),
+        "families.gpt3: larger.label is 'a', a name of the other model too; give another label",
+    ),
+    "a label for one model alone": (
+        two_ways("label: a, sampling: {top_p: 1}", "sampling: {top_p: 0.9}"),
+        "families.gpt3: smaller.label is missing, and the other model has one; label both, or neither",
+    ),
+    "the name of the other model as a label": (
+        changed("gpt3-175b,", "gpt3-175b, label: gpt3-6b,").replace("gpt3-6b,   ", "gpt3-6b, label: b, "),
+        "families.gpt3: larger.label is 'gpt3-6b', a name of the other model too; give another label",
+    ),
+    "label on two lines": (
+        two_ways('label: "a\\nb", sampling: {top_p: 1}', "label: b"),
+        "families.gpt3.larger.label: is 'a\\nb'; give one line without control or invisible characters",
+    ),
+    "label that turns the direction of text": (
+        two_ways('label: "a\\u202eb", sampling: {top_p: 1}', "label: b"),
+        "families.gpt3.larger.label: is 'a\\u202eb'; give one line without control or invisible characters",
+    ),
+    "label of 61 characters": (
+        two_ways(f"label: {'x' * 61}, sampling: {{top_p: 1}}", "label: b"),
+        f"families.gpt3.larger.label is '{'x' * 56}...; give text of at most 60 characters",
+    ),
+    "blank label": (
+        two_ways('label: " ", sampling: {top_p: 1}', "label: b"),
+        "families.gpt3.larger.label is ' '; give text of at least 1 character(s), or leave the setting out",
+    ),
+    "one engine for two settings": (
+        two_ways(
+            "label: a, sampling: {top_p: 1}, engine: {enforce_eager: true}", "label: b, sampling: {top_p: 0.9}"
+        ).replace("imported", "vllm"),
+        "families.gpt3: larger and smaller are the same model, 'gpt3', which one engine serves; give both the same",
+    ),
+    "system prompt of a judge": (
+        SMALLEST + "judges: {reviewer: {model: m, provider: openai, system_prompt: Be brief.}}\n",
+        "judges.reviewer.system_prompt has no use, since judges have prompts of their own; remove it",
     ),
     "one model by another name": (
         changed("{model: gpt3-6b,   provider: imported}", "{model: gpt3-6b, provider: imported, aliases: [gpt3-175b]}"),
@@ -300,3 +354,49 @@ def test_the_order_of_families_and_domains_is_that_of_the_file(tmp_path):
 
 def test_names_need_no_quoting_in_paths_and_partition_keys():
     assert not any(character in NAME_PATTERN.replace("^", "").replace("$", "") for character in ",|/ :")
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [
+        ("sampling: {enable_thinking: true}", "sampling: {enable_thinking: false}"),
+        ("sampling: {temperature: 0.6}", "system_prompt: detailed thinking off"),
+        ("system_prompt: detailed thinking on", "system_prompt: detailed thinking off"),
+        ("aliases: [slow, both], sampling: {top_p: 1}", "aliases: [fast, both]"),
+    ],
+)
+def test_one_model_may_play_both_roles_in_two_ways(tmp_path, larger, smaller):
+    family = load(tmp_path, two_ways(f"label: with, {larger}", f"label: without, {smaller}")).families["gpt3"]
+    assert (family.is_one_model, family.is_labelled) == (True, True)
+    assert (family.larger.shown_as, family.smaller.shown_as) == ("with", "without")
+    assert family.larger.asked_as != family.smaller.asked_as
+
+
+def test_two_models_may_have_labels_and_need_none(tmp_path):
+    text = changed("gpt3-175b,", "gpt3-175b, label: the old one,").replace(
+        "gpt3-6b,   ", "gpt3-6b, label: the new one, "
+    )
+    assert [load(tmp_path, text).families["gpt3"].model_of(role).shown_as for role in ("larger", "smaller")] == [
+        "the old one",
+        "the new one",
+    ]
+    plain = load(tmp_path, SMALLEST).families["gpt3"]
+    assert (plain.is_labelled, plain.is_one_model, plain.larger.shown_as) == (False, False, "gpt3-175b")
+
+
+def test_a_label_is_no_part_of_what_is_asked_and_a_system_prompt_is():
+    plain = Model(model="m", provider="openai")
+    assert plain.asked_as == {"model": "m", "provider": "openai", "aliases": [], "sampling": {}}
+    assert Model(model="m", provider="openai", label="l").asked_as == plain.asked_as
+    assert Model(model="m", provider="openai", system_prompt="s").asked_as == plain.asked_as | {"system_prompt": "s"}
+
+
+def test_members_of_a_panel_have_different_names():
+    def member(model, label=None):
+        return Model(model=model, provider="openai", label=label)
+
+    assert judge_names([]) == ()
+    assert judge_names([member("b"), member("a")]) == ("b", "a")
+    assert judge_names([member("a"), member("a"), member("a", "c")]) == ("a (1)", "a (2)", "c")
+    # A name that already looks numbered keeps its own, and the others go round it.
+    assert judge_names([member("a"), member("a (1)"), member("a")]) == ("a (2)", "a (1)", "a (3)")

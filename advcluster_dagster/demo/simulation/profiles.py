@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from advcluster_dagster.demo.simulation.problems import Problem, Slip
 
@@ -45,11 +45,23 @@ _LYRA = {
 _LARGER = {"firm": 0.06, "diffuse": 0.04, "slight": 0.2}
 _SMALLER = {"firm": 0.33, "diffuse": 0.21, "slight": 0.21}
 
-PROFILES: dict[str, Profile] = {
+_SMALLER_WITHOUT_THINKING = {"firm": 0.45, "diffuse": 0.25, "slight": 0.15}
+
+_MODELS = {
     "orion-large": Profile(_ORION, _LARGER, False),
     "orion-small": Profile(_ORION, _SMALLER, False),
     "lyra-large": Profile(_LYRA, _LARGER, True),
     "lyra-small": Profile(_LYRA, _SMALLER, True),
+}
+_WITHOUT_THINKING = " without thinking"
+#: Names of the simulated models.
+MODELS = tuple(_MODELS)
+#: By model, and by model without thinking: the same weaknesses, on more questions.
+PROFILES: dict[str, Profile] = _MODELS | {
+    f"{name}{_WITHOUT_THINKING}": replace(
+        profile, difficulty=_SMALLER if profile.difficulty is _LARGER else _SMALLER_WITHOUT_THINKING
+    )
+    for name, profile in _MODELS.items()
 }
 
 #: Chance of a slip in one trial, by how firm the weakness on the question is.
@@ -58,6 +70,21 @@ _N_DIFFUSE_SKILLS = 3
 _N_STRATUM = 24
 _CUT_OFF_RATE = 0.012
 _UNANSWERED_RATE = 0.008
+
+
+def profile_name(model: str, sampling: Mapping[str, Any]) -> str:
+    """The profile of a model that is asked with these sampling settings.
+
+    A model thinks unless ``enable_thinking`` is false, among the settings or their ``chat_template_kwargs``, as servers
+    of thinking models take it. No other setting changes what a simulated model does.
+
+    >>> profile_name("orion-large", {"enable_thinking": False})
+    'orion-large without thinking'
+    """
+    template = sampling.get("chat_template_kwargs")
+    switches = (sampling, template if isinstance(template, Mapping) else {})
+    is_off = any(switch.get("enable_thinking") is False for switch in switches)
+    return f"{model}{_WITHOUT_THINKING}" if is_off else model
 
 
 def stream(*parts: object) -> Random:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from advcluster_dagster.demo.simulation.profiles import profile_name
 from advcluster_dagster.demo.simulation.questions import answerable_benchmarks
 from advcluster_dagster.demo.simulation.trials import planted_slips
 from advcluster_dagster.study.study import Study
@@ -29,7 +30,8 @@ def measure_recovery(study: Study, family: str, tables: Mapping[str, pl.DataFram
     # scikit-learn takes long to import and only a simulated study is measured.
     from sklearn.metrics import adjusted_rand_score
 
-    model = study.families[family].smaller.model
+    smaller = study.families[family].smaller
+    model = profile_name(smaller.model, smaller.sampling)
     pairs = [
         planted_slips(model, benchmark, domain, study.seed, study.trials)
         for domain, names in answerable_benchmarks(study).items()

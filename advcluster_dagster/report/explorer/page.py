@@ -20,7 +20,12 @@ def render_explorer(study: Study, folder: str) -> str:
     manifest = {
         "folder": folder,
         "families": [
-            {"name": name, "larger": family.larger.model, "smaller": family.smaller.model}
+            {
+                "name": name,
+                "larger": family.larger.shown_as,
+                "smaller": family.smaller.shown_as,
+                **({"is_labelled": True} if family.is_labelled else {}),
+            }
             for name, family in study.families.items()
         ],
     }

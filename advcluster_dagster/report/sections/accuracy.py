@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from math import sqrt
+from typing import Any
 
 import polars as pl
 
 from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS, VERDICTS
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
+    MAX_NAME,
     MISSING,
     counted,
     decimal,
@@ -38,7 +40,7 @@ _VERDICT_WORDS = {
 _MOST_DEVIATIONS = 3
 #: The benchmark whose answers are executed here and compared in the published results.
 _EXECUTED = "cruxeval-i"
-_Values = Mapping[str, tuple[float | None, float | None]]
+_Values = Mapping[Role, tuple[float | None, float | None]]
 
 
 def accuracy_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
@@ -60,22 +62,30 @@ def accuracy_table(data: ReportData, family: str, published: PublishedFamily | N
         values = _values(summary.filter(pl.col("level") == "family"))
         beside = published.accuracy.family if published else None
         rows.append(Row(_cells("all domains", "", values, published, beside), "total"))
-    models = data.study.families[family]
-    headings = ("smaller", "larger", "difference")
+    names = data.names(family)
+    headings = (names.smaller, names.larger, "difference")
     return TableView(
-        caption=f"Accuracy of {models.smaller.model} (smaller) and {models.larger.model} (larger) in percent: mean ± "
+        caption=f"Accuracy of {_models_named(data, family)} in percent: mean ± "
         f"sample standard deviation over T = {data.study.trials} trials; the difference is in points.",
         columns=("", "questions", *headings, *(headings if published else ())),
         spans=(("", 2), ("this study", 3), ("published", 3)) if published else (),
         rows=tuple(rows),
         notes=(
-            *_short_trials(benchmarks, data.study.trials),
-            *_wide_deviations(data, benchmarks, published),
+            *_short_trials(data, family, benchmarks),
+            *_wide_deviations(data, family, benchmarks, published),
             *_executed_instead_of_compared(data, published),
             *_unmatched(data, published),
         ),
         empty="No trial has been graded.",
     )
+
+
+def _models_named(data: ReportData, family: str) -> str:
+    """Both models, by their labels or by their names with their roles."""
+    names, models = data.names(family), data.study.families[family]
+    if names.is_label:
+        return f"{names.smaller} and {names.larger}"
+    return f"{models.smaller.model} (smaller) and {models.larger.model} (larger)"
 
 
 def _benchmark_rows(rows_of_domain: pl.DataFrame, domain: str, published: PublishedFamily | None) -> list[Row]:
@@ -125,28 +135,31 @@ def _unmatched(data: ReportData, published: PublishedFamily | None) -> tuple[str
     return (f"Published benchmarks without a counterpart here: {', '.join(left)}.",) if left else ()
 
 
-def _short_trials(benchmarks: pl.DataFrame, trials: int) -> tuple[str, ...]:
+def _short_trials(data: ReportData, family: str, benchmarks: pl.DataFrame) -> tuple[str, ...]:
+    names, trials = data.names(family), data.study.trials
     short = benchmarks.filter(pl.col("n_trials") < trials).select("benchmark", "role", "n_trials")
     if short.is_empty():
         return ()
     listed = "; ".join(
-        f"{foreign_text(name)}, {role} model: {counted(n, 'trial')}" for name, role, n in short.iter_rows()
+        f"{foreign_text(name)}, {names.model(role)}: {counted(n, 'trial')}" for name, role, n in short.iter_rows()
     )
     return (f"Fewer than {counted(trials, 'trial')} with a graded question: {listed}.",)
 
 
-def _wide_deviations(data: ReportData, benchmarks: pl.DataFrame, published: PublishedFamily | None) -> tuple[str, ...]:
+def _wide_deviations(
+    data: ReportData, family: str, benchmarks: pl.DataFrame, published: PublishedFamily | None
+) -> tuple[str, ...]:
     """A note on deviations that single trials do not explain.
 
     The accuracy of one trial over n questions varies by at most 50 / sqrt(n) points (binomial at 1/2), so three times
     that points to something else, such as a mean over runs that failed or a deviation over questions.
     """
-    wide = []
+    wide, names = [], data.names(family)
     for domain, name, n, rows in _benchmarks(benchmarks):
         beside = published.benchmark(domain, name, data.study.domains.get(domain, ())) if published else None
         sources = (("", _values(rows)), ("published ", {role: beside.of(role) for role in ROLES} if beside else {}))
         wide += [
-            f"{domain} {foreign_text(name)}, {source}{role} model: {decimal(std)}"
+            f"{domain} {foreign_text(name)}, {source}{names.model(role)}: {decimal(std)}"
             for source, values in sources
             for role, (_, std) in values.items()
             if std is not None and n and std > _MOST_DEVIATIONS * 50 / sqrt(n)
@@ -197,7 +210,7 @@ def verdict_table(data: ReportData, family: str) -> TableView:
     return TableView(
         caption="Verdicts on the trials of each model.",
         columns=("verdict", "trials", "share (%)", "trials", "share (%)"),
-        spans=(("", 1), (models.smaller.model, 2), (models.larger.model, 2)),
+        spans=(("", 1), (models.smaller.shown_as, 2), (models.larger.shown_as, 2)),
         rows=tuple(rows),
         notes=(f"{counted(disagreements, 'imported verdict')} differ from ours; ours count.",) if disagreements else (),
         empty="No trial has been graded.",
@@ -229,6 +242,47 @@ def panel_table(data: ReportData, family: str) -> TableView:
         columns=("", "left by the rules", "same", "not the same", "compared", "agreement (%)", "Cohen's kappa"),
         rows=tuple(rows),
         empty="No answer was put to the panel.",
+    )
+
+
+def judges_table(data: ReportData, family: str) -> TableView:
+    """How far the members of the panel agree with each other, by domain, each pair and all of them."""
+    frame = data.table("panel_agreements", family)
+    by_domain = [(domain, frame.filter(pl.col("domain") == domain)) for domain in data.study.domains]
+    shown = [(domain, rows) for domain, rows in by_domain if not rows.is_empty()]
+    rows: list[Row] = []
+    for domain, rows_of_domain in shown:
+        if len(shown) > 1:
+            rows.append(Row((domain,), "group"))
+        pairs = rows_of_domain.filter(pl.col("judge_a") != pl.col("judge_b"))
+        whole = rows_of_domain.filter(pl.col("judge_a") == pl.col("judge_b"))
+        rows += [_judges_row(row) for row in (*pairs.iter_rows(named=True), *whole.iter_rows(named=True))]
+    return TableView(
+        caption="Members of the judge panel beside each other, on the answers that both, or all, voted on: share of"
+        " equal votes, kappa (Cohen's of a pair, Fleiss' of all), and points between the accuracies that they give.",
+        columns=("judges", "answers", "agreement (%)", "kappa", "difference (points)"),
+        rows=tuple(rows),
+        notes=(
+            "Difference: between the shares of a model's trials that two judges count as right, of those whose answer"
+            " both voted on; mean over the models, median over the benchmarks. The panel votes on what the rules left"
+            " and a draw of other answers, so these shares are no accuracies of a model.",
+        ),
+        empty="No answer was put to the panel.",
+    )
+
+
+def _judges_row(row: Mapping[str, Any]) -> Row:
+    is_whole = row["judge_a"] == row["judge_b"]
+    names = [foreign_text(row[name], MAX_NAME) for name in ("judge_a", "judge_b")]
+    return Row(
+        (
+            "all judges" if is_whole else f"{names[0]} and {names[1]}",
+            integer(row["n_pairs"]),
+            percent(row["share"]),
+            decimal(row["kappa"]),
+            decimal(row["absolute_error"], 1),
+        ),
+        "subtotal" if is_whole else "plain",
     )
 
 

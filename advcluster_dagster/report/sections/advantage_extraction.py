@@ -12,15 +12,15 @@ _STAGE_TABLES = ("trace_pairs", "first_errors", "extraction_failures", "advantag
 def extraction_table(data: ReportData, family: str) -> TableView:
     """Per domain: pairs, those read and those failed, advantages and their number a pair."""
     frames = {name: data.table(name, family) for name in _STAGE_TABLES}
-    rows = []
+    rows, names = [], data.names(family)
     for domain in (*data.domains_run(family), None):
         n = {name: frame.height if domain is None else _in(frame, domain) for name, frame in frames.items()}
         per_pair = n["advantage_corpus"] / n["first_errors"] if n["first_errors"] else None
         cells = (domain or "total", *map(integer, n.values()), decimal(per_pair))
         rows.append(Row(cells, "plain" if domain else "total"))
     return TableView(
-        caption="Trace pairs (a correct trace of the larger model beside a wrong one of the smaller), what the "
-        "extractor made of them, and advantages per extracted pair.",
+        caption=f"Trace pairs (a correct trace of {names.the('larger')} beside a wrong one of"
+        f" {names.the('smaller', '')}), what the extractor made of them, and advantages per extracted pair.",
         columns=("domain", "pairs", "extracted", "failed", "advantages", "per pair"),
         rows=tuple(rows),
     )

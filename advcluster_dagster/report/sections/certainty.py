@@ -38,7 +38,7 @@ def percent_interval(low: float | None, high: float | None, places: int = 1) -> 
 
 def paired_table(data: ReportData, family: str) -> TableView:
     """Accuracy of both models on the same questions and their difference, with intervals over source items."""
-    confidence = f"{100 * data.study.statistics.confidence:g} %"
+    confidence, names = f"{100 * data.study.statistics.confidence:g} %", data.names(family)
     order = pl.col("level").replace_strict(dict(zip(_LEVEL_ROWS, range(3), strict=True)), default=3)
     frame = data.table("paired_accuracies", family).filter(pl.col("task_format") == "all")
     place = {domain: i for i, domain in enumerate((*data.study.domains, "all"))}
@@ -63,7 +63,7 @@ def paired_table(data: ReportData, family: str) -> TableView:
     return TableView(
         caption=f"Paired comparison on the same questions: accuracy in percent and difference in points, each with its"
         f" {confidence} interval over source items.",
-        columns=("", "questions", "smaller", "larger", "difference", confidence, "p"),
+        columns=("", "questions", names.smaller, names.larger, "difference", confidence, "p"),
         rows=tuple(rows),
         notes=("The ± of the other table is the spread of single trials; it is not the uncertainty of the mean.",),
         empty="No question has a scored trial of both models.",
@@ -262,7 +262,7 @@ def dispersion_table(data: ReportData, family: str) -> TableView:
 
 def stage_share_table(data: ReportData, family: str) -> TableView:
     """Share of each stage when every question weighs the same, with intervals."""
-    frame = data.table("stage_shares", family)
+    frame, whose = data.table("stage_shares", family), data.names(family).the("smaller")
     domains = [d for d in frame["domain"].unique(maintain_order=True).to_list() if d != "all"]
     columns = ["all", *domains] if frame.height else []
     cells = {(row["stage"], row["domain"]): row for row in frame.iter_rows(named=True)}
@@ -286,7 +286,7 @@ def stage_share_table(data: ReportData, family: str) -> TableView:
         caption="Stage of the first errors, share (%) with interval; each question weighs the same.",
         columns=("stage", *columns),
         rows=tuple(rows),
-        notes=("No answer or cut off: share of the smaller model's wrong trials on kept questions.",),
+        notes=(f"No answer or cut off: share of {whose}'s wrong trials on kept questions.",),
         empty="No first error was found.",
     )
 

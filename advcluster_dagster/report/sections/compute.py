@@ -18,7 +18,7 @@ def lengths_table(data: ReportData, family: str) -> TableView:
     place = {domain: i for i, domain in enumerate((*data.study.domains, "all"))}
     rank = pl.col("domain").replace_strict(place, default=len(place))
     frame = frame.sort(rank, pl.col("benchmark") == "all", "benchmark", "role")
-    models = {role: data.study.families[family].model_of(role).model for role in ROLES}
+    models, names = {role: data.study.families[family].model_of(role).shown_as for role in ROLES}, data.names(family)
     rows = [
         Row(
             (
@@ -38,8 +38,9 @@ def lengths_table(data: ReportData, family: str) -> TableView:
         for row in frame.iter_rows(named=True)
     ]
     return TableView(
-        caption="Accuracy and length in tokens, by model. Factor: mean tokens of the larger over those of the smaller "
-        "model. Length effect: log2 of the tokens of wrong over those of right trials of the same question.",
+        caption=f"Accuracy and length in tokens, by model. Factor: mean tokens of {names.the('larger')} over those of "
+        f"{names.the('smaller')}. Length effect: log2 of the tokens of wrong over those of right trials of "
+        "the same question.",
         columns=(
             "",
             "model",
@@ -64,6 +65,8 @@ def lengths_table(data: ReportData, family: str) -> TableView:
 
 def matches_table(data: ReportData, family: str) -> TableView:
     """The fewest samples of the smaller model that reach the larger model's accuracy."""
+    names = data.names(family)
+    larger, smaller = names.the("larger"), names.the("smaller")
     rows = [
         Row(
             (
@@ -81,9 +84,18 @@ def matches_table(data: ReportData, family: str) -> TableView:
         for row in data.table("budget_matches", family).iter_rows(named=True)
     ]
     return TableView(
-        caption="How many samples of the smaller model reach one trial of the larger: smallest k whose accuracy is at "
-        "least the lower end of the larger model's interval, and its FLOPs, tokens and money over the larger model's.",
-        columns=("", "strategy", "larger, one trial", "k", "smaller with k", "FLOPs", "tokens", "money"),
+        caption=f"How many samples of {smaller} reach one trial of {larger}: smallest k whose accuracy is at least the "
+        f"lower end of the interval of {larger}, and its FLOPs, tokens and money over those of {larger}.",
+        columns=(
+            "",
+            "strategy",
+            f"{names.larger}, one trial",
+            "k",
+            f"{names.smaller} with k",
+            "FLOPs",
+            "tokens",
+            "money",
+        ),
         rows=tuple(rows),
         n_text_columns=2,
         notes=("The best of k needs a perfect checker of answers, so it is an upper bound.",),

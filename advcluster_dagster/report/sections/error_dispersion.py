@@ -20,16 +20,17 @@ _PUBLISHED_NOTE = Markup(
 
 def edi_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
     """Per domain: questions, those without an index, mean and deviation of the index; published values beside."""
-    summary = data.table("edi_summary", family)
+    summary, names = data.table("edi_summary", family), data.names(family)
     rows = []
     for domain, model, n, n_undefined, mean, std in summary.select(
         "domain", "model", "n_questions", "n_undefined", "mean_edi", "std_edi"
     ).iter_rows():
-        ours = (domain, model, integer(n), integer(n_undefined), decimal(mean, 3), decimal(std, 3))
+        shown = names.smaller if names.is_label else model
+        ours = (domain, shown, integer(n), integer(n_undefined), decimal(mean, 3), decimal(std, 3))
         rows.append(Row((*ours, *_published_cells(published, domain)) if published else ours))
     return TableView(
-        caption="Error Dispersion Index (EDI) of the smaller model's first errors: 0 when a question always fails at "
-        "the same depth, 1 when its failures are spread as evenly as can be.",
+        caption=f"Error Dispersion Index (EDI) of {names.the('smaller')}'s first errors: 0 when a question always fails"
+        " at the same depth, 1 when its failures are spread as evenly as can be.",
         columns=(
             "domain",
             "model",
@@ -63,7 +64,7 @@ def stage_table(data: ReportData, family: str) -> TableView:
     ]
     rows.append(Row(("first errors", *(integer(frame.height) for frame in columns.values())), "total"))
     return TableView(
-        caption="First errors of the smaller model by stage: number, and share (%) of the column.",
+        caption=f"First errors of {data.names(family).the('smaller')} by stage: number, and share (%) of the column.",
         columns=("depth and stage", *columns),
         rows=tuple(rows) if errors.height else (),
         empty="No first error was found.",

@@ -68,7 +68,11 @@ def _written(value: Any) -> str:
 def models_table(data: ReportData) -> TableView:
     """Who played which part."""
     study = data.study
-    rows = [(f"{family}, {role}", pair.model_of(role)) for family, pair in study.families.items() for role in ROLES]
+    rows = [
+        (f"{family}, {data.names(family).of(role)}", pair.model_of(role))
+        for family, pair in study.families.items()
+        for role in ROLES
+    ]
     rows += [(part, getattr(study.judges, part)) for part in ("extractor", "embedder", "summariser", "reviewer")]
     rows += [(f"panel {place}", model) for place, model in enumerate(study.grading.panel, start=1)]
     return TableView(
@@ -81,6 +85,8 @@ def models_table(data: ReportData) -> TableView:
 
 def _model_cells(model: Model) -> tuple[str, str, str, str]:
     sampling = ", ".join(f"{name} {value}" for name, value in model.sampling.items()) or "the model's own"
+    if model.system_prompt:
+        sampling = f"{sampling}; system prompt: {foreign_text(model.system_prompt, 300)}"
     return model.model, model.provider, sampling, _written(model.aliases)
 
 

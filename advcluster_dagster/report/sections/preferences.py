@@ -7,7 +7,6 @@ from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import counted, integer
 from advcluster_dagster.report.views import Row, TableView
 
-_SCHEMES = {"generator": "larger over smaller", "same_model": "one model"}
 _COMBINATIONS = {
     "c_i": "right over wrong",
     "c_c": "right over right",
@@ -21,7 +20,9 @@ def preference_table(data: ReportData, family: str) -> TableView:
     pairs = data.table("preference_pairs", family)
     order = {cell: i for i, cell in enumerate((s, c) for s in SCHEMES for c in COMBINATIONS)}
     cells = sorted(pairs.select("scheme", "combination").unique().rows(), key=lambda cell: order[cell])
-    rows = tuple(_row(pairs.filter(pl.col("scheme") == s, pl.col("combination") == c), s, c) for s, c in cells)
+    names = data.names(family)
+    schemes = {"generator": f"{names.larger} over {names.smaller}", "same_model": "one model"}
+    rows = tuple(_row(pairs.filter(pl.col("scheme") == s, pl.col("combination") == c), schemes[s], c) for s, c in cells)
     matches = data.table("held_out_matches", family)
     duplicates, siblings = (
         matches.filter(pl.col("relation") == relation)["question_id"].n_unique()
@@ -44,5 +45,5 @@ def preference_table(data: ReportData, family: str) -> TableView:
 def _row(pairs: pl.DataFrame, scheme: str, combination: str) -> Row:
     left_out = pairs["reason_left_out"].drop_nulls().value_counts(sort=True)
     reasons = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in left_out.iter_rows()) or "none"
-    cells = (integer(pairs.height), integer(pairs.filter("is_exported").height), reasons)
-    return Row((_SCHEMES[scheme], _COMBINATIONS[combination], *cells))
+    counts = (integer(pairs.height), integer(pairs.filter("is_exported").height), reasons)
+    return Row((scheme, _COMBINATIONS[combination], *counts))

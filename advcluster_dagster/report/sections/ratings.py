@@ -72,10 +72,11 @@ def delta_table(data: ReportData, family: str) -> TableView:
         )
         for row in frame.iter_rows(named=True)
     )
+    names = data.names(family)
     return TableView(
-        caption="Rated quality of the larger model's right trace minus that of the smaller model's wrong trace, on "
-        "scales of 1 to 5: mean over pairs with its interval over source items, share above 0, and rank correlations "
-        "with the question's gap and with the difference in length.",
+        caption=f"Rated quality of the right trace of {names.the('larger')} minus that of the wrong trace of "
+        f"{names.the('smaller')}, on scales of 1 to 5: mean over pairs with its interval over source items, share above "
+        "0, and rank correlations with the question's gap and with the difference in length.",
         columns=("", "dimension", "pairs", "questions", "delta", "interval", "above 0, %", "with gap", "with length"),
         rows=rows,
         n_text_columns=2,

@@ -16,7 +16,9 @@ from advcluster_dagster.report.formatting import (
     ratio,
 )
 from advcluster_dagster.report.published_results import PublishedFamily
+from advcluster_dagster.report.role_names import RoleNames
 from advcluster_dagster.report.views import CaseView, ClusterView, Example, Row, TableView
+from advcluster_dagster.study.base import ROLES
 
 MAX_EXAMPLES = 3
 #: In place of a kind where the larger model is not better beyond chance.
@@ -191,7 +193,7 @@ def _by_size(data: ReportData, family: str) -> pl.DataFrame:
 
 def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
     """The clusters by size with definition and examples."""
-    taxonomy = _by_size(data, family)
+    taxonomy, names = _by_size(data, family), data.names(family)
     supported = data.table("evidence_checks", family).select("advantage_id", "is_supported")
     members = (
         data.table("taxonomy_assignments", family)
@@ -200,7 +202,7 @@ def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
         .with_columns(pl.col("is_supported").fill_null(False))
     )
     total = int(taxonomy["size"].sum())
-    cases = {row["cluster_id"]: _case(row) for row in data.table("worked_cases", family).iter_rows(named=True)}
+    cases = {row["cluster_id"]: _case(row, names) for row in data.table("worked_cases", family).iter_rows(named=True)}
     return tuple(
         ClusterView(
             cluster_id=row["cluster_id"],
@@ -208,18 +210,18 @@ def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
             definition=row["definition"],
             facts=_facts(row, total),
             is_specialised=row["kind"] == "specialised",
-            examples=_examples(members.filter(pl.col("cluster_id") == row["cluster_id"])),
+            examples=_examples(members.filter(pl.col("cluster_id") == row["cluster_id"]), names),
             case=cases.get(row["cluster_id"]),
         )
         for row in taxonomy.to_dicts()
     )
 
 
-def _case(row: Mapping[str, Any]) -> CaseView:
+def _case(row: Mapping[str, Any], names: RoleNames) -> CaseView:
     excerpts = []
-    for role in ("larger", "smaller"):
+    for role in ROLES:
         text, start, end = row[f"{role}_excerpt"], row[f"{role}_start"], row[f"{role}_end"]
-        excerpts.append((f"{role} model", text[:start], text[start:end], text[end:]))
+        excerpts.append((names.model(role), text[:start], text[start:end], text[end:]))
     return CaseView(row["advantage_id"], row["question"], row["domain"], row["stage"], tuple(excerpts))
 
 
@@ -229,7 +231,7 @@ def _facts(row: dict[str, str | int | None], total: int) -> str:
     return f"{counted(size, 'advantage')} ({ratio(size, total)} %), {where}"
 
 
-def _examples(members: pl.DataFrame) -> tuple[Example, ...]:
+def _examples(members: pl.DataFrame, names: RoleNames) -> tuple[Example, ...]:
     """Up to three members: domains in turn, the one with most members first, each new question before a known one.
 
     Within a domain, texts whose quotes stand in the traces come before others, then those that keep the style rules,
@@ -246,11 +248,12 @@ def _examples(members: pl.DataFrame) -> tuple[Example, ...]:
     texts = rounds.unique("advantage", keep="first", maintain_order=True).head(MAX_EXAMPLES)
     columns = ("advantage_id", "domain", "advantage", "evidence", "larger_quote", "smaller_quote", "is_supported")
     return tuple(
-        Example(name, domain, advantage, evidence, _quotes(larger, smaller) if is_supported else ())
+        Example(name, domain, advantage, evidence, _quotes(names, larger, smaller) if is_supported else ())
         for name, domain, advantage, evidence, larger, smaller, is_supported in texts.select(columns).iter_rows()
     )
 
 
-def _quotes(larger: str, smaller: str) -> tuple[tuple[str, str], ...]:
+def _quotes(names: RoleNames, larger: str, smaller: str) -> tuple[tuple[str, str], ...]:
     """Passages that stand in the traces, those there are."""
-    return tuple((who, quote) for who, quote in (("larger model", larger), ("smaller model", smaller)) if quote)
+    quotes = ((names.model("larger"), larger), (names.model("smaller"), smaller))
+    return tuple((who, quote) for who, quote in quotes if quote)

@@ -52,11 +52,11 @@ def _accuracy(data: ReportData, family: str) -> list[str]:
     paired = data.table("paired_accuracies", family).filter(pl.col("task_format") == "all")
     overall = paired.filter(pl.col("level") == "family")
     if overall.is_empty():
-        return [f"No accuracy could be compared for {models.larger.model} and {models.smaller.model}."]
+        return [f"No accuracy could be compared for {models.larger.shown_as} and {models.smaller.shown_as}."]
     row = overall.row(0, named=True)
     ends = certainty.percent_interval(row["difference_low"], row["difference_high"])
     sentence = (
-        f"{models.larger.model} answers {percent(row['larger_mean'])} % correctly, {models.smaller.model}"
+        f"{models.larger.shown_as} answers {percent(row['larger_mean'])} % correctly, {models.smaller.shown_as}"
         f" {percent(row['smaller_mean'])} %: a difference of {signed(100 * row['difference'], 1)} points {ends} over"
         f" {counted(summary_domains(data, family), 'domain')}"
     )
@@ -167,8 +167,8 @@ def _first_errors(data: ReportData, family: str) -> list[str]:
         share = f"{percent(top['question_share'], 0)} % {ends}"
         if ranked.height == 1 or (top["lead_low"] is not None and top["lead_low"] > 0):
             sentences.append(
-                f"The smaller model goes wrong first most often at {top['stage']} (depth {STAGE_DEPTHS[top['stage']]}):"
-                f" {share}."
+                f"{data.names(family).begun('smaller')} goes wrong first most often at {top['stage']}"
+                f" (depth {STAGE_DEPTHS[top['stage']]}): {share}."
             )
         else:
             second = ranked.row(1, named=True)

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS
+from advcluster_dagster.science.grading.judge_agreement import agreeing_share, cohen_kappa
 
 #: Verdicts of the rules that leave an answer undecided.
 DECIDED = ("correct", "wrong")
@@ -116,12 +118,6 @@ def measure_agreement(panel: pl.DataFrame) -> Agreement:
         Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960).
     """
     both = panel.filter(pl.col("symbolic_verdict").is_in(DECIDED), pl.col("is_same").is_not_null())
-    by_rule, by_panel = (both["symbolic_verdict"] == "correct").to_list(), both["is_same"].to_list()
-    if not by_rule:
-        return Agreement(0, None, None)
-    share = sum(mine == theirs for mine, theirs in zip(by_rule, by_panel, strict=True)) / len(by_rule)
-    has_two_labels = len({*by_rule, *by_panel}) == 2
-    # Imported where it is needed: every process that starts would wait for it.
-    from sklearn.metrics import cohen_kappa_score
-
-    return Agreement(len(by_rule), share, float(cohen_kappa_score(by_rule, by_panel)) if has_two_labels else None)
+    by_rule, by_panel = (both["symbolic_verdict"] == "correct").to_numpy(), both["is_same"].to_numpy().astype(bool)
+    votes = np.column_stack([by_rule, by_panel])
+    return Agreement(len(votes), agreeing_share(votes), cohen_kappa(votes))

@@ -37,10 +37,16 @@ from advcluster_dagster.sources.imports.staging import (
     staging,
     store,
 )
-from advcluster_dagster.sources.imports.targets import Player, check_benchmark, player_named, players
+from advcluster_dagster.sources.imports.targets import Naming, Player, check_benchmark, players
 from advcluster_dagster.sources.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
 from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
+
+#: What to do where a log is of one model that the study asks in two ways.
+_WHOSE_LOG = (
+    "import the logs of each by themselves, records with --map role='larger' or role='smaller', samples of the"
+    " lm-evaluation-harness in a folder that is called by the label ({labels}), others as rows with a field role"
+)
 
 __all__ = ["FoundLogs", "find_logs", "import_logs"]
 
@@ -137,7 +143,7 @@ class _BenchmarkImport:
         self._match.check(self._n_earlier)
         earlier = list(self._questions)[: self._n_earlier]
         models = self.study.families[self.family]
-        asked = {models.model_of(role).model: trials for role, trials in self._n_trials.items() if trials}
+        asked = {models.model_of(role).shown_as: trials for role, trials in self._n_trials.items() if trials}
         outcome.remarks += check_overlap(self.path, earlier, asked, self._match.advice)
         sha256 = joint_hash(hashes)
         names = ", ".join(self._name_of(log) for log in logs)
@@ -152,8 +158,8 @@ class _BenchmarkImport:
         """The logs but those that repeat another of their model in every response."""
         by_model: dict[str, list[EvaluationLog]] = {}
         for log in logs:
-            name = self._model_name(log)
-            by_model.setdefault(self._known[name].role if name in self._known else name, []).append(log)
+            is_known = any(name in self._known for name in log.header.model_names)
+            by_model.setdefault(self._player_of(log).role if is_known else log.header.model_names[0], []).append(log)
         left = []
         for group in by_model.values():
             runs = [answered(log, self.benchmark) for log in group] if len(group) > 1 else []
@@ -210,14 +216,16 @@ class _BenchmarkImport:
         path = log.header.path
         return path.relative_to(self.path).as_posix() if path != self.path else path.name
 
-    def _model_name(self, log: EvaluationLog) -> str:
-        names = log.header.model_names
-        return next((name for name in names if name in self._known), names[0])
-
     def _player_of(self, log: EvaluationLog) -> Player:
+        """The model of a log: by the first of its names that is one model's alone, else by the first that is known."""
+        header = log.header
+        ranked = sorted(header.model_names, key=lambda name: (not self._known.is_clear(name), name not in self._known))
         try:
-            return player_named(self._model_name(log), self._known, f"{log.header.path}, model")
+            naming = Naming(ranked[0], str(header.path), "model", header.role, header.label, _WHOSE_LOG)
+            return self._known.find(naming)
         except ImportFileError as error:
+            if ranked[0] in self._known:
+                raise
             raise ImportFileError(f"{error}, or a name listed as an alias of one of them in the study file") from None
 
     def _add(self, log: EvaluationLog, traces: TraceFiles, sha256: str, on_progress: Progress | None) -> None:

@@ -23,6 +23,8 @@ USUAL_FIELDS: dict[str, tuple[str, ...]] = {
     "response": ("response", "output", "outputs", "completion", "completions", "raw_generations", "generations",
                  "generation", "model_output", "reply"),
     "model": ("model", "generator", "model_name", "model_id"),
+    "role": (),
+    "label": (),
     "trial": ("trial", "epoch", "sample_index"),
     "finish_reason": ("finish_reason", "stop_reason"),
     "prompt_tokens": ("prompt_tokens", "input_tokens"),

@@ -148,7 +148,8 @@ def _describe_traces(
     where = answer_place(study.benchmark(summary.benchmark))
     kind = _KINDS[summary.source_format]
     lines = [f"Read {summary.n_rows} traces of {summary.benchmark} from {summary.file_name} ({kind})."]
-    for role, model in summary.models.items():
+    for role in summary.models:
+        model = summary.labels.get(role, summary.models[role])
         path = current(traces_file(*place, role))
         counts, preview = _count_trials(path, study.trials), preview_traces(path, questions, role, where)
         each = f"{counts.n_least}" if counts.n_least == counts.n_most else f"{counts.n_least} to {counts.n_most}"
@@ -236,5 +237,5 @@ def _standing(summary: ImportSummary, study: Study, imports_root: Path, current:
         path = current(traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role))
         n_rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()) if path.exists() else 0
         none = "none yet" if model.provider == "imported" else f"not imported (provider {model.provider})"
-        counts.append(f"{role} {model.model} {n_rows or none}")
+        counts.append(f"{role} {model.shown_as} {n_rows or none}")
     return f"Traces of {summary.benchmark} in family {family} by now: {', '.join(counts)}."

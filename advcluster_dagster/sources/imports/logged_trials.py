@@ -14,7 +14,8 @@ class LogHeader:
 
     ``model_names`` are the names that its model may go by, the log's own first. ``run`` is the same for attempts at one
     and the same run, of which one counts: the last that ended well, else the last. ``order`` sorts logs by time.
-    ``status`` is how the run ended, None for success.
+    ``status`` is how the run ended, None for success. ``role`` and ``label`` are those of the model in the study, where
+    the log says them.
     """
 
     path: Path
@@ -23,6 +24,8 @@ class LogHeader:
     run: str
     order: str
     status: str | None = None
+    role: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)

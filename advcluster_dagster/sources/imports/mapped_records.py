@@ -16,6 +16,8 @@ from advcluster_dagster.sources.imports.logged_trials import LoggedTrial, LogHea
 from advcluster_dagster.sources.imports.mapped_questions import MappedQuestions, field_name, not_a_text
 from advcluster_dagster.sources.imports.records import read_records
 
+#: Columns that say whose traces they are.
+_OF_MODEL = ("model", "role", "label")
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -39,14 +41,18 @@ class MappedRecords:
         if "response" not in self.map.paths:
             where, names = self._questions.first_place, ", ".join(map(str, list(self._questions.first)[:40]))
             raise ImportFileError(f"{where}: no field for response; name it with --map response=FIELD; it has {names}")
-        self._model = self.map.value(self._questions.first, "model")
+        self._of_model = {name: self.map.value(self._questions.first, name) for name in _OF_MODEL}
         self.warnings: list[str] = []
 
     @property
     def header(self) -> LogHeader:
         """The model is the first record's, else the file is named for it."""
-        name = str(self._model or self._path.name.split(".")[0])
-        return LogHeader(self._path, "", (name, name.rpartition("/")[2]), str(self._path), self._path.name)
+        name = str(self._of_model["model"] or self._path.name.split(".")[0])
+        role, label = (
+            None if (value := self._of_model[column]) is None else str(value) for column in ("role", "label")
+        )
+        names = (name, name.rpartition("/")[2])
+        return LogHeader(self._path, "", names, str(self._path), self._path.name, role=role, label=label)
 
     @property
     def facts(self) -> list[str]:
@@ -62,11 +68,12 @@ class MappedRecords:
         """
         n_trials: Counter[str] = Counter()
         for where, record in read_records(self._path, on_progress):
-            if (model := self.map.value(record, "model")) != self._model:
-                raise ImportFileError(
-                    f"{where}: of model {shown(model)}, the first record is of {shown(self._model)}; allowed: one model"
-                    " a file"
-                )
+            for column, first in self._of_model.items():
+                if (value := self.map.value(record, column)) != first:
+                    raise ImportFileError(
+                        f"{where}: of {column} {shown(value)}, the first record is of {shown(first)}; allowed: one"
+                        " model a file"
+                    )
             question = self._questions.question(record, where)
             ids = self._questions.ids(record, question, benchmark, where)
             first_trial, responses = self._responses(record, where)

@@ -35,7 +35,7 @@ def missing_imports(imports_root: Path, study: Study, domain: str, family: str |
 def _models_without_traces(imports_root: Path, study: Study, family: str, domain: str, benchmark: str) -> list[str]:
     models = {role: study.families[family].model_of(role) for role in ROLES}
     return [
-        f"the {role} model {model.model}"
+        f"the {role} model {model.shown_as}"
         for role, model in models.items()
         if model.provider == "imported"
         and not traces_file(imports_root, study.study, family, domain, benchmark, role).exists()

@@ -190,7 +190,8 @@ class _BenchmarkImport:
             raise ImportFileError(
                 f"{file.path}, field 'runs': {len(runs)} runs; allowed: at most {self.study.trials}, the study's trials"
             )
-        model = self.study.families[file.family].model_of(file.role).model
+        model = self.study.families[file.family].model_of(file.role)
+        named = f"{model.label} of family {file.family}" if model.label else model.model
         for trial, (number, run) in enumerate(without_repeats(runs, file.path, self.remarks).items()):
             seen = set()
             for place, record in enumerate(run, start=1):
@@ -200,12 +201,13 @@ class _BenchmarkImport:
                     raise ImportFileError(f"{where}, field 'question': stands there twice; allowed: once in a run")
                 if question_id is not None:
                     seen.add(question_id)
-                    self._asked.setdefault(model, set()).add(question_id)
+                    self._asked.setdefault(named, set()).add(question_id)
                     traces.append(
                         file.role,
                         {
-                            "question_id": question_id, "benchmark": self.benchmark, "trial": trial, "model": model,
-                            "response": record["full_response"], "recorded_correct": record.get("correct"),
+                            "question_id": question_id, "benchmark": self.benchmark, "trial": trial,
+                            "model": model.model, "response": record["full_response"],
+                            "recorded_correct": record.get("correct"),
                         },
                     )  # fmt: skip
         return sha256

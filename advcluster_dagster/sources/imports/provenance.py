@@ -21,9 +21,9 @@ _FOOTER_KEY = "advcluster_import"
 class ImportSummary:
     """One import of questions or of traces of one benchmark; equal records mean equal rows.
 
-    ``file_name`` has no folder of this machine in it; ``sha256`` is of the whole source file. ``n_rows_by_role`` and
-    ``models`` (the study's names at the time of the import) are empty for questions; ``answer_type`` was given for
-    questions whose file does not say it.
+    ``file_name`` has no folder of this machine in it; ``sha256`` is of the whole source file. ``n_rows_by_role``,
+    ``models`` and ``labels`` (the study's, at the time of the import) are empty for questions; ``answer_type`` was
+    given for questions whose file does not say it.
     """
 
     kind: Literal["questions", "traces"]
@@ -39,6 +39,7 @@ class ImportSummary:
     answer_type: str | None = None
     n_rows_by_role: dict[str, int] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def roles(self) -> tuple[str, ...]:

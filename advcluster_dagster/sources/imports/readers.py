@@ -53,13 +53,20 @@ def scan_imported_traces(imports_root: Path, study: Study, family: str, domain: 
         ImportFileError: the traces were imported for a model that no longer plays the role.
     """
     model = study.families[family].model_of(role)
+    other = study.families[family].model_of("smaller" if role == "larger" else "larger")
     frames = [pl.LazyFrame(schema=_TRACE_SCHEMA)]
     for path in _trace_files(imports_root, study, family, domain, role):
-        imported_model = read_provenance(path)["models"][role]
+        provenance = read_provenance(path)
+        imported_model, label = provenance["models"][role], provenance.get("labels", {}).get(role)
         if imported_model not in (model.model, *model.aliases):
             raise ImportFileError(
                 f"study {study.study}: the {role} model of family {family} is {model.model}, the traces of "
                 f"{path.parent.name} were imported for {imported_model}; import them again"
+            )
+        if label is not None and label == other.label:
+            raise ImportFileError(
+                f"study {study.study}: the traces of {path.parent.name} that were imported for the {role} model of"
+                f" family {family} are those of {label!r}, which is the other model now; import them again"
             )
         verify_pages(path)
         frames.append(pl.scan_parquet(path, schema=_TRACE_SCHEMA, glob=False))

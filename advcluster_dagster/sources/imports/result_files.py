@@ -11,7 +11,7 @@ from advcluster_dagster.sources.imports.copies import repeats
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.fields import SpelledFloat
 from advcluster_dagster.sources.imports.source_files import kind_fault, walk_files
-from advcluster_dagster.sources.imports.targets import check_benchmark, player_named, players
+from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
 from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.study import Study
 
@@ -74,10 +74,10 @@ def _owners(path: Path, folder: Path, study: Study, family: str | None, benchmar
     model = "/".join(model_parts)
     owners = [name for name in known if model in known[name]]
     if not owners:
-        allowed = ", ".join(alias for names in known.values() for alias in names)
+        allowed = ", ".join(name for models in known.values() for name in models.names)
         raise ImportFileError(f"{path}, folder of the model: {shown(model)}; allowed: {allowed}")
-    where = f"{path}, folder of the model"
-    return [ResultFile(domain, named, name, player_named(model, known[name], where).role, path) for name in owners]
+    naming = Naming(model, str(path), "folder of the model", remedy="call the folder by the label, {labels}")
+    return [ResultFile(domain, named, name, known[name].find(naming).role, path) for name in owners]
 
 
 def read_runs(content: bytes, path: Path) -> list[list[dict[str, Any]]]:

@@ -1,11 +1,13 @@
 """The target of an import: family, domain, benchmark and roles, checked against the study."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.study.base import ROLES, Role
-from advcluster_dagster.study.models import Model
+from advcluster_dagster.study.models import Family, Model
 from advcluster_dagster.study.study import Study
 
 
@@ -33,8 +35,92 @@ def check_benchmark(study: Study, domain: str, benchmark: str, path: Path) -> No
         )
 
 
-def players(study: Study, family: str, path: Path) -> dict[str, Player]:
-    """The models of a family by every name that they go by.
+@dataclass(frozen=True)
+class Naming:
+    """What a file says of the model of its traces: its name, and where it says so its role and its label.
+
+    ``where`` is the file and the place in it, ``field`` what there holds the name. ``remedy`` says how to tell one
+    model in two ways apart in such a file.
+    """
+
+    name: str
+    where: str
+    field: str = "field 'model'"
+    role: object = None
+    label: object = None
+    remedy: str = "say in each row which of the two it is, in a field role (larger or smaller) or label ({labels})"
+
+
+class Players:
+    """The two models of a family by every name that they go by; one model in two ways has names for both roles."""
+
+    def __init__(self, family: str, models: Family) -> None:
+        self._family = family
+        self._models = {role: models.model_of(role) for role in ROLES}
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self._roles_of(name))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the models, those of the larger first."""
+        return tuple(dict.fromkeys(name for model in self._models.values() for name in model.names))
+
+    def is_clear(self, name: str) -> bool:
+        """Whether exactly one of the models goes by a name."""
+        return len(self._roles_of(name)) == 1
+
+    def find(self, naming: Naming) -> Player:
+        """The model that a file means.
+
+        Raises:
+            ImportFileError: the family has no such model, the file's role or label is none of that model's, the name is
+                that of both models and nothing else tells them apart, or the model's traces do not come from files.
+        """
+        roles = self._roles_of(naming.name)
+        if not roles:
+            allowed = ", ".join(f"{name} ({' or '.join(self._roles_of(name))})" for name in self.names)
+            raise ImportFileError(f"{naming.where}, {naming.field}: {shown(naming.name)}; allowed: {allowed}")
+        roles = self._agreeing(roles, "role", naming.role, {role: role for role in ROLES}, naming)
+        labels = {role: model.label for role, model in self._models.items()}
+        roles = self._agreeing(roles, "label", naming.label, labels, naming)
+        if len(roles) > 1:
+            remedy = naming.remedy.format(labels=" or ".join(shown(label) for label in labels.values()))
+            fault = f"{shown(naming.name)} is both models of family {self._family}"
+            raise ImportFileError(f"{naming.where}, {naming.field}: {fault}; {remedy}")
+        model = self._models[roles[0]]
+        if model.provider != "imported":
+            raise ImportFileError(
+                f"{naming.where}, {naming.field}: {shown(naming.name)}, whose provider is {model.provider}; "
+                "allowed: models with provider: imported"
+            )
+        return Player(roles[0], model)
+
+    def _roles_of(self, name: str) -> list[Role]:
+        return [role for role, model in self._models.items() if name in model.names]
+
+    def _agreeing(
+        self, roles: list[Role], field: str, value: object, known: Mapping[Role, str | None], naming: Naming
+    ) -> list[Role]:
+        """Of the roles that are left, those with the value that the file has in a field, if it has one."""
+        if value is None:
+            return roles
+        if not any(known.values()):
+            raise ImportFileError(
+                f"{naming.where}, field '{field}': {shown(value)}; family {self._family} of the study has no {field}s; "
+                f"give its models one each, or take the field out"
+            )
+        left = [role for role in roles if known[role] == value]
+        if not left:
+            allowed = " or ".join(shown(known[role]) for role in roles)
+            raise ImportFileError(
+                f"{naming.where}, field '{field}': {shown(value)} of model {shown(naming.name)}; allowed: {allowed}"
+            )
+        return left
+
+
+def players(study: Study, family: str, path: Path) -> Players:
+    """The models of a family.
 
     Raises:
         ImportFileError: the study has no such family.
@@ -43,26 +129,4 @@ def players(study: Study, family: str, path: Path) -> dict[str, Player]:
         raise ImportFileError(
             f"{path}: study {study.study} has no family {shown(family)}; allowed: {', '.join(study.families)}"
         )
-    targets = {}
-    for role in ROLES:
-        model = study.families[family].model_of(role)
-        targets.update(dict.fromkeys((model.model, *model.aliases), Player(role, model)))
-    return targets
-
-
-def player_named(name: str, known: dict[str, Player], where: str) -> Player:
-    """The model that a file calls by a name.
-
-    Raises:
-        ImportFileError: the family has no such model, or its traces do not come from files.
-    """
-    player = known.get(name)
-    if player is None:
-        allowed = ", ".join(f"{name} ({player.role})" for name, player in known.items())
-        raise ImportFileError(f"{where}: {shown(name)}; allowed: {allowed}")
-    if player.model.provider != "imported":
-        raise ImportFileError(
-            f"{where}: {shown(name)}, whose provider is {player.model.provider}; "
-            "allowed: models with provider: imported"
-        )
-    return player
+    return Players(family, study.families[family])

@@ -27,7 +27,7 @@ from advcluster_dagster.sources.imports.staging import (
     store,
     traces_file,
 )
-from advcluster_dagster.sources.imports.targets import check_benchmark, player_named, players
+from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
 from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
 
@@ -50,6 +50,8 @@ TRACE_FIELDS = {
         Field("benchmark", fields.is_name, fields.NAME),
         Field("domain", fields.is_name, fields.NAME),
         Field("family", fields.is_name, fields.NAME),
+        Field("role", fields.is_name, fields.NAME),
+        Field("label", fields.is_name, fields.NAME),
         Field("question", fields.is_text, fields.TEXT),
         Field("gold", fields.is_answer, fields.ANSWER),
         Field("options", lambda value: isinstance(value, (dict, list)), "a list of texts, or an object by letter"),
@@ -73,7 +75,8 @@ def import_traces(
 ) -> ImportSummary:
     """Import traces of a family on a benchmark, in place of any imported before for the roles in the file.
 
-    The model of a row decides its role. Questions must have been imported; what a row repeats of its question
+    The model of a row decides its role; where both models of the family are one and the same, asked in two ways, its
+    field role or label does. Questions must have been imported; what a row repeats of its question
     (question, gold, options) must agree with it. Trials that the file lacks stay missing.
 
     Args:
@@ -107,7 +110,8 @@ def import_traces(
             for where, record in lines:
                 fields.check_record(record, TRACE_FIELDS, where)
                 fields.check_agreement(record, expected, where)
-                role, model = player_named(record["model"], known, f"{where}, field 'model'")
+                naming = Naming(record["model"], where, role=record.get("role"), label=record.get("label"))
+                role, model = known.find(naming)
                 trials.add(record["question_id"], role, record["trial"], where)
                 if not _OF_QUESTION.keys().isdisjoint(record):
                     match.compare(where, questions[record["question_id"]], _of_question(record))
@@ -153,8 +157,8 @@ class TraceFiles:
         """Trials of one model that are equal in every response."""
         family = self._study.families[self._place[0]]
         return [
-            f"trials {', '.join(map(str, equal))} of the {role} model {family.model_of(role).model} are equal in every "
-            "response; remove what was copied, or keep them if the model answers always alike"
+            f"trials {', '.join(map(str, equal))} of the {role} model {family.model_of(role).shown_as} are equal in "
+            "every response; remove what was copied, or keep them if the model answers always alike"
             for role, hashes in self._hashes.items()
             if (equal := hashes.equal_trials)
         ]
@@ -191,6 +195,7 @@ class TraceFiles:
             family=family,
             n_rows_by_role={role: self._by_role[role].n_rows for role in roles},
             models={role: self._study.families[family].model_of(role).model for role in roles},
+            labels={role: label for role in roles if (label := self._study.families[family].model_of(role).label)},
         )
         for staged in self._by_role.values():
             staged.finish(summary)

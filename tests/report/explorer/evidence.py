@@ -4,6 +4,7 @@ Here: rows of as many pairs as asked for, of types that keep the contracts. Not 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -17,10 +18,17 @@ STAGES = ("Reading", "Comprehension", "Transformation", "Process Skills", "Encod
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def made_study(families: Sequence[str] = ("f",), domains: Sequence[str] = ("math", "physics")) -> Study:
-    """A study of imported families, one benchmark a domain."""
+def made_study(
+    families: Sequence[str] = ("f",),
+    domains: Sequence[str] = ("math", "physics"),
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Study:
+    """A study of imported families, one benchmark a domain; ``labels`` of its models by role."""
     pair = {
-        name: {role: {"model": f"{name}-{role}", "provider": "imported"} for role in ("larger", "smaller")}
+        name: {
+            role: {"model": f"{name}-{role}", "provider": "imported", "label": labels.get(role)}
+            for role in ("larger", "smaller")
+        }
         for name in families
     }
     return Study.model_validate({"study": "made", "families": pair, "domains": {d: [f"{d}-set"] for d in domains}})

@@ -28,6 +28,8 @@
   }
 
   const foreign = (text, tag = "bdi", className = "") => el(tag, { className, dir: "auto" }, visible(text ?? ""));
+  // A model in a sentence: its label where the study gives one, else by its role.
+  const the = (family, role, noun = "model") => (family.is_labelled ? visible(family[role]) : `the ${role} ${noun}`.trimEnd());
   const counted = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
   // ---- Data ----------------------------------------------------------------------------------------------------------
@@ -351,7 +353,7 @@
     shown.replaceChildren(
       el("h2", {}, foreign(family.larger), " over ", foreign(family.smaller)),
       el("p", { className: "lead" }, "Every cluster rests on advantages, and every advantage on a pair of traces: a right one "
-        + "of the larger model beside a wrong one of the smaller. Choose a cluster, or search, and open what you doubt."),
+        + `of ${the(family, "larger")} beside a wrong one of ${the(family, "smaller", "")}. Choose a cluster, or search, and open what you doubt.`),
       family.clusters.length ? el("ol", { className: "cards" }, cards)
         : el("p", { className: "problem" }, `There is no taxonomy${family.reason ? `: ${visible(family.reason)}` : " yet"}.`),
       el("ul", { className: "rest" },
@@ -391,17 +393,18 @@
   }
 
   const spans = (passages, role, kind) => passages.flatMap((one) => (one[role] ?? []).map(([a, b]) => [a, b, kind]));
-  const WHERE = { larger: "larger trace", smaller: "smaller trace", question: "question" };
+  const WHERE = ["larger", "smaller", "question"];
+  const place = (family, role) => (role === "question" ? role : family.is_labelled ? `trace of ${visible(family[role])}` : `${role} trace`);
 
   // The passages that a text quotes, each with where it stands; a click leads there.
-  function passageList(passages, kind) {
+  function passageList(family, passages, kind) {
     if (!passages.length) return el("p", { className: "not-found" }, "It quotes nothing.");
     return el("ul", { className: "passages" }, passages.map((one) => {
-      const places = Object.keys(WHERE).filter((role) => one[role]?.length);
+      const places = WHERE.filter((role) => one[role]?.length);
       const spacing = places.length && !one.is_exact ? " (spacing differs)" : "";
       return el("li", {}, foreign(one.text, "q"), " ", places.length
         ? [...places.map((role) => el("button", { type: "button", className: `go ${kind}`,
-          onclick: () => reveal(role, one[role][0][0]) }, WHERE[role])), spacing]
+          onclick: () => reveal(role, one[role][0][0]) }, place(family, role))), spacing]
         : el("span", { className: "not-found" }, one.larger ? "not found in either trace" : "not found in the trace"));
     }));
   }
@@ -429,23 +432,27 @@
     const first = rows.findIndex((row) => row.kind !== "same");
     const body = rows.map((row, i) => el("tr", { className: row.kind, ...(i === first ? { id: "first-difference" } : {}) }, cell(row, "larger"), cell(row, "smaller")));
     return el("section", { className: "aligned" },
-      el("p", { className: "facts" }, `${counted(n.larger, "step")} of the larger trace, ${n.smaller.toLocaleString("en")} of the smaller: `
+      el("p", { className: "facts" }, `${counted(n.larger, "step")} of ${the(family, "larger", "trace")}, ${n.smaller.toLocaleString("en")} of ${the(family, "smaller", "")}: `
         + `${nSame} alike, ${nNear} that share at least half of their words, with the differing words underlined. `,
         first < 0 ? "No step differs." : el("button", { type: "button", onclick: () => at("first-difference").scrollIntoView({ block: "center" }) }, "First difference")),
-      el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Larger: ", foreign(record.larger.model ?? "unknown")),
-        el("th", { scope: "col" }, "Smaller: ", foreign(record.smaller.model ?? "unknown")))), el("tbody", {}, body)));
+      el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, whose(family, "larger", record.larger)),
+        el("th", { scope: "col" }, whose(family, "smaller", record.smaller)))), el("tbody", {}, body)));
   }
 
-  function trace(role, one, marks) {
+  // Heading of a trace: the label, else the role and the model's name.
+  const whose = (family, role, one) => (family.is_labelled ? foreign(family[role])
+    : [role === "larger" ? "Larger: " : "Smaller: ", foreign(one.model ?? "unknown")]);
+
+  function trace(family, role, one, marks) {
     const facts = [`trial ${one.trial}`, one.verdict && `graded ${one.verdict.replaceAll("_", " ")}`,
       one.completion_tokens !== null && counted(one.completion_tokens, "token"),
       one.finish_reason && `ended by ${one.finish_reason}`].filter(Boolean);
     const body = one.response === null
       ? el("p", { className: "not-found" }, "This trace is not among the tables any more.")
-      : el("pre", { id: `text-${role}`, tabIndex: 0, dir: "auto", role: "region", ariaLabel: `Trace of the ${role} model` },
+      : el("pre", { id: `text-${role}`, tabIndex: 0, dir: "auto", role: "region", ariaLabel: `Trace of ${the(family, role)}` },
         marked(one.response, marks));
     return el("section", { className: `trace ${role}` },
-      el("h3", {}, role === "larger" ? "Larger: " : "Smaller: ", foreign(one.model ?? "unknown")),
+      el("h3", {}, whose(family, role, one)),
       el("p", { className: "facts" }, visible(facts.join(" · ")), el("br"), "answer found: ",
         one.prediction === null ? "none" : foreign(one.prediction, "code")),
       body);
@@ -474,9 +481,9 @@
       question(record, family, number, [...spans(passages, "question", "evidence"), ...spans(ofError, "question", "error")]),
       el("div", { className: "pair" },
         row ? el("section", { className: "note" }, el("h3", {}, "Evidence"),
-          foreign(row.evidence, "p"), passageList(passages, "evidence"),
-          el("p", { className: "key" }, "Model_A is the larger model, Model_B the smaller one.")) : el("span"),
-        el("section", { className: "note" }, el("h3", {}, "First error of the smaller"), firstError(record.error)),
+          foreign(row.evidence, "p"), passageList(family, passages, "evidence"),
+          el("p", { className: "key" }, `Model_A is ${the(family, "larger")}, Model_B ${the(family, "smaller", "one")}.`)) : el("span"),
+        el("section", { className: "note" }, el("h3", {}, `First error of ${the(family, "smaller", "")}`), firstError(family, record.error)),
         el("p", { className: "views" }, viewLink(family, state, "", "Whole traces"), viewLink(family, state, "steps", "Step by step")),
         ...traces(family, state, record, {
           larger: spans(passages, "larger", "evidence"),
@@ -495,7 +502,7 @@
 
   function traces(family, state, record, marks) {
     if (state.view) return [alignedSteps(family, record, marks)];
-    return [trace("larger", record.larger, marks.larger), trace("smaller", record.smaller, marks.smaller)];
+    return [trace(family, "larger", record.larger, marks.larger), trace(family, "smaller", record.smaller, marks.smaller)];
   }
 
   const viewLink = (family, state, view, words) => link({ ...state, family: family.name, view },
@@ -542,10 +549,10 @@
       el("p", { className: "gold" }, el("b", {}, "Gold answer: "), record.answer === null ? "unknown" : foreign(record.answer, "code")));
   }
 
-  function firstError(error) {
+  function firstError(family, error) {
     if (!error) return el("p", { className: "not-found" }, "None was extracted.");
     return [el("p", {}, el("b", {}, error.stage), `, depth ${error.depth} of ${STAGES.length}. `, foreign(error.description)),
-      passageList(error.passages, "error")];
+      passageList(family, error.passages, "error")];
   }
 
   // ---- Routing and keys ------------------------------------------------------------------------------------------------

@@ -1,0 +1,168 @@
+"""How far the members of a judge panel agree with each other: kappas, and the accuracies that each would give."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from advcluster_dagster.contracts.grading import PANEL_AGREEMENTS, PANEL_VOTES
+
+#: `judge_a` and `judge_b` of the row over all judges.
+ALL_JUDGES = "all"
+_KEY = ("question_id", "prediction")
+
+
+def panel_votes(pairs: pl.DataFrame, votes: Mapping[str, Sequence[bool | None]]) -> pl.DataFrame:
+    """Rows of ``panel_votes``, by question, prediction and judge.
+
+    Args:
+        pairs: columns question_id and prediction, one row an answer.
+        votes: by name of the judge one vote a row of ``pairs``, None without a usable reply.
+    """
+    frames = [
+        pairs.select(_KEY).with_columns(judge=pl.lit(judge), is_same=pl.Series(list(cast), dtype=pl.Boolean))
+        for judge, cast in votes.items()
+    ]
+    empty = pl.DataFrame(schema=PANEL_VOTES.own_schema)
+    return pl.concat([empty, *frames]).sort(*_KEY, "judge")
+
+
+def panel_agreements(votes: pl.DataFrame, judges: Sequence[str], graded: pl.DataFrame) -> pl.DataFrame:
+    """How far each two judges agree, and how far all of them do.
+
+    For judges i and j, benchmark b and model m, acc_i(b, m) is the share of m's trials on b whose answer i counts as
+    the gold one, over the trials whose answer both voted on. The error of the pair is |acc_i(b, m) - acc_j(b, m)| in
+    points, its mean over the models, and the median of that over the benchmarks. Over all judges it is the median over
+    the benchmarks of the mean over the pairs. The panel votes on undecided answers and a draw of others only, so these
+    accuracies are not those of the model.
+
+    Args:
+        votes: rows of ``panel_votes``.
+        judges: names of the members, two or more; none without a panel.
+        graded: question_id, benchmark, role, prediction, one row a trial; more columns are ignored.
+
+    Returns:
+        Rows of ``panel_agreements``, pairs by name and then the row over all judges; none without judges. Shares,
+        kappas and errors are null without an answer that both, or all, voted on. A kappa is null where chance alone
+        would agree fully: every vote that counts for it is the same.
+
+    References:
+        Cohen (1960), A coefficient of agreement for nominal scales. Fleiss (1971), Measuring nominal scale agreement
+        among many raters. The pairwise error is that of "When does reasoning matter", appendix D.3.
+    """
+    names = sorted(judges)
+    if not names:
+        return pl.DataFrame(schema=PANEL_AGREEMENTS.own_schema)
+    wide = _wide(votes, names)
+    trials = graded.group_by(*_KEY, "benchmark", "role").agg(n=pl.len()).join(wide, on=_KEY)
+    errors: list[dict[str, float]] = []
+    rows = []
+    for first, second in combinations(range(len(names)), 2):
+        errors.append(_errors(trials, _column(first), _column(second)))
+        both = _complete(wide, [first, second])
+        counts = (len(both), agreeing_share(both), cohen_kappa(both), _median(list(errors[-1].values())))
+        rows.append((names[first], names[second], *counts))
+    complete = _complete(wide, range(len(names)))
+    benchmarks = sorted({name for by_benchmark in errors for name in by_benchmark})
+    means = [float(np.mean([of[name] for of in errors if name in of])) for name in benchmarks]
+    counts = (len(complete), agreeing_share(complete), fleiss_kappa(complete), _median(means))
+    rows.append((ALL_JUDGES, ALL_JUDGES, *counts))
+    return pl.DataFrame(rows, schema=PANEL_AGREEMENTS.own_schema, orient="row")
+
+
+def agreeing_share(votes: npt.NDArray[np.bool_]) -> float | None:
+    """Share of equal votes of two judges; of more, the mean over the answers of the share of agreeing pairs of judges.
+
+    Args:
+        votes: shape (n answers, m judges), m of two or more.
+
+    Returns:
+        In [0, 1]; None without answers.
+
+    >>> agreeing_share(np.array([[1, 1], [0, 0], [1, 0], [0, 0]], dtype=bool))
+    0.75
+    """
+    n, m = votes.shape
+    return _n_agreeing(votes) / (n * m * (m - 1)) if n else None
+
+
+def cohen_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
+    """Cohen's kappa of two judges, in [-1, 1]: 1 full agreement, 0 no more than by chance.
+
+    Args:
+        votes: shape (n answers, 2).
+
+    Returns:
+        None without answers, and where both judges give every answer the same vote.
+
+    >>> cohen_kappa(np.array([[1, 1], [0, 0], [1, 0], [0, 0]], dtype=bool))
+    0.5
+    """
+    n = len(votes)
+    n_first, n_second = (int(column.sum()) for column in votes.T)
+    agreeing = n * int((votes[:, 0] == votes[:, 1]).sum())
+    chance = n_first * n_second + (n - n_first) * (n - n_second)
+    return None if chance == n * n else (agreeing - chance) / (n * n - chance)
+
+
+def fleiss_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
+    """Fleiss' kappa of m judges who all voted on the same answers, in [-1 / (m - 1), 1]; 1 full agreement, 0 chance.
+
+    Args:
+        votes: shape (n answers, m judges), m of two or more.
+
+    Returns:
+        None without answers, and where all votes are the same.
+
+    >>> fleiss_kappa(np.array([[1, 1, 1], [0, 0, 0]], dtype=bool))
+    1.0
+    """
+    n, m = votes.shape
+    total, n_yes = n * m, int(votes.sum())
+    chance = n_yes**2 + (total - n_yes) ** 2
+    if chance == total**2:
+        return None
+    agreeing = _n_agreeing(votes)
+    # (P - Pe) / (1 - Pe) with P = agreeing / (total (m - 1)) and Pe = chance / total², in whole numbers.
+    return float((agreeing * total - chance * (m - 1)) / ((total**2 - chance) * (m - 1)))
+
+
+def _n_agreeing(votes: npt.NDArray[np.bool_]) -> int:
+    """Ordered pairs of different judges with equal votes on an answer, over all answers."""
+    n_yes = votes.sum(axis=1, dtype=np.int64)
+    n_no = votes.shape[1] - n_yes
+    return int((n_yes * (n_yes - 1) + n_no * (n_no - 1)).sum())
+
+
+def _column(place: int) -> str:
+    """Column of a judge; judges may have any name, so they are numbered."""
+    return f"judge_{place}"
+
+
+def _wide(votes: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """One row an answer and one column a judge; a vote that is missing is null."""
+    columns = [
+        pl.col("is_same").filter(pl.col("judge") == name).first().alias(_column(place))
+        for place, name in enumerate(names)
+    ]
+    return votes.group_by(_KEY).agg(columns)
+
+
+def _complete(wide: pl.DataFrame, places: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Votes of these judges on the answers that all of them voted on, shape (n answers, n judges)."""
+    chosen = wide.select(_column(place) for place in places).drop_nulls()
+    return np.column_stack([column.to_numpy() for column in chosen.iter_columns()]).astype(np.bool_)
+
+
+def _errors(trials: pl.DataFrame, first: str, second: str) -> dict[str, float]:
+    """By benchmark the points between the accuracies of two judges, mean over the models with a trial there."""
+    share = ((pl.col(first).cast(pl.Int64) - pl.col(second).cast(pl.Int64)) * pl.col("n")).sum() / pl.col("n").sum()
+    by_model = trials.drop_nulls([first, second]).group_by("benchmark", "role").agg(error=100 * share.abs())
+    by_benchmark = by_model.sort("role").group_by("benchmark").agg(pl.col("error").mean())
+    return dict(by_benchmark.sort("benchmark").iter_rows())
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None

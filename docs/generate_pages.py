@@ -7,8 +7,8 @@ Run it as ``python -m docs.generate_pages`` or ``make docs``; a test holds the c
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -42,7 +42,7 @@ benchmarks:
 
 _TYPES = {
     "String": "text", "Int64": "int64", "Float64": "float64", "Boolean": "boolean",
-    "List(String)": "list of text", "List(Float32)": "list of float32",
+    "List(String)": "list of text", "List(Int64)": "list of int64", "List(Float32)": "list of float32",
 }  # fmt: skip
 _PLAIN_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
 _FILES: Mapping[PartitionLevel, str] = {
@@ -94,6 +94,8 @@ def _table_section(table: Table) -> Iterator[str]:
     yield f"- file: `{table.name}/{_FILES[table.level]}`"
     yield f"- key: {', '.join(f'`{name}`' for name in table.key)}"
     yield f"- group: `{recipe.group}`, made by {made_by}"
+    if table.section is not None:
+        yield f"- only in studies with a section `{table.section}`"
     yield ""
     yield from _rows(
         ("column", "type", "null", "values", "meaning"), (_column_cells(column) for column in table.all_columns)
@@ -159,6 +161,8 @@ def _groups_in(annotation: Any) -> Iterator[tuple[type[Settings], str]]:
         yield from ((group, f".NAME{suffix}") for group, suffix in _groups_in(get_args(annotation)[1]))
     elif get_origin(annotation) is tuple:
         yield from _groups_in(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        yield from (group for part in get_args(annotation) for group in _groups_in(part))
 
 
 def _settings(model: type[Settings], keys: list[str]) -> Iterator[str]:

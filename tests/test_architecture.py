@@ -11,6 +11,7 @@ from advcluster_dagster.prompts.files import load_prompt
 from advcluster_dagster.science.advantage_extraction.messages import extraction_messages
 from advcluster_dagster.science.grading.equivalence import equivalence_messages
 from advcluster_dagster.science.prompting import fill_template
+from advcluster_dagster.science.ratings.rating import rating_messages
 from advcluster_dagster.science.semantic_clustering.intruders import intruder_messages
 from advcluster_dagster.science.semantic_clustering.messages import NamedCluster, naming_messages, review_messages
 from advcluster_dagster.science.semantic_clustering.name_checks import name_check_messages
@@ -169,6 +170,7 @@ def test_every_prompt_has_its_purpose():
         "intruder",
         "name_check",
         "naming",
+        "rating",
         "review",
         "theme_vote",
         "themes",
@@ -193,6 +195,7 @@ def test_every_placeholder_of_the_prompts_is_filled():
         "intruder": intruder_messages(load_prompt("intruder"), ["a", "b"]),
         "name_check": name_check_messages(load_prompt("name_check"), [(0, "t", "d")], "a"),
         "naming": naming_messages(load_prompt("naming"), ["a"], ["b"]),
+        "rating": rating_messages(load_prompt("rating"), "q", "t"),
         "review": review_messages(load_prompt("review"), [NamedCluster(0, "t", "d", 1)]),
         "theme_vote": vote_messages(load_prompt("theme_vote"), "n: d", "t"),
         "themes": themes_messages(load_prompt("themes"), [ClusterCard("f#0", "t", "d", 1, {})]),

@@ -155,7 +155,7 @@ RATING_CALIBRATIONS = Table(
     (
         text("check", "What is checked.", allowed=CHECKS),
         _dimension(),
-        number("value", "ICC(1,k), area under the ROC curve, or mean change of the score; null where undefined."),
+        number("estimate", "ICC(1,k), area under the ROC curve, or mean change of the score; null where undefined."),
         number("low", "Lower end of its interval, over source keys."),
         number("high", "Upper end."),
         count("n", "Traces behind it; for discrimination, questions with right and wrong traces of a role."),

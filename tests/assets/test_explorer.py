@@ -2,6 +2,7 @@
 
 import pytest
 
+from advcluster_dagster.report.explorer.scripts import REPEATED, UNCLUSTERED
 from advcluster_dagster.storage.pages import page_path, read_report_stamp
 from advcluster_dagster.study.partition import Partition
 from tests.report.explorer.test_scripts import read_files
@@ -18,16 +19,24 @@ def test_every_pair_and_advantage_of_the_study_is_there(given_once, made):
     _, files, facts = made
     found = read_files((name.rsplit("/", 1)[1], content) for name, content in files.items())
     index = found["0-index"]
+    questions, pairs, advantages = index["questions"], index["pairs"], index["advantages"]
     # products, then sums in the tables; the page keeps the order of the study: sums, products
-    assert list(dict.fromkeys(index["pairs"]["domain"])) == ["sums", "products"]
-    assert sorted(index["pairs"]["id"]) == sorted(given_once.table("trace_pairs")["pair_id"])
-    assert sorted(index["advantages"]["id"]) == sorted(given_once.table("advantage_corpus")["advantage_id"])
-    assert facts == {"n_advantages": len(index["advantages"]["id"])}
+    assert index["domains"] == ["sums", "products"]
+    pair_ids = [f"{questions['id'][q]}:{i}" for q, i in zip(pairs["question"], pairs["index"], strict=True)]
+    assert sorted(pair_ids) == sorted(given_once.table("trace_pairs")["pair_id"])
+    of_pair = [pair for pair, n in zip(pair_ids, pairs["n_advantages"], strict=True) for _ in range(n)]
+    ids = [f"{pair}:{place}" for pair, place in zip(of_pair, advantages["position"], strict=True)]
+    corpus = given_once.table("advantage_corpus")
+    assert sorted(ids) == sorted(corpus["advantage_id"])
+    assert facts == {"n_advantages": len(ids)}
     placed = dict(given_once.table("taxonomy_assignments").select("advantage_id", "cluster_id").iter_rows())
-    assert dict(zip(index["advantages"]["id"], index["advantages"]["cluster"], strict=True)) == {
-        name: placed.get(name) for name in index["advantages"]["id"]
+    repeated = given_once.table("deduplicated_advantages").drop_nulls("duplicate_of")["advantage_id"].to_list()
+    assert dict(zip(ids, advantages["cluster"], strict=True)) == {
+        name: placed.get(name, REPEATED if name in repeated else UNCLUSTERED) for name in ids
     }
-    assert len(found["0-0"]) == len(index["pairs"]["id"])
+    texts = dict(corpus.select("advantage_id", "advantage").iter_rows())
+    assert [text for text, _, _ in found["0-texts-0"]] == [texts[name] for name in ids]
+    assert len(found["0-0"]) == len(pair_ids)
     assert all(pair["larger"]["response"] and pair["smaller"]["response"] for pair in found["0-0"])
 
 

@@ -80,10 +80,10 @@ def test_every_trace_of_the_draw_is_rated_as_often_as_asked_for(whole):
 
 
 def test_the_rater_is_calibrated_with_faults(whole):
-    checks = whole.table("rating_calibrations").drop_nulls("value")
+    checks = whole.table("rating_calibrations").drop_nulls("estimate")
     filler = checks.filter(pl.col("check") == "added_filler", pl.col("dimension") == "signal_to_noise")
     assert filler["n"].item() == 4
-    assert filler["value"].item() < 0
+    assert filler["estimate"].item() < 0
 
 
 def test_pairs_and_questions_without_add_up(whole):

@@ -284,6 +284,83 @@ PUBLISHED_NAMES = {
         "setting value",
         "setting value n_questions n_descriptions ari",
     ),
+    "trace_costs": (
+        "family_domain",
+        "question_id role trial",
+        "question_id benchmark role trial prompt_tokens completion_tokens flops flops_published cost "
+        "is_truncated is_correct",
+    ),
+    "compute_summaries": (
+        "family",
+        "domain benchmark task_format role",
+        "domain benchmark task_format role n_questions n_unpaired n_keys n_trials n_scored "
+        "n_without_tokens accuracy accuracy_truncated_dropped accuracy_truncated_right tokens_mean "
+        "tokens_correct tokens_wrong flops_mean cost_mean truncated_share token_factor gain "
+        "length_effect length_effect_low length_effect_high n_length_questions length_effect_finished "
+        "length_effect_finished_low length_effect_finished_high n_finished_questions",
+    ),
+    "budget_curves": (
+        "family",
+        "domain role strategy k token_limit",
+        "domain role strategy k token_limit length_percentile n_questions n_keys n_without_tokens "
+        "accuracy low high flops tokens cost is_efficient is_efficient_tokens is_efficient_unaided "
+        "is_efficient_unaided_tokens",
+    ),
+    "budget_matches": (
+        "family",
+        "domain strategy",
+        "domain strategy outcome k largest_k larger_accuracy larger_low larger_high smaller_accuracy "
+        "flops_ratio tokens_ratio cost_ratio",
+    ),
+    "trace_ratings": (
+        "family_domain",
+        "question_id role trial dimension generation",
+        "question_id role trial dimension generation score justification deductions is_truncated",
+    ),
+    "trace_qualities": (
+        "family_domain",
+        "question_id role trial dimension",
+        "question_id role trial dimension mean_score sd n_generations",
+    ),
+    "quality_deltas": (
+        "family_domain",
+        "pair_id dimension",
+        "pair_id dimension question_id source_key larger_score smaller_score delta",
+    ),
+    "delta_summaries": (
+        "family",
+        "domain dimension",
+        "domain dimension n_pairs n_unrated n_questions n_keys mean_delta low high share_positive "
+        "gap_correlation reliability verdict_correlation n_mixed length_correlation",
+    ),
+    "delta_overlaps": (
+        "family",
+        "dimension_a dimension_b k",
+        "dimension_a dimension_b k n_pairs n_shared overlap_share chance_share n_tied",
+    ),
+    "rating_calibrations": (
+        "family",
+        "check dimension",
+        "check dimension estimate low high n n_keys threshold is_passed",
+    ),
+    "preference_pairs": (
+        "family",
+        "preference_id",
+        "preference_id question_id source_key benchmark domain scheme combination chosen_role "
+        "chosen_trial rejected_role rejected_trial pair_id delta delta_factuality delta_strategy "
+        "delta_step_coherence delta_computational_precision delta_signal_to_noise clusters "
+        "first_error_stage chosen_tokens rejected_tokens is_exported reason_left_out",
+    ),
+    "preference_selections": (
+        "family",
+        "selection preference_id",
+        "selection preference_id domain rank",
+    ),
+    "held_out_matches": (
+        "family",
+        "question_id held_out_id",
+        "question_id held_out_id relation how",
+    ),
 }
 
 

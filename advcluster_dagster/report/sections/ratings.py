@@ -25,14 +25,14 @@ def calibration_table(data: ReportData, family: str) -> TableView:
     """Checks of the rater, those that could be measured."""
     frame = data.table("rating_calibrations", family)
     place = {name: i for i, name in enumerate(_CHECKS)}
-    measured = frame.drop_nulls("value").sort(pl.col("check").replace_strict(place), "dimension")
+    measured = frame.drop_nulls("estimate").sort(pl.col("check").replace_strict(place), "dimension")
     rows = tuple(
         Row(
             (
                 _CHECKS[row["check"]],
                 dimension_name(row["dimension"]),
                 integer(row["n"]),
-                decimal(row["value"]),
+                decimal(row["estimate"]),
                 interval(row["low"], row["high"]),
                 _PASSED[row["is_passed"]],
             )
@@ -75,8 +75,8 @@ def delta_table(data: ReportData, family: str) -> TableView:
     names = data.names(family)
     return TableView(
         caption=f"Rated quality of the right trace of {names.the('larger')} minus that of the wrong trace of "
-        f"{names.the('smaller')}, on scales of 1 to 5: mean over pairs with its interval over source items, share above "
-        "0, and rank correlations with the question's gap and with the difference in length.",
+        f"{names.the('smaller')}, on scales of 1 to 5: mean over pairs with its interval over source items, share "
+        "above 0, and rank correlations with the question's gap and with the difference in length.",
         columns=("", "dimension", "pairs", "questions", "delta", "interval", "above 0, %", "with gap", "with length"),
         rows=rows,
         n_text_columns=2,

@@ -94,15 +94,15 @@ def test_a_rater_that_agrees_and_tells_right_from_wrong():
     table = checked(rating_calibrations(*study(right_and_wrong(6)), faults(*seen), bootstrap()))
     assert table.height == 5 + 4 + 5 + 5
     repeat = rows_of(table, "repeatability")["strategy"]
-    assert (repeat["value"], repeat["low"], repeat["high"], repeat["n"], repeat["n_keys"]) == (1, 1, 1, 12, 6)
+    assert (repeat["estimate"], repeat["low"], repeat["high"], repeat["n"], repeat["n_keys"]) == (1, 1, 1, 12, 6)
     area = rows_of(table, "discrimination")
     assert tuple(area) == LOGIC_DIMENSIONS
-    assert (area["strategy"]["value"], area["strategy"]["low"], area["strategy"]["n"]) == (1, 1, 6)
+    assert (area["strategy"]["estimate"], area["strategy"]["low"], area["strategy"]["n"]) == (1, 1, 6)
     number = rows_of(table, "changed_number")
-    assert (number["computational_precision"]["value"], number["computational_precision"]["high"]) == (-2, -2)
-    assert (number["factuality"]["value"], number["strategy"]["value"]) == (-0.5, None)
+    assert (number["computational_precision"]["estimate"], number["computational_precision"]["high"]) == (-2, -2)
+    assert (number["factuality"]["estimate"], number["strategy"]["estimate"]) == (-0.5, None)
     filler = rows_of(table, "added_filler")
-    assert (filler["signal_to_noise"]["value"], filler["strategy"]["value"]) == (-3.5, -1)
+    assert (filler["signal_to_noise"]["estimate"], filler["strategy"]["estimate"]) == (-3.5, -1)
     passed = {check: {name: row["is_passed"] for name, row in rows_of(table, check).items()}
               for check in table["check"].unique()}  # fmt: skip
     assert set(passed["repeatability"].values()) == set(passed["discrimination"].values()) == {True}
@@ -116,7 +116,7 @@ def test_a_rater_that_guesses():
     table = checked(rating_calibrations(*rated, faults(*blind), bootstrap()))
     # Means 3 and 3.5: MSB = 12 * 2 * .25^2 / 11 = 1.5 / 11; MSW = 6 * (8 + .5) / 12 = 4.25.
     repeat = rows_of(table, "repeatability")["strategy"]
-    assert (repeat["value"], repeat["is_passed"]) == (pytest.approx(1 - 4.25 * 11 / 1.5), False)
+    assert (repeat["estimate"], repeat["is_passed"]) == (pytest.approx(1 - 4.25 * 11 / 1.5), False)
     assert rows_of(table, "discrimination")["strategy"]["is_passed"] is False
     assert rows_of(table, "changed_number")["computational_precision"]["is_passed"] is False
 
@@ -125,9 +125,9 @@ def test_few_keys_have_values_but_no_interval_and_a_fault_is_not_decided():
     seen = faults(("q0", "changed_number", "computational_precision", (1,)))
     table = checked(rating_calibrations(*study(right_and_wrong(2)), seen, bootstrap()))
     assert (table["low"].null_count(), table["high"].null_count()) == (table.height, table.height)
-    assert rows_of(table, "repeatability")["strategy"]["value"] == 1
+    assert rows_of(table, "repeatability")["strategy"]["estimate"] == 1
     number = rows_of(table, "changed_number")["computational_precision"]
-    assert (number["value"], number["n"], number["is_passed"]) == (-4, 1, None)
+    assert (number["estimate"], number["n"], number["is_passed"]) == (-4, 1, None)
 
 
 @pytest.mark.parametrize("items", [[], right_and_wrong(6, (None,), (None,)), right_and_wrong(6, (3, 3), (3, 3))])
@@ -135,11 +135,11 @@ def test_nothing_or_nothing_but_equal_scores(items):
     table = checked(rating_calibrations(*study(items), faults(), bootstrap()))
     assert table.height == 19
     repeat = rows_of(table, "repeatability")["factuality"]
-    assert (repeat["value"], repeat["low"], repeat["is_passed"]) == (None, None, None)
+    assert (repeat["estimate"], repeat["low"], repeat["is_passed"]) == (None, None, None)
     assert rows_of(table, "added_filler")["signal_to_noise"]["n"] == 0
     equal = bool(items) and items[0][-1] == (3, 3)
     area = rows_of(table, "discrimination")["strategy"]
-    assert (area["value"], area["is_passed"]) == ((0.5, False) if equal else (None, None))
+    assert (area["estimate"], area["is_passed"]) == ((0.5, False) if equal else (None, None))
 
 
 def test_changes_are_of_the_same_trace():

@@ -46,7 +46,7 @@ def test_plus_before_a_name_adds_everything_upstream():
         ("final_taxonomy,", "--select has an empty part"),
         ("fianl_taxonomy", "asset 'fianl_taxonomy' does not exist; did you mean final_taxonomy?"),
         ("+final_taxonmy or first_errors", "asset 'final_taxonmy' does not exist; did you mean final_taxonomy?"),
-        ("group:gradng", "group 'gradng' does not exist; did you mean grading?"),
+        ("group:gradin", "group 'gradin' does not exist; did you mean grading"),
         ("kind:spark", "kind 'spark' does not exist"),
         ("status:FAILED", "status: cannot be resolved for a study; use key, group, kind"),
         ("owner:me", "owner: cannot be resolved"),

@@ -40,7 +40,8 @@ def _downstream(steps):
     """These steps and all that depend on them, by name."""
     reached = set(steps)
     for name, declared in RECIPES.items():  # in the order of the data flow
-        if declared.tables[0] in TABLES and reached & {recipe_of(table).name for table in declared.upstream}:
+        is_table = declared.tables[0] in TABLES and TABLES[declared.tables[0]].section is None
+        if is_table and reached & {recipe_of(table).name for table in declared.upstream}:
             reached.add(name)
     return reached
 
@@ -88,6 +89,8 @@ def test_a_setting_makes_stale_what_reads_it_and_what_follows(given_once, sectio
     assert {status.state for status in found.values()} <= FRESH | {"stale"}
 
 
+#: Steps that only a study with ratings has.
+RATED = {"trace_ratings", "delta_summaries"}
 #: Every bound of the checks, and the steps whose checks read it.
 BOUNDS = {
     "max_missing_trial_share": {"graded_trials"},
@@ -98,7 +101,14 @@ BOUNDS = {
     "max_contradiction_share_by_benchmark": {"graded_trials"},
     "max_truncated_share": {"graded_trials"},
     "max_extraction_failure_share": {"extracted_advantages"},
-    "max_judge_failure_share": {"graded_trials", "cluster_summaries", "candidate_reviews", "name_checks", "themes"},
+    "max_judge_failure_share": {
+        "graded_trials",
+        "cluster_summaries",
+        "candidate_reviews",
+        "name_checks",
+        "themes",
+        *RATED,
+    },
     "max_style_violation_share": {"extracted_advantages"},
     "max_duplicate_share": {"deduplicated_advantages"},
     "max_cluster_share": {"final_taxonomy"},
@@ -132,8 +142,8 @@ def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(give
     given_once.change(checks={"max_dispersion_p": 1.0, bound: 0.77})
     found = given_once.status()
     path.write_text(before, encoding="utf-8")
-    assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound]
-    assert {step for step, _ in _stale(found)} == _downstream(BOUNDS[bound])
+    assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound] - RATED
+    assert {step for step, _ in _stale(found)} == _downstream(BOUNDS[bound] - RATED)
 
 
 def test_raising_the_bound_of_the_mean_index_runs_its_step_alone(given):

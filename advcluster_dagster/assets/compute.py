@@ -14,6 +14,7 @@ from advcluster_dagster.science.compute.budget_matches import budget_matches
 from advcluster_dagster.science.compute.compute_summaries import compute_summaries
 from advcluster_dagster.science.compute.model_shapes import ModelShape, ShapeError, known_shape, shape_from_config
 from advcluster_dagster.science.compute.trace_costs import trace_costs as measure_costs
+from advcluster_dagster.science.compute.trace_costs import with_estimated_tokens
 from advcluster_dagster.science.question_set.paired_accuracies import task_format
 from advcluster_dagster.science.question_set.repeated_sampling import sample_sizes
 from advcluster_dagster.science.statistics.resampling import table_rng
@@ -25,7 +26,7 @@ from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _GROUP = "compute"
-_TOKENS = ("question_id", "trial", "prompt_tokens", "completion_tokens")
+_TOKENS = ("question_id", "trial", "response", "prompt_tokens", "completion_tokens")
 
 
 def _config_file(home: Home, study: Study, model: Model) -> Path | None:
@@ -54,6 +55,7 @@ def _settings(study: Study, partition: Partition) -> dict[str, object]:
     shapes = {role: compute.shapes.get(models.model_of(role).model) for role in ROLES}
     return {
         "models": {role: models.model_of(role).model for role in ROLES},
+        "estimates_tokens": compute.estimates_tokens,
         "shapes": {role: shape.model_dump() if shape else None for role, shape in shapes.items()},
         "trials": study.trials,
         "seed": study.seed,
@@ -91,7 +93,11 @@ def _shapes_and_prices(step: Step) -> tuple[dict[str, ModelShape | None], dict[s
 
 @table_step(_GROUP, settings=_settings, sources=_sources)
 def trace_costs(
-    step: Step, graded_trials: pl.DataFrame, larger_traces: pl.LazyFrame, smaller_traces: pl.LazyFrame
+    step: Step,
+    graded_trials: pl.DataFrame,
+    larger_traces: pl.LazyFrame,
+    smaller_traces: pl.LazyFrame,
+    benchmark_questions: pl.DataFrame,
 ) -> pl.DataFrame:
     """Tokens, FLOPs and money of every trial of both models."""
     shapes, prices = _shapes_and_prices(step)
@@ -103,6 +109,10 @@ def trace_costs(
     )
     keys = ["question_id", "role", "trial"]
     trials = graded_trials.join(tokens, on=keys, how="left", maintain_order="left")
+    if (step.study.compute or Compute()).estimates_tokens:
+        prompts = benchmark_questions.select("question_id", "prompt")
+        trials = with_estimated_tokens(trials.join(prompts, on="question_id", how="left", maintain_order="left"))
+        step.facts["n_estimated"] = int(trials["is_estimated"].sum())
     step.facts["has_shape"] = {role: shape is not None for role, shape in shapes.items()}
     step.facts["n_without_tokens"] = trials["completion_tokens"].null_count()
     return measure_costs(trials, shapes, prices)

@@ -38,6 +38,7 @@ TRACE_COSTS = Table(
         number("flops", "FLOPs by the model's own layers; null without its shape or a token count.", 0),
         number("flops_published", "FLOPs by the published formula, which takes plain attention for granted.", 0),
         number("cost", "US dollars; null without a price or a token count that is charged.", 0),
+        flag("is_estimated", "Whether a quarter of the characters stands for token counts that are not known."),
         flag("is_truncated", "Whether the trial was cut at its token limit; it then counts as wrong."),
         flag("is_correct", "Right, wrong, or null: could not be graded.", True),
     ),

@@ -43,6 +43,11 @@ class Shape(Settings):
 class Compute(Settings):
     """Accuracy against tokens, FLOPs and money (docs/compute.md); `compute: {}` switches it on."""
 
+    estimates_tokens: bool = Field(
+        False,
+        description="Whether a quarter of the characters stands for token counts that traces do not have, as many"
+        " imported ones; such trials are counted.",
+    )
     shapes: dict[str, Shape] = Field(
         default_factory=dict,
         description="Layers by model name. Those of Qwen3-8B, Qwen3-32B, gpt-oss-20b and gpt-oss-120b are known, and a"

@@ -288,6 +288,7 @@ PUBLISHED_NAMES = {
         "family_domain",
         "question_id role trial",
         "question_id benchmark role trial prompt_tokens completion_tokens flops flops_published cost "
+        "is_estimated "
         "is_truncated is_correct",
     ),
     "compute_summaries": (

@@ -56,6 +56,7 @@ def lengths_table(data: ReportData, family: str) -> TableView:
         rows=tuple(rows),
         n_text_columns=2,
         notes=(
+            *_estimated(data),
             "Right and wrong trials come from different questions, so their lengths follow difficulty; the length"
             " effect compares trials of one question and needs several trials.",
         ),
@@ -101,6 +102,13 @@ def matches_table(data: ReportData, family: str) -> TableView:
         notes=("The best of k needs a perfect checker of answers, so it is an upper bound.",),
         empty="No question has a scored trial of both models.",
     )
+
+
+def _estimated(data: ReportData) -> tuple[str, ...]:
+    """That token counts may be estimates."""
+    if data.study.compute is None or not data.study.compute.estimates_tokens:
+        return ()
+    return ("Where a trace has no token count, a quarter of its characters stands for it.",)
 
 
 def _place(domain: str, benchmark: str) -> str:

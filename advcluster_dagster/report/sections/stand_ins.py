@@ -13,8 +13,10 @@ _BARE = [NoContrast.NO_REASONING, NoContrast.RIGHT_WITHOUT_REASONING, NoContrast
 
 
 def notices(data: ReportData, family: str) -> Mapping[str, str | None]:
-    """By section (``extraction``, ``clustering``, ``taxonomy``, ``errors``) its notice, None where it needs none."""
-    names: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors"))
+    """A notice by section, None where it needs none: extraction, clustering, taxonomy, errors, ratings."""
+    names: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors", "ratings"))
+    if is_stand_in(data.study, family, "rating_judge"):
+        names["ratings"] = f"The ratings were {MADE_BY}."
     if is_stand_in(data.study, family, "extractor"):
         names["extraction"] = f"The advantages counted here were {MADE_BY}."
         names["clustering"] = names["taxonomy"] = f"The advantages, and all that is made of them, were {MADE_BY}."

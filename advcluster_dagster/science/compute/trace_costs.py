@@ -24,7 +24,7 @@ def trace_costs(trials: pl.DataFrame, shapes: Shapes, prices: Prices) -> pl.Data
 
     Args:
         trials: question_id, benchmark, role, trial, verdict, is_correct (graded), prompt_tokens, completion_tokens
-            (null where not known).
+            (null where not known); optionally is_estimated, false where it is absent.
         shapes: by role; an absent role counts as not known.
         prices: by role; an absent role counts as not known.
 
@@ -43,8 +43,32 @@ def trace_costs(trials: pl.DataFrame, shapes: Shapes, prices: Prices) -> pl.Data
             columns["flops_published"][mask] = published_trace_flops(shape, *tokens)
         if price is not None:
             columns["cost"][mask] = dollars_of(price, *tokens)
+    if "is_estimated" not in ordered.columns:
+        ordered = ordered.with_columns(is_estimated=pl.lit(False))
     full = ordered.with_columns(pl.Series(name, values).fill_nan(None) for name, values in columns.items())
     return full.select(pl.col(name).cast(dtype) for name, dtype in TRACE_COSTS.own_schema.items())
+
+
+def with_estimated_tokens(trials: pl.DataFrame) -> pl.DataFrame:
+    """The trials with a quarter of the characters in place of token counts that are not known.
+
+    Args:
+        trials: prompt, response (texts, null where there is none), prompt_tokens, completion_tokens.
+
+    Returns:
+        The same rows with ``is_estimated``: true where a count was put in; a text that is missing stays without one.
+
+    >>> texts = {"prompt": ["12345678"], "response": ["12345"], "prompt_tokens": [None], "completion_tokens": [3]}
+    >>> with_estimated_tokens(pl.DataFrame(texts)).select("prompt_tokens", "completion_tokens", "is_estimated").row(0)
+    (2, 3, True)
+    """
+    sides = (("prompt", "prompt_tokens"), ("response", "completion_tokens"))
+    is_put_in = pl.any_horizontal(pl.col(count).is_null() & pl.col(text).is_not_null() for text, count in sides)
+    quarters = {
+        count: pl.col(count).cast(pl.Int64).fill_null((pl.col(text).str.len_chars() / 4).ceil().cast(pl.Int64))
+        for text, count in sides
+    }
+    return trials.with_columns(is_estimated=is_put_in).with_columns(**quarters)
 
 
 def dollars_of(price: tuple[float, float], prompt: FloatArray, generated: FloatArray) -> FloatArray:

@@ -73,6 +73,8 @@ SIMULATED: dict[str, Any] = {
 BENCHMARKS = {"sums": "additions", "products": "doublings"}
 #: Everything but the report, which takes longer than all the rest of a small study.
 ALL_TABLES = tuple(TABLES)
+#: Tables of every study: no section of the study file has to ask for them.
+USUAL_TABLES = tuple(name for name, table in TABLES.items() if table.section is None)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from advcluster_dagster.storage.paths import is_local, open_whole
 
 _DUCKDB_TYPES = {
     "String": "VARCHAR", "Int64": "BIGINT", "Float64": "DOUBLE", "Boolean": "BOOLEAN",
-    "List(String)": "VARCHAR[]", "List(Float32)": "FLOAT[]",
+    "List(String)": "VARCHAR[]", "List(Int64)": "BIGINT[]", "List(Float32)": "FLOAT[]",
 }  # fmt: skip
 _OPEN_FILES = Path("/dev/fd")
 

@@ -6,7 +6,7 @@ from dagster._core.definitions.utils import DISALLOWED_NAMES, is_valid_name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.assets.registry import recipes_of
 from advcluster_dagster.code_location import home_definitions
 from advcluster_dagster.orchestration.definitions import build_defs
 from advcluster_dagster.orchestration.schedules import build_schedules
@@ -29,7 +29,7 @@ def test_one_job_for_each_stage_and_partition_scheme(definitions):
         if name.count("__") == 2 and not name.startswith("__")
     }
     expected = {}
-    for recipe in RECIPES.values():
+    for recipe in recipes_of(Study.model_validate(GIVEN)):
         expected.setdefault(f"given__{recipe.group}__{recipe.level}", set()).update(recipe.tables)
     assert jobs == expected
     assert len(jobs) == 12
@@ -77,7 +77,7 @@ def test_studies_whose_names_differ_in_signs_alone_stand_side_by_side(tmp_path, 
     studies = {key.path[0] for key in repository.asset_graph.get_all_asset_keys()}
     assert studies == set(SAME_BUT_FOR_SIGNS)
     groups = {node.group_name for node in repository.asset_graph.asset_nodes}
-    assert len(groups) == len(SAME_BUT_FOR_SIGNS) * len({recipe.group for recipe in RECIPES.values()})
+    assert len(groups) == len(SAME_BUT_FOR_SIGNS) * len({recipe.group for recipe in recipes_of(small.study)})
     assert capsys.readouterr().err == ""
 
 

@@ -8,7 +8,7 @@ from advcluster_dagster.assets.advantage_extraction import assumed_pairs
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.contracts.ratings import FAULT_DIMENSIONS
 from advcluster_dagster.ledger.validated import Validated
-from advcluster_dagster.models.protocol import ChatRequest
+from advcluster_dagster.models.protocol import ChatRequest, approximate_tokens
 from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import estimate_assumed, estimate_chat
 from advcluster_dagster.pipeline.recipe import Estimate
@@ -30,7 +30,7 @@ from advcluster_dagster.study.study import Study
 _GROUP = "ratings"
 _TRACE = ["question_id", "role", "trial"]
 #: Tokens of a reply while none of the rater is known, and of a request while no trace is.
-_USUAL_REPLY, _USUAL_REQUEST = 350, 2500
+_USUAL_REPLY, _USUAL_REQUEST = 600, 2500
 
 
 def _chosen(study: Study) -> Ratings:
@@ -234,7 +234,17 @@ def _estimate_ratings(step: Step) -> Estimate:
         return estimate_chat(step, judge, _requests(step, _calls(texts, chosen.n_generations)), _USUAL_REPLY)
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
     n_calls = min(chosen.n_traces, 2 * n_pairs) * chosen.n_generations
-    return estimate_assumed(step, judge, n_calls, _USUAL_REQUEST, _USUAL_REPLY, f"two traces a pair, {basis}")
+    n_prompt = _usual_request(step)
+    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"two traces a pair, {basis}")
+
+
+def _usual_request(step: Step) -> int:
+    """Tokens of a request: the prompt and a trace of usual length, as far as traces are there."""
+    lengths = step.scan_partition("larger_traces").select(pl.col("response").str.len_chars().mean())
+    mean, prompt = lengths.collect().item(), load_prompt("rating")
+    if mean is None:
+        return _USUAL_REQUEST
+    return round(approximate_tokens(len(prompt.system) + len(prompt.user) + mean))
 
 
 def _estimate_faults(step: Step) -> Estimate:
@@ -249,7 +259,8 @@ def _estimate_faults(step: Step) -> Estimate:
         faulted, _ = _faulted(step, _known(ratings, graded, larger, smaller, questions))
         return estimate_chat(step, judge, _requests(step, _calls(faulted, chosen.n_generations)), _USUAL_REPLY)
     n_calls = len(FAULT_DIMENSIONS) * chosen.n_faulted * chosen.n_generations
-    return estimate_assumed(step, judge, n_calls, _USUAL_REQUEST, _USUAL_REPLY, "as many faulted traces as asked for")
+    n_prompt = _usual_request(step)
+    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, "as many faulted traces as asked for")
 
 
 STEPS = (

@@ -1,15 +1,9 @@
 """A real vLLM engine, in process and behind its OpenAI server: the same models, the same kept questions."""
 
-import os
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic, sleep
 
 import polars as pl
 import psutil
@@ -18,6 +12,7 @@ import yaml
 
 from advcluster_dagster.storage.home import Home
 from tests.integration.tiny_models import KEPT, QUESTIONS, write_questions
+from tests.integration.vllm_server import environment, served
 from tests.studies import ROOT, SmallHome
 
 pytestmark = pytest.mark.integration
@@ -37,10 +32,6 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         command = [sys.executable, "-m", "tests.integration.tiny_models", str(folder), role]
         subprocess.run(command, check=True, cwd=ROOT, env=environment())
     return folders
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **more}
 
 
 def run_study(root: Path, models: dict[str, dict[str, object]], providers: dict[str, object]) -> SmallHome:
@@ -84,37 +75,6 @@ def in_process(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFa
         role: {"model": str(folder), "provider": "vllm", "engine": ENGINE} for role, folder in checkpoints.items()
     }
     return run_study(tmp_path_factory.mktemp("in_process"), models, {})
-
-
-@contextmanager
-def served(folder: Path, log: Path) -> Iterator[str]:
-    """`vllm serve` on loopback, as a module, since the CPU build's own script looks for the GPU build; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", folder.name]
-    options += ["--max-model-len", "128", "--dtype", "bfloat16", "--enforce-eager"]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *options]
-    settings = environment(VLLM_CPU_KVCACHE_SPACE="1", VLLM_NO_USAGE_STATS="1")
-    with log.open("w") as out, subprocess.Popen(command, env=settings, stdout=out, stderr=out) as server:
-        try:
-            wait_until_healthy(port, server, log)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            server.terminate()  # it ends its engine first
-            server.wait(timeout=60)
-
-
-def wait_until_healthy(port: int, server: subprocess.Popen[bytes], log: Path, timeout_s: float = 300) -> None:
-    deadline = monotonic() + timeout_s
-    while monotonic() < deadline:
-        assert server.poll() is None, log.read_text()[-4000:]
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-            return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            sleep(0.2)  # between two looks
-    raise TimeoutError(log.read_text()[-4000:])
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.compute.budget_curves import budget_curves as measure_curves
 from advcluster_dagster.science.compute.budget_matches import budget_matches
 from advcluster_dagster.science.compute.compute_summaries import compute_summaries
-from advcluster_dagster.science.compute.model_shapes import ModelShape, ShapeError, known_shape, shape_from_config
+from advcluster_dagster.science.compute.model_shapes import ModelShape, known_shape, shape_from_config
 from advcluster_dagster.science.compute.trace_costs import trace_costs as measure_costs
 from advcluster_dagster.science.compute.trace_costs import with_estimated_tokens
 from advcluster_dagster.science.question_set.paired_accuracies import task_format
@@ -35,7 +35,7 @@ def _config_file(home: Home, study: Study, model: Model) -> Path | None:
     if shape is not None:
         return home.root / shape.config if shape.config is not None else None
     file = Path(model.model) / "config.json"
-    return file if known_shape(model.model) is None and file.is_file() else None
+    return file if len(model.model) < 250 and file.is_file() else None
 
 
 def _sources(home: Home, study: Study, partition: Partition) -> dict[str, object]:
@@ -57,6 +57,12 @@ def _settings(study: Study, partition: Partition) -> dict[str, object]:
         "models": {role: models.model_of(role).model for role in ROLES},
         "estimates_tokens": compute.estimates_tokens,
         "shapes": {role: shape.model_dump() if shape else None for role, shape in shapes.items()},
+    }
+
+
+def _family_settings(study: Study, partition: Partition) -> dict[str, object]:
+    return {
+        **_settings(study, partition),
         "trials": study.trials,
         "seed": study.seed,
         **study.statistics.model_dump(mode="json", include={"confidence", "n_bootstrap", "pass_at_k"}),
@@ -76,7 +82,7 @@ def _shape_of(step: Step, model: Model) -> ModelShape | None:
             return shape_from_config(json.loads(file.read_text(encoding="utf-8")))
         return known_shape(model.model) if given is None else ModelShape(**given.model_dump(exclude={"config"}))
     except (OSError, ValueError) as error:
-        where = file if file is not None and not isinstance(error, ShapeError) else f"layers of {model.model}"
+        where = file if file is not None else f"layers of {model.model}"
         raise StepError(f"{where}: {error}; correct compute.shapes in the study file") from None
 
 
@@ -119,7 +125,10 @@ def trace_costs(
 
 
 @table_step(
-    _GROUP, tables=("compute_summaries", "budget_curves", "budget_matches"), settings=_settings, sources=_sources
+    _GROUP,
+    tables=("compute_summaries", "budget_curves", "budget_matches"),
+    settings=_family_settings,
+    sources=_sources,
 )
 def budget_curves(
     step: Step, trace_costs: pl.DataFrame, graded_trials: pl.DataFrame, benchmark_questions: pl.DataFrame

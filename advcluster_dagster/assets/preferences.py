@@ -1,19 +1,15 @@
 """The step that draws preference pairs, and the check that nothing held out is among them."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.step import Step, StepError
-from advcluster_dagster.science.preferences.drawing import DrawSettings, PreferenceDraw, draw_preferences
+from advcluster_dagster.science.preferences.drawing import DrawSettings, draw_preferences
 from advcluster_dagster.science.preferences.labels import with_deltas, with_pair_labels
-from advcluster_dagster.science.preferences.near_duplicates import count_matches, held_out_matches
-from advcluster_dagster.science.preferences.question_forms import normalise_question
+from advcluster_dagster.science.preferences.near_duplicates import count_matches, held_out_faults, held_out_matches
 from advcluster_dagster.science.preferences.selection import (
     PreferenceSelection,
     limit_length_ratio,
@@ -22,8 +18,7 @@ from advcluster_dagster.science.preferences.selection import (
     select_control,
     select_top_delta,
 )
-from advcluster_dagster.sources.imports.json_lines import JsonLines
-from advcluster_dagster.storage.home import Home
+from advcluster_dagster.sources.held_out import HeldOutError, held_out_files, held_out_questions
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.preferences import Preferences
 from advcluster_dagster.study.study import Study
@@ -37,11 +32,6 @@ def _chosen(study: Study) -> Preferences:
     return study.preferences
 
 
-def _files(home: Home, study: Study) -> dict[str, Path]:
-    """Entries of held_out that are files."""
-    return {entry: home.root / entry for entry in _chosen(study).held_out if (home.root / entry).is_file()}
-
-
 def _settings(study: Study, _partition: Partition) -> dict[str, object]:
     names = [name for listed in study.domains.values() for name in listed]
     return {
@@ -52,43 +42,22 @@ def _settings(study: Study, _partition: Partition) -> dict[str, object]:
     }
 
 
-def _held_out(home: Home, study: Study, questions: pl.DataFrame) -> pl.DataFrame:
-    """question_id and question of everything held out.
-
-    Raises:
-        StepError: an entry is neither a question of the study nor a file.
-    """
-    files, texts = _files(home, study), dict(questions.select("question_id", "question").iter_rows())
-
-    def entries() -> Iterator[tuple[str, str]]:
-        for entry in _chosen(study).held_out:
-            if entry in texts:
-                yield entry, texts[entry]
-            elif entry in files:
-                for number, (where, record) in enumerate(JsonLines(files[entry]), start=1):
-                    if not isinstance(record.get("question"), str):
-                        raise StepError(f"{where}, field 'question': missing; allowed: text of a question held out")
-                    yield f"{entry}:{number}", record["question"]
-            else:
-                raise StepError(
-                    f"preferences.held_out: {entry!r} is neither a question of study {study.study} nor a file in"
-                    f" {home.root}; correct it in the study file"
-                )
-
-    return pl.DataFrame(list(entries()), schema={"question_id": pl.String, "question": pl.String}, orient="row")
+def _held_out(step: Step, questions: pl.DataFrame) -> pl.DataFrame:
+    """question_id and question of everything held out."""
+    entries, domains = _chosen(step.study).held_out, tuple(step.study.domains)
+    try:
+        return held_out_questions(step.home.root, entries, questions, domains)
+    except HeldOutError as error:
+        raise StepError(str(error)) from None
 
 
 def _nothing_held_out(step: Step, rows: pl.LazyFrame) -> Outcome:
     """Looks again, by ids and normal forms alone, at what the drawing should have left out."""
     exported = rows.filter("is_exported").select("question_id", "benchmark").collect()
-    questions = step.read("benchmark_questions")
-    held_out = _held_out(step.home, step.study, questions)
-    forms = {normalise_question(text) for text in held_out["question"]} - {""}
-    texts = questions.join(exported.unique("question_id"), on="question_id", how="semi")
-    same = [q for q, text in texts.select("question_id", "question").iter_rows() if normalise_question(text) in forms]
-    refused = [name for name in exported["benchmark"].unique() if not step.study.may_train(name)]
-    named = exported.filter(pl.col("question_id").is_in(held_out["question_id"].to_list()))["question_id"].unique()
-    bad = [*named, *same]
+    questions = step.load("benchmark_questions")
+    held_out = _held_out(step, questions)
+    refused = [name for name in exported["benchmark"].unique().sort() if not step.study.may_train(name)]
+    bad = held_out_faults(questions, exported["question_id"].to_list(), held_out)
     facts = {"n_exported": exported.height, "n_held_out": held_out.height, "refused_benchmarks": ", ".join(refused)}
     return Outcome(not bad and not refused, {**facts, "first": str(bad[:3])})
 
@@ -99,7 +68,8 @@ def _nothing_held_out(step: Step, rows: pl.LazyFrame) -> Outcome:
     reads=("first_errors", "advantage_corpus", "taxonomy_assignments", "trace_qualities"),
     settings=_settings,
     sources=lambda home, study, _: {
-        entry: hashlib.sha256(path.read_bytes()).hexdigest() for entry, path in _files(home, study).items()
+        entry: hashlib.sha256(path.read_bytes()).hexdigest()
+        for entry, path in held_out_files(home.root, _chosen(study).held_out).items()
     },
     checks={
         "preference_pairs": (
@@ -122,13 +92,13 @@ def preference_pairs(
 ) -> dict[str, pl.DataFrame]:
     """Pairs of traces to train on, with labels and selections, and the questions that repeat one held out."""
     chosen = _chosen(step.study)
-    matches = held_out_matches(benchmark_questions, _held_out(step.home, step.study, benchmark_questions))
+    matches = held_out_matches(benchmark_questions, _held_out(step, benchmark_questions))
     trials = _trials(graded_trials, larger_traces, smaller_traces)
     pairs, without = _drawn(step, benchmark_questions, trials, trace_pairs, matches)
     if chosen.max_length_ratio is not None:
         pairs = limit_length_ratio(pairs, chosen.max_length_ratio, chosen.matched)
-    pairs = with_pair_labels(pairs, _clusters_of_pairs(step), step.read("first_errors"))
-    pairs = with_deltas(pairs, step.read("trace_qualities"), chosen.dimension)
+    pairs = with_pair_labels(pairs, _clusters_of_pairs(step), step.load("first_errors"))
+    pairs = with_deltas(pairs, step.load("trace_qualities"), chosen.dimension)
     selections = _selections(pairs, chosen, step.study.seed)
     step.facts["questions_by_match"] = dict(count_matches(benchmark_questions, matches))
     step.facts["questions_without_pair"] = without
@@ -161,26 +131,18 @@ def _drawn(
         chosen.accepts_unknown_finish,
     )  # fmt: skip
     allowed = {name for name in questions["benchmark"].unique() if study.may_train(name)}
-
-    def of_domain(domain: str) -> PreferenceDraw:
-        here = pl.col("domain") == domain
-        return draw_preferences(
-            questions.filter(here), trials.filter(here), trace_pairs.filter(here), matches, allowed, draw,
-            study.trials, step.family, study.seed,
-        )  # fmt: skip
-
-    drawn = {domain: of_domain(domain) for domain in study.domains}
-    without = Counter[str]()
-    for each in drawn.values():
-        without.update({" ".join(reason): n for reason, n in each.without_pair.items()})
-    parts = [each.preferences.with_columns(domain=pl.lit(domain)) for domain, each in drawn.items()]
-    return pl.concat(parts), dict(without)
+    drawn = draw_preferences(
+        questions, trials, trace_pairs, matches, allowed, draw, study.trials, step.family, study.seed
+    )
+    domains = questions.select("question_id", "domain")
+    pairs = drawn.preferences.join(domains, on="question_id", how="left", maintain_order="left")
+    return pairs, {" ".join(reason): n for reason, n in drawn.without_pair.items()}
 
 
 def _clusters_of_pairs(step: Step) -> pl.DataFrame:
     """pair_id and cluster_id of each advantage; null where it is in no cluster."""
-    assigned = step.read("taxonomy_assignments").select("advantage_id", "cluster_id")
-    corpus = step.read("advantage_corpus").select("advantage_id", "pair_id")
+    assigned = step.load("taxonomy_assignments").select("advantage_id", "cluster_id")
+    corpus = step.load("advantage_corpus").select("advantage_id", "pair_id")
     return corpus.join(assigned, on="advantage_id", how="left", maintain_order="left")
 
 

@@ -42,10 +42,17 @@ def _settings(study: Study, partition: Partition) -> dict[str, object]:
     chosen = _chosen(study)
     return {
         "rater": study.judges.rating_judge.asked_as,
-        **chosen.model_dump(mode="json", exclude={"families", "domains"}),
+        **chosen.model_dump(mode="json", exclude={"families", "domains", "overlap_sizes"}),
         "is_rated": chosen.covers(str(partition.family), partition.domain),
-        "domains": list(chosen.domains) if partition.domain is None else None,
         "seed": study.seed,
+    }
+
+
+def _family_settings(study: Study, partition: Partition) -> dict[str, object]:
+    return {
+        **_settings(study, partition),
+        "overlap_sizes": list(_chosen(study).overlap_sizes),
+        "domains": list(_chosen(study).domains),
         **study.statistics.model_dump(mode="json", include={"confidence", "n_bootstrap"}),
     }
 
@@ -128,7 +135,7 @@ def _rated(step: Step, texts: pl.DataFrame) -> tuple[pl.DataFrame, Sequence[Trac
     _GROUP,
     tables=("delta_summaries", "delta_overlaps", "rating_calibrations"),
     kinds=("polars", "llm"),
-    settings=_settings,
+    settings=_family_settings,
     prompts=("rating",),
     checks={"rating_calibrations": (CALLS_ANSWERED, JUDGE_USABLE)},
     estimate=lambda step: _estimate_faults(step),
@@ -233,14 +240,14 @@ def _estimate_ratings(step: Step) -> Estimate:
         _, texts = _sample(step, pairs, graded, larger, smaller, questions)
         return estimate_chat(step, judge, _requests(step, _calls(texts, chosen.n_generations)), _USUAL_REPLY)
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
-    n_calls = min(chosen.n_traces, 2 * n_pairs) * chosen.n_generations
-    n_prompt = _usual_request(step)
-    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"two traces a pair, {basis}")
+    n_calls = min(chosen.n_traces, 3 * n_pairs) * chosen.n_generations
+    n_prompt = _usual_request(step.scan_partition("larger_traces"))
+    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"three traces a pair, {basis}")
 
 
-def _usual_request(step: Step) -> int:
+def _usual_request(traces: pl.LazyFrame) -> int:
     """Tokens of a request: the prompt and a trace of usual length, as far as traces are there."""
-    lengths = step.scan_partition("larger_traces").select(pl.col("response").str.len_chars().mean())
+    lengths = traces.select(pl.col("response").str.len_chars().mean())
     mean, prompt = lengths.collect().item(), load_prompt("rating")
     if mean is None:
         return _USUAL_REQUEST
@@ -253,13 +260,13 @@ def _estimate_faults(step: Step) -> Estimate:
     if not chosen.covers(step.family):
         return Estimate()
     if step.has_final_inputs:
-        names = ("trace_ratings", "graded_trials", "benchmark_questions")
-        ratings, graded, questions = (step.scan_partition(name).collect() for name in names)
-        larger, smaller = (step.scan_partition(name) for name in ("larger_traces", "smaller_traces"))
+        names = ("trace_ratings", "graded_trials", "benchmark_questions", "larger_traces", "smaller_traces")
+        ratings, graded, questions, *traces = (step.load(name) for name in names)
+        larger, smaller = (frame.lazy() for frame in traces)
         faulted, _ = _faulted(step, _known(ratings, graded, larger, smaller, questions))
         return estimate_chat(step, judge, _requests(step, _calls(faulted, chosen.n_generations)), _USUAL_REPLY)
     n_calls = len(FAULT_DIMENSIONS) * chosen.n_faulted * chosen.n_generations
-    n_prompt = _usual_request(step)
+    n_prompt = _usual_request(step.load("larger_traces").lazy())
     return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, "as many faulted traces as asked for")
 
 

@@ -115,8 +115,9 @@ def _stand_ins(study: Study, tables: dict[str, pl.DataFrame]) -> list[str]:
             (judges.extractor, ("advantage_corpus", "extraction_failures"), "Traces were compared"),
             (judges.summariser, ("cluster_summaries",), "Clusters were named"),
             (judges.reviewer, ("candidate_reviews",), "Candidates were scored"),
+            (judges.rating_judge, ("delta_summaries",), "Traces were rated"),
         )
-        if judge.provider == "embedded" and any(tables[name].height for name in made)
+        if judge.provider == "embedded" and any(name in tables and tables[name].height for name in made)
     ]
     if judges.embedder.provider == "embedded" and tables["deduplicated_advantages"].height:
         lines.append("Descriptions were embedded with static word vectors, not with a large embedding model.")

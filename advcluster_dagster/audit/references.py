@@ -59,6 +59,12 @@ REFERENCES = (
     Reference("grading_disagreements", "graded_trials", _same("question_id", "role", "trial", "is_correct", "verdict")),
     Reference("grading_disagreements", "graded_trials", _same("question_id", "role", "trial", "prediction")),
     Reference("pass_rate_table", "benchmark_questions", _same("question_id")),
+    Reference("trace_costs", "graded_trials", _same("question_id", "role", "trial")),
+    Reference("trace_ratings", "graded_trials", _same("question_id", "role", "trial")),
+    Reference("trace_qualities", "trace_ratings", _same("question_id", "role", "trial", "dimension")),
+    Reference("quality_deltas", "trace_pairs", _same("pair_id")),
+    Reference("preference_pairs", "benchmark_questions", _same("question_id")),
+    Reference("preference_selections", "preference_pairs", _same("preference_id")),
     Reference("analysis_question_set", "pass_rate_table", _same("question_id")),
     Reference("trace_pairs", "analysis_question_set", _same("question_id")),
     *(

@@ -2,12 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from advcluster_dagster.cli.common import StudyArgument, existing_home, screen
+from advcluster_dagster.cli.common import CommandError, StudyArgument, existing_home, screen
+
+if TYPE_CHECKING:
+    from advcluster_dagster.storage.home import Home
+    from advcluster_dagster.study.study import Study
 
 
 def export_inspect(
@@ -44,6 +48,24 @@ class ThinkingOption(StrEnum):
     STRIP = "strip"
 
 
+def _check_fresh(home: "Home", study: "Study", family: str) -> None:
+    """Raise unless the family's preference pairs are up to date and their checks passed."""
+    from advcluster_dagster.orchestration.instance import open_instance
+    from advcluster_dagster.pipeline.platform import Platform
+    from advcluster_dagster.planning.status import study_status
+    from advcluster_dagster.study.partition import Partition
+
+    with open_instance(home) as instance:
+        statuses = study_status(Platform(home), study, instance)
+    status = statuses.get(("preference_pairs", Partition(family)))
+    if status is not None and status.state not in ("fresh", "missing"):
+        reasons = "; ".join(status.texts)
+        raise CommandError(
+            f"preference pairs of {family} are {status.state} ({reasons}); run: advcluster run {study.study} --select"
+            " +preference_pairs"
+        )
+
+
 def export_preferences_command(
     study: StudyArgument,
     family: Annotated[str, typer.Option("--family", "-f", help="Model family of the study.", show_default=False)],
@@ -65,7 +87,8 @@ def export_preferences_command(
     home = existing_home()
     declared = home.register_study(study)
     folder = to or home.root / "exports" / declared.study / "preferences" / family
-    exports = export_preferences(home.lake, declared, family, folder, format.value, thinking.value, selection)
+    _check_fresh(home, declared, family)
+    exports = export_preferences(home, declared, family, folder, format.value, thinking.value, selection)
     for each in exports:
         counts = f"{each.written.n_rows} rows of {each.written.n_pairs} pairs"
         screen.print(escape(f"Wrote {counts} to {each.folder} ({each.selection})."), soft_wrap=True)

@@ -161,7 +161,7 @@ RATING_CALIBRATIONS = Table(
         count("n", "Traces behind it; for discrimination, questions with right and wrong traces of a role."),
         count("n_keys", "Source keys among them."),
         number("threshold", "Least value; of a fault, the most change, or 0 that the interval must lie below."),
-        flag("is_passed", "Whether the check is passed; null where it cannot be decided.", True),
+        flag("is_passed", "Whether the check is passed; null where undecided, as below five source keys.", True),
     ),
     section="ratings",
 )

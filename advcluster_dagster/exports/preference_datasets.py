@@ -19,8 +19,11 @@ from advcluster_dagster.exports.preferences import (
     WrittenPreferences,
     write_preferences,
 )
+from advcluster_dagster.science.preferences.near_duplicates import held_out_faults
 from advcluster_dagster.science.preferences.selection import length_ratios
 from advcluster_dagster.science.statistics.resampling import table_rng
+from advcluster_dagster.sources.held_out import HeldOutError, held_out_questions
+from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import read_stamp, read_table, table_path
 from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.partition import Partition
@@ -40,7 +43,7 @@ class PreferenceExport:
 
 
 def export_preferences(
-    lake: UPath,
+    home: Home,
     study: Study,
     family: str,
     folder: Path,
@@ -51,7 +54,7 @@ def export_preferences(
     """Write the data set of a selection, and of its random control where it has one, each into a folder of its name.
 
     Args:
-        lake: where the tables lie.
+        home: where the tables lie.
         study: the study.
         family: one of its families.
         folder: where the folders of the selections are made.
@@ -62,6 +65,7 @@ def export_preferences(
     Raises:
         PreferenceExportError: the study has no preference pairs, allows no benchmark, or has no such selection.
     """
+    lake = home.lake
     if study.preferences is None:
         raise PreferenceExportError(
             f"study {study.study} has no section preferences; add it, such as preferences: {{}}"
@@ -77,6 +81,7 @@ def export_preferences(
             " +preference_pairs"
         )
     _check_training(study, pairs)
+    _check_held_out(home, study, pairs)
     chosen = selection or study.preferences.selection
     rows = read_table(lake, study, TABLES["preference_selections"]).filter(pl.col("family") == family)
     if chosen not in (made := rows["selection"].unique().sort().to_list()):
@@ -96,11 +101,27 @@ def _check_training(study: Study, pairs: pl.DataFrame) -> None:
     refused = [name for name in pairs["benchmark"].unique().sort() if not study.may_train(name)]
     if exported.is_empty():
         reasons = ", ".join(f"{name} {n}" for name, n in pairs["reason_left_out"].value_counts(sort=True).iter_rows())
-        hint = f"; to allow a benchmark: benchmarks.{refused[0]}.training: allowed" if refused else ""
+        word = "i_know" if refused and "gpqa" in refused[0] else "allowed"
+        hint = f"; to allow a benchmark: benchmarks.{refused[0]}.training: {word}" if refused else ""
         raise PreferenceExportError(f"no preference pair of study {study.study} may be exported ({reasons}){hint}")
     if stale := sorted(set(exported["benchmark"]) & set(refused)):
         raise PreferenceExportError(
             f"study {study.study} refuses training on {', '.join(stale)} since the pairs were drawn; run it again"
+        )
+
+
+def _check_held_out(home: Home, study: Study, pairs: pl.DataFrame) -> None:
+    """Raise where a pair would get out whose question the study holds out by now."""
+    assert study.preferences is not None
+    questions = read_table(home.lake, study, TABLES["benchmark_questions"])
+    try:
+        held_out = held_out_questions(home.root, study.preferences.held_out, questions, tuple(study.domains))
+    except HeldOutError as error:
+        raise PreferenceExportError(str(error)) from None
+    exported = pairs.filter("is_exported")["question_id"].to_list()
+    if bad := held_out_faults(questions, exported, held_out):
+        raise PreferenceExportError(
+            f"question {bad[0]!r} is held out, and the pairs were drawn before it was; run study {study.study} again"
         )
 
 
@@ -142,14 +163,15 @@ def _facts(lake: UPath, study: Study, family: str, selection: str, pairs: pl.Dat
     )
     described = {
         "top_delta": f"top_delta: {chosen.dimension}, {chosen.k} pairs",
-        "cluster": f"clusters {chosen.clusters}",
+        "cluster": f"cluster: {', '.join(map(str, chosen.clusters))}",
+        "random": f"random control of {chosen.selection}",
     }
     return DatasetFacts(
         study=study.study,
         family=family,
         selection=described.get(selection, selection),
         sources=[SourceFact(*row) for row in sources.iter_rows()],
-        models=[ModelFact(role, study.families[family].model_of(role).model) for role in ROLES],
+        models=[ModelFact(role, study.families[family].model_of(role).shown_as) for role in ROLES],
         filters={**settings, "content hash of preference_pairs": stamp.content_hash if stamp else "unknown"},
         length_ratios=ratios,
         delta=chosen.dimension if study.ratings is not None else None,

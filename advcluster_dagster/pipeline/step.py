@@ -19,7 +19,7 @@ from advcluster_dagster.contracts.table import PARTITION_COLUMNS, PartitionLevel
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.pipeline.model_session import CallOptions, ModelSession
-from advcluster_dagster.pipeline.recipe import Recipe
+from advcluster_dagster.pipeline.recipe import Recipe, is_table_on
 from advcluster_dagster.pipeline.stamps import upstream_partitions
 from advcluster_dagster.sources.benchmarks.registry import expected_questions, questions_at_hand
 from advcluster_dagster.storage.home import Home
@@ -188,6 +188,8 @@ class Step:
 
     def _ordered_paths(self, table: str) -> list[UPath]:
         by_name = sorted(self._partitions_of(table), key=lambda partition: [*reversed(partition.columns.values())])
+        if not is_table_on(table, self.study):
+            return []
         files = ((partition, self._path(table, partition)) for partition in by_name)
         return [path for partition, path in files if (table, partition) not in self.to_be_made and path.exists()]
 
@@ -201,10 +203,13 @@ class Step:
         """The file of the partition of a table that this step's partition lies in; None where there is none to read."""
         partition = self.partition.at(TABLES[table].level)
         path = self._path(table, partition)
-        return path if (table, partition) not in self.to_be_made and path.exists() else None
+        is_there = is_table_on(table, self.study) and (table, partition) not in self.to_be_made and path.exists()
+        return path if is_there else None
 
     def read(self, table: str) -> pl.DataFrame:
-        """A whole table of the study, all partitions."""
+        """A whole table of the study, all partitions; one that no section of the study asks for has no rows."""
+        if not is_table_on(table, self.study):
+            return TABLES[table].empty()
         return read_table(self.home.lake, self.study, TABLES[table])
 
     def run_sql(self, model: str) -> pl.DataFrame:

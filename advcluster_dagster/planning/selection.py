@@ -41,11 +41,18 @@ class Selection:
             for name in chosen:
                 if name not in known:
                     raise SelectionError(f"{what} {name!r} is not in study {study.study}; {nearest(name, known)}")
-        off = [name for name in self.assets if name in TABLES and not is_table_on(name, study)]
-        if off and len(off) == len(self.assets):
+        self._check_sections(study)
+
+    def _check_sections(self, study: Study) -> None:
+        """Raise where all that is asked for, but for what it needs, is made only by studies with another section."""
+        chosen = [name for name in self.assets if name in TABLES]
+        needed = {table for name in chosen for table in recipe_of(name).upstream}
+        ends = [name for name in chosen if not needed & set(recipe_of(name).tables)]
+        if ends and len(chosen) == len(self.assets) and not any(is_table_on(name, study) for name in ends):
+            section = TABLES[ends[0]].section
             raise SelectionError(
-                f"study {study.study} makes no {off[0]}: it has no section {TABLES[off[0]].section}; add it to the"
-                f" study file, such as {TABLES[off[0]].section}: {{}}"
+                f"study {study.study} makes no {ends[0]}: it has no section {section}; add it to the study file, such"
+                f" as {section}: {{}}"
             )
 
     def covers(self, status: StepStatus) -> bool:

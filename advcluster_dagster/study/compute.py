@@ -35,8 +35,13 @@ class Shape(Settings):
         if self.config is None and len(given) < len(needed):
             missing = ", ".join(name for name in needed if name not in given)
             raise ValueError(f"has neither config nor {missing}; allowed: config, or all of {', '.join(needed)}")
-        if self.config is not None and given:
-            raise ValueError(f"has config and {given[0]}; allowed: one of them")
+        others = sorted(self.model_fields_set - {"config"})
+        if self.config is not None and others:
+            raise ValueError(f"has config and {others[0]}; allowed: one of them")
+        if bool(self.n_experts) != bool(self.experts_per_token) or self.experts_per_token > self.n_experts:
+            raise ValueError("n_experts and experts_per_token do not fit; allowed: 1 to n_experts a token, or neither")
+        if self.n_sliding_layers and not self.sliding_window:
+            raise ValueError("n_sliding_layers is given without sliding_window; give both")
         return self
 
 

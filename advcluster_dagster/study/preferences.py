@@ -36,7 +36,9 @@ class Preferences(Settings):
         "all", description="Pairs that are selected beside all: by delta, or by cluster; a random control is drawn too."
     )
     k: StrictInt = Field(1000, ge=1, description="Pairs of the selection top_delta.")
-    clusters: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="Clusters of the selection cluster.")
+    clusters: tuple[Annotated[StrictInt, Field(ge=0)], ...] = Field(
+        (), description="Clusters of the selection cluster."
+    )
     held_out: tuple[str, ...] = Field(
         (),
         description="Questions that must never be trained on: ids, or files (JSON Lines with `question`; a path from"
@@ -49,11 +51,19 @@ class Preferences(Settings):
         False, description="Whether traces without a finish reason, as many imported ones are, count as finished."
     )
     max_length_ratio: float | None = Field(
-        None, ge=1, description="How many times as long as the other, in tokens, a trace of a pair may be."
+        None,
+        ge=1,
+        allow_inf_nan=False,
+        description="How many times as long as the other, in tokens, a trace of a pair may be.",
     )
 
     @model_validator(mode="after")
     def _selection_is_whole(self) -> "Preferences":
         if self.selection == "cluster" and not self.clusters:
             raise ValueError("clusters is [], and selection is 'cluster'; allowed: one or more numbers of clusters")
+        if self.clusters and self.selection != "cluster":
+            raise ValueError(f"clusters are named, and selection is {self.selection!r}; allowed: selection: cluster")
+        for name, values in (("schemes", self.schemes), ("combinations", self.combinations)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} is {list(values)}; allowed: each once")
         return self

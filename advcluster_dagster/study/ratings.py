@@ -1,4 +1,4 @@
-"""Ratings of traces: how many, by whom is said in `judges.rater`."""
+"""Ratings of traces: how many of which families and domains; `judges.rater` names who rates."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ class Ratings(Settings):
     n_faulted: StrictInt = Field(
         20, ge=0, le=10_000, description="Right traces of a family that are rated again with a fault put into them."
     )
-    overlap_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    overlap_sizes: tuple[Annotated[StrictInt, Field(ge=1)], ...] = Field(
         (), description="Numbers of pairs k whose overlap is measured; without any n/16, n/6 and n/3 of n pairs."
     )
     families: tuple[Name, ...] = Field((), description="Families that are rated; without any, all.")

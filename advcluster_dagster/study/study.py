@@ -101,6 +101,14 @@ class Study(Settings):
                     raise ValueError(f"{section}.{name} is used nowhere; allowed: {', '.join(sorted(names_known))}")
         return self
 
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Study":
+        if self.judges.rater is not None and self.ratings is None:
+            raise ValueError("judges.rater is given, and there is no section ratings; add ratings: {}, or leave it out")
+        if self.preferences is not None and self.preferences.selection == "top_delta" and self.ratings is None:
+            raise ValueError("preferences.selection is 'top_delta', which needs rated traces; add ratings: {}")
+        return self
+
     def _sampled_models(self) -> set[str]:
         """Names of the models that are compared."""
         return {model.model for family in self.families.values() for model in (family.larger, family.smaller)}

@@ -105,6 +105,43 @@ WRONG = {
         changed("trials: 2", "trials: ten"),
         "trials is 'ten'; give a whole number, without quotes",
     ),
+    "layers without a number": (
+        SMALLEST + "compute: {shapes: {large: {width: 8}}}\n",
+        "compute.shapes.large: has neither config nor vocabulary, feed_forward, heads, layers; allowed: config, or all",
+    ),
+    "layers twice": (
+        SMALLEST + "compute: {shapes: {large: {config: c.json, kv_heads: 2}}}\n",
+        "compute.shapes.large: has config and kv_heads; allowed: one of them",
+    ),
+    "layers of a model that is not compared": (
+        SMALLEST + "compute: {shapes: {other: {config: c.json}}}\n",
+        "compute.shapes.other is used nowhere; allowed: ",
+    ),
+    "experts that do not fit": (
+        SMALLEST
+        + "compute: {shapes: {large: {vocabulary: 9, width: 8, feed_forward: 8, heads: 1, layers: 1, n_experts: 4}}}\n",
+        "n_experts and experts_per_token do not fit; allowed: 1 to n_experts a token, or neither",
+    ),
+    "the largest deltas without ratings": (
+        SMALLEST + "preferences: {selection: top_delta}\n",
+        "preferences.selection is 'top_delta', which needs rated traces; add ratings: {}",
+    ),
+    "a rater without ratings": (
+        SMALLEST + "judges: {rater: {model: m, provider: openai}}\n",
+        "judges.rater is given, and there is no section ratings; add ratings: {}, or leave it out",
+    ),
+    "clusters that are not asked for": (
+        SMALLEST + "preferences: {clusters: [1]}\n",
+        "preferences: clusters are named, and selection is 'all'; allowed: selection: cluster",
+    ),
+    "a scheme twice": (
+        SMALLEST + "preferences: {schemes: [generator, generator]}\n",
+        "preferences: schemes is ['generator', 'generator']; allowed: each once",
+    ),
+    "a family that is not there is rated": (
+        SMALLEST + "ratings: {families: [nobody]}\n",
+        "ratings.families.nobody is used nowhere; allowed: ",
+    ),
     "out of range": (changed("trials: 2", "trials: 0"), "trials is 0; give a number of at least 1"),
     "not a number": (
         SMALLEST + "question_set: {min_gap: .nan}\n",

@@ -25,7 +25,7 @@ def calibration_table(data: ReportData, family: str) -> TableView:
     """Checks of the rater, those that could be measured."""
     frame = data.table("rating_calibrations", family)
     place = {name: i for i, name in enumerate(_CHECKS)}
-    measured = frame.drop_nulls("estimate").sort(pl.col("check").replace_strict(place), "dimension")
+    measured = frame.filter(pl.col("n") > 0).sort(pl.col("check").replace_strict(place), "dimension")
     rows = tuple(
         Row(
             (
@@ -39,7 +39,8 @@ def calibration_table(data: ReportData, family: str) -> TableView:
         )
         for row in measured.iter_rows(named=True)
     )
-    unrated = sorted({dimension_name(name) for name in frame["dimension"]} - {row.cells[1] for row in rows})
+    silent = frame.filter(pl.col("check") == "repeatability", pl.col("n") == 0)["dimension"]
+    unrated = [dimension_name(name) for name in silent]
     notes = (f"Not rated by this judge: {', '.join(unrated)}.",) if unrated and rows else ()
     return TableView(
         caption="Can the rater be relied on? Agreement of its generations, right above wrong traces of the same "

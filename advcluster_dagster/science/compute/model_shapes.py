@@ -135,7 +135,9 @@ def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
     Raises:
         ShapeError: a field is missing or not a whole number, or the model has parts that a shape cannot express.
     """
-    text = config.get("text_config") or config
+    text = config.get("text_config") or config if isinstance(config, Mapping) else None
+    if not isinstance(text, Mapping):
+        raise ShapeError("config.json: is no object with fields")
     unsupported = next((name for name in _UNSUPPORTED if text.get(name)), None)
     if unsupported or text.get("decoder_sparse_step", 1) != 1:
         name = unsupported or "decoder_sparse_step"
@@ -179,6 +181,8 @@ def _sliding(config: Mapping[str, Any], layers: int) -> tuple[int, int]:
         return 0, 0
     kinds = config.get("layer_types")
     if kinds is not None:
+        if not isinstance(kinds, list):
+            raise ShapeError(f"config.json: layer_types is {kinds!r}, must be a list")
         n_sliding = sum(kind == "sliding_attention" for kind in kinds)
     elif pattern := _field(config, "sliding_window_pattern", "_sliding_window_pattern", default=0):
         n_sliding = layers - layers // pattern  # the last of each run of so many layers sees everything

@@ -4,7 +4,7 @@ A duplicate would let a model train on what it is tested with and is left out. A
 template: it is listed and stays.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, product
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from advcluster_dagster.contracts.preferences import HELD_OUT_MATCHES, MATCH_METHODS
-from advcluster_dagster.science.preferences.question_forms import question_forms
+from advcluster_dagster.science.preferences.question_forms import normalise_question, question_forms
 from advcluster_dagster.science.semantic_clustering.embeddings import check_embeddings
 
 #: Cosine of embeddings above which two questions say the same.
@@ -71,6 +71,24 @@ def held_out_matches(
             matches[key] = (relation, how)
     rows = [(*key, *match) for key, match in sorted(matches.items())]
     return pl.DataFrame(rows, schema=HELD_OUT_MATCHES.own_schema, orient="row")
+
+
+def held_out_faults(questions: pl.DataFrame, exported: Sequence[str], held_out: pl.DataFrame) -> list[str]:
+    """Ids of exported questions that are held out or repeat a question held out in their normal form.
+
+    An independent second look at what the drawing leaves out: it compares by ids and normal forms alone.
+
+    Args:
+        questions: question_id, question.
+        exported: ids of the questions that are to get out.
+        held_out: question_id, question.
+    """
+    ids = set(held_out["question_id"])
+    forms = {normalise_question(text) for text in held_out["question"]} - {""}
+    wanted = set(exported)
+    rows = questions.select("question_id", "question").filter(pl.col("question_id").is_in(list(wanted)))
+    repeated = {name for name, text in rows.iter_rows() if normalise_question(text) in forms}
+    return sorted(repeated | (wanted & ids))
 
 
 def count_matches(questions: pl.DataFrame, matches: pl.DataFrame) -> Mapping[str, int]:

@@ -66,7 +66,8 @@ def rating_calibrations(
     rows = [*_repeatability(scores, bootstrap)]
     areas = discrimination(scores.filter(pl.col("dimension").is_in(LOGIC_DIMENSIONS)))
     for dimension, columns in _means_by_key(areas, "area", LOGIC_DIMENSIONS, bootstrap).items():
-        is_passed = None if columns[0] is None else columns[0] >= LEAST_AREA
+        is_open = columns[0] is None or columns[4] < MIN_KEYS
+        is_passed = None if is_open else (columns[0] or 0.0) >= LEAST_AREA
         rows.append(("discrimination", dimension, *columns, LEAST_AREA, is_passed))
     for fault in FAULT_DIMENSIONS:
         rows.extend(_sight_of(fault, changes.filter(fault=fault), bootstrap))
@@ -143,7 +144,7 @@ def _repeatability(scores: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
         n_keys, n_traces = int((sums[:, place, 0] > 0).sum()), int(sums[:, place, 0].sum())
         value = None if np.isnan(values[place]) else float(values[place])
         low, high = _interval(replicates[:, place], n_keys, bootstrap) if value is not None else (None, None)
-        is_passed = None if value is None else value >= LEAST_RELIABILITY
+        is_passed = None if value is None or n_keys < MIN_KEYS else value >= LEAST_RELIABILITY
         rows.append(("repeatability", dimension, value, low, high, n_traces, n_keys, LEAST_RELIABILITY, is_passed))
     return rows
 
@@ -152,8 +153,9 @@ def _sight_of(fault: str, changes: pl.DataFrame, bootstrap: Bootstrap) -> list[_
     """The rows of one fault: the dimension that must see it, and those that must not."""
     rows: list[_Row] = []
     for dimension, columns in _means_by_key(changes, "change", DIMENSIONS, bootstrap).items():
-        value, _, high, _, _ = columns
-        threshold, is_passed = MOST_CHANGE, None if value is None else abs(value) <= MOST_CHANGE
+        value, _, high, _, n_keys = columns
+        is_open = value is None or n_keys < MIN_KEYS
+        threshold, is_passed = MOST_CHANGE, None if is_open else abs(value or 0.0) <= MOST_CHANGE
         if dimension == FAULT_DIMENSIONS[fault]:
             threshold, is_passed = 0.0, None if high is None else high < 0
         rows.append((fault, dimension, *columns, threshold, is_passed))

@@ -67,7 +67,6 @@ const alignment = (() => {
   // Rows of the alignment: {larger, smaller, kind, differs}; a step without counterpart stands alone. ``kind`` is same
   // (word for word), near or alone; ``differs`` holds by role the [start, end] of words that the other step lacks.
   function align(larger, smaller) {
-    const texts = { larger, smaller };
     const steps = { larger: stepsOf(larger), smaller: stepsOf(smaller) };
     const words = { larger: steps.larger.map((step) => wordsOf(larger, step)), smaller: steps.smaller.map((step) => wordsOf(smaller, step)) };
     const bags = { larger: words.larger.map(counted), smaller: words.smaller.map(counted) };
@@ -80,7 +79,7 @@ const alignment = (() => {
       while (j < other) rows.push({ larger: null, smaller: steps.smaller[j++], kind: "alone", differs: { larger: [], smaller: [] } });
       if (i < steps.larger.length && j < steps.smaller.length) rows.push(row(words.larger[i], words.smaller[j], steps.larger[i++], steps.smaller[j++]));
     }
-    return { rows, n: { larger: steps.larger.length, smaller: steps.smaller.length }, texts };
+    return { rows, n: { larger: steps.larger.length, smaller: steps.smaller.length } };
   }
 
   function row(ofLarger, ofSmaller, larger, smaller) {
@@ -96,5 +95,5 @@ const alignment = (() => {
     return { larger, smaller, kind: "near", differs: { larger: others(ofLarger, 0), smaller: others(ofSmaller, 1) } };
   }
 
-  return Object.freeze({ align, stepsOf });
+  return Object.freeze({ align });
 })();

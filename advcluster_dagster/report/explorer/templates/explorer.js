@@ -191,7 +191,8 @@
     const named = manifest.families.findIndex((family) => family.name === state.family);
     if (named >= 0) return openFamily(named);
     for (let number = 0; number < manifest.families.length && (state.advantage || state.pair); number += 1) {
-      const family = await openFamily(number);
+      const family = await openFamily(number).catch(() => null);
+      if (family === null) continue;  // another family may have it
       if (findAdvantage(family, state.advantage) >= 0 || findPair(family, state.pair) >= 0) return family;
     }
     return openFamily(0);
@@ -245,7 +246,8 @@
   // Add a batch of rows at an end of the list, one batch after the other.
   function extend(direction) {
     const mine = current;
-    growing = growing.then(() => (mine === current ? grow(mine, direction) : null)).catch(failed);
+    growing = growing.then(() => (mine === current ? grow(mine, direction) : null))
+      .catch((error) => { if (mine === current) failed(error); });
     return growing;
   }
 
@@ -301,7 +303,11 @@
     } else {
       Object.assign(current, { state, family, chosen, place });
     }
-    while (current.filters === filters && current.place >= current.to && current.to < current.chosen.length) await extend(1);
+    while (current.filters === filters && current.place >= current.to && current.to < current.chosen.length) {
+      const before = current.to;
+      await extend(1);
+      if (current.to === before) break;  // its texts cannot be read
+    }
     if (current.state === state) markCurrent();
   }
 
@@ -424,7 +430,10 @@
 
   // Both traces in steps: steps that share most of their words stand beside each other, differing words are marked.
   function alignedSteps(family, record, marks) {
-    const texts = { larger: record.larger.response ?? "", smaller: record.smaller.response ?? "" };
+    if (record.larger.response === null || record.smaller.response === null) {
+      return el("p", { className: "not-found" }, "A trace is not among the tables any more, so the two cannot be aligned.");
+    }
+    const texts = { larger: record.larger.response, smaller: record.smaller.response };
     const { rows, n } = alignment.align(texts.larger, texts.smaller);
     const nSame = rows.filter((row) => row.kind === "same").length, nNear = rows.filter((row) => row.kind === "near").length;
     const cell = (row, role) => el("td", { className: `step ${role}`, dir: "auto" }, row[role]
@@ -564,15 +573,20 @@
       + "the explorer was written again, or moved without its folder. Load the page again."));
   }
 
+  function fillFamilies(state, chosen) {
+    at("families").replaceChildren(...manifest.families.map((each) => link({ ...overview(state), family: each.name },
+      each.name === chosen ? { ariaCurrent: "page" } : {}, visible(each.name))));
+  }
+
   async function route() {
     const visit = (visits += 1), state = readState();
+    if (!at("families").childElementCount) fillFamilies(state, state.family);
     try {
       const family = await familyOf(state);
       if (visit !== visits) return;
       const choice = await choose(family, state, visit), isOpen = Boolean(state.advantage || state.pair);
       if (!choice) return;
-      at("families").replaceChildren(...manifest.families.map((each) => link({ ...overview(state), family: each.name },
-        each.name === family.name ? { ariaCurrent: "page" } : {}, visible(each.name))));
+      fillFamilies(state, family.name);
       fillFilters(family, state, choice.counts);
       const wasOpen = document.body.classList.contains("is-open");
       document.body.classList.toggle("is-open", isOpen);

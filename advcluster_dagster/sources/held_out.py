@@ -46,7 +46,7 @@ def held_out_questions(
             so_far = f" (none yet of {', '.join(absent)})" if absent else ""
             what_to_do = "correct it in the study file" + (", or bring those questions first" if absent else "")
             raise HeldOutError(
-                f"preferences.held_out: {entry[:100]!r} is neither a question of the study{so_far} nor a file in {root};"
+                f"preferences.held_out: {entry[:99]!r} is neither a question of the study{so_far} nor a file in {root};"
                 f" {what_to_do}"
             )
     return pl.DataFrame(rows, schema={"question_id": pl.String, "question": pl.String}, orient="row")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,7 +125,8 @@ def _stop(small: SmallHome, number: int, is_far_enough):
         out, err = process.communicate(timeout=30)
         seconds = time.monotonic() - before
         # With aiohttp installed, DuckDB's binding lists what it did not free at the end of a process.
-        lines = out.splitlines() + [line for line in err.partition("nanobind:")[0].splitlines() if "steps)" not in line]
+        told = out.splitlines() + err.partition("nanobind:")[0].splitlines()
+        lines = [line for line in told if not re.search(r": (\d+ steps|\d+ of \d+ model calls)$|steps\)", line)]
         return process.returncode, lines, seconds, psutil.wait_procs(children, timeout=5)[1]
     finally:
         if process.poll() is None:

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,13 @@ _PREVIEW_ROWS, _PREVIEW_CHARACTERS = 5, 90
 
 
 def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
-    """Everything that is shown beside one materialisation."""
+    """Everything that is shown beside one materialisation: pictures and rows first, hashes last."""
     stamp = staged.stamp
     return {
         "dagster/row_count": stamp.n_rows,
         **{name: _image(figure) for name, figure in table_figures(step, staged.table.name, staged.scan()).items()},
-        **shown_facts({**step.facts, **step.models.provider_facts, **stamp.notes, **_call_facts(step)}),
         "preview": dg.MetadataValue.md(preview(staged.scan().head(_PREVIEW_ROWS).collect())),
+        **shown_facts({**step.facts, **step.models.provider_facts, **stamp.notes, **_call_facts(step)}),
         "file_sha256": file_sha256(staged.staged_path),
         **provenance(step, stamp),
         **_column_lineage(step, staged.table.name),
@@ -113,6 +114,8 @@ def _call_facts(step: Step) -> dict[str, int | float | None]:
 def _fact(value: Any) -> Any:
     if value is None:
         return dg.MetadataValue.null()
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.6g}")
     return value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
 
 

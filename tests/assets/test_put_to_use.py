@@ -154,7 +154,8 @@ def test_exports_hold_the_texts_of_the_pairs(whole, tmp_path):
         pl.col("question_id") == first["question_id"], pl.col("trial") == first["chosen_trial"]
     )
     assert json.loads(lines[0])["chosen"] == [{"role": "assistant", "content": trace["response"].item()}]
-    assert HELD_OUT not in (tmp_path / "top_delta" / "rows.parquet").read_bytes().decode("latin-1")
+    origins = pl.read_parquet(tmp_path / "top_delta" / "rows.parquet")["preference_ids"].explode()
+    assert origins.to_list() == top["preference_id"].to_list()
     (kto,) = export_preferences(whole.home, whole.study, "orion", tmp_path, "kto", selection="all")
     labels = [json.loads(line)["label"] for line in (kto.folder / "train.jsonl").read_text("utf-8").splitlines()]
     assert set(labels) == {True, False}

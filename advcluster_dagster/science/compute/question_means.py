@@ -70,7 +70,8 @@ def nested_mean(values: FloatArray, places: Places) -> float | None:
     defined = ~np.isnan(values)
     if not defined.any() or len(np.unique(places.benchmarks[defined])) < len(np.unique(places.benchmarks)):
         return None
-    return float(places.take(defined).weights() @ values[defined])
+    mean = places.take(defined).weights() @ values[defined]
+    return float(np.clip(mean, values[defined].min(), values[defined].max()))  # no rounding beyond the values
 
 
 def accuracy_interval(

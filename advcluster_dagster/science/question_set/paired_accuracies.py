@@ -54,7 +54,8 @@ def weighted_mean(
     >>> [round(v, 6) for v in vars(weighted_mean(d, w, b, np.arange(4), .95)).values()]
     [0.275, 0.149304, -0.200152, 0.750152]
     """
-    mean = float(weights @ values)
+    # Rounding must not lift the mean of equal values above them: an accuracy is at most 1.
+    mean = float(np.clip(weights @ values, values.min(), values.max()))
     n_benchmarks = int(benchmarks.max()) + 1
     n_keys = np.array([len(np.unique(keys[benchmarks == b])) for b in range(n_benchmarks)])
     if (n_keys < 2).any():

@@ -135,3 +135,12 @@ def test_a_gap_is_shown_by_the_interval_of_all_questions_or_by_a_discovery(low, 
     tests = pl.DataFrame({"is_discovery": discoveries}, schema={"is_discovery": pl.Boolean})
     assert is_gap_shown(paired, tests) is is_shown
     assert is_gap_shown(paired.clear(), tests.clear()) is False
+
+
+@pytest.mark.parametrize("n_questions", range(1, 60))
+def test_the_mean_of_equal_values_is_that_value(n_questions):
+    """20 times 1/20 adds up to more than 1 in floating point."""
+    ones = np.ones(n_questions)
+    none = np.zeros(n_questions, dtype=np.int64)
+    mean = weighted_mean(ones, np.full(n_questions, 1 / n_questions), none, np.arange(n_questions), 0.95).mean
+    assert mean == 1

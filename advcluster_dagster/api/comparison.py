@@ -167,7 +167,7 @@ def compare(
     run_tables(where, plan.name, () if judge else ("study_report", "evidence_explorer"))
     lines = [*(study.findings(_FAMILY) if judge else first)]
     if not judge:
-        lines.append("Add --judge embedded, MODEL or MODEL@URL to learn by which habits, and what fails first.")
+        lines.append("Add --judge MODEL or MODEL@URL to learn by which habits, and what fails first.")
     for line in lines:
         if line not in first:
             on_finding(line)
@@ -320,6 +320,8 @@ class _Plan:
             "domains": {self.domain: [self.benchmark]},
             "benchmarks": {self.benchmark: _place_settings(place)},
             **judge_settings(judge or "embedded"),
+            # A comparison is run when it is asked for, not by the UI's daemon.
+            "automation": {"follow_changes": False},
         }
         self._save(settings)
 

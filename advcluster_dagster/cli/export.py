@@ -78,7 +78,10 @@ def export_preferences_command(
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Folder to write to; by default exports/STUDY/preferences/FAMILY of the home."),
+        typer.Option(
+            "--to",
+            help="Folder to write to; by default exports/STUDY/preferences/FAMILY/FORMAT of the home.",
+        ),
     ] = None,
 ) -> None:
     """Write preference pairs to train on: JSON Lines, Parquet and a card, for benchmarks whose training is allowed."""
@@ -86,7 +89,7 @@ def export_preferences_command(
 
     home = existing_home()
     declared = home.register_study(study)
-    folder = to or home.root / "exports" / declared.study / "preferences" / family
+    folder = to or home.root / "exports" / declared.study / "preferences" / family / format.value
     _check_fresh(home, declared, family)
     exports = export_preferences(home, declared, family, folder, format.value, thinking.value, selection)
     for each in exports:

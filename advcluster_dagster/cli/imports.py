@@ -44,9 +44,11 @@ def init(
     path = write_study_template(home_from_environment(), name)
     screen.print(f"Wrote {escape(str(path))}.", soft_wrap=True)
     screen.print("Name your models, domains and benchmarks in it, then import questions and traces:")
-    screen.print(f"  advcluster import questions FILE --study {name} --domain DOMAIN --benchmark BENCHMARK")
+    line = f"  advcluster import questions FILE --study {name} --domain DOMAIN --benchmark BENCHMARK"
+    screen.print(line, soft_wrap=True)
     screen.print(
-        f"  advcluster import traces FILE --study {name} --family FAMILY --domain DOMAIN --benchmark BENCHMARK"
+        f"  advcluster import traces FILE --study {name} --family FAMILY --domain DOMAIN --benchmark BENCHMARK",
+        soft_wrap=True,
     )
     screen.print(f"  advcluster run {name}")
 

@@ -82,7 +82,7 @@ def studies(format: FormatOption = None, to: ToOption = None) -> None:
 
 
 def ui(
-    port: Annotated[int, typer.Option(help="Port of the web page.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than loopback are open to everyone there.")
     ] = "127.0.0.1",

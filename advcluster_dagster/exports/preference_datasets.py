@@ -29,6 +29,11 @@ from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
+#: What to set where traces, as many imported ones, lack what a filter looks at.
+_WAYS_OUT = {
+    "finish_unknown": "set preferences.accepts_unknown_finish: true",
+    "missing_tokens": "set preferences.max_tokens: null",
+}
 #: The selections that a selection is exported with: one that chooses by a rule has its control.
 _WITH_CONTROL = ("top_delta", "cluster")
 
@@ -102,8 +107,12 @@ def _check_training(study: Study, pairs: pl.DataFrame) -> None:
     if exported.is_empty():
         reasons = ", ".join(f"{name} {n}" for name, n in pairs["reason_left_out"].value_counts(sort=True).iter_rows())
         word = "i_know" if refused and "gpqa" in refused[0] else "allowed"
+        counted = pairs["reason_left_out"].drop_nulls().to_list()
+        hints = "".join(f"; {name}: {what}" for name, what in _WAYS_OUT.items() if name in counted)
         hint = f"; to allow a benchmark: benchmarks.{refused[0]}.training: {word}" if refused else ""
-        raise PreferenceExportError(f"no preference pair of study {study.study} may be exported ({reasons}){hint}")
+        raise PreferenceExportError(
+            f"no preference pair of study {study.study} may be exported ({reasons}){hint}{hints}"
+        )
     if stale := sorted(set(exported["benchmark"]) & set(refused)):
         raise PreferenceExportError(
             f"study {study.study} refuses training on {', '.join(stale)} since the pairs were drawn; run it again"

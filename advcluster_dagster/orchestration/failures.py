@@ -7,6 +7,7 @@ import dagster as dg
 
 from advcluster_dagster.assets.registry import step_of_op
 from advcluster_dagster.dagster_internals import StepFailureData
+from advcluster_dagster.orchestration.run_process import STUDY_TAG
 from advcluster_dagster.printable import one_line
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study
@@ -24,6 +25,8 @@ def build_failure_hook(home: Home, study: Study) -> dg.SensorDefinition:
         description="Writes one line for each failed run to logs/failures.log and to standard error.",
     )
     def failures(context: dg.RunFailureSensorContext) -> None:
+        if not _is_of(study, context.dagster_run):  # all studies of a home share the code location
+            return
         line = describe_failure(study, context)
         home.logs.mkdir(parents=True, exist_ok=True)
         with (home.logs / "failures.log").open("a", encoding="utf-8") as log:
@@ -31,6 +34,15 @@ def build_failure_hook(home: Home, study: Study) -> dg.SensorDefinition:
         print(line, file=sys.stderr)
 
     return failures
+
+
+def _is_of(study: Study, run: dg.DagsterRun) -> bool:
+    """Whether a run is of a study: by its tag, else by the assets it was started for, else by its job's name."""
+    if STUDY_TAG in run.tags:
+        return run.tags[STUDY_TAG] == study.study
+    if run.asset_selection:
+        return any(key.path[0] == study.study for key in run.asset_selection)
+    return run.job_name.startswith(f"{study.identifier}__")
 
 
 def describe_failure(study: Study, context: dg.RunFailureSensorContext) -> str:

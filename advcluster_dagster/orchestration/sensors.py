@@ -52,9 +52,10 @@ def build_partition_sensor(home: Home, study: Study) -> dg.SensorDefinition:
 def build_change_sensor(home: Home, study: Study) -> dg.SensorDefinition:
     """A sensor that runs the study when its inputs changed; see :func:`look_for_changes`.
 
-    It starts switched off where runs may ask paid models.
+    It starts switched off where the study says so, or where runs may ask paid models.
     """
-    platform, is_off = Platform(home), study.asks_paid_models
+    follows = study.automation.follow_changes
+    platform, is_off = Platform(home), study.asks_paid_models if follows is None else not follows
 
     @dg.sensor(
         name=f"{study.identifier}__changes",

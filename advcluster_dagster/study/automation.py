@@ -22,6 +22,11 @@ class Automation(Settings):
         description="Folder whose files DOMAIN/NAME.jsonl are further benchmarks of the study; null is"
         " benchmarks/STUDY, relative paths start at the home folder.",
     )
+    follow_changes: bool | None = Field(
+        None,
+        description="Whether changed settings, files and code start a run; null: yes, unless it may ask a paid model."
+        " Switches in the UI take precedence.",
+    )
     schedule: str | None = Field(
         None, description="When the study is run periodically: five cron fields of numbers, `*`, `-`, `,` and `/`."
     )

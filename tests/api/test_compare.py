@@ -201,6 +201,8 @@ SMALL: Rows = lambda: records("org/small", N_WRONG)  # noqa: E731
         (LARGE, SMALL, {"answer_type": "number"}, ImportFileError, "answer type 'number'; allowed: numeric, "),
         (LARGE, SMALL, {"answer_marker": "Solution:"}, CompareError, "only 0 of 24 responses looked at hold an answer"),
         (LARGE, SMALL, {"judge": "m@nowhere"}, JudgeError, "judge 'm@nowhere'; allowed: embedded, MODEL"),
+        (LARGE, SMALL, {"judge": "embeded"}, JudgeError, "judge 'embeded' is no model's name; did you mean embedded?"),
+        (LARGE, SMALL, {"judge": "gpt-5"}, JudgeError, "judge 'gpt-5' is a model of OpenAI, and OPENAI_API_KEY holds"),
         (lambda: [], SMALL, {}, ImportFileError, "the file is empty"),
         (lambda: [*LARGE(), *SMALL()], SMALL, {}, ImportFileError, "allowed: one model a file"),
     ],

@@ -46,3 +46,30 @@ def test_a_run_that_died_is_a_line_too(given, reason):
     assert f"study given: given__whole_study of sums|f failed (run {run.run_id[:8]}): " in line
     assert "\x1b" not in line
     assert "of this run is gone" in line or not reason
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        dg.DagsterRun("other__whole_study", tags={"advcluster/study": "other"}),
+        dg.DagsterRun("other__whole_study"),
+        dg.DagsterRun("__ASSET_JOB", asset_selection=frozenset({dg.AssetKey(["other", "graded_trials"])})),
+    ],
+)
+def test_a_failure_of_another_study_is_not_written(given, run):
+    hook = build_failure_hook(given.home, given.study)
+    with given.instance() as instance:
+        instance.add_run(run)
+        instance.report_run_failed(run, "no matter")
+        hook(_context(instance, run.run_id))
+    assert not (given.home.logs / "failures.log").exists()
+
+
+def test_a_failure_of_assets_started_in_the_ui_is_written(given):
+    hook = build_failure_hook(given.home, given.study)
+    run = dg.DagsterRun("__ASSET_JOB", asset_selection=frozenset({dg.AssetKey(["given", "graded_trials"])}))
+    with given.instance() as instance:
+        instance.add_run(run)
+        instance.report_run_failed(run, "the disk is full")
+        hook(_context(instance, run.run_id))
+    assert "study given: __ASSET_JOB failed" in (given.home.logs / "failures.log").read_text(encoding="utf-8")

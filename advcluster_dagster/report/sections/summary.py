@@ -79,11 +79,14 @@ def summary_domains(data: ReportData, family: str) -> int:
 
 def _kept(data: ReportData, family: str) -> list[str]:
     """How many questions the gap rule keeps, and what is left of their gap on fresh trials."""
-    pool, kept = data.table("pass_rate_table", family).height, data.table("analysis_question_set", family)
+    rates, kept = data.table("pass_rate_table", family), data.table("analysis_question_set", family)
+    pool = rates.drop_nulls(["larger_pass_rate", "smaller_pass_rate"]).height
+    without = rates.height - pool
     verb = "shows" if kept.height == 1 else "show"
     sentence = (
         f"{integer(kept.height)} of {counted(pool, 'question')} {verb} an observed gap of at least"
         f" {data.study.question_set.min_gap:g}"
+        + (f" ({counted(without, 'other')} without a scored trial of both models)" if without else "")
     )
     whole = data.table("selection_reliabilities", family).filter(pl.col("domain") == "all").drop_nulls("estimated_gap")
     if not kept.height or whole.is_empty():

@@ -298,7 +298,22 @@ class _Plan:
         where = answer_place(study.benchmark(self.benchmark))
         return [preview_traces(self._traces(role), questions, role, where) for role in ROLES]
 
+    def _are_alike(self) -> bool:
+        """Whether both models gave the same response in every trial that both have."""
+        larger, smaller = (
+            pl.scan_parquet(self._traces(role), glob=False).select("question_id", "trial", "response") for role in ROLES
+        )
+        both = larger.join(smaller, on=["question_id", "trial"], suffix="_of_smaller")
+        is_other = pl.col("response").ne_missing(pl.col("response_of_smaller"))
+        n_both, n_other = both.select(pl.len(), is_other.sum()).collect().row(0)
+        return bool(n_both > 0 and n_other == 0)
+
     def _check(self, previews: Sequence[Preview], accept: bool) -> None:
+        if not accept and self._are_alike():
+            raise CompareError(
+                f"every response of {self.opened[0].path} and {self.opened[1].path} is the same; allowed: logs of two"
+                " models, or --yes if they do answer alike"
+            )
         for source, preview in zip(self.opened, previews, strict=True):
             n_all = preview.n_responses
             if not accept and (not n_all or preview.n_located < (1 - NOTABLE_SHARE) * n_all):

@@ -203,6 +203,7 @@ SMALL: Rows = lambda: records("org/small", N_WRONG)  # noqa: E731
         (LARGE, SMALL, {"judge": "m@nowhere"}, JudgeError, "judge 'm@nowhere'; allowed: embedded, MODEL"),
         (LARGE, SMALL, {"judge": "embeded"}, JudgeError, "judge 'embeded' is no model's name; did you mean embedded?"),
         (LARGE, SMALL, {"judge": "gpt-5"}, JudgeError, "judge 'gpt-5' is a model of OpenAI, and OPENAI_API_KEY holds"),
+        (LARGE, lambda: records("another", 0)[::-1], {}, CompareError, "is the same; allowed: logs of two models"),
         (lambda: [], SMALL, {}, ImportFileError, "the file is empty"),
         (lambda: [*LARGE(), *SMALL()], SMALL, {}, ImportFileError, "allowed: one model a file"),
     ],

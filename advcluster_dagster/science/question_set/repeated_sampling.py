@@ -1,7 +1,6 @@
 """What several samples of a model are worth: pass@k with a perfect checker, majority votes without one."""
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from functools import lru_cache
 from math import comb
 
@@ -9,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from advcluster_dagster.contracts.question_set import MAJORITY_VOTES, PASS_AT_K_RATES
+from advcluster_dagster.science.question_set.answer_counts import answer_counts
 from advcluster_dagster.science.question_set.paired_accuracies import weighted_mean
 from advcluster_dagster.science.statistics.resampling import codes_of
 
@@ -17,7 +17,6 @@ STANDARD_K = (1, 2, 3, 5)
 #: Ways to distribute k votes over the answers up to which a vote is computed exactly.
 _MOST_COMPOSITIONS = 20_000
 _N_DRAWS = 1000
-_UNCOUNTED = ("no_answer", "truncated")
 
 
 def pass_at_k(n_correct: int, n_scored: int, k: int) -> float | None:
@@ -128,12 +127,13 @@ def majority_votes(trials: pl.DataFrame, sizes: Sequence[int], confidence: float
         Rows of ``majority_votes``.
     """
     scored = trials.drop_nulls("is_correct")
+    questions = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True).agg(
+        rate=pl.col("is_correct").mean(), n=pl.len()
+    )
+    counted = questions.join(answer_counts(trials), on=["question_id", "role"], how="left", maintain_order="left")
     parts: dict[tuple[str, str], list[tuple[str, float, int, tuple[int, tuple[int, ...], int]]]] = {}
-    grouped = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True)
-    for (benchmark, role, _question, key), part in grouped:
-        answers = _answer_counts(part)
-        rate = answers[0] / part.height
-        parts.setdefault((str(benchmark), str(role)), []).append((str(key), rate, part.height, answers))
+    for benchmark, role, _question, key, rate, n, n_correct, wrong, n_silent in counted.iter_rows():
+        parts.setdefault((benchmark, role), []).append((key, rate, n, (n_correct, tuple(wrong), n_silent)))
     rows = []
     for (benchmark, role), questions in parts.items():
         for k in sizes:
@@ -150,32 +150,6 @@ def majority_votes(trials: pl.DataFrame, sizes: Sequence[int], confidence: float
                 )
             rows.append((benchmark, role, k, *_mean_of(right, [key for key, *_ in able], confidence), *shares))
     return pl.DataFrame(rows, schema=MAJORITY_VOTES.own_schema, orient="row")
-
-
-def _answer_counts(part: pl.DataFrame) -> tuple[int, tuple[int, ...], int]:
-    """(trials with the correct answer, trials of each wrong one, trials without one) of a question."""
-    n_correct, n_silent, wrong = 0, 0, dict[object, int]()
-    for answer_type, prediction, verdict, is_correct in part.select(
-        "answer_type", "prediction", "verdict", "is_correct"
-    ).iter_rows():
-        if is_correct:
-            n_correct += 1
-        elif verdict in _UNCOUNTED or prediction is None:
-            n_silent += 1
-        else:
-            answer = _normal(prediction, answer_type)
-            wrong[answer] = wrong.get(answer, 0) + 1
-    return n_correct, tuple(sorted(wrong.values(), reverse=True)), n_silent
-
-
-def _normal(prediction: str, answer_type: str | None) -> object:
-    text = "".join(prediction.split())
-    if answer_type == "numeric":
-        try:
-            return Fraction(text.replace(",", ""))
-        except (ValueError, ZeroDivisionError):
-            return text
-    return text
 
 
 def _mean_of(

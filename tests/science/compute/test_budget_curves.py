@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advcluster_dagster.contracts.compute import BUDGET_CURVES, BUDGET_MATCHES
-from advcluster_dagster.science.compute.answer_counts import answer_counts
 from advcluster_dagster.science.compute.budget_curves import budget_curves
 from advcluster_dagster.science.compute.budget_matches import budget_matches
 from advcluster_dagster.science.compute.flops import decode_flops, prefill_flops
 from advcluster_dagster.science.compute.model_shapes import ModelShape
+from advcluster_dagster.science.question_set.answer_counts import answer_counts
 from advcluster_dagster.science.question_set.repeated_sampling import majority_votes, pass_at_k_rates
 
 SHAPE = ModelShape(vocabulary=10, width=4, feed_forward=8, heads=2, layers=1)

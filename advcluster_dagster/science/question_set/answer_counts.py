@@ -21,7 +21,7 @@ def answer_counts(trials: pl.DataFrame) -> pl.DataFrame:
         question_id, role, n_correct, n_wrong (a list, most frequent first), n_silent. Rows by question and role.
     """
     keys = ["question_id", "role"]
-    scored = trials.filter(pl.col("is_correct").is_not_null())
+    scored = trials.filter(pl.col("is_correct").is_not_null()).cast({"is_correct": pl.Boolean})
     silent = ~pl.col("is_correct") & (pl.col("verdict").is_in(_SILENT) | pl.col("prediction").is_null())
     classed = scored.with_columns(is_silent=silent, answer=_answers(scored))
     wrong = classed.filter(~pl.col("is_correct") & ~pl.col("is_silent")).group_by(*keys, "answer").len()

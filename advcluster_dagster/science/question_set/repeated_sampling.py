@@ -127,10 +127,10 @@ def majority_votes(trials: pl.DataFrame, sizes: Sequence[int], confidence: float
         Rows of ``majority_votes``.
     """
     scored = trials.drop_nulls("is_correct")
-    questions = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True).agg(
+    by_question = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True).agg(
         rate=pl.col("is_correct").mean(), n=pl.len()
     )
-    counted = questions.join(answer_counts(trials), on=["question_id", "role"], how="left", maintain_order="left")
+    counted = by_question.join(answer_counts(trials), on=["question_id", "role"], how="left", maintain_order="left")
     parts: dict[tuple[str, str], list[tuple[str, float, int, tuple[int, tuple[int, ...], int]]]] = {}
     for benchmark, role, _question, key, rate, n, n_correct, wrong, n_silent in counted.iter_rows():
         parts.setdefault((benchmark, role), []).append((key, rate, n, (n_correct, tuple(wrong), n_silent)))

@@ -35,7 +35,7 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.orchestration.instance import open_instance
 from advcluster_dagster.orchestration.run_study import RunOutcome, run_study
 from advcluster_dagster.pipeline.platform import Platform
-from advcluster_dagster.pipeline.recipe import Recipe
+from advcluster_dagster.pipeline.recipe import Recipe, is_table_on
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.planning.selection import Selection
 from advcluster_dagster.planning.status import StepStatus, study_status
@@ -257,9 +257,9 @@ def reply_to(prompt: str, is_wrong: bool) -> str:
 
 
 def content_hashes(home: Home, study: Study) -> dict[str, str | None]:
-    """Content hash of every partition of every table, by TABLE@PARTITION; None where there is no file."""
+    """Content hash of every partition of every table of the study, by TABLE@PARTITION; None where there is no file."""
     found = {}
-    for table in TABLES.values():
+    for table in (table for name, table in TABLES.items() if is_table_on(name, study)):
         for partition in all_partitions(study, table.level):
             stamp = read_stamp(table_path(home.lake, study.study, table.name, partition))
             found[f"{table.name}@{partition.label}"] = stamp.content_hash if stamp else None

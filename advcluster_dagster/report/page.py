@@ -180,9 +180,16 @@ def _family_view(
         added={
             section: _ADDED[section](data, family, drawn)
             for section in _SECTIONS
-            if getattr(data.study, section) is not None
+            if _is_asked_for(data, family, section)
         },
     )
+
+
+def _is_asked_for(data: ReportData, family: str, section: str) -> bool:
+    """Whether the study asks for a section, for this family."""
+    if section == "ratings":
+        return data.study.ratings is not None and data.study.ratings.covers(family)
+    return getattr(data.study, section) is not None
 
 
 def _compute(data: ReportData, family: str, drawn: Mapping[str, Figure]) -> dict[str, object]:

@@ -12,6 +12,7 @@ from advcluster_dagster.orchestration.definitions import build_defs
 from advcluster_dagster.planning.asset_selection import SelectionError
 from advcluster_dagster.science.compute.flops import trace_flops
 from advcluster_dagster.science.compute.model_shapes import ModelShape
+from advcluster_dagster.storage.pages import page_path
 from advcluster_dagster.study.partition import Partition
 from tests.studies import SIMULATED, given_study, write_study
 
@@ -207,6 +208,15 @@ def test_leftovers_of_a_section_that_is_gone_are_not_read(whole, tmp_path):
     step.study = without
     assert step.load("trace_qualities").is_empty()
     assert step.read("trace_qualities").is_empty()
+
+
+def test_the_report_shows_the_sections_that_are_asked_for(whole):
+    assert whole.run(("study_report",)).failures == {}
+    page = page_path(whole.home.reports, whole.name, "study_report").read_text(encoding="utf-8")
+    shown = [f"{family}-{section}" for family in FAMILIES for section in ("compute", "ratings", "preferences")]
+    assert [name for name in shown if f'id="{name}"' in page] == [name for name in shown if name != "lyra-ratings"]
+    for section in ("compute", "ratings", "preferences"):
+        assert (f'href="#orion-{section}"') in page
 
 
 def test_a_second_run_asks_nothing(whole):

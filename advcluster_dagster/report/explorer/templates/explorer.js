@@ -256,6 +256,13 @@
     const [from, to] = direction > 0 ? [mine.to, Math.min(mine.to + BATCH, chosen.length)] : [Math.max(0, mine.from - BATCH), mine.from];
     await readTexts(family, chosen.slice(from, to));
     if (mine !== current) return;
+    // A new list takes the place of the old one at once, and the focus stays on the row that it was on.
+    const focused = mine.isNew && results.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    if (mine.isNew) {
+      results.replaceChildren();
+      results.scrollTop = 0;
+      mine.isNew = false;
+    }
     const rows = chosen.slice(from, to).map((i) => resultRow(family, state, rowAt(family, i)));
     sentinel.remove();
     earlier.remove();
@@ -264,6 +271,10 @@
     mine[direction > 0 ? "to" : "from"] = direction > 0 ? to : from;
     if (mine.from > 0) results.prepend(earlier);
     if (mine.to < chosen.length) results.append(sentinel);
+    if (focused !== null) {
+      const links = [...results.querySelectorAll("a.row")];
+      (links.find((each) => each.dataset.id === focused) ?? links[0] ?? search).focus();
+    }
   }
 
   function resultRow(family, state, row) {
@@ -293,9 +304,7 @@
     const isNew = filters !== current.filters, isFar = place >= 0 && (place < current.from || place > current.to + FAR);
     if (isNew || isFar) {
       const from = isFar || place > FAR ? Math.max(0, place - BATCH / 2) : 0;
-      current = { state, family, chosen, filters, place, from, to: from };
-      results.replaceChildren();
-      results.scrollTop = 0;
+      current = { state, family, chosen, filters, place, from, to: from, isNew: true };
       const all = family.n;
       at("tally").textContent = chosen.length === all
         ? counted(all, "advantage") : `${chosen.length.toLocaleString("en")} of ${counted(all, "advantage")}`;

@@ -15,12 +15,9 @@ from advcluster_dagster.science.statistics.resampling import (
     MIN_KEYS,
     FloatArray,
     IntArray,
-    bootstrap_weights,
     percentile_interval,
+    replicate_sums,
 )
-
-#: Replicates drawn at a time, so that the counts of many keys fit into memory.
-_BLOCK = 200
 
 
 def question_length_effects(trials: pl.DataFrame) -> pl.DataFrame:
@@ -80,11 +77,7 @@ def mean_intervals(
         return [(None, None)] * len(values)
     sums = [np.bincount(keys, np.nan_to_num(values[place]), n_keys) for place in able]
     totals = np.stack([*sums, *(counts[place] for place in able)], axis=1)
-    drawn = [
-        bootstrap_weights(strata, min(_BLOCK, n_bootstrap - done), rng).astype(np.float64) @ totals
-        for done in range(0, n_bootstrap, _BLOCK)
-    ]
-    replicates = np.concatenate(drawn)
+    replicates = replicate_sums(totals, strata, n_bootstrap, rng)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = replicates[:, : len(able)] / replicates[:, len(able) :]
     intervals = {place: percentile_interval(column, confidence) for place, column in zip(able, means.T, strict=True)}

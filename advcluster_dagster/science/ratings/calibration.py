@@ -13,11 +13,10 @@ from advcluster_dagster.contracts.ratings import DIMENSIONS, FAULT_DIMENSIONS, L
 from advcluster_dagster.science.ratings.reliability import (
     SUMS,
     intraclass_correlation,
-    replicate_sums,
     trace_sums,
     with_traces,
 )
-from advcluster_dagster.science.statistics.resampling import MIN_KEYS, FloatArray, percentile_interval
+from advcluster_dagster.science.statistics.resampling import MIN_KEYS, FloatArray, percentile_interval, replicate_sums
 
 #: Least ICC(1,k), least area under the curve, most change of a score that a fault must not touch.
 LEAST_RELIABILITY = 0.7

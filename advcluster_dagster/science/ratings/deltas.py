@@ -11,8 +11,14 @@ import numpy.typing as npt
 import polars as pl
 
 from advcluster_dagster.contracts.ratings import DELTA_SUMMARIES, DIMENSIONS, QUALITY_DELTAS, TRACE_QUALITIES
-from advcluster_dagster.science.ratings.reliability import icc, replicate_sums, trace_sums, with_traces
-from advcluster_dagster.science.statistics.resampling import MIN_KEYS, FloatArray, IntArray, percentile_interval
+from advcluster_dagster.science.ratings.reliability import icc, trace_sums, with_traces
+from advcluster_dagster.science.statistics.resampling import (
+    MIN_KEYS,
+    FloatArray,
+    IntArray,
+    percentile_interval,
+    replicate_sums,
+)
 
 _TRACE = ["question_id", "role", "trial"]
 #: Decimal places of a delta: equal differences of means are then equal numbers, and ties are ties.

@@ -8,13 +8,11 @@ import numpy as np
 import polars as pl
 
 from advcluster_dagster.contracts.ratings import HIGHEST_SCORE, LOWEST_SCORE
-from advcluster_dagster.science.statistics.resampling import FloatArray, bootstrap_weights
+from advcluster_dagster.science.statistics.resampling import FloatArray
 
 #: Traces, scores, their total, squares of the totals by number of scores, squares around the means.
 SUMS = ["n_traces", "n_scores", "total", "between", "within"]
 _MIDDLE = (LOWEST_SCORE + HIGHEST_SCORE) / 2
-#: Weights held at a time, in numbers.
-_MOST_WEIGHTS = 20_000_000
 
 
 def with_traces(ratings: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
@@ -99,23 +97,3 @@ def icc(sums: pl.DataFrame) -> float | None:
     """
     value = float(intraclass_correlation(sums.select(SUMS).to_numpy().sum(axis=0)))
     return None if np.isnan(value) else value
-
-
-def replicate_sums(sums: FloatArray, strata: list[str], n_bootstrap: int, rng: np.random.Generator) -> FloatArray:
-    """Bootstrap replicates of sums over keys, drawn within strata, at a bounded use of memory.
-
-    Args:
-        sums: a row a key, shape (C, m).
-        strata: stratum of each key, C of them.
-        n_bootstrap: replicates B.
-        rng: source of random numbers.
-
-    Returns:
-        float64 of shape (B, m).
-    """
-    step = max(1, _MOST_WEIGHTS // max(len(strata), 1))
-    parts = [
-        bootstrap_weights(strata, min(step, n_bootstrap - start), rng).astype(np.float64) @ sums
-        for start in range(0, n_bootstrap, step)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, sums.shape[1]))

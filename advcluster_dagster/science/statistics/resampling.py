@@ -15,6 +15,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: Fewer source keys than this give no bootstrap interval.
 MIN_KEYS = 5
+#: Bootstrap weights held at a time, in numbers.
+_MOST_WEIGHTS = 20_000_000
 
 
 def table_rng(seed: int, *names: str | None) -> np.random.Generator:
@@ -46,6 +48,26 @@ def bootstrap_weights(strata: npt.ArrayLike, n_bootstrap: int, rng: np.random.Ge
         members = np.flatnonzero(of_key == stratum)
         weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n_bootstrap)
     return weights
+
+
+def replicate_sums(sums: FloatArray, strata: npt.ArrayLike, n_bootstrap: int, rng: np.random.Generator) -> FloatArray:
+    """Bootstrap replicates of sums over keys, drawn within strata, at a bounded use of memory.
+
+    Args:
+        sums: a row a key, shape (C, m).
+        strata: stratum of each key, shape (C,).
+        n_bootstrap: replicates B.
+        rng: source of random numbers.
+
+    Returns:
+        float64 of shape (B, m).
+    """
+    step = max(1, _MOST_WEIGHTS // max(len(sums), 1))
+    parts = [
+        bootstrap_weights(strata, min(step, n_bootstrap - start), rng).astype(np.float64) @ sums
+        for start in range(0, n_bootstrap, step)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, sums.shape[1]))
 
 
 def percentile_interval(replicates: FloatArray, confidence: float) -> tuple[float | None, float | None]:

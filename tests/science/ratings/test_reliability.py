@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from advcluster_dagster.science.ratings.reliability import (
     SUMS,
     icc,
-    replicate_sums,
     trace_sums,
     with_traces,
 )
-from advcluster_dagster.science.statistics.resampling import bootstrap_weights
+from advcluster_dagster.science.statistics.resampling import bootstrap_weights, replicate_sums
 
 
 def table(*traces):

@@ -13,6 +13,7 @@ from advcluster_dagster.api.judges import judge_settings
 from advcluster_dagster.api.sources import ComparedLogs, as_name, open_sources
 from advcluster_dagster.api.studies import Study, in_home, run_tables
 from advcluster_dagster.assets.registry import tables_behind
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.sources.imports.copies import file_hash
@@ -25,7 +26,6 @@ from advcluster_dagster.sources.imports.questions import import_questions
 from advcluster_dagster.sources.imports.staging import questions_file, traces_file
 from advcluster_dagster.storage.files import atomic_write
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import StudyError
 
 _HEADER = """\

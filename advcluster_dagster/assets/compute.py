@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.ledger.prices import load_prices
 from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.step import Step, StepError
@@ -18,8 +19,8 @@ from advcluster_dagster.science.compute.trace_costs import with_estimated_tokens
 from advcluster_dagster.science.question_set.paired_accuracies import task_format
 from advcluster_dagster.science.question_set.repeated_sampling import sample_sizes
 from advcluster_dagster.science.statistics.resampling import table_rng
+from advcluster_dagster.science.traces import stack_traces
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.compute import Compute
 from advcluster_dagster.study.models import Model
 from advcluster_dagster.study.partition import Partition
@@ -29,9 +30,14 @@ _GROUP = "compute"
 _TOKENS = ("question_id", "trial", "response", "prompt_tokens", "completion_tokens")
 
 
+def _chosen(study: Study) -> Compute:
+    assert study.compute is not None  # the steps are made for studies with that section alone
+    return study.compute
+
+
 def _config_file(home: Home, study: Study, model: Model) -> Path | None:
     """The config.json that a model's layers are read from; None where they are given or known otherwise."""
-    shape = (study.compute or Compute()).shapes.get(model.model)
+    shape = _chosen(study).shapes.get(model.model)
     if shape is not None:
         return home.root / shape.config if shape.config is not None else None
     file = Path(model.model) / "config.json"
@@ -51,7 +57,7 @@ def _sources(home: Home, study: Study, partition: Partition) -> dict[str, object
 
 def _settings(study: Study, partition: Partition) -> dict[str, object]:
     models = study.families[str(partition.family)]
-    compute = study.compute or Compute()
+    compute = _chosen(study)
     shapes = {role: compute.shapes.get(models.model_of(role).model) for role in ROLES}
     return {
         "models": {role: models.model_of(role).model for role in ROLES},
@@ -76,7 +82,7 @@ def _shape_of(step: Step, model: Model) -> ModelShape | None:
         StepError: a configuration is missing or not one that is understood.
     """
     file = _config_file(step.home, step.study, model)
-    given = (step.study.compute or Compute()).shapes.get(model.model)
+    given = _chosen(step.study).shapes.get(model.model)
     try:
         if file is not None:
             return shape_from_config(json.loads(file.read_text(encoding="utf-8")))
@@ -107,15 +113,10 @@ def trace_costs(
 ) -> pl.DataFrame:
     """Tokens, FLOPs and money of every trial of both models."""
     shapes, prices = _shapes_and_prices(step)
-    tokens = pl.concat(
-        [
-            traces.select(*_TOKENS, role=pl.lit(role)).collect()
-            for role, traces in (("larger", larger_traces), ("smaller", smaller_traces))
-        ]
-    )
+    tokens = stack_traces(larger_traces, smaller_traces, _TOKENS).collect()
     keys = ["question_id", "role", "trial"]
     trials = graded_trials.join(tokens, on=keys, how="left", maintain_order="left")
-    if (step.study.compute or Compute()).estimates_tokens:
+    if _chosen(step.study).estimates_tokens:
         prompts = benchmark_questions.select("question_id", "prompt")
         trials = with_estimated_tokens(trials.join(prompts, on="question_id", how="left", maintain_order="left"))
         step.facts["n_estimated"] = int(trials["is_estimated"].sum())

@@ -7,6 +7,7 @@ import polars as pl
 
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED, JUDGE_USABLE
 from advcluster_dagster.assets.grading_checks import answers_found, credible_accuracy, few_contradictions
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS
 from advcluster_dagster.ledger.validated import Validated
 from advcluster_dagster.pipeline.checks import Check, Outcome
@@ -32,7 +33,6 @@ from advcluster_dagster.science.grading.panel import (
     panel_pairs,
 )
 from advcluster_dagster.science.prompting import wire_schema
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.grading import judge_names
 from advcluster_dagster.study.models import Model
 from advcluster_dagster.study.partition import Partition

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.pipeline.checks import Outcome
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.printable import one_line
-from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.science.traces import stack_traces
 
 #: An accuracy up to this is blocked where most recorded verdicts say otherwise.
 _HARDLY_ANY_CORRECT = 0.05
@@ -66,10 +67,8 @@ def _places_of_answers(step: Step, benchmarks: Iterable[str]) -> str:
 
 def _with_recorded(step: Step, graded: pl.LazyFrame) -> pl.DataFrame:
     """Graded trials that came with a verdict of their own, and whether ours contradicts it."""
-    recorded = pl.concat(
-        step.scan_partition(f"{role}_traces").select("question_id", "trial", "recorded_correct", role=pl.lit(role))
-        for role in ROLES
-    )
+    larger, smaller = (step.scan_partition(f"{role}_traces") for role in ROLES)
+    recorded = stack_traces(larger, smaller, ("question_id", "trial", "recorded_correct"))
     ours = graded.select(*_BY_MODEL, "question_id", "trial", "prediction", "is_correct").drop_nulls("is_correct")
     both = ours.join(recorded.drop_nulls("recorded_correct"), on=_TRIAL, how="inner")
     is_contradicted = pl.col("is_correct") != pl.col("recorded_correct")

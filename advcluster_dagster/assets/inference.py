@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from advcluster_dagster.assets.failed_calls import CALLS_ANSWERED
+from advcluster_dagster.contracts.columns import Role
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.models.protocol import ChatRequest
 from advcluster_dagster.models.trace_answers import answer_columns
@@ -16,7 +17,6 @@ from advcluster_dagster.science.prompting import Message
 from advcluster_dagster.sources.benchmarks.registry import benchmark_provenance, load_questions
 from advcluster_dagster.sources.imports.readers import import_provenance, scan_imported_traces
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 

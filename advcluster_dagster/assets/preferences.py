@@ -18,6 +18,7 @@ from advcluster_dagster.science.preferences.selection import (
     select_control,
     select_top_delta,
 )
+from advcluster_dagster.science.traces import stack_traces
 from advcluster_dagster.sources.held_out import HeldOutError, held_out_files, held_out_questions
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.preferences import Preferences
@@ -111,12 +112,7 @@ def preference_pairs(
 
 
 def _trials(graded: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame) -> pl.DataFrame:
-    traces = pl.concat(
-        [
-            traces.select(*_TRACE, role=pl.lit(role)).collect()
-            for role, traces in (("larger", larger), ("smaller", smaller))
-        ]
-    )
+    traces = stack_traces(larger, smaller, _TRACE).collect()
     verdicts = graded.select("domain", "question_id", "role", "trial", "is_correct")
     return verdicts.join(traces, on=["question_id", "role", "trial"], how="left", maintain_order="left")
 

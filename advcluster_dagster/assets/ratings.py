@@ -23,6 +23,7 @@ from advcluster_dagster.science.ratings.overlaps import delta_overlaps
 from advcluster_dagster.science.ratings.rating import TraceRating, parse_rating, rating_messages, rating_rows
 from advcluster_dagster.science.ratings.sampling import RatedSample, draw_rated_traces
 from advcluster_dagster.science.statistics.resampling import table_rng
+from advcluster_dagster.science.traces import stack_traces
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.ratings import Ratings
 from advcluster_dagster.study.study import Study
@@ -185,13 +186,8 @@ def _known(
 
 def _responses(larger: pl.LazyFrame, smaller: pl.LazyFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     """Responses of some traces of both models."""
-    parts = [
-        traces.select("question_id", "trial", "response", role=pl.lit(role))
-        .join(wanted.lazy().select(_TRACE), on=_TRACE, how="semi")
-        .collect()
-        for role, traces in (("larger", larger), ("smaller", smaller))
-    ]
-    return pl.concat(parts)
+    traces = stack_traces(larger, smaller, ("question_id", "trial", "response"))
+    return traces.join(wanted.lazy().select(_TRACE), on=_TRACE, how="semi").collect()
 
 
 def _lengths(pairs: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame) -> pl.DataFrame:

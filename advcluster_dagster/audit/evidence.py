@@ -12,11 +12,11 @@ from advcluster_dagster.audit.records import Node, Text
 from advcluster_dagster.audit.references import Rows
 from advcluster_dagster.audit.trace_calls import KEY
 from advcluster_dagster.audit.verify import Verification
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.ledger.entries import LedgerEntry, entries_of
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, ChatReply
 from advcluster_dagster.storage.table_files import scan_file
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.partition import Partition
 
 

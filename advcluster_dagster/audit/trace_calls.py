@@ -9,6 +9,7 @@ import polars as pl
 from advcluster_dagster.audit.files import readable_rows
 from advcluster_dagster.audit.history import Materialisation
 from advcluster_dagster.audit.records import Break
+from advcluster_dagster.contracts.columns import Role
 from advcluster_dagster.contracts.inference import LARGER_TRACES
 from advcluster_dagster.ledger.entries import LedgerEntry
 from advcluster_dagster.models.protocol import ChatRequest, EmbeddingReply
@@ -16,7 +17,6 @@ from advcluster_dagster.models.trace_answers import answer_columns
 from advcluster_dagster.sources.imports.provenance import read_provenance
 from advcluster_dagster.sources.imports.staging import traces_file
 from advcluster_dagster.storage.home import Home
-from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 

@@ -20,13 +20,13 @@ from advcluster_dagster.audit.judge_calls import (
 from advcluster_dagster.audit.records import AuditError, Break, Place, TableCount, partition_named
 from advcluster_dagster.audit.references import Rows, check_references
 from advcluster_dagster.audit.trace_calls import check_imported, check_sampled, lost_traces
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.ledger.entries import LedgerEntry, entries_used
 from advcluster_dagster.ledger.ledger import Ledger
 from advcluster_dagster.models.protocol import CallFailure, call_id_of
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import table_path
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 

@@ -1,14 +1,19 @@
 """Columns that several tables share."""
 
+from typing import Literal
+
 import polars as pl
 
 from advcluster_dagster.contracts.table import Column
+
+Role = Literal["larger", "smaller"]
+ROLES: tuple[Role, Role] = ("larger", "smaller")
 
 QUESTION_ID = Column("question_id", pl.String(), "Question, unique in the study.")
 BENCHMARK = Column("benchmark", pl.String(), "Benchmark the question belongs to.")
 SOURCE_KEY = Column("source_key", pl.String(), "Item the question comes from; questions of one item share it.")
 MODEL = Column("model", pl.String(), "Model name as the study gives it.")
-ROLE = Column("role", pl.String(), "Which of the family's two models.", allowed=("larger", "smaller"))
+ROLE = Column("role", pl.String(), "Which of the family's two models.", allowed=ROLES)
 TRIAL = Column("trial", pl.Int64(), "Trial, counted from 0.", minimum=0)
 PAIR_ID = Column("pair_id", pl.String(), "Pair of traces, QUESTION_ID:PAIR_INDEX.")
 ADVANTAGE_ID = Column("advantage_id", pl.String(), "Advantage description, PAIR_ID:POSITION.")

@@ -11,6 +11,7 @@ from advcluster_dagster.contracts.columns import (
     N_CLUSTERS,
     PCA_DIM,
     QUESTION_ID,
+    ROLES,
     TAG,
     count,
     flag,
@@ -248,7 +249,7 @@ WORKED_CASES = Table(
         Column("stage", pl.String(), "Stage of the pair's first error; null without one.", is_nullable=True),
         *(
             column
-            for role in ("larger", "smaller")
+            for role in ROLES
             for column in (
                 text(f"{role}_excerpt", f"Part of the {role} model's trace."),
                 count(f"{role}_start", "Where the quoted passage begins in the excerpt, in characters from 0."),

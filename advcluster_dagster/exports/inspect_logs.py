@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 from upath import UPath
 
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.exports.inspect_samples import RoleLog, eval_log
 from advcluster_dagster.sources.imports.inspect_logs import inspect_module
 from advcluster_dagster.storage.table_files import read_stamp, scan_file, table_path
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 

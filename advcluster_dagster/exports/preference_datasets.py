@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 from upath import UPath
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.exports.preference_cards import DatasetFacts, ModelFact, SourceFact
 from advcluster_dagster.exports.preferences import (
@@ -22,10 +23,10 @@ from advcluster_dagster.exports.preferences import (
 from advcluster_dagster.science.preferences.near_duplicates import held_out_faults
 from advcluster_dagster.science.preferences.selection import length_ratios
 from advcluster_dagster.science.statistics.resampling import table_rng
+from advcluster_dagster.science.traces import stack_traces
 from advcluster_dagster.sources.held_out import HeldOutError, held_out_questions
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import read_stamp, read_table, table_path
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
@@ -138,14 +139,10 @@ def _with_texts(lake: UPath, study: Study, family: str, pairs: pl.DataFrame) -> 
     """The pairs with prompt and both texts."""
     prompts = read_table(lake, study, TABLES["benchmark_questions"]).select("question_id", "prompt")
     texts = pairs.join(prompts, on="question_id", how="left", maintain_order="left")
-    traces = pl.concat(
-        [
-            read_table(lake, study, TABLES[f"{role}_traces"])
-            .filter(pl.col("family") == family)
-            .select("question_id", "trial", "response", role=pl.lit(role))
-            for role in ROLES
-        ]
+    larger, smaller = (
+        read_table(lake, study, TABLES[f"{role}_traces"]).filter(pl.col("family") == family).lazy() for role in ROLES
     )
+    traces = stack_traces(larger, smaller, ("question_id", "trial", "response")).collect()
     for side in ("chosen", "rejected"):
         named = traces.rename({"trial": f"{side}_trial", "role": f"{side}_role", "response": side})
         texts = texts.join(

@@ -7,9 +7,9 @@ from typing import Any, TypedDict
 
 import dagster as dg
 
+from advcluster_dagster.contracts.columns import Role
 from advcluster_dagster.orchestration.run_process import STUDY_TAG
 from advcluster_dagster.pipeline.recipe import Recipe
-from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.platform import PlatformSettings
 from advcluster_dagster.study.study import Study
 

@@ -5,6 +5,7 @@ Upstream partitions of a step, whether its sources outside the lake exist, and t
 
 from collections.abc import Callable
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.pipeline.recipe import Recipe, is_table_on
@@ -12,7 +13,6 @@ from advcluster_dagster.sources.benchmarks.registry import can_load_questions
 from advcluster_dagster.sources.imports.readers import has_imported_traces
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import Stamp, read_stamp, table_path
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from advcluster_dagster.contracts.columns import Role
 from advcluster_dagster.report.formatting import counted, decimal
 from advcluster_dagster.report.role_names import UNLABELLED, RoleNames
 from advcluster_dagster.report.style import (
@@ -21,7 +22,6 @@ from advcluster_dagster.report.style import (
     styled,
 )
 from advcluster_dagster.science.question_set.selection import is_kept
-from advcluster_dagster.study.base import Role
 
 _AXES: tuple[tuple[str, Role], ...] = (("x", "smaller"), ("y", "larger"))
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.report.formatting import counted
 from advcluster_dagster.report.role_names import UNLABELLED, RoleNames
 from advcluster_dagster.report.style import (
@@ -22,7 +23,6 @@ from advcluster_dagster.report.style import (
     notice_figure,
     styled,
 )
-from advcluster_dagster.study.base import ROLES
 
 _STRATEGIES = {
     "single": ("o", "one trial"),

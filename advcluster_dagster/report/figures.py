@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 from advcluster_dagster.report.accuracy_figures import accuracy_bars, pass_rate_scatter
 from advcluster_dagster.report.compute_figures import accuracy_against_compute, gain_against_token_factor
@@ -29,7 +30,6 @@ from advcluster_dagster.report.style import (
     notice_figure,
     styled,
 )
-from advcluster_dagster.study.base import ROLES
 
 __all__ = [
     "Normalisation",

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from advcluster_dagster.contracts.columns import Role
 from advcluster_dagster.report.formatting import foreign_text
-from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.models import Family
 from advcluster_dagster.study.study import Study
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from advcluster_dagster.study.base import ROLES, is_name
+from advcluster_dagster.contracts.columns import ROLES
+from advcluster_dagster.study.base import is_name
 from advcluster_dagster.study.benchmarks import Benchmark
 from advcluster_dagster.study.study import Study
 

@@ -1,7 +1,7 @@
-"""What every section stands on: names, roles, the base record."""
+"""What every section stands on: names, labels, the base record."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
@@ -18,8 +18,6 @@ def _on_one_line(text: str) -> str:
 
 #: What people read in place of a name.
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_on_one_line)]
-Role = Literal["larger", "smaller"]
-ROLES: tuple[Role, Role] = ("larger", "smaller")
 
 
 def is_name(text: str) -> bool:

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from advcluster_dagster.study.base import Label, Name, Role, Settings
+from advcluster_dagster.contracts.columns import Role
+from advcluster_dagster.study.base import Label, Name, Settings
 
 
 class Engine(Settings):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from advcluster_dagster.study.base import Role, Settings
+from advcluster_dagster.contracts.columns import Role
+from advcluster_dagster.study.base import Settings
 
 Dimension = Literal["factuality", "strategy", "step_coherence", "computational_precision", "signal_to_noise"]
 

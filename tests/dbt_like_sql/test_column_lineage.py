@@ -2,10 +2,10 @@
 
 import pytest
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage.column_lineage import column_lineage
 from advcluster_dagster.storage.sql_models import SqlModel, sql_models
-from advcluster_dagster.study.base import ROLES
 
 
 def _of(table, *columns):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from advcluster_dagster.study.base import ROLES
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.study.models import Family
 
 #: Tables of a family and domain that the joins read; taxonomy tables may hold other domains too.

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.report.explorer.data import DomainEvidence, FamilyEvidence
 from advcluster_dagster.science.quotes import Span, find_passage, quoted_passages
-from advcluster_dagster.study.base import ROLES
 
 MAX_FILE_BYTES = 2**20
 #: Advantages whose texts share a file.

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS, VERDICTS
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
@@ -24,7 +25,6 @@ from advcluster_dagster.report.formatting import (
 from advcluster_dagster.report.published_results import PublishedFamily, RoleAccuracy
 from advcluster_dagster.report.views import Row, TableView
 from advcluster_dagster.science.grading.panel import measure_agreement
-from advcluster_dagster.study.base import ROLES, Role
 
 _VERDICT_WORDS = {
     "correct": "correct",

@@ -2,11 +2,11 @@
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import MISSING, decimal, integer, percent
 from advcluster_dagster.report.sections.certainty import interval, percent_interval
 from advcluster_dagster.report.views import Row, TableView
-from advcluster_dagster.study.base import ROLES
 
 _STRATEGIES = {"majority": "majority of k", "pass_at_k": "best of k, with a perfect checker"}
 _OUTCOMES = {"not_reached": "not reached", "no_interval": "no interval"}

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import MISSING, foreign_text, integer
 from advcluster_dagster.report.views import Row, TableView
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.models import Model
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")

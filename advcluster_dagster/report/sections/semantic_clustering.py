@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import (
     MAX_NAME,
@@ -18,7 +19,6 @@ from advcluster_dagster.report.formatting import (
 from advcluster_dagster.report.published_results import PublishedFamily
 from advcluster_dagster.report.role_names import RoleNames
 from advcluster_dagster.report.views import CaseView, ClusterView, Example, Row, TableView
-from advcluster_dagster.study.base import ROLES
 
 MAX_EXAMPLES = 3
 #: In place of a kind where the larger model is not better beyond chance.

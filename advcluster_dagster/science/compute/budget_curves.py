@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.compute import BUDGET_CURVES
 from advcluster_dagster.science.compute.flops import decode_flops, prefill_flops
 from advcluster_dagster.science.compute.model_shapes import ModelShape
 from advcluster_dagster.science.compute.pareto import pareto_front
-from advcluster_dagster.science.compute.question_means import ROLES, Places, accuracy_interval, mark_paired, nested_mean
+from advcluster_dagster.science.compute.question_means import Places, accuracy_interval, mark_paired, nested_mean
 from advcluster_dagster.science.compute.trace_costs import Prices, Shapes, dollars_of, lengths
 from advcluster_dagster.science.question_set.answer_counts import answer_counts
 from advcluster_dagster.science.question_set.repeated_sampling import majority_vote, pass_at_k

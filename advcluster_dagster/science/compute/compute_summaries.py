@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.contracts.compute import COMPUTE_SUMMARIES
 from advcluster_dagster.science.compute.length_effects import mean_intervals, question_length_effects
-from advcluster_dagster.science.compute.question_means import ROLES, Places, mark_paired, nested_mean
+from advcluster_dagster.science.compute.question_means import Places, mark_paired, nested_mean
 from advcluster_dagster.science.compute.trace_costs import lengths
 from advcluster_dagster.science.statistics.resampling import IntArray
 

@@ -11,8 +11,6 @@ import polars as pl
 from advcluster_dagster.science.question_set.paired_accuracies import weighted_mean
 from advcluster_dagster.science.statistics.resampling import FloatArray, IntArray, codes_of
 
-ROLES = ("larger", "smaller")
-
 
 @dataclass(frozen=True)
 class Places:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
+
 #: Traces rated of a family and domain unless the study says otherwise.
 DEFAULT_N_TRACES = 200
 _KEY = ["question_id", "role", "trial"]
-_ROLES = ("larger", "smaller")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _of_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
     )
     sides = [
         ranked.select("question_id", pl.lit(role).alias("role"), pl.col(f"{role}_trial").alias("trial"), "round")
-        for role in _ROLES
+        for role in ROLES
     ]
     return pl.concat(sides).with_columns(is_paired=pl.lit(True))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.sources.imports import fields
 from advcluster_dagster.sources.imports.copies import answered, file_hash, joint_hash, repeats
@@ -39,7 +40,6 @@ from advcluster_dagster.sources.imports.staging import (
 )
 from advcluster_dagster.sources.imports.targets import Naming, Player, check_benchmark, players
 from advcluster_dagster.sources.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
 
 #: What to do where a log is of one model that the study asks in two ways.

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.science.grading.answers import AnswerPlace
 from advcluster_dagster.science.grading.comparison import Comparison, compare_here
 from advcluster_dagster.sources.imports.errors import shown
 from advcluster_dagster.sources.imports.preview import NOTABLE_SHARE, Preview, answer_place, preview_traces
 from advcluster_dagster.sources.imports.provenance import ImportSummary
 from advcluster_dagster.sources.imports.staging import questions_file, traces_file
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.study import Study
 
 _MOST_GOLDS = 5000

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.sources.imports.staging import questions_file, traces_file
-from advcluster_dagster.study.base import ROLES
 from advcluster_dagster.study.study import Study
 
 

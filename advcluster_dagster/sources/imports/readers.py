@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS, LARGER_TRACES
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.provenance import read_provenance, verify_pages
 from advcluster_dagster.sources.imports.staging import questions_file, traces_file
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
 
 _QUESTION_SCHEMA = pl.Schema({column.name: column.dtype for column in BENCHMARK_QUESTIONS.columns})

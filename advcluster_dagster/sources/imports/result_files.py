@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from advcluster_dagster.contracts.columns import Role
 from advcluster_dagster.sources.imports.copies import repeats
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.fields import SpelledFloat
 from advcluster_dagster.sources.imports.source_files import kind_fault, walk_files
 from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
-from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.study import Study
 
 _LAYOUT = "allowed: DOMAIN/BENCHMARK/MODEL/10_runs.json"

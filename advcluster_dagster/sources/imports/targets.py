@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.models import Family, Model
 from advcluster_dagster.study.study import Study
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.contracts.inference import LARGER_TRACES
 from advcluster_dagster.sources.imports import fields
 from advcluster_dagster.sources.imports.copies import TrialHashes
@@ -28,7 +29,6 @@ from advcluster_dagster.sources.imports.staging import (
     traces_file,
 )
 from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
-from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
 
 TRACE_COLUMNS = LARGER_TRACES.columns

@@ -1,12 +1,33 @@
 """Checks that report which model calls of a step failed, and why, for tables whose rows do not show it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from advcluster_dagster.pipeline.checks import Check, Outcome
-from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.pipeline.step import Step, StepError
 
 
 def failed_calls(step: Step) -> dict[str, str]:
     """The line about a step's failed calls as a fact of a check; {} where none failed."""
-    return {"call_failures": notes["call_failures"]} if "call_failures" in (notes := step.models.failure_notes) else {}
+    notes = step.call_notes
+    return {"call_failures": notes["call_failures"]} if "call_failures" in notes else {}
+
+
+def _failed_share(notes: Mapping[str, Any]) -> float:
+    """Share of the results of a step's model calls that are failures; 0 where no call was made.
+
+    Raises:
+        StepError: the file was written by a version that kept no number of results.
+    """
+    n_failures, n_results = notes.get("n_failures", 0), notes.get("n_results", 0)
+    if n_failures and not n_results:
+        raise StepError("an earlier version of the program wrote this table without its number of calls; run the step")
+    return n_failures / n_results if n_results else 0.0
+
+
+def _few_failures(step: Step, bound: float) -> Outcome:
+    share = _failed_share(step.call_notes)
+    return Outcome(share <= bound, {"failed_share": share, "bound": bound, **failed_calls(step)})
 
 
 CALLS_ANSWERED = Check(
@@ -18,7 +39,8 @@ JUDGE_USABLE = Check(
     "judge_usable",
     "Most replies of the judge can be used; a result made from the few others would be its own selection.",
     lambda step, _rows, bound: Outcome(
-        (share := step.models.failed_share) <= bound, {"failed_share": share, "bound": bound, **failed_calls(step)}
+        (share := _failed_share(step.call_notes)) <= bound,
+        {"failed_share": share, "bound": bound, **failed_calls(step)},
     ),
     is_blocking=True,
     bound="max_judge_failure_share",

@@ -17,9 +17,8 @@ from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
 from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
 from advcluster_dagster.orchestration.step_resources import placement
+from advcluster_dagster.orchestration.table_checks import check_new_table, check_specs, check_stored_tables, checks_of
 from advcluster_dagster.orchestration.ui_metadata import column_schema, provenance, shown_facts, table_metadata
-from advcluster_dagster.pipeline.checks import Check, Outcome
-from advcluster_dagster.pipeline.declare import sql_checks
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Recipe, fingerprint, is_table_on
 from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upstream_partitions
@@ -93,32 +92,12 @@ def group_name(study: Study, recipe: Recipe) -> str:
     return f"{study.identifier}__{recipe.group}"
 
 
-def check_specs(study: Study, recipe: Recipe) -> list[dg.AssetCheckSpec]:
-    """The checks of a step's tables: its contract, its SQL tests, its own."""
-    return [
-        dg.AssetCheckSpec(
-            check.name,
-            asset=asset_key(study.study, table),
-            description=check.description,
-            blocking=check.is_blocking,
-            partitions_def=partitions_definition(study.study, recipe.level),
-        )
-        for table in recipe.tables
-        for check in (_CONTRACT, *recipe.checks_of(table), *sql_checks(table))
-    ]
-
-
-_CONTRACT = Check(
-    CONTRACT_CHECK,
-    "Columns, types, ranges and key are those of the contract.",
-    lambda _step, _rows: Outcome(True),
-    True,
-)
-
-
 def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[str] | None) -> dg.AssetsDefinition:
     def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        yield from _run_step(context, study.study, recipe)
+        if context.selected_asset_keys:
+            yield from _run_step(context, study.study, recipe)
+        else:
+            yield from _run_checks(context, study.study, recipe)
 
     return dg.multi_asset(
         name=op_name(study, recipe.name),
@@ -134,6 +113,7 @@ def _build_asset(home: Home, study: Study, recipe: Recipe, families: Collection[
         partitions_def=partitions_definition(study.study, recipe.level),
         group_name=group_name(study, recipe),
         required_resource_keys={"platform"},
+        can_subset=True,  # so that checks can run alone; _run_step refuses a part of the tables
         **placement(home.settings, study, recipe, families),
     )(compute)
 
@@ -143,6 +123,7 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
     return dg.AssetOut(
         key=asset_key(study.study, table),
         description=contract.description,
+        is_required=False,
         io_manager_key="lake_io",
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
@@ -164,6 +145,7 @@ def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe
     staged: list[StagedTable] = []
     try:
         with one_line_failures():
+            _refuse_parts(context, study_name, recipe)
             step = _open_step(context, study_name, recipe)
             stamp = expected_stamp(recipe, step.home, step.study, step.partition)
             with damage_named(step):
@@ -171,7 +153,7 @@ def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe
                 frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
                 for name in recipe.tables:
                     staged.append(_stage(step, name, frames[name], stamp))
-            results = [result for table in staged for result in _check_results(step, table)]
+            results = [result for table in staged for result in check_new_table(step, table.table.name, table.scan())]
         yield from (_output(step, table) for table in staged)
         yield from results
     except BrokenContract as error:
@@ -185,6 +167,34 @@ def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe
     finally:
         for table in staged:
             table.discard()
+
+
+def _refuse_parts(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> None:
+    """Refuse to run a step for some of its tables or checks: it makes and checks all its tables together.
+
+    Raises:
+        StepError: names what to select as well.
+    """
+    tables = [table for table in recipe.tables if asset_key(study_name, table) not in context.selected_asset_keys]
+    keys = context.selected_asset_check_keys
+    checks = [
+        f"{check.name} of {table}"
+        for table in recipe.tables
+        for check in checks_of(recipe, table)
+        if dg.AssetCheckKey(asset_key(study_name, table), check.name) not in keys
+    ]
+    if missing := tables or checks:
+        raise StepError(
+            f"{', '.join(recipe.tables)} are made and checked together; select {', '.join(missing)} as well"
+        )
+
+
+def _run_checks(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Iterator[dg.AssetCheckResult]:
+    """Run the selected checks alone, on the stored tables; no input is read and no model is called."""
+    with one_line_failures():
+        step = _open_step(context, study_name, recipe)
+        results = list(check_stored_tables(step, context.selected_asset_check_keys))
+    yield from results
 
 
 class BrokenContract(dg.Failure):
@@ -263,7 +273,7 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
 
 def _stage(step: Step, table: str, frame: pl.DataFrame | pl.LazyFrame, stamp: Stamp) -> StagedTable:
     path = table_path(step.home.lake, step.study.study, table, step.partition)
-    noted = stamp.with_notes({**step.notes, **step.models.failure_notes})
+    noted = stamp.with_notes(step.call_notes)
     return stage_table(TABLES[table], frame, step.partition, path, noted)
 
 
@@ -275,18 +285,3 @@ def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:
         data_version=dg.DataVersion(stamp.content_hash),
         metadata=table_metadata(step, staged),
     )
-
-
-def _check_results(step: Step, staged: StagedTable) -> Iterator[dg.AssetCheckResult]:
-    """Results of a table's checks, computed on the staged file before anything downstream sees it."""
-    name = staged.table.name
-    for check in (_CONTRACT, *step.recipe.checks_of(name), *sql_checks(name)):
-        outcome = check.evaluate(step, staged.scan())
-        severity = dg.AssetCheckSeverity.ERROR if check.is_blocking else dg.AssetCheckSeverity.WARN
-        yield dg.AssetCheckResult(
-            asset_key=asset_key(step.study.study, name),
-            check_name=check.name,
-            passed=outcome.is_passed,
-            severity=severity,
-            metadata=shown_facts(outcome.facts),
-        )

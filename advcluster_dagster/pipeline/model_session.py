@@ -144,19 +144,14 @@ class ModelSession:
 
     @property
     def failure_notes(self) -> dict[str, Any]:
-        """Number of calls that failed, and why, for the stamp of the step's files; empty before anything was asked."""
+        """Numbers of results and of failed calls, and why they failed; empty before anything was asked."""
         if not self._has_asked:
             return {}
-        notes: dict[str, Any] = {"n_failures": len(self._failures)}
+        notes: dict[str, Any] = {"n_failures": len(self._failures), "n_results": self._n_results}
         if self._failures:
             line = failure_reasons((failure.reason, failure.detail) for failure in self._failures)
             notes["call_failures"] = f"{len(self._failures)} of {self._n_results} calls failed: {line}"
         return notes
-
-    @property
-    def failed_share(self) -> float:
-        """Share of the results of model calls so far that are named failures; 0 without any."""
-        return len(self._failures) / self._n_results if self._n_results else 0.0
 
     def embedding_requests(self, model: Model, texts: Sequence[str]) -> list[EmbeddingRequest]:
         """Requests to the embedder, one a text."""

@@ -87,6 +87,11 @@ class Step:
         )
 
     @property
+    def call_notes(self) -> dict[str, Any]:
+        """Numbers of model calls and of failed ones: of this run, or of the run that wrote the file under check."""
+        return {**self.notes, **self.models.failure_notes}
+
+    @property
     def asset(self) -> str:
         """The asset on whose behalf models are asked: the step's first table."""
         return self.recipe.tables[0]

@@ -223,6 +223,10 @@ def _notices(home: "Home", study: "Study", instance: "dg.DagsterInstance") -> _N
 
 
 def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None:
+    from advcluster_dagster.cli.tables import printable
+
+    for text in outcome.tracebacks:
+        screen.print(escape(printable(text)), soft_wrap=True)
     for partition, fault in outcome.failures.items():
         screen.print(f"[red]failed[/red] {escape(f'{partition.label}: {fault}')}", soft_wrap=True)
     for partition, reason in outcome.waiting.items():

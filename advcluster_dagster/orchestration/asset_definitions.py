@@ -2,20 +2,17 @@
 
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-import duckdb
 import polars as pl
-import pyarrow as pa
 
 from advcluster_dagster.assets.registry import op_name, recipes_of
 from advcluster_dagster.contracts.registry import TABLES
-from advcluster_dagster.contracts.table import ContractError, PartitionLevel
-from advcluster_dagster.errors import AdvClusterError
+from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
 from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
+from advcluster_dagster.orchestration.step_failures import BrokenContract, damage_named, one_line_failures
 from advcluster_dagster.orchestration.step_resources import placement
 from advcluster_dagster.orchestration.table_checks import check_new_table, check_specs, check_stored_tables, checks_of
 from advcluster_dagster.orchestration.ui_metadata import column_schema, provenance, shown_facts, table_metadata
@@ -26,10 +23,9 @@ from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.planning.failed_checks import failed_warnings
 from advcluster_dagster.planning.partition_state import CONTRACT_CHECK, asset_key, table_health
 from advcluster_dagster.stop_signals import raise_if_stopped
-from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.pages import PageFiles, page_path
-from advcluster_dagster.storage.table_files import StagedTable, Stamp, content_fault, stage_table, table_path
+from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_table, table_path
 from advcluster_dagster.study.partition import all_partitions, partition_from_key
 from advcluster_dagster.study.study import Study
 
@@ -195,48 +191,6 @@ def _run_checks(context: dg.AssetExecutionContext, study_name: str, recipe: Reci
         step = _open_step(context, study_name, recipe)
         results = list(check_stored_tables(step, context.selected_asset_check_keys))
     yield from results
-
-
-class BrokenContract(dg.Failure):
-    """A table that was made breaks its contract; nothing was published."""
-
-    def __init__(self, error: ContractError) -> None:
-        super().__init__(str(error), allow_retries=False)
-        self.table = error.table
-
-
-@contextmanager
-def one_line_failures() -> Iterator[None]:
-    """Turn errors meant for people into failures of one line; all others keep their traceback."""
-    try:
-        yield
-    except ContractError as error:
-        raise BrokenContract(error) from None
-    except AdvClusterError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    except Exception:
-        raise
-    except BaseException as error:
-        if isinstance(error, GeneratorExit):
-            raise
-        # A signal. Dagster would try the step again, and pay for it, as if something had failed.
-        raise dg.Failure("stopped by a signal; completed work is kept; run it again", allow_retries=False) from None
-
-
-@contextmanager
-def damage_named(step: Step) -> Iterator[None]:
-    """Name the file where a step fails over one that cannot be read.
-
-    Raises:
-        DamagedFileError: instead of an error of the library that read the file.
-    """
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, duckdb.Error) as error:
-        for path in (path for table in step.recipe.upstream for path in step.paths_of(table)):
-            if fault := content_fault(path):
-                raise DamagedFileError(fault) from error
-        raise
 
 
 def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:

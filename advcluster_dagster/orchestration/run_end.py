@@ -1,6 +1,6 @@
 """Summarise the outcome of one Dagster run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,14 @@ RunResult = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 @dataclass(frozen=True)
 class RunEnd:
-    """The end of a run: model calls of the steps that succeeded, the line that says why it failed, if it did, and by
-    step the line that says which calls failed.
+    """The end of a run: model calls of the steps that succeeded, the line that says why it failed, if it did, by step
+    the line that says which calls failed, and the tracebacks of exceptions that are faults of the program.
     """
 
     n_asked: int
     fault: str | None = None
     call_failures: Mapping[str, str] = field(default_factory=dict)
+    tracebacks: tuple[str, ...] = ()
 
 
 def end_of(result: RunResult) -> RunEnd:
@@ -31,7 +32,8 @@ def end_of(result: RunResult) -> RunEnd:
     call_failures = {step: str(line) for step, line in _by_step(result, "call_failures").items()}
     if result.success:
         return RunEnd(n_asked, None, call_failures)
-    return RunEnd(n_asked, _first_failure(result) or "failed; see the run in the UI", call_failures)
+    fault = _first_failure(result) or "failed; see the run in the UI"
+    return RunEnd(n_asked, fault, call_failures, tuple(_tracebacks(result)))
 
 
 def _by_step(result: RunResult, name: str) -> dict[str, Any]:
@@ -43,6 +45,14 @@ def _by_step(result: RunResult, name: str) -> dict[str, Any]:
             if fact is not None:
                 lines[step_of_op(event.step_key) or "run"] = fact.value
     return lines
+
+
+def _tracebacks(result: RunResult) -> Iterator[str]:
+    """Tracebacks behind failures that no message for people explains (see step_failures.py)."""
+    for event in result.all_events:
+        failure = event.step_failure_data if event.is_step_failure else None
+        if failure is not None and failure.error is not None and failure.error.cause is not None:
+            yield failure.error.cause.to_string()
 
 
 def _first_failure(result: RunResult) -> str | None:

@@ -36,6 +36,7 @@ class RunOutcome:
 
     ``failures`` holds a line for each partition that failed or is blocked, ``waiting`` one for each that was not run
     because it is made from one of those, ``call_failures`` one for each step that ended with failed model calls.
+    ``tracebacks`` are those of faults of the program.
     ``n_asked`` counts the model calls of the steps that succeeded.
     """
 
@@ -45,6 +46,7 @@ class RunOutcome:
     failures: dict[Partition, str] = field(default_factory=dict)
     waiting: dict[Partition, str] = field(default_factory=dict)
     call_failures: list[str] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
 
 
 def run_study(
@@ -87,6 +89,7 @@ def run_study(
             outcome.n_steps += len(work[partition])
             outcome.n_asked += end.n_asked
             outcome.call_failures += [f"{step} {partition.label}: {line}" for step, line in end.call_failures.items()]
+            outcome.tracebacks += end.tracebacks
             if end.fault is not None:
                 outcome.failures[partition] = end.fault
     return outcome

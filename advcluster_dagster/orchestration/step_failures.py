@@ -1,11 +1,23 @@
-"""Turn faults of a home's files into failures of a Dagster step."""
+"""Turn exceptions of a step into Dagster failures whose first line is the cause."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
+import duckdb
+import polars as pl
+import pyarrow as pa
 
-from advcluster_dagster.storage.faults import StorageError
+import advcluster_dagster
+from advcluster_dagster.contracts.table import ContractError
+from advcluster_dagster.errors import AdvClusterError
+from advcluster_dagster.pipeline.step import Step
+from advcluster_dagster.storage.faults import DamagedFileError, StorageError
+from advcluster_dagster.storage.table_files import content_fault
+
+_PACKAGE = Path(advcluster_dagster.__file__).parent
 
 
 @contextmanager
@@ -15,3 +27,61 @@ def faults_in_one_line() -> Iterator[None]:
         yield
     except StorageError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+
+
+class BrokenContract(dg.Failure):
+    """A table that was made breaks its contract; nothing was published."""
+
+    def __init__(self, error: ContractError) -> None:
+        super().__init__(str(error), allow_retries=False)
+        self.table = error.table
+
+
+@contextmanager
+def one_line_failures() -> Iterator[None]:
+    """Turn errors into failures whose first line is the cause.
+
+    Errors meant for people are that line alone. Any other is a fault of the program: the line names its type and the
+    place in the package, and the traceback stays with the failure as its cause.
+    """
+    try:
+        yield
+    except ContractError as error:
+        raise BrokenContract(error) from None
+    except AdvClusterError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception as error:
+        raise dg.Failure(fault_line(error)) from error
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            raise
+        # A signal. Dagster would try the step again, and pay for it, as if something had failed.
+        raise dg.Failure("stopped by a signal; completed work is kept; run it again", allow_retries=False) from None
+
+
+def fault_line(error: Exception) -> str:
+    """Type, message and innermost place in the package of an exception that nothing foresaw."""
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_PACKAGE) and frame.name != one_line_failures.__name__
+    ]
+    place = f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent)}:{ours[-1].lineno}" if ours else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{f': {text}' if text else ''}{place} (a fault of the program: please report it)"
+
+
+@contextmanager
+def damage_named(step: Step) -> Iterator[None]:
+    """Name the file where a step fails over one that cannot be read.
+
+    Raises:
+        DamagedFileError: instead of an error of the library that read the file.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, duckdb.Error) as error:
+        for path in (path for table in step.recipe.upstream for path in step.paths_of(table)):
+            if fault := content_fault(path):
+                raise DamagedFileError(fault) from error
+        raise

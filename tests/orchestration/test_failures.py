@@ -1,9 +1,13 @@
+import re
+
 import dagster as dg
 import pytest
 
+from advcluster_dagster.assets.registry import RECIPES
 from advcluster_dagster.orchestration.definitions import build_defs
 from advcluster_dagster.orchestration.failures import build_failure_hook
 from tests.orchestration.conftest import drop
+from tests.studies import changed_recipe
 
 
 def _context(instance, run_id):
@@ -73,3 +77,27 @@ def test_a_failure_of_assets_started_in_the_ui_is_written(given):
         instance.report_run_failed(run, "the disk is full")
         hook(_context(instance, run.run_id))
     assert "study given: __ASSET_JOB failed" in (given.home.logs / "failures.log").read_text(encoding="utf-8")
+
+
+def _faulty(_step, _tables):
+    return {}["domain"]
+
+
+def test_a_fault_of_the_program_names_its_type_and_place_and_keeps_its_traceback(given, monkeypatch):
+    for name, recipe in changed_recipe("trace_pairs", _faulty).items():
+        monkeypatch.setitem(RECIPES, name, recipe)
+    outcome = given.run(("trace_pairs",), domains=("sums",))
+    (line,) = outcome.failures.values()
+    assert re.fullmatch(
+        r"trace_pairs: KeyError: 'domain' at advcluster_dagster/orchestration/asset_definitions\.py:\d+"
+        r" \(a fault of the program: please report it\)",
+        line,
+    )
+    (text,) = outcome.tracebacks
+    assert 'return {}["domain"]' in text
+    with given.instance() as instance:
+        (run,) = instance.get_runs(limit=1)
+        (event,) = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    error = event.event_log_entry.dagster_event.step_failure_data.error
+    assert error.message.startswith("dagster._core.definitions.events.Failure: KeyError: 'domain' at ")
+    assert error.cause.cls_name == "KeyError"

@@ -10,8 +10,14 @@ import polars as pl
 from advcluster_dagster.assets.registry import op_name, recipes_of
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
+from advcluster_dagster.orchestration.asset_descriptions import (
+    asset_tags,
+    code_references,
+    describe_page,
+    describe_table,
+)
 from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
-from advcluster_dagster.orchestration.run_process import STUDY_TAG, claim_run
+from advcluster_dagster.orchestration.run_process import claim_run
 from advcluster_dagster.orchestration.step_failures import BrokenContract, damage_named, one_line_failures
 from advcluster_dagster.orchestration.step_resources import placement
 from advcluster_dagster.orchestration.table_checks import check_new_table, check_specs, check_stored_tables, checks_of
@@ -55,12 +61,14 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
             for name in recipe.reads
             if is_table_on(name, study)
         ],
-        description=recipe.function.__doc__,
+        description=describe_page(recipe),
+        metadata=code_references(recipe, recipe.name),
         group_name=group_name(study, recipe),
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
         io_manager_key="report_io",
-        tags={STUDY_TAG: study.study},
+        owners=study.owners,
+        tags=asset_tags(study, recipe),
         required_resource_keys={"platform"},
         **placement(home.settings, study, recipe),
     )
@@ -118,13 +126,18 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
     contract = TABLES[table]
     return dg.AssetOut(
         key=asset_key(study.study, table),
-        description=contract.description,
+        description=describe_table(study, recipe, table),
         is_required=False,
         io_manager_key="lake_io",
         kinds=set(recipe.kinds),
         code_version=code_version(home, study, recipe),
-        tags={STUDY_TAG: study.study},
-        metadata={"dagster/column_schema": column_schema(contract), "key": ", ".join(contract.key)},
+        metadata={
+            "dagster/column_schema": column_schema(contract),
+            "key": ", ".join(contract.key),
+            **code_references(recipe, table),
+        },
+        owners=study.owners,
+        tags=asset_tags(study, recipe),
     )
 
 

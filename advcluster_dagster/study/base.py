@@ -16,6 +16,14 @@ def _on_one_line(text: str) -> str:
     return text
 
 
+def _is_owner(text: str) -> str:
+    if not re.fullmatch(r"team:[\w.-]+|[\w.%+-]+@[\w.-]+\.[A-Za-z]{2,7}", text, re.ASCII):  # as Dagster has them
+        raise ValueError(f"is {text!r}; allowed: a mail address, or team:NAME")
+    return text
+
+
+#: A person or a team that answers for a study.
+Owner = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_is_owner)]
 #: What people read in place of a name.
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_on_one_line)]
 

@@ -19,7 +19,7 @@ from advcluster_dagster.study.analysis import (
     Themes,
 )
 from advcluster_dagster.study.automation import Automation
-from advcluster_dagster.study.base import Name, Settings
+from advcluster_dagster.study.base import Name, Owner, Settings
 from advcluster_dagster.study.benchmarks import Benchmark
 from advcluster_dagster.study.compute import Compute
 from advcluster_dagster.study.files import SettingsError, read_settings
@@ -44,6 +44,9 @@ class Study(Settings):
     """A whole study; its name keeps its data apart from every other study's."""
 
     study: Name = Field(description="Name of the study.")
+    owners: tuple[Owner, ...] = Field(
+        (), description="Who answers for the study, as the UI shows it: mail addresses, or `team:NAME`."
+    )
     trials: StrictInt = Field(10, ge=1, le=1000, description="T, trials of each model on each question.")
     seed: StrictInt = Field(0, ge=0, description="Seed of every random step.")
     families: dict[Name, Family] = Field(min_length=1, description="Model families.")

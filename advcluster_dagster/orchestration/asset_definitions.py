@@ -16,11 +16,18 @@ from advcluster_dagster.orchestration.asset_descriptions import (
     describe_page,
     describe_table,
 )
+from advcluster_dagster.orchestration.page_server import page_address
 from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
 from advcluster_dagster.orchestration.run_process import claim_run
 from advcluster_dagster.orchestration.step_failures import BrokenContract, damage_named, one_line_failures
 from advcluster_dagster.orchestration.step_resources import placement
-from advcluster_dagster.orchestration.table_checks import check_new_table, check_specs, check_stored_tables, checks_of
+from advcluster_dagster.orchestration.table_checks import (
+    check_new_table,
+    check_specs,
+    check_stored_partitions,
+    check_stored_tables,
+    checks_of,
+)
 from advcluster_dagster.orchestration.ui_metadata import column_schema, provenance, shown_facts, table_metadata
 from advcluster_dagster.pipeline.platform import Platform
 from advcluster_dagster.pipeline.recipe import Recipe, fingerprint, is_table_on
@@ -78,11 +85,13 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
             step.failed_warnings = [warning.text for warning in failed_warnings(context.instance, step.study)]
             with damage_named(step):
                 files: PageFiles = recipe.function(step)
+        page_file = page_path(step.home.reports, study.study, recipe.name)
         yield dg.Output(
             files,
             data_version=dg.DataVersion(files.stamp.content_hash),
             metadata={
-                "page": dg.MetadataValue.path(str(page_path(step.home.reports, study.study, recipe.name))),
+                "open": dg.MetadataValue.url(page_address(study.study, page_file)),
+                "page": dg.MetadataValue.path(str(page_file.relative_to(step.home.root))),
                 **shown_facts(step.facts),
                 **provenance(step, files.stamp),
             },
@@ -201,20 +210,27 @@ def _refuse_parts(context: dg.AssetExecutionContext, study_name: str, recipe: Re
 def _run_checks(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Iterator[dg.AssetCheckResult]:
     """Run the selected checks alone, on the stored tables; no input is read and no model is called."""
     with one_line_failures():
-        step = _open_step(context, study_name, recipe)
-        results = list(check_stored_tables(step, context.selected_asset_check_keys))
+        step, selected = _begin_step(context, study_name, recipe), context.selected_asset_check_keys
+        if context.has_partition_key or recipe.level == "study":
+            results = list(check_stored_tables(step, selected))
+        else:  # the UI starts a run of checks without a partition
+            results = list(check_stored_partitions(step, selected, context.instance.report_runless_asset_event))
     yield from results
 
 
 def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:
-    raise_if_stopped()  # of the steps that a run still has, none begins behind a signal
-    claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
-    partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
-    platform: Platform = context.resources.platform
-    step = platform.open_step(study_name, recipe, partition)
+    step = _begin_step(context, study_name, recipe)
     step.options.on_progress(recipe.name, 0, 0)
     refuse_unfit_inputs(context.instance, step)
     return step
+
+
+def _begin_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:
+    raise_if_stopped()  # of the steps that a run still has, none begins behind a signal
+    platform: Platform = context.resources.platform
+    claim_run(context.instance, context.run, platform.home.settings.executor)
+    partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
+    return platform.open_step(study_name, recipe, partition)
 
 
 def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:

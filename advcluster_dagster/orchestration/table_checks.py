@@ -1,6 +1,6 @@
 """Checks of tables as Dagster shows them: their declarations, and their results for a new or a stored table."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 import dagster as dg
@@ -16,6 +16,7 @@ from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.planning.partition_state import CONTRACT_CHECK, asset_key
 from advcluster_dagster.storage.table_files import content_fault, read_stamp, scan_file, table_path
+from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study
 
 # A new table is checked before its file exists (storage/table_files.py), so its contract holds here.
@@ -73,6 +74,48 @@ def check_stored_tables(step: Step, selected: Collection[dg.AssetCheckKey]) -> I
         for check in (check for check in checks_of(step.recipe, table) if check.name in names):
             outcome = _contract_outcome(stored, table, rows) if check is _CONTRACT else check.evaluate(stored, rows)
             yield _result(step, table, check, outcome)
+
+
+def check_stored_partitions(
+    step: Step, selected: Collection[dg.AssetCheckKey], report: Callable[[dg.AssetCheckEvaluation], None]
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate the selected checks on every partition that is stored.
+
+    Each partition's result goes to ``report``; each check also has a result over all of them, which names those that
+    failed.
+
+    Raises:
+        StepError: as for :func:`check_stored_tables`, or no partition is stored.
+    """
+    results: dict[dg.AssetCheckKey, dict[str, dg.AssetCheckResult]] = {}
+    for partition in all_partitions(step.study, step.recipe.level):
+        tables = {key.asset_key.path[-1] for key in selected}
+        if not any(table_path(step.home.lake, step.study.study, table, partition).exists() for table in tables):
+            continue
+        for result in check_stored_tables(replace(step, partition=partition), selected):
+            key = dg.AssetCheckKey(dg.AssetKey.from_coercible(result.asset_key or ()), str(result.check_name))
+            results.setdefault(key, {})[partition.label] = result
+            report(
+                dg.AssetCheckEvaluation(
+                    asset_key=key.asset_key,
+                    check_name=key.name,
+                    passed=result.passed,
+                    metadata=result.metadata,
+                    severity=result.severity,
+                    partition=partition.key,
+                )
+            )
+    if not results:
+        raise StepError(f"{', '.join(step.recipe.tables)}: no partition exists that could be checked; run the step")
+    for key, by_partition in results.items():
+        failed = [label for label, result in by_partition.items() if not result.passed]
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=not failed,
+            severity=next(iter(by_partition.values())).severity,
+            metadata={"n_partitions": len(by_partition), "failed_partitions": ", ".join(failed)},
+        )
 
 
 def _contract_outcome(step: Step, table: str, rows: pl.LazyFrame) -> Outcome:

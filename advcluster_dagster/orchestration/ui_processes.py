@@ -49,8 +49,8 @@ def run_ui(home: Home, host: str, port: int, further_hosts: Sequence[str], stop:
             processes["code server"] = _start([*code, "--log-level", "warning"], environment)
             _wait_until_there(code_socket, processes, stop)
             names = names_of(host, further_hosts)
-            web = ["advcluster_dagster.orchestration.webserver", host, str(port), str(code_socket), *names]
-            processes["web server"] = _start(web, environment)
+            web = ["advcluster_dagster.orchestration.webserver", host, str(port), str(code_socket)]
+            processes["web server"] = _start([*web, str(home.reports), *names], environment)
             processes["daemon"] = _start([DAEMON_MODULE, "run", "-w", str(workspace)], environment)
             while not stop.wait(_CHECK_PAUSE_S):
                 _check(processes)

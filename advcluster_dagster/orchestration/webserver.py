@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -26,10 +27,12 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from advcluster_dagster.dagster_internals import LOCATION
+from advcluster_dagster.orchestration.page_server import pages_route
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -76,9 +79,18 @@ class SameOriginMiddleware:
 
 
 class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # its parameters have no public names
-    """Dagster's web server behind :class:`SameOriginMiddleware`, under the names of ``allowed_hosts`` only."""
+    """Dagster's web server behind :class:`SameOriginMiddleware`, under the names of ``allowed_hosts`` only.
+
+    It also serves the pages in the folder ``reports``.
+    """
 
     allowed_hosts: Sequence[str] = _LOOPBACK_NAMES
+    reports: Path
+
+    def build_routes(self) -> list[BaseRoute]:
+        """The pages first, since Dagster's last route takes every address."""
+        routes: list[BaseRoute] = super().build_routes()  # type: ignore[no-untyped-call]
+        return [pages_route(self.reports), *routes]
 
     def build_middleware(self) -> list[Middleware]:
         """The guards first, then Dagster's own."""
@@ -116,7 +128,7 @@ async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-def serve(host: str, port: int, code_socket: str, allowed_hosts: Sequence[str]) -> None:
+def serve(host: str, port: int, code_socket: str, reports: Path, allowed_hosts: Sequence[str]) -> None:
     """Serve the UI of the instance in DAGSTER_HOME until a stop signal; another process serves its code location."""
     logging.getLogger("dagster").setLevel(logging.WARNING)
     target = GrpcServerTarget(host="localhost", port=None, socket=code_socket, location_name=LOCATION)
@@ -124,7 +136,7 @@ def serve(host: str, port: int, code_socket: str, allowed_hosts: Sequence[str]) 
         instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
         with WorkspaceProcessContext(instance, target, version=__version__) as context:
             server = GuardedWebserver(context, "", _POLL_RATE_MS)
-            server.allowed_hosts = allowed_hosts
+            server.allowed_hosts, server.reports = allowed_hosts, reports
             print(f"Serving the UI on http://{host}:{port}", flush=True)
             uvicorn.run(server.create_asgi_app(lifespan=_lifespan), host=host, port=port, log_level="warning")
 
@@ -134,6 +146,7 @@ if __name__ == "__main__":
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("code_socket")
+    parser.add_argument("reports", type=Path)
     parser.add_argument("allowed_hosts", nargs="*")
     given = parser.parse_args()
-    serve(given.host, given.port, given.code_socket, given.allowed_hosts)
+    serve(given.host, given.port, given.code_socket, given.reports, given.allowed_hosts)

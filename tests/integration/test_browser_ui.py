@@ -85,3 +85,34 @@ def test_a_partition_is_materialised_by_click_and_shows_its_figures(page, addres
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 300
     assert studied.stamp("domain_distribution", Partition("f")).n_rows == 8
+
+
+def test_the_report_opens_from_its_asset_in_a_sandbox(page, address, studied):
+    assert studied.run(("study_report", "evidence_explorer")).failures == {}
+    page.goto(f"{address}/assets/given/study_report")
+    link = page.get_by_role("link", name="/pages/given/report.html").first
+    link.wait_for()
+    assert link.get_attribute("href") == "/pages/given/report.html"
+    page.goto(f"{address}/pages/given/report.html")
+    assert page.get_by_role("heading", level=1).inner_text().strip()
+    # What a script in the page would get: an origin of its own, which the UI's server refuses.
+    asked = page.evaluate(
+        "address => fetch(address, {method: 'POST', headers: {'content-type': 'application/json'},"
+        ' body: \'{"query": "{ version }"}\'}).then(reply => reply.status, error => error.name)',
+        f"{address}/graphql",
+    )
+    assert asked in (403, "TypeError")
+
+
+def test_the_explorer_works_from_the_served_pages(page, address, studied):
+    page.goto(f"{address}/pages/given/explorer.html")
+    page.get_by_text("39 advantages").wait_for()
+
+
+def test_a_check_is_executed_alone_by_click(page, address, studied):
+    before = studied.path("graded_trials", Partition("f", "sums")).stat().st_mtime_ns
+    page.goto(f"{address}/assets/given/graded_trials?view=checks&checkDetail=trials_complete")
+    page.get_by_role("button", name=re.compile(r"\bExecute$")).click()
+    page.get_by_text(re.compile("^Launched run")).first.wait_for()
+    page.get_by_text("failed_partitions").first.wait_for()  # the check's result over all partitions
+    assert studied.path("graded_trials", Partition("f", "sums")).stat().st_mtime_ns == before

@@ -15,7 +15,7 @@ from tests.studies import SmallHome
 SUMS = Partition("f", "sums")
 
 
-def execute(small: SmallHome, partition: Partition, selection: dg.AssetSelection) -> dg.ExecuteInProcessResult:
+def execute(small: SmallHome, partition: Partition | None, selection: dg.AssetSelection) -> dg.ExecuteInProcessResult:
     """Run a selection of a study's assets and checks as a Dagster job does."""
     platform = Platform(small.home)
     definitions = run_definitions(small.home, [small.study], platform)
@@ -23,11 +23,12 @@ def execute(small: SmallHome, partition: Partition, selection: dg.AssetSelection
     repository = dg.Definitions(
         assets=definitions.assets, jobs=[job], resources=definitions.resources, executor=definitions.executor
     )
+    scheme = partitions_definition(small.name, "family_domain")
     with small.instance() as instance:
         return repository.resolve_job_def("chosen").execute_in_process(
             # By tags, as the UI does: Dagster knows the partitions of a job by its tables alone, and here may be none.
             instance=instance,
-            tags=partitions_definition(small.name, "family_domain").get_tags_for_partition_key(partition.key),
+            tags=scheme.get_tags_for_partition_key(partition.key) if partition else {},
             raise_on_error=False,
         )
 
@@ -103,3 +104,32 @@ def test_a_step_is_not_run_for_some_of_its_tables_or_checks(given, without_check
     assert f"are made and checked together; select {missing}" in fault_of(result)
     assert given.run().n_asked == 0  # the run that was refused counts as a failed one, and another makes it good
     assert given.states() == {"fresh", "no sources"}
+
+
+def test_without_a_partition_every_stored_one_is_checked(given):
+    # The table of f/products is gone; f/sums, whose mean is 1, fails a bound that the study now sets.
+    given.path("edi_summary", Partition("f", "products")).unlink()
+    given.change(checks={"max_dispersion_p": 1.0, "max_mean_edi": 0.0})
+    names = ("contract", "mean_edi_bounded")
+    keys = [dg.AssetCheckKey(key_of(given, "edi_summary"), name) for name in names]
+    result = execute(given, None, dg.AssetSelection.checks(*keys))
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert checks["contract"].passed
+    assert not checks["mean_edi_bounded"].passed
+    assert checks["mean_edi_bounded"].metadata["n_partitions"].value == 1
+    assert checks["mean_edi_bounded"].metadata["failed_partitions"].value == "f/sums"
+    with given.instance() as instance:
+        infos = instance.event_log_storage.get_asset_check_partition_info(keys)
+    latest = {(info.check_key.name, info.partition_key): info.latest_execution_status.value for info in infos}
+    assert latest["contract", "sums|f"] == "SUCCEEDED"
+    assert latest["mean_edi_bounded", "sums|f"] == "FAILED"
+
+
+def test_nothing_stored_to_check_is_one_line(given):
+    for domain in given.study.domains:
+        given.path("graded_trials", Partition("f", domain)).unlink(missing_ok=True)
+    key = dg.AssetCheckKey(key_of(given, "graded_trials"), "contract")
+    assert fault_of(execute(given, None, dg.AssetSelection.checks(key))) == (
+        "graded_trials, grading_panel, panel_votes, panel_agreements:"
+        " no partition exists that could be checked; run the step"
+    )

@@ -37,6 +37,7 @@ _FAMILY = "models"
 _MOST_TRIALS = 1000
 #: Characters of a model's name in the study's.
 _MOST_OF_A_NAME = 22
+_SAME_QUESTIONS = "compare logs of the same version of the questions"
 #: What can be said without a judge.
 _WITHOUT_JUDGE = (
     "analysis_question_set",
@@ -108,6 +109,7 @@ def compare(
     answer_field: str | None = None,
     answer_marker: str | None = None,
     whole_response: bool = False,
+    labels: tuple[str, str] | None = None,
     accept: bool = False,
     home: str | Path | None = None,
     on_note: Callable[[str], None] = lambda _line: None,
@@ -133,6 +135,8 @@ def compare(
         answer_field: JSON field of a response that holds its answer.
         answer_marker: text behind which the answer stands.
         whole_response: the whole response is the answer.
+        labels: what people read in place of the models' names, larger first; with labels both logs may be of one
+            model that was asked in two ways, such as with and without thinking.
         accept: go on where most responses hold no answer.
         home: folder that holds everything; by default the one that ADVCLUSTER_HOME names.
         on_note: told each line on the import as it is known.
@@ -151,11 +155,13 @@ def compare(
         >>> result = compare("logs/large", "logs/small")  # doctest: +SKIP
         >>> print(result)  # doctest: +SKIP
     """
-    opened = open_sources(Path(larger), Path(smaller), fields, answer_type, benchmark or "")
+    opened = open_sources(Path(larger), Path(smaller), fields, answer_type, benchmark or "", labels is not None)
     benchmark = benchmark or opened[0].task or "questions"
     where = in_home(home)
     places = AnswerPlace(answer_marker, answer_field, whole_response)
-    plan = _Plan(where, name or _default_name(opened, benchmark), domain, benchmark, opened, answer_type, places)
+    shown_as = labels or (opened[0].model, opened[1].model)
+    name = name or _default_name(shown_as, benchmark)
+    plan = _Plan(where, name, domain, benchmark, opened, answer_type, places, labels)
     notes = plan.prepare(Path(questions) if questions else None, judge, accept)
     for note in notes:
         on_note(note)
@@ -164,18 +170,18 @@ def compare(
     first = study.findings(_FAMILY, has_judge=False)
     for line in first:
         on_finding(line)
-    run_tables(where, plan.name, () if judge else ("study_report", "evidence_explorer"))
+    run_tables(where, plan.name, () if judge else ("study_report",))
     lines = [*(study.findings(_FAMILY) if judge else first)]
     if not judge:
         lines.append("Add --judge MODEL or MODEL@URL to learn by which habits, and what fails first.")
     for line in lines:
         if line not in first:
             on_finding(line)
-    return Comparison(study, _FAMILY, opened[0].model, opened[1].model, tuple(lines), tuple(notes), judge is not None)
+    return Comparison(study, _FAMILY, *shown_as, tuple(lines), tuple(notes), judge is not None)
 
 
-def _default_name(opened: tuple[ComparedLogs, ComparedLogs], benchmark: str) -> str:
-    larger, smaller = (_shortened(as_name(source.model.rpartition("/")[2])) for source in opened)
+def _default_name(models: tuple[str, str], benchmark: str) -> str:
+    larger, smaller = (_shortened(as_name(model.rpartition("/")[2])) for model in models)
     return as_name(f"{larger}-vs-{smaller}-{benchmark}") or "comparison"
 
 
@@ -197,6 +203,7 @@ class _Plan:
     opened: tuple[ComparedLogs, ComparedLogs]
     answer_type: str | None
     place: AnswerPlace
+    labels: tuple[str, str] | None = None
 
     @property
     def _file(self) -> Path:
@@ -216,6 +223,7 @@ class _Plan:
             "benchmark": self.benchmark,
             "answer_type": self.answer_type,
             "place": asdict(self.place),
+            **({"labels": list(self.labels)} if self.labels else {}),
         }
         if self._file.exists():
             self._check_same(asked)
@@ -264,10 +272,12 @@ class _Plan:
         summaries, notes = [], []
         if questions is not None:
             summaries.append(import_questions(questions, study, self.domain, self.benchmark, self.home.imports))
-        for source in self.opened:
+        for role, source in zip(ROLES, self.opened, strict=True):
             place = (_FAMILY, self.domain, self.benchmark, self.home.imports)
             try:
-                outcome = import_logs(source.path, source.logs, study, *place, answer_type)
+                outcome = import_logs(
+                    source.path, source.logs, study, *place, answer_type, role=role, advice=_SAME_QUESTIONS
+                )
             except ImportFileError:
                 self._check_overlap()  # explains whatever else does not fit
                 raise
@@ -324,10 +334,12 @@ class _Plan:
                 )
 
     def _write(self, trials: int, place: AnswerPlace, judge: str | None) -> None:
-        models = [
+        models: list[dict[str, Any]] = [
             {"model": source.model, "provider": "imported", "aliases": sorted(_aliases(source) - _aliases(other))}
             for source, other in (self.opened, self.opened[::-1])
         ]
+        for model, label in zip(models, self.labels or (), strict=self.labels is not None):
+            model["label"] = label
         settings: dict[str, Any] = {
             "study": self.name,
             "trials": trials,

@@ -58,7 +58,12 @@ class ComparedLogs:
 
 
 def open_sources(
-    larger: Path, smaller: Path, fields: Sequence[str] = (), answer_type: str | None = None, benchmark: str = ""
+    larger: Path,
+    smaller: Path,
+    fields: Sequence[str] = (),
+    answer_type: str | None = None,
+    benchmark: str = "",
+    may_share_model: bool = False,
 ) -> tuple[ComparedLogs, ComparedLogs]:
     """The logs of the larger and of the smaller model.
 
@@ -69,6 +74,7 @@ def open_sources(
         fields: ``column=field`` entries for records of another form.
         answer_type: how answers are compared, for records that do not say it.
         benchmark: of logs of several tasks, those of the task of this name are taken.
+        may_share_model: both may be of one model, asked in two ways.
 
     Raises:
         ImportFileError: a path cannot be read, holds several models, or both are of one model.
@@ -77,11 +83,12 @@ def open_sources(
     one, two = (_opened(path, given, answer_type, benchmark) for path in (larger, smaller))
     if one.sha256 == two.sha256:
         raise ImportFileError(f"{larger} and {smaller} hold the same bytes; allowed: logs of two models")
-    if one.model == two.model:
+    if one.model == two.model and not may_share_model:
         named = [_with_folder(logs) for logs in (one, two)]
         if one.logs.source_format != "mapped_records" or named[0] == named[1] or _says_model(one):
             raise ImportFileError(
-                f"{larger} and {smaller} are both of model {shown(one.model)}; allowed: logs of two models"
+                f"{larger} and {smaller} are both of model {shown(one.model)}; allowed: logs of two models, or of one"
+                " model in two ways with --labels"
             )
         one, two = (
             _opened(logs.path, FieldMap(given.paths, {**given.constants, "model": name}), answer_type, benchmark)

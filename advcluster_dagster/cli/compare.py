@@ -46,6 +46,14 @@ def compare(
         str | None, typer.Option("--answer-marker", help="Text behind which the answer stands.")
     ] = None,
     whole_response: Annotated[bool, typer.Option("--whole-response", help="The whole response is the answer.")] = False,
+    labels: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--labels",
+            help="Two names to read in place of the models', larger first; needed for one model in two ways,"
+            ' such as --labels "with thinking" "without thinking".',
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on where most responses hold no answer.")] = False,
 ) -> None:
     """Compare two models by their logs on the same questions: accuracies, their difference, and with a judge why."""
@@ -58,7 +66,7 @@ def compare(
     found = compare_logs(
         larger, smaller, questions=questions, judge=judge, name=name, domain=domain, benchmark=benchmark,
         fields=fields or (), answer_type=answer_type, answer_field=answer_field, answer_marker=answer_marker,
-        whole_response=whole_response, accept=yes, on_note=tell,
+        whole_response=whole_response, labels=labels, accept=yes, on_note=tell,
         on_finding=lambda line: print(printable(line), flush=True),
     )  # fmt: skip
     for label, page in (("Report:", found.study.report), ("Explorer:", found.study.explorer)):

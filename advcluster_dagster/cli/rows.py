@@ -5,14 +5,17 @@ import sys
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from advcluster_dagster.cli.tables import printable
 from advcluster_dagster.errors import AdvClusterError
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+#: Characters of a cell that a column needs to be read at a glance; longer cells are folded.
+_READABLE_WIDTH = 18
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -43,7 +46,8 @@ def write_rows(
     if to is not None and chosen == "table":
         raise FormatError("a table is for the screen; for a file, --format is json, jsonl, csv or parquet")
     if chosen == "table":
-        Console().print(_table(rows) if table is None else table)
+        console = Console()
+        console.print(_table(rows, console.width) if table is None else table)
     elif to is not None and chosen == "parquet":
         rows.write_parquet(to)
     elif to is not None:
@@ -59,12 +63,25 @@ def _text(rows: pl.DataFrame, form: str) -> str:
     return "".join(f"{record}\n" for record in records) if form == "jsonl" else f"[{', '.join(records)}]\n"
 
 
-def _table(rows: pl.DataFrame) -> Table:
-    table = Table(
-        *(escape(name) for name in rows.columns), caption=f"{rows.height} row{'s' if rows.height != 1 else ''}"
-    )
-    for row in rows.iter_rows():
-        table.add_row(*("" if value is None else escape(_cell(value)) for value in row))
+def _table(rows: pl.DataFrame, width: int) -> RenderableType:
+    """A row a line where the columns fit the width, else a block of lines for each row; nothing is cut off."""
+    cells = [["" if value is None else _cell(value) for value in row] for row in rows.iter_rows()]
+    longest = [max(map(len, column), default=0) for column in zip(rows.columns, *cells, strict=True)]
+    caption = Text(f"{rows.height} row{'s' if rows.height != 1 else ''}")
+    if sum(min(length, _READABLE_WIDTH) + 3 for length in longest) + 1 > width:
+        return Group(_blocks(rows.columns, cells), caption)
+    table = Table(*(Column(escape(name), overflow="fold") for name in rows.columns))
+    for row in cells:
+        table.add_row(*map(escape, row))
+    return Group(table, caption)
+
+
+def _blocks(names: list[str], cells: list[list[str]]) -> Table:
+    table = Table(Column(no_wrap=True), Column(overflow="fold"), show_header=False)
+    for row in cells:
+        for name, cell in zip(names, row, strict=True):
+            table.add_row(escape(name), escape(cell))
+        table.add_section()
     return table
 
 

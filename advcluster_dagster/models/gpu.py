@@ -20,11 +20,17 @@ _GIB = 2**30
 class GpuWatch:
     """What was seen of the GPUs, one record each; complete once the watch has ended.
 
-    ``facts``: index, name, memory_gib; from a watch also mean_utilisation (share of time a kernel ran, [0, 1]) and
-    max_memory_used_gib. Empty without GPUs.
+    ``facts``: index, name, memory_gib; from a watch also mean_utilisation (share of time a kernel ran since
+    :meth:`begin_load`, else since the watch began; [0, 1]) and max_memory_used_gib, what all programs held on the
+    card at most, without what the driver keeps for itself. Empty without GPUs.
     """
 
     facts: list[dict[str, Any]] = field(default_factory=list)
+    _load_began: threading.Event = field(default_factory=threading.Event)
+
+    def begin_load(self) -> None:
+        """Forget how busy the GPUs were so far: the work whose load is measured begins."""
+        self._load_began.set()
 
 
 def gpu_facts() -> list[dict[str, Any]]:
@@ -42,12 +48,14 @@ def watch_gpus() -> Iterator[GpuWatch]:
         if library is None or not handles:
             yield watch
             return
-        samples: list[list[tuple[float, float]]] = [[] for _ in handles]
+        #: By GPU, each look's share of busy time, memory used in GiB, and whether the load had begun.
+        samples: list[list[tuple[float, float, bool]]] = [[] for _ in handles]
 
         def look() -> None:
+            is_load = watch._load_began.is_set()
             for handle, seen in zip(handles, samples, strict=True):
-                used = library.nvmlDeviceGetMemoryInfo(handle).used / _GIB
-                seen.append((library.nvmlDeviceGetUtilizationRates(handle).gpu / 100, used))
+                used = _memory(library, handle).used / _GIB
+                seen.append((library.nvmlDeviceGetUtilizationRates(handle).gpu / 100, used, is_load))
 
         def look_on() -> None:
             while not ended.wait(_SAMPLE_EVERY_S):
@@ -64,8 +72,8 @@ def watch_gpus() -> Iterator[GpuWatch]:
             watch.facts = [
                 {
                     **_facts(library, handle),
-                    "mean_utilisation": round(fmean(share for share, _ in seen), 3),
-                    "max_memory_used_gib": round(max(used for _, used in seen), 2),
+                    "mean_utilisation": round(fmean(s for s, _, is_load in seen if is_load == seen[-1][2]), 3),
+                    "max_memory_used_gib": round(max(used for _, used, _ in seen), 2),
                 }
                 for handle, seen in zip(handles, samples, strict=True)
             ]
@@ -122,5 +130,13 @@ def _facts(library: ModuleType, handle: Any) -> dict[str, Any]:
     return {
         "index": library.nvmlDeviceGetIndex(handle),
         "name": str(library.nvmlDeviceGetName(handle)),
-        "memory_gib": round(library.nvmlDeviceGetMemoryInfo(handle).total / _GIB, 1),
+        "memory_gib": round(_memory(library, handle).total / _GIB, 1),
     }
+
+
+def _memory(library: ModuleType, handle: Any) -> Any:
+    """Memory of a card; by the call that does not count the driver's own as used, where the driver has it."""
+    try:
+        return library.nvmlDeviceGetMemoryInfo(handle, version=library.nvmlMemory_v2)
+    except library.NVMLError:
+        return library.nvmlDeviceGetMemoryInfo(handle)

@@ -16,7 +16,7 @@ from advcluster_dagster.study.study import Study
 
 #: Read by vLLM when it is imported: workers start clean, since this process has threads; usage reports are off.
 _ENVIRONMENT = {
-    "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_CONFIGURE_LOGGING": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -43,20 +43,22 @@ class VllmChat:
         self._engine: _RunningEngine | None = None
         self._n_tokens = 0
         self._seconds = 0.0
+        self._load_s = 0.0
         self._watching = ExitStack()
         self._gpus: GpuWatch | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the engine was and how fast, in completion tokens a second while generating; the GPUs and how busy
-        they were, where there are any.
+        """The engine, the seconds it took to load, and its speed in completion tokens a second, kernels that are
+        compiled for the first requests included; the GPUs and how busy they were while generating, where there are any.
         """
         if self._engine is None or not self._seconds:
             return {}
         self._watching.close()
         speed = round(self._n_tokens / self._seconds, 1)
         gpus = {"gpus": self._gpus.facts} if self._gpus and self._gpus.facts else {}
-        return {"engine": f"vllm {self._engine.name}", "tokens_per_second": speed, **gpus}
+        engine = {"engine": f"vllm {self._engine.name}", "load_s": round(self._load_s, 1)}
+        return {**engine, "tokens_per_second": speed, **gpus}
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index, outcome) question by question; see the protocol.
@@ -85,8 +87,10 @@ class VllmChat:
     def _started(self, model: Model, request: ChatRequest) -> "_RunningEngine":
         if self._engine is None or self._engine.model.model != model.model:
             self.close()
-            self._gpus = self._watching.enter_context(watch_gpus())
+            self._gpus, began = self._watching.enter_context(watch_gpus()), time.monotonic()
             self._engine = _RunningEngine(model, request.sampling.get("revision"))
+            self._load_s = time.monotonic() - began
+            self._gpus.begin_load()
         return self._engine
 
 
@@ -104,11 +108,11 @@ class _RunningEngine:
         try:
             self._llm: Any = vllm.LLM(model.model, revision=revision, seed=0, **_engine_arguments(model.engine))
         except Exception as error:  # whatever is wrong with model, settings or GPUs, vLLM has no common type for it
-            raise FatalModelError(f"provider vllm cannot load {model.model}: {_first_line(error)}") from error
+            raise FatalModelError(f"provider vllm cannot load {model.model}: {_load_fault(error)}") from error
         self._defaults = self._llm.get_default_sampling_params()
         dtype = str(self._llm.llm_engine.model_config.dtype).removeprefix("torch.")
         self._writes_channels = "<|channel|>" in self._llm.get_tokenizer().get_vocab()
-        self.name = f"{vllm.__version__}, {current_platform.device_name}, {dtype}"
+        self.name = f"{vllm.__version__}, {current_platform.get_device_name()}, {dtype}"
 
     def stop(self) -> None:
         """End the engine's process."""
@@ -223,6 +227,13 @@ def _engine_arguments(engine: Engine) -> dict[str, Any]:
         "enforce_eager": engine.enforce_eager,
     }
     return arguments | ({"max_model_len": engine.max_model_len} if engine.max_model_len else {})
+
+
+def _load_fault(error: Exception) -> str:
+    """The first line of an error, and where to look when vLLM tells its cause in the log of another process alone."""
+    line = _first_line(error)
+    hint = "; the step's log has the cause, which often is too little free memory on the card"
+    return line + hint if "root cause" in line else line
 
 
 def _first_line(error: Exception) -> str:

@@ -97,7 +97,10 @@ class Family(Settings):
     def _is_asked_in_two_ways(self) -> None:
         """Raise unless one and the same model is asked differently in each role, and labelled."""
         name = self.larger.model
-        if self.larger.sampling == self.smaller.sampling and self.larger.system_prompt == self.smaller.system_prompt:
+        # Of imported traces, labels tell the two ways apart: how they were sampled need not be in the study.
+        is_imported = self.larger.provider == self.smaller.provider == "imported" and self.larger.label is not None
+        is_alike = self.larger.sampling == self.smaller.sampling
+        if is_alike and self.larger.system_prompt == self.smaller.system_prompt and not is_imported:
             raise ValueError(
                 f"larger and smaller are the same model, {name!r}, asked in the same way; name two models, or give the"
                 " two a different sampling (such as enable_thinking: true and false) or system_prompt"

@@ -242,3 +242,23 @@ def test_accuracies_are_told_before_a_judge_reads_or_a_report_is_written(
     before = [line for line, has_report in told if not has_report]
     assert len(before) == 2
     assert before[0].startswith("org/large answers 100.0 % correctly")
+
+
+def test_one_model_in_two_ways_goes_by_labels(tmp_path: Path) -> None:
+    paths = write(tmp_path / "a", records("org/m", 0)), write(tmp_path / "b", records("org/m", N_WRONG))
+    labels = ("with thinking", "without thinking")
+    result = compare(*paths, home=tmp_path / "home", labels=labels)
+    assert result.study.name == "with-thinking-vs-without-thinking-questions"
+    assert (result.larger, result.smaller) == labels
+    assert str(result).startswith("with thinking answers 100.0 % correctly, without thinking 58.3 %")
+    assert result.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
+    family = result.study.settings.families["models"]
+    assert (family.larger.model, family.smaller.model) == ("org/m", "org/m")
+    with pytest.raises(StudyError, match="exists with other labels"):
+        compare(*paths, home=tmp_path / "home", labels=("one", "two"), name=result.study.name)
+
+
+def test_without_a_judge_no_explorer_is_written(compared: Comparison) -> None:
+    assert compared.study.report is not None
+    assert compared.study.explorer is None
+    assert "explorer.html" not in compared.study.report.read_text(encoding="utf-8")

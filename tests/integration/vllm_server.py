@@ -26,6 +26,7 @@ def served(folder: Path, log: Path, max_model_len: int = 128) -> Iterator[str]:
         port = free.getsockname()[1]
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", folder.name]
     options += ["--max-model-len", str(max_model_len), "--dtype", "bfloat16", "--enforce-eager"]
+    options += ["--gpu-memory-utilization", "0.4"]  # two servers share a card
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *options]
     settings = environment(VLLM_CPU_KVCACHE_SPACE="1", VLLM_NO_USAGE_STATS="1")
     with log.open("w") as out, subprocess.Popen(command, env=settings, stdout=out, stderr=out) as server:

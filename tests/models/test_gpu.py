@@ -1,6 +1,6 @@
 """GPUs as NVIDIA's library tells of them; a stand-in for it here, as machines that test have none."""
 
-# ruff: noqa: N802 the library's own names
+# ruff: noqa: N802, N815 the library's own names
 
 import sys
 import threading
@@ -23,9 +23,11 @@ class FakeLibrary(ModuleType):
     """Three cards of 80 GiB; each look sees more memory used."""
 
     NVMLError = FakeError
+    nvmlMemory_v2 = 2
 
     def __init__(self, has_driver=True):
         super().__init__("pynvml")
+        self.has_v2 = True
         self.has_driver, self.n_open, self.looks, self.looked = has_driver, 0, 0, threading.Event()
 
     def nvmlInit(self):
@@ -59,8 +61,11 @@ class FakeLibrary(ModuleType):
     def nvmlDeviceGetName(self, handle):
         return "NVIDIA H100"
 
-    def nvmlDeviceGetMemoryInfo(self, handle):
-        return SimpleNamespace(total=80 * GIB, used=(self.looks + 1) * GIB)
+    def nvmlDeviceGetMemoryInfo(self, handle, version=None):
+        if version is not None and not self.has_v2:
+            raise FakeError("not supported")
+        of_driver = 0 if version == self.nvmlMemory_v2 else GIB // 2
+        return SimpleNamespace(total=80 * GIB, used=(self.looks + 1) * GIB + of_driver)
 
     def nvmlDeviceGetUtilizationRates(self, handle):
         self.looks += 1
@@ -123,6 +128,42 @@ def test_a_watch_sums_up_what_it_saw(library, monkeypatch):
     assert 0.5 <= fact["mean_utilisation"] <= 1.0
     assert fact["max_memory_used_gib"] == library.looks
     assert library.n_open == 0
+
+
+def test_only_the_load_counts_as_utilisation_but_all_memory(library, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setattr("advcluster_dagster.models.gpu._SAMPLE_EVERY_S", 3600)  # one look, at the end
+    monkeypatch.setattr(library, "nvmlDeviceGetUtilizationRates", lambda _handle: SimpleNamespace(gpu=75))
+    with watch_gpus() as watch:
+        watch.begin_load()
+    assert watch.facts == [
+        {"index": 1, "name": "NVIDIA H100", "memory_gib": 80.0, "mean_utilisation": 0.75, "max_memory_used_gib": 1.0}
+    ]
+
+
+def test_what_was_busy_before_the_load_is_forgotten(library, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setattr("advcluster_dagster.models.gpu._SAMPLE_EVERY_S", 0.001)
+    shares, looked = [0], threading.Event()
+
+    def rates(_handle):
+        looked.set()
+        return SimpleNamespace(gpu=shares[0])
+
+    monkeypatch.setattr(library, "nvmlDeviceGetUtilizationRates", rates)
+    with watch_gpus() as watch:
+        assert looked.wait(30)  # a look at the idle card, while the engine loads
+        shares[0] = 80
+        watch.begin_load()
+    assert watch.facts[0]["mean_utilisation"] == 0.8
+
+
+def test_a_driver_without_the_newer_call_counts_its_own_memory_too(library, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    library.has_v2 = False
+    with watch_gpus() as watch:
+        pass
+    assert watch.facts[0]["max_memory_used_gib"] == 1.5
 
 
 def test_a_watch_ends_with_an_error_too(library):

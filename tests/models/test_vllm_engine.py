@@ -75,6 +75,8 @@ class LLM:
     def __init__(self, model: str, **arguments: Any) -> None:
         if model == "missing":
             raise OSError("missing is not a local folder\nand is not a valid model identifier")
+        if model == "crowded":
+            raise RuntimeError("Engine core initialization failed. See root cause above. Failed core proc(s): {}")
         self.arguments = arguments
         self.llm_engine = Engine()
         self.numbers = count()
@@ -102,7 +104,10 @@ class LLM:
 def is_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """A vLLM that can be imported, on a machine with and without GPUs."""
     LLM.loaded = []
-    platform = SimpleNamespace(is_cpu=lambda: request.param, device_name="cpu" if request.param else "cuda")
+    platform = SimpleNamespace(
+        is_cpu=lambda: request.param,
+        get_device_name=lambda: "cpu" if request.param else "NVIDIA H200",
+    )
     for name, content in {
         "vllm": {"LLM": LLM, "__version__": "0.0"},
         "vllm.platforms": {"current_platform": platform},
@@ -111,7 +116,7 @@ def is_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
         module.__spec__ = importlib.util.spec_from_loader(name, None)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    for name in ("VLLM_WORKER_MULTIPROCESSING_METHOD", "VLLM_LOGGING_LEVEL", "VLLM_CPU_KVCACHE_SPACE"):
+    for name in ("VLLM_WORKER_MULTIPROC_METHOD", "VLLM_LOGGING_LEVEL", "VLLM_CPU_KVCACHE_SPACE"):
         monkeypatch.setenv(name, "as a person set it")
     return bool(request.param)
 
@@ -140,7 +145,8 @@ def test_every_trial_gets_its_own_sample(is_cpu: bool) -> None:
     assert llm.llm_engine.most_unfinished == MOST_IN_FLIGHT
     assert llm.arguments["max_model_len"] == 64
     assert (llm.arguments["dtype"], llm.arguments["tensor_parallel_size"]) == ("bfloat16", 1)
-    assert chat.facts["engine"].startswith("vllm 0.0, ")
+    assert chat.facts["engine"].startswith(f"vllm 0.0, {'cpu' if is_cpu else 'NVIDIA H200'}, ")
+    assert chat.facts["load_s"] >= 0
     chat.close()
     assert llm.llm_engine.is_shut_down
 
@@ -196,6 +202,11 @@ def test_a_caller_that_gives_up_leaves_nothing_running(is_cpu: bool) -> None:
     ("larger", "sampling", "message"),
     [
         ("missing", {}, "cannot load missing: missing is not a local folder"),
+        (
+            "crowded",
+            {},
+            r"Failed core proc\(s\): {}; the step's log has the cause, which often is too little free memory",
+        ),
         ("large", {"temprature": 1}, "no sampling setting 'temprature'"),
         ("large", {"temperature": -1}, "takes no such sampling settings: temperature must be non-negative"),
     ],

@@ -62,6 +62,8 @@ def import_logs(
     answer_type: str | None = None,
     on_progress: Progress | None = None,
     before_storing: BeforeStoring = store,
+    role: Role | None = None,
+    advice: str | None = None,
 ) -> ImportOutcome:
     """Import the logs of a family on a benchmark, in place of traces imported before for the roles in them.
 
@@ -81,6 +83,8 @@ def import_logs(
         answer_type: How answers are compared, for logs that do not say; None to take what they say.
         on_progress: Told bytes done and bytes in all.
         before_storing: Called when all is read; what it raises leaves the imports as they were.
+        role: The model that all logs are of, for one model in two ways; None where the logs tell it.
+        advice: What to do where questions differ from those imported; None for the advice of the import commands.
 
     Raises:
         ImportFileError: anything is wrong; then nothing is imported.
@@ -93,7 +97,7 @@ def import_logs(
     chosen = choose_logs(logs, path, benchmark, outcome.remarks)
     with staging(imports_root, study.study) as files:
         import_ = _BenchmarkImport(
-            path, logs.source_format, study, family, domain, benchmark, imports_root, answer_type, files
+            path, logs.source_format, study, family, domain, benchmark, imports_root, answer_type, files, role, advice
         )
         import_.run(chosen, outcome, on_progress)
         before_storing(outcome, files)
@@ -113,6 +117,8 @@ class _BenchmarkImport:
     imports_root: Path
     answer_type: str | None
     files: Staging
+    role: Role | None = None
+    advice: str | None = None
 
     def __post_init__(self) -> None:
         self._target = questions_file(self.imports_root, self.study.study, self.domain, self.benchmark)
@@ -122,7 +128,8 @@ class _BenchmarkImport:
         self._questions: dict[str, Mapping[str, Any]] = {row["question_id"]: row for row in earlier}
         self._n_earlier = len(earlier)
         begin = f"remove {self._target} and import again" if self._brings_questions else "import the questions again"
-        self._match = QuestionMatch(self.benchmark, f"import the log under another benchmark name, or {begin}")
+        advice = self.advice or f"import the log under another benchmark name, or {begin}"
+        self._match = QuestionMatch(self.benchmark, advice)
         self._trials = TrialSet(list(self._questions), self.study)
         self._known = players(self.study, self.family, self.path)
         #: By role, how many trials of each question earlier logs hold.
@@ -221,7 +228,7 @@ class _BenchmarkImport:
         header = log.header
         ranked = sorted(header.model_names, key=lambda name: (not self._known.is_clear(name), name not in self._known))
         try:
-            naming = Naming(ranked[0], str(header.path), "model", header.role, header.label, _WHOSE_LOG)
+            naming = Naming(ranked[0], str(header.path), "model", self.role or header.role, header.label, _WHOSE_LOG)
             return self._known.find(naming)
         except ImportFileError as error:
             if ranked[0] in self._known:

@@ -217,9 +217,13 @@ MACHINE_PATH = re.compile(r"(?<![\w.~:}])/(?:" + "|".join(("work", "tmp", "root"
 
 
 def committed_texts() -> list[Path]:
-    files = [path for path in ROOT.iterdir() if path.is_file()]
+    files = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]  # a file in a worktree
     files += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
-    return [path for path in files if "__pycache__" not in path.parts and path.suffix not in (".png", ".pyc", ".pdf")]
+    return [
+        path
+        for path in files
+        if "__pycache__" not in path.parts and path.suffix not in (".png", ".pyc", ".pdf", ".zip")
+    ]
 
 
 def test_no_file_names_a_path_of_one_machine():

@@ -14,7 +14,7 @@ AnswerVerdict = Literal["no_answer", "truncated", "missing_response"]
 
 _ANSWER_START, _ANSWER_END = "[ANSWER]", "[/ANSWER]"
 _EMPHASIS = ("**", "__", "`")
-#: Marks that open a block which may run over several lines, each with the mark that closes it.
+#: Opening and closing marks of blocks that may span several lines.
 _BLOCKS = (("```", "```"), ("$$", "$$"), (r"\[", r"\]"), ("<answer>", "</answer>"))
 _OPTION_LINE = re.compile(r"\s*(?:[-*\u2022]\s+)?[(\[]?[A-Za-z][)\].:]")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -22,12 +22,12 @@ _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 @dataclass(frozen=True)
 class AnswerPlace:
-    r"""Where the responses of a benchmark hold their answer; at most one of the three is set.
+    r"""Where the responses of a benchmark contain their answer; at most one of the fields is set.
 
-    Without any it is the last ``\boxed{}``, else what stands between ``[ANSWER]`` and ``[/ANSWER]``.
+    If none is set, the answer is the last ``\boxed{}``, else the text between ``[ANSWER]`` and ``[/ANSWER]``.
 
-    ``marker``: a text behind which the answer stands. ``field``: a field of the last JSON object that has it; a
-    response that does not name the field is searched for a box. ``is_whole``: the whole response is the answer.
+    ``marker``: text that precedes the answer. ``field``: a field of the last JSON object that has it; a response that
+    does not name the field is searched for a box. ``is_whole``: the whole response is the answer.
     """
 
     marker: str | None = None
@@ -40,7 +40,7 @@ BOXED = AnswerPlace()
 
 @dataclass(frozen=True)
 class FoundAnswer:
-    """The answer text, stripped and never empty; ``verdict`` is None when the answer is there to be compared."""
+    """The answer text, stripped and never empty; ``verdict`` is None if the answer can be compared."""
 
     prediction: str | None
     verdict: AnswerVerdict | None
@@ -51,22 +51,22 @@ def find_answer(
 ) -> FoundAnswer:
     r"""Find the final answer of a response.
 
-    Only what follows the model's thinking counts, and end-of-turn tokens behind the answer do not. With a marker, the
-    answer is the rest of the line behind the marker's last occurrence, or the first line below it where nothing else
-    stands on its line; a box or a fenced block there counts as a whole. Without one it is the last ``\boxed{}`` that is
-    not blank, together with those that only commas, "and" or "or" part from it, else what stands between the last
-    ``[ANSWER]`` and ``[/ANSWER]``. A last box that is never closed holds no answer, nor does any box before it.
+    Only the text after the model's thinking is searched; trailing end-of-turn tokens are ignored. With a marker, the
+    answer is the rest of the line after the marker's last occurrence, or the first line below if that rest is empty;
+    a box or fenced block there is taken as a whole. Without a marker it is the last ``\boxed{}`` that is not blank,
+    together with boxes separated from it only by commas, "and" or "or", else the text between the last ``[ANSWER]``
+    and ``[/ANSWER]``. If the last box is never closed, there is no answer, even if earlier boxes exist.
 
     Args:
         response: The trace, or None when the call failed.
         finish_reason: Why generation ended; ``length`` means at the token limit.
-        place: Where the benchmark's answers stand.
-        answer_type: Of the question.
+        place: Where the benchmark's responses contain the answer.
+        answer_type: Answer type of the question.
 
     Returns:
-        The answer with verdict None; or ``missing_response`` for no response, ``truncated`` for one that hit the
-        token limit (an answer found all the same is kept for the eye) or never ended its thinking, ``no_answer``
-        for one that ended without an answer.
+        The answer with verdict None; else ``missing_response`` if there is no response, ``truncated`` if it hit the
+        token limit (an answer found nevertheless is kept for inspection) or never ended its thinking, ``no_answer``
+        if it ended without an answer.
     """
     if response is None:
         return FoundAnswer(None, "missing_response")
@@ -90,9 +90,9 @@ def _answer_in(text: str, place: AnswerPlace, answer_type: str) -> str | None:
 
 
 def _behind_marker(text: str, marker: str, answer_type: str) -> str | None:
-    """What the marker announces; emphasis that begins before the marker ends where it ends."""
+    """The answer after the marker; emphasis opened before the marker ends at its closing mark."""
     word, colon = (marker[:-1], ":") if marker.endswith(":") else (marker, "")
-    # "**Answer**: B" holds the marker "Answer:" as well.
+    # "**Answer**: B" contains the marker "Answer:" too.
     pattern = re.escape(word) + r"[*_`]{0,3}" * bool(colon) + colon
     ends = [match.end() for match in re.finditer(pattern, text)]
     if not ends:
@@ -106,9 +106,9 @@ def _behind_marker(text: str, marker: str, answer_type: str) -> str | None:
 
 
 def _first_block(text: str, answer_type: str) -> str:
-    """The first line that is not blank, or the box, fence or display that begins on it, over all of its lines.
+    """The first line that is not blank, or the whole box, fence or display block that begins on it.
 
-    Of an answer of several letters, further lines that begin with a marked letter belong to it.
+    For an answer of several letters, following lines that begin with a marked letter are included.
     """
     below = text.lstrip()
     if (end := box_at_start(below)) is not None:
@@ -117,7 +117,7 @@ def _first_block(text: str, answer_type: str) -> str:
         inner, closed, behind = below.removeprefix(start).partition(end_mark)
         if below.startswith(start) and closed:
             return start + inner + end_mark + behind.split("\n", 1)[0]
-    # Dressing alone on the marker's line, as in "**Answer:**", is no answer.
+    # Formatting marks alone on the marker's line, as in "**Answer:**", are not an answer.
     lines = list(dropwhile(lambda line: not line.strip(" *_`:\r"), below.split("\n")))
     n_lines = 1
     while answer_type == "choices" and n_lines < len(lines) and _OPTION_LINE.match(lines[n_lines]):
@@ -126,7 +126,7 @@ def _first_block(text: str, answer_type: str) -> str:
 
 
 def _without_open_dressing(before: str, line: str) -> str:
-    """The line without the closing marks of what opens before the marker: the ``B`` of ``**Answer: B**``."""
+    """Drop closing marks whose opening mark precedes the marker: ``**Answer: B**`` gives ``B``."""
     for mark in _EMPHASIS:
         if before.count(mark) % 2 and mark in line:
             inside, _, behind = line.partition(mark)

@@ -6,7 +6,7 @@ from itertools import dropwhile
 from typing import Literal
 
 from advcluster_dagster.science.grading.boxes import box_at_start, last_answer_in_boxes
-from advcluster_dagster.science.grading.json_answers import answer_in_field, behind_thinking, names_field
+from advcluster_dagster.science.grading.json_answers import after_thinking, answer_in_field, names_field
 from advcluster_dagster.science.grading.markup import strip_end_tokens
 from advcluster_dagster.science.thinking import without_thinking
 
@@ -70,7 +70,7 @@ def find_answer(
     """
     if response is None:
         return FoundAnswer(None, "missing_response")
-    if (reply := behind_thinking(response) if place.field else without_thinking(response)) is None:
+    if (reply := after_thinking(response) if place.field else without_thinking(response)) is None:
         return FoundAnswer(None, "truncated")
     prediction = _answer_in(strip_end_tokens(reply), place, answer_type)
     if finish_reason == "length":

@@ -13,15 +13,15 @@ from typing import Any
 from advcluster_dagster.science.grading.literals import read_literal
 from advcluster_dagster.science.json_values import JsonValues, find_values
 from advcluster_dagster.science.lenient_json import BrokenJson, read_value
-from advcluster_dagster.science.thinking import find_behind_thinking
+from advcluster_dagster.science.thinking import find_after_thinking
 
 _END_OF_OBJECT = re.compile(r"\}\s*(?:```\s*)?\Z")
 
 
-def behind_thinking(response: str) -> str | None:
+def after_thinking(response: str) -> str | None:
     """The response after its thinking; marks inside JSON strings are ignored. None if the thinking never ends."""
     spans = [(value.start, value.end) for value in find_values(response).complete]
-    span = find_behind_thinking(response, spans)
+    span = find_after_thinking(response, spans)
     return None if span is None else response[slice(*span)]
 
 

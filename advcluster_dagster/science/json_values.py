@@ -61,8 +61,8 @@ class _Scan:
         self.result = JsonValues()
         self.n_open = {"{": 0, "[": 0}  # open brackets of prose
         self.is_cut = False  # whether the position is after the start of a value that is never closed
-        self.behind = 0  # end of the last JSON span
-        self.behind_value: int | None = None  # end of the last complete value, including brackets closed after it
+        self.span_end = 0  # end of the last JSON span
+        self.value_end: int | None = None  # end of the last complete value, including brackets closed after it
         self.n_wasted = 0  # characters read without result
         self.marks = list(MARK.finditer(text))
         self.mark_starts = [mark.start() for mark in self.marks]
@@ -86,10 +86,10 @@ class _Scan:
         """Close a bracket of prose; an unmatched brace ends an enclosing value, except directly after a value."""
         if self.n_open[_PARTNERS[bracket]]:
             self.n_open[_PARTNERS[bracket]] -= 1
-        elif self.behind_value is not None and not self.text[self.behind_value : position].strip():
-            self.behind_value = position + 1
+        elif self.value_end is not None and not self.text[self.value_end : position].strip():
+            self.value_end = position + 1
         elif bracket == "}":
-            self.is_cut, self.behind_value = True, None
+            self.is_cut, self.value_end = True, None
             self.result.complete.clear()
             self._record_fault(BrokenJson("Extra data", position, has_string=True))
 
@@ -102,7 +102,7 @@ class _Scan:
             return self._skip_broken(start, error)
         self.result.complete.append(JsonValue(start, end, value))
         self._record_span(start, end)
-        self.behind_value = end
+        self.value_end = end
         return end
 
     def _record_fault(self, error: BrokenJson) -> None:
@@ -134,13 +134,13 @@ class _Scan:
 
     def _record_span(self, start: int, end: int) -> None:
         self.result.spans.append((start, end))
-        self.behind = end
+        self.span_end = end
 
     def _begins_reply(self, start: int) -> bool:
         """Whether only a closing mark of thinking and a code fence precede a position."""
         n_marks = bisect_right(self.mark_starts, start)
         mark = self.marks[n_marks - 1] if n_marks else None
-        if mark and (mark.end() <= self.behind or not mark["end"]):
+        if mark and (mark.end() <= self.span_end or not mark["end"]):
             return False
         before = mark.end() if mark else 0
         return start - before <= _MAX_SPACE and _REPLY_START.fullmatch(self.text, before, start) is not None

@@ -82,7 +82,7 @@ def accuracy_interval(
 
 
 def mark_paired(trials: pl.DataFrame) -> pl.DataFrame:
-    """Trials in one order whatever that of the input, with ``is_paired``: both models have a scored trial.
+    """Sort trials and add ``is_paired``: whether both models have a scored trial of the question.
 
     Args:
         trials: domain, benchmark, question_id, role, trial, is_correct of one family, and any other columns.

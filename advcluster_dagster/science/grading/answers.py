@@ -101,7 +101,7 @@ def _behind_marker(text: str, marker: str, answer_type: str) -> str | None:
     block = _first_block(text[ends[-1] :], answer_type)
     answer = last_answer_in_boxes(block, answer_type)
     if answer is None:
-        answer = strip_end_tokens(_without_open_dressing(before, block)).strip().removeprefix(":").strip()
+        answer = strip_end_tokens(_strip_closing_marks(before, block)).strip().removeprefix(":").strip()
     return answer or None
 
 
@@ -114,9 +114,9 @@ def _first_block(text: str, answer_type: str) -> str:
     if (end := box_at_start(below)) is not None:
         return below[:end] + below[end:].split("\n", 1)[0]
     for start, end_mark in _BLOCKS:
-        inner, closed, behind = below.removeprefix(start).partition(end_mark)
+        inner, closed, rest = below.removeprefix(start).partition(end_mark)
         if below.startswith(start) and closed:
-            return start + inner + end_mark + behind.split("\n", 1)[0]
+            return start + inner + end_mark + rest.split("\n", 1)[0]
     # Formatting marks alone on the marker's line, as in "**Answer:**", are not an answer.
     lines = list(dropwhile(lambda line: not line.strip(" *_`:\r"), below.split("\n")))
     n_lines = 1
@@ -125,20 +125,20 @@ def _first_block(text: str, answer_type: str) -> str:
     return "\n".join(lines[:n_lines])
 
 
-def _without_open_dressing(before: str, line: str) -> str:
+def _strip_closing_marks(before: str, line: str) -> str:
     """Drop closing marks whose opening mark precedes the marker: ``**Answer: B**`` gives ``B``."""
     for mark in _EMPHASIS:
         if before.count(mark) % 2 and mark in line:
-            inside, _, behind = line.partition(mark)
-            line = inside if inside.strip(" :") else behind
+            inside, _, rest = line.partition(mark)
+            line = inside if inside.strip(" :") else rest
     if before.count("(") > before.count(")") and line.count(")") > line.count("("):
         line = line[: line.rindex(")")]
     depth = 0
     for brace in _BRACES.finditer(line):
         depth += {"{": 1, "}": -1}.get(brace.group(), 0)
         if depth < 0:
-            inside, behind = line[: brace.start()], line[brace.end() :]
-            return inside if inside.strip(" :") else behind
+            inside, rest = line[: brace.start()], line[brace.end() :]
+            return inside if inside.strip(" :") else rest
     return line
 
 

@@ -51,8 +51,8 @@ def _last_field(text: str, field: str, answer_type: str) -> str | None:
     if name < 0 or end is None or not 0 < colon <= end.start() or text[name + len(field) + 2 : colon].strip() != ":":
         return None
     with suppress(BrokenJson):
-        value, behind = read_value(text, colon)
-        if not text[behind : end.start()].strip(" \n\t,"):
+        value, value_end = read_value(text, colon)
+        if not text[value_end : end.start()].strip(" \n\t,"):
             return _as_text(value, answer_type)
     written = text[colon : end.start()].strip()
     return written if written and "\n" not in written else None

@@ -1,4 +1,4 @@
-"""Decode JSON strings as a model meant them: LaTeX keeps backslashes that were not escaped."""
+"""Decode JSON strings written by models, preserving unescaped backslashes of LaTeX."""
 
 import re
 from bisect import bisect_left
@@ -9,7 +9,7 @@ _LETTERS = re.compile(r"[A-Za-z]*")
 _SIMPLE = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Commands whose letters behind the first are no text that could begin a line or follow a tab.
+# Commands whose letters after the first cannot begin a line of text or follow a tab.
 _COMMAND = re.compile(
     r"""
     n(?:abla|atural|earrow|eq|ewcommand|ewline|obreak|oindent|olimits|onumber|ormalsize|ot|otin|leq|geq|subseteq|supseteq
@@ -21,19 +21,19 @@ _COMMAND = re.compile(
     """,
     re.VERBOSE,
 )
-# Commands unless the rest of the string speaks against LaTeX: a line may begin with "u", "e" or "eg".
+# Commands unless the rest of the string suggests otherwise: a line may begin with "u", "e" or "eg".
 _LIKELY_COMMAND = re.compile("ne|neg|nu|tan")
-# Commands only where the rest of the string is LaTeX: a line may well begin with "i", "mid" or "less".
+# Commands only if the rest of the string is LaTeX: a line may well begin with "i", "mid" or "less".
 _UNLIKELY_COMMAND = re.compile("n(?:cong|exists|gtr|i|leftarrow|less|mid|parallel|prec|rightarrow|sim|succ)")
 _DOUBLED = re.compile(r"(?<!\\)(?:\\\\)+[A-Za-z]")
 
 
 def decode_string(raw: str) -> str:
-    r"""The text of what stands between the quotes of a JSON string.
+    r"""Decode the text between the quotes of a JSON string.
 
-    ``\f`` and ``\b`` before a letter, ``\u`` without four hex digits and escapes that JSON does not know (``\alpha``,
-    ``\(``) are backslashes of their own; ``\n``, ``\r`` and ``\t`` are where they begin a LaTeX command. A surrogate
-    without its other half is kept as it is, as are control characters.
+    The backslash is literal in ``\f`` and ``\b`` before a letter, in ``\u`` without four hex digits and in escapes
+    unknown to JSON (``\alpha``, ``\(``), and in ``\n``, ``\r`` and ``\t`` that begin a LaTeX command. Lone surrogates
+    and control characters are preserved.
     """
     if "\\" not in raw:
         return raw
@@ -51,12 +51,12 @@ def decode_string(raw: str) -> str:
 
 @dataclass(frozen=True)
 class _Context:
-    r"""What a string as a whole says about its ``\n``, ``\r`` and ``\t``."""
+    r"""Properties of a whole string that disambiguate its ``\n``, ``\r`` and ``\t``."""
 
-    has_latex: bool  # commands with a single backslash
-    has_doubled: bool  # commands with two, as JSON asks for
-    has_breaks: bool  # breaks that can be nothing else
-    dollars: tuple[int, ...]  # where they stand
+    has_latex: bool  # contains commands with a single backslash
+    has_doubled: bool  # contains commands with two backslashes, as JSON requires
+    has_breaks: bool  # contains escapes that can only be line breaks or tabs
+    dollars: tuple[int, ...]  # offsets of dollar signs
 
     @classmethod
     def of(cls, raw: str) -> "_Context":
@@ -73,7 +73,7 @@ class _Context:
         return cls(has_latex, _DOUBLED.search(raw) is not None, has_breaks, dollars)
 
     def is_command(self, word: str, position: int) -> bool:
-        """Whether an escape at a position, with the letters behind it, is a LaTeX command."""
+        """Whether an escape at a position, with the letters after it, is a LaTeX command."""
         if _COMMAND.fullmatch(word):
             return True
         is_likely = _LIKELY_COMMAND.fullmatch(word) is not None
@@ -99,11 +99,11 @@ def _decode(raw: str, escape: re.Match[str], context: _Context | None) -> str:
 
 
 def _is_letter_command(raw: str, escape: re.Match[str]) -> bool:
-    r"""Whether ``\b`` or ``\f`` has letters behind it: no text has a backspace or a form feed there."""
+    r"""Whether letters follow ``\b`` or ``\f``, which then cannot be a backspace or form feed."""
     return escape[1] in "bf" and len(_word(raw, escape)) > 1
 
 
 def _word(raw: str, escape: re.Match[str]) -> str:
-    """The letter of an escape with the letters behind it."""
+    """The letter of an escape with the letters after it."""
     letters = _LETTERS.match(raw, escape.end())
     return escape[1] + (letters[0] if letters else "")

@@ -1,14 +1,14 @@
-"""Parse JSON as models write it, leniently where only one reading is possible."""
+"""Parse JSON written by models, leniently where it is unambiguous."""
 
 import re
 from typing import Any
 
 from advcluster_dagster.science.json_strings import decode_string
 
-_MOST_LEVELS = 32
-# Python's default limit on converting integers from text.
-_MOST_DIGITS = 4000
-# \s and what looks like nothing: byte order mark, zero-width space. Comments stand between tokens only.
+_MAX_LEVELS = 32
+# Below Python's default limit on integer string conversion.
+_MAX_DIGITS = 4000
+# White space, byte order mark, zero-width space, and comments, which are allowed only between tokens.
 _SPACE = re.compile(r"(?:[\s\ufeff\u200b]++|//[^\n]*+|/\*.{0,1000}?\*/)*+", re.DOTALL)
 _STRINGS = {
     '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
@@ -25,13 +25,13 @@ _SHARE = re.compile(r"\d{1,9}(?:\.\d{1,9})?[^\S\n]*/[^\S\n]*\d{1,9}(?![\d.])")
 _NUMBER = re.compile(r"(-?(?:0|[1-9]\d*+))(\.\d++)?([eE][+-]?\d++)?")
 
 
-class BrokenJson(ValueError):  # noqa: N818 - a fault of the text, not an error of ours
-    """No value stands at a place.
+class BrokenJson(ValueError):  # noqa: N818 - a fault of the text, not a program error
+    """There is no complete value at a position.
 
     Attributes:
-        problem: JSON's own words.
-        position: Where in the text.
-        has_string: Whether a string was begun, as in JSON and seldom in the brackets of prose and formulas.
+        problem: Error message, as worded by the ``json`` module where it has one.
+        position: Offset in the text.
+        has_string: Whether a string was begun, which is common in JSON and rare in brackets of prose and formulas.
     """
 
     def __init__(self, problem: str, position: int, has_string: bool = False) -> None:
@@ -40,24 +40,24 @@ class BrokenJson(ValueError):  # noqa: N818 - a fault of the text, not an error 
 
 
 def read_value(text: str, position: int) -> tuple[Any, int]:
-    r"""The value that begins at a position of a text, and the position behind it.
+    r"""Parse the value at a position of a text; returns the value and its end.
 
-    Read as well as strict JSON: line breaks and tabs inside strings, a comma behind the last item, comments, names
-    without quotes as keys, Python's ``True``, ``None`` and single quotes, typographic quotes, LaTeX without doubled
-    backslashes. A value that is not closed is never read.
+    Accepted besides strict JSON: line breaks and tabs inside strings, a trailing comma, comments, unquoted keys,
+    Python's ``True``, ``None`` and single quotes, typographic quotes, LaTeX with unescaped backslashes. A value that is
+    not closed is never accepted.
 
     Raises:
-        BrokenJson: no complete value, a key twice with different values, or more than 32 levels.
+        BrokenJson: no complete value, a repeated key with different values, or more than 32 levels of nesting.
     """
     reader = _Reader(text)
     try:
-        return reader.value(position, _MOST_LEVELS)
+        return reader.value(position, _MAX_LEVELS)
     except BrokenJson as error:
         raise BrokenJson(error.problem, error.position, reader.has_string) from None
 
 
 class _Reader:
-    """Reads values of one text; every method gives a value and the position behind it."""
+    """Recursive-descent parser of one text; methods return a value and its end, or a position."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -99,7 +99,7 @@ class _Reader:
         return collected, position + 1
 
     def _next_item(self, position: int, closing: str) -> int:
-        """Behind the comma, or at the closing bracket."""
+        """Position after the comma, or of the closing bracket."""
         position = self._skip(position)
         if self.text[position : position + 1] == closing:
             return position
@@ -129,7 +129,7 @@ class _Reader:
         if not number:
             raise BrokenJson("Expecting value", position)
         whole, fraction, exponent = number.groups()
-        if len(whole) > _MOST_DIGITS:
+        if len(whole) > _MAX_DIGITS:
             raise BrokenJson("a number of too many digits", position)
         return float(number[0]) if fraction or exponent else int(whole), number.end()
 
@@ -145,5 +145,5 @@ class _Reader:
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    """Equal in value and type: ``1`` is not ``true``."""
+    """Whether values are equal in value and type; ``1`` differs from ``true``."""
     return type(a) is type(b) and bool(a == b)

@@ -11,19 +11,19 @@ from pydantic import BaseModel, ValidationError
 
 from advcluster_dagster.science.json_values import find_values
 from advcluster_dagster.science.lenient_json import BrokenJson, read_value
-from advcluster_dagster.science.thinking import MARK, find_behind_thinking
+from advcluster_dagster.science.thinking import MARK, find_after_thinking
 
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
 
 _FENCED = re.compile(r"<<<(?P<name>[a-z_]+) (?P<token>[0-9a-f]{12})\n(?P<text>.*?)\n(?P=name) (?P=token)>>>", re.DOTALL)
-# Control characters but tab and line break, and halves of surrogate pairs.
+# Control characters except tab and line break, and lone surrogates.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NO_JSON = "the reply holds no complete JSON object"
 UNENDED_THINKING = "the reply ends inside its thinking, with no answer behind it"
-_MOST_FAULTS = 3
+_MAX_FAULTS = 3
 _LENGTH_KEYWORDS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
-_SHOWN = 25
+_CONTEXT_CHARACTERS = 25
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -45,12 +45,12 @@ class Message:
     content: str
 
 
-class ReplyFault(ValueError):  # noqa: N818 - a fault of the reply, not an error of ours
-    """A judge's reply cannot be used; the message says why in words that can be sent back to it."""
+class ReplyFault(ValueError):  # noqa: N818 - a fault of the reply, not a program error
+    """A judge's reply is unusable; the message states the reason and can be sent back to the judge."""
 
 
 def parse_template(name: str, text: str) -> PromptTemplate:
-    """Split a prompt file at its line of three equals signs.
+    """Split a prompt file at its line ``===``.
 
     Raises:
         ValueError: the file has no such line, or more than one.
@@ -64,13 +64,13 @@ def parse_template(name: str, text: str) -> PromptTemplate:
 def fill_template(
     template: PromptTemplate, plain: Mapping[str, str], fenced: Mapping[str, str]
 ) -> tuple[Message, Message]:
-    """Fill a template: ``plain`` values as they are, ``fenced`` values between marks that their text cannot contain.
+    """Fill a template with ``plain`` values, and with ``fenced`` values between marks that no fenced text contains.
 
-    The mark carries a token hashed from all fenced texts, so that equal inputs give equal messages and no text can
-    close its own fence. Placeholders inside a value are not expanded.
+    The marks carry a token hashed from all fenced texts, so equal inputs give equal messages and no text can close
+    its own fence. Placeholders inside a value are not expanded.
 
     Raises:
-        ValueError: a placeholder has no value, or a value no placeholder.
+        ValueError: a placeholder has no value, or a value has no placeholder.
     """
     values = {**plain, **fence(fenced)}
     needed = set(_PLACEHOLDER.findall(template.user))
@@ -81,9 +81,7 @@ def fill_template(
 
 
 def fence(texts: Mapping[str, str]) -> dict[str, str]:
-    """Put each text between ``<<<name token`` and ``name token>>>`` (token: 12 hex digits found in none of the
-    texts).
-    """
+    """Put each text between ``<<<name token`` and ``name token>>>``; no text contains the token (12 hex digits)."""
     token = hashlib.sha256(json.dumps(dict(texts)).encode()).hexdigest()
     while any(token[:12] in text for text in texts.values()):
         token = hashlib.sha256(token.encode()).hexdigest()
@@ -91,9 +89,9 @@ def fence(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def wire_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of a reply as it is sent: every field required, no keyword that limits a length.
+    """JSON schema of a reply as sent to servers: every field required, without length keywords.
 
-    Servers refuse length keywords or spend their whole token limit on them; lengths are checked when the reply is read.
+    Servers reject length keywords or exhaust their token limit on them; lengths are checked when parsing the reply.
     """
 
     def plain(value: Any) -> Any:
@@ -101,50 +99,50 @@ def wire_schema(model: type[BaseModel]) -> dict[str, Any]:
             return [plain(item) for item in value]
         if not isinstance(value, dict):
             return value
-        kept = {key: plain(item) for key, item in value.items() if key not in _LENGTH_KEYWORDS}
-        if isinstance(kept.get("properties"), dict):
-            kept["required"] = list(kept["properties"])
-            for field in kept["properties"].values():
+        cleaned = {key: plain(item) for key, item in value.items() if key not in _LENGTH_KEYWORDS}
+        if isinstance(cleaned.get("properties"), dict):
+            cleaned["required"] = list(cleaned["properties"])
+            for field in cleaned["properties"].values():
                 field.pop("default", None)
-        return kept
+        return cleaned
 
     schema: dict[str, Any] = plain(model.model_json_schema())
     return schema
 
 
 def read_fenced(content: str) -> dict[str, str]:
-    """The fenced texts of a message by name; the inverse of :func:`fence`."""
+    """Extract the fenced texts of a message by name; the inverse of :func:`fence`."""
     return {match["name"]: match["text"] for match in _FENCED.finditer(content)}
 
 
 def answer_text(reply: str) -> str | None:
-    """The text of a reply behind its thinking, stripped; None where thinking was opened and never closed.
+    """The text of a reply after its thinking, stripped; None if thinking is opened and never closed.
 
-    A mark of thinking that stands in a JSON value is data.
+    Marks of thinking inside JSON values are data.
     """
-    span = find_behind_thinking(reply, find_values(reply).spans if MARK.search(reply) else ())
+    span = find_after_thinking(reply, find_values(reply).spans if MARK.search(reply) else ())
     return None if span is None else reply[slice(*span)].strip()
 
 
 def parse_json_reply(text: str) -> Any:
-    """The last complete JSON object or array of a reply, read leniently: bare, in a code fence or in prose.
+    """Parse the last complete JSON object or array of a reply leniently: bare, in a code fence or in prose.
 
     Raises:
-        ReplyFault: there is none, or thinking was never ended.
+        ReplyFault: there is none, or the thinking is never closed.
     """
     return read_reply(text, lambda value: value)
 
 
 def read_reply(text: str, read: Callable[[Any], T]) -> T:
-    """What the last value of a reply that can be read becomes; earlier ones are drafts, templates or quotations.
+    """Convert the last readable JSON value of a reply; earlier values are drafts, templates or quotations.
 
     Args:
-        text: the reply.
-        read: makes a record of a JSON object or array, or raises :class:`ReplyFault`.
+        text: The reply.
+        read: Converts a JSON object or array to a record, or raises :class:`ReplyFault`.
 
     Raises:
-        ReplyFault: thinking was never ended; no value is complete, with JSON's own error and its place; or what is
-            wrong with the last value.
+        ReplyFault: the thinking is never closed; no value is complete (with JSON's error and its position); or the
+            fault of the last value.
     """
     answer = answer_text(text)
     if answer is None:
@@ -152,7 +150,7 @@ def read_reply(text: str, read: Callable[[Any], T]) -> T:
     answer = _decoded_once(answer)
     values = find_values(answer)
     fault: ReplyFault | None = None
-    # Empty objects, lists of numbers and the like are no replies, unless there is nothing else.
+    # Values without objects, such as lists of numbers, are tried last.
     for candidate in sorted(
         values.complete, key=lambda candidate: (_holds_object(candidate.value), candidate.start), reverse=True
     ):
@@ -167,11 +165,11 @@ def read_reply(text: str, read: Callable[[Any], T]) -> T:
 
 
 def validate_record(model: type[R], value: Any) -> R:
-    """A record of a JSON value: keys in any case, further keys ignored, carriage returns as line breaks.
+    """Validate a JSON value as a record: keys in any case, extra keys ignored, carriage returns as line breaks.
 
     Raises:
-        ReplyFault: the value does not fit the record, or a text of it holds a control character other than a line
-            break or a tab, or half of a character that takes two.
+        ReplyFault: the value does not match the record, or a text in it contains a control character other than line
+            break and tab, or a lone surrogate.
     """
     if isinstance(value, dict):
         value = _with_line_breaks(name_fields(model, value))
@@ -188,7 +186,7 @@ def validate_record(model: type[R], value: Any) -> R:
 
 
 def unwrap_record(value: Any, model: type[BaseModel], read: Callable[[Any], T]) -> T:
-    """Read a value, or what stands alone under a key that is no field of the record, as in ``{"result": {...}}``."""
+    """Read a value, or its only item if the key is not a field of the record, as in ``{"result": {...}}``."""
     if isinstance(value, dict) and len(value) == 1:
         ((key, inner),) = value.items()
         if isinstance(inner, dict | list) and _plain_key(key) not in model.model_fields:
@@ -197,21 +195,21 @@ def unwrap_record(value: Any, model: type[BaseModel], read: Callable[[Any], T]) 
 
 
 def name_fields(model: type[BaseModel], value: Mapping[str, Any]) -> dict[str, Any]:
-    """An object whose keys are spelt as the record's fields: ``Failure Stage`` is ``failure_stage``."""
+    """Rename keys to the record's fields: ``Failure Stage`` becomes ``failure_stage``."""
     renamed = {key: _plain_key(key) for key in value if key not in model.model_fields}
     return {**{new: value[old] for old, new in renamed.items()}, **{k: v for k, v in value.items() if k not in renamed}}
 
 
 def describe_fault(error: ValidationError) -> str:
-    """The first faults of a validation in one line, at most three: where each stands and what is wrong."""
+    """Describe the first three faults of a validation at most in one line, each with its location."""
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc']) or 'the reply'}: {fault['msg']}"
-        for fault in error.errors()[:_MOST_FAULTS]
+        for fault in error.errors()[:_MAX_FAULTS]
     )
 
 
 def _decoded_once(answer: str) -> str:
-    """What a reply says that is one JSON string as a whole; any other reply as it is."""
+    """Decode a reply that is a single JSON string; return any other reply unchanged."""
     try:
         value, end = read_value(answer, 0) if answer.startswith('"') else (None, 0)
     except BrokenJson:
@@ -224,9 +222,9 @@ def _holds_object(value: Any) -> bool:
 
 
 def _with_place(broken: BrokenJson, text: str) -> str:
-    """JSON's own words, line and column, and the text around."""
+    """JSON's error message with line and column, and the surrounding text."""
     place = json.JSONDecodeError(broken.problem, text, broken.position)
-    near = " ".join(text[max(broken.position - _SHOWN, 0) : broken.position + _SHOWN].split())
+    near = " ".join(text[max(broken.position - _CONTEXT_CHARACTERS, 0) : broken.position + _CONTEXT_CHARACTERS].split())
     return f"{place}, near {near!r}"
 
 
@@ -243,7 +241,7 @@ def _with_line_breaks(value: Any) -> Any:
 
 
 def _texts(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The texts of a record, each with its place."""
+    """Yield the texts of a record with their locations."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict | list):

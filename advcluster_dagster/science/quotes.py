@@ -24,16 +24,16 @@ _ELLIPSIS = re.compile(r"…|\.{3,}|\[(?:…|\.{3,})\]")
 
 @dataclass(frozen=True)
 class Occurrences:
-    """Where a passage stands in a text, as code point offsets; ``is_exact`` is false where only the spacing differs."""
+    """Occurrences of a passage as code point offsets; ``is_exact`` is False if they differ from it in white space."""
 
     spans: tuple[Span, ...] = ()
     is_exact: bool = True
 
 
 def quoted_passages(text: str) -> tuple[str, ...]:
-    """The passages between quotation marks, each once, in order; a text without any is one passage itself.
+    """The distinct passages in quotation marks, in order; a text without quotation marks is itself one passage.
 
-    A quotation with an ellipsis counts as the pieces around it.
+    A quotation with an ellipsis is split at the ellipsis.
     """
     quoted = [match[match.lastindex or 0] for match in _QUOTED.finditer(text)]
     pieces = (piece.strip() for passage in quoted or [text] for piece in _ELLIPSIS.split(passage))
@@ -41,15 +41,16 @@ def quoted_passages(text: str) -> tuple[str, ...]:
 
 
 def find_passage(passage: str, text: str) -> Occurrences:
-    """Where a passage stands in a text: exactly, else with any spacing between its words; at most
-    ``MAX_OCCURRENCES``. A passage of up to ``SHORT_PASSAGE`` characters must stand there as a word of its own.
+    """Find at most ``MAX_OCCURRENCES`` occurrences of a passage, exact ones or else ones that differ in white space.
+
+    A passage of up to ``SHORT_PASSAGE`` characters must occur as a separate word.
     """
     if len(passage) <= SHORT_PASSAGE:
         return Occurrences(_spans(rf"(?<!\w){re.escape(passage)}(?!\w)", text))
     if exact := tuple(islice(_exact(passage, text), MAX_OCCURRENCES)):
         return Occurrences(exact)
     words = passage.split()
-    # Two quick looks before a pattern is compiled; the first spares most of the second on long traces.
+    # Two cheap checks before compiling a pattern; the first usually avoids the second on long traces.
     if not all(word in text for word in words) or " ".join(words) not in " ".join(text.split()):
         return Occurrences()
     return Occurrences(_spans(r"\s+".join(map(re.escape, words)), text), is_exact=False)

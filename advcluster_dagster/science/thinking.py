@@ -1,10 +1,10 @@
-"""Separate a model's thinking from the text behind it."""
+"""Separate a model's thinking from the text after it."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 _NAME = r"(?:think|thinking|thought|seed:think)"
-#: Marks of thinking. ``[think]`` in small letters opens nothing: it is a list in a program.
+#: Marks of thinking. Lower-case ``[think]`` is not a mark, since it may be a list in a program.
 MARK = re.compile(
     rf"(?P<end></\s*{_NAME}\s*>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>)"
     rf"|(?P<start><\s*{_NAME}\s*>|(?-i:\[THINK(?:ING)?\])|◁think▷|<\|begin_of_thought\|>)"
@@ -12,7 +12,7 @@ MARK = re.compile(
     re.IGNORECASE,
 )
 _FINAL_CHANNELS = ("final", "assistant")
-# What remains of channels where a server has dropped the special tokens.
+# Remains of channels if the server has stripped the special tokens.
 _BARE_ANALYSIS, _BARE_FINAL = re.compile(r"\s*analysis(?=[A-Z])"), "assistantfinal"
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”"}
 
@@ -20,31 +20,32 @@ Span = tuple[int, int]
 
 
 def without_thinking(text: str) -> str | None:
-    """The text behind the last complete thinking block, all of it where there is none.
+    """Return the text after the last complete thinking block, or the whole text if there is none.
 
-    A closing mark without an opening one counts: some chat templates open the block in the prompt. Of a text in
-    channels it is the text of the last final one. A mark in quotes or backticks of its own is no mark.
+    A closing mark without an opening one counts, since some chat templates open the block in the prompt. For a text
+    with channels, returns the text of the last final channel. A mark directly enclosed in quotes or backticks is
+    ignored.
 
     Returns:
-        The text as it stands, spaces included; None where thinking was opened and never closed, or where a text in
-        channels has no final one.
+        The text unchanged, including white space; None if thinking is opened and never closed, or if a text with
+        channels has no final channel.
     """
-    span = find_behind_thinking(text)
+    span = find_after_thinking(text)
     return None if span is None else text[slice(*span)]
 
 
-def find_behind_thinking(text: str, data: Sequence[Span] = ()) -> Span | None:
+def find_after_thinking(text: str, data: Sequence[Span] = ()) -> Span | None:
     """Start and end of the text that :func:`without_thinking` returns.
 
     Args:
-        text: What a model wrote.
-        data: Spans in order, none in another, whose marks are data, such as JSON values that are complete.
+        text: A model's reply.
+        data: Ordered, disjoint spans in which marks are data, such as complete JSON values.
     """
     channels = [mark for mark in _marks(text, data) if mark["channel"]]
     if any(mark["channel"].lower() in ("channel", "message") for mark in channels):
         span = _final_channel(text, channels)
     else:
-        span = _behind_bare_channels(text)
+        span = _after_bare_channels(text)
     if span is None:
         return None
     (start, end), is_open = span, False
@@ -57,7 +58,7 @@ def find_behind_thinking(text: str, data: Sequence[Span] = ()) -> Span | None:
 
 
 def _marks(text: str, data: Sequence[Span]) -> Iterator[re.Match[str]]:
-    """Marks outside the spans and not quoted."""
+    """Yield marks that are neither inside the spans nor quoted."""
     spans = iter(data)
     span = next(spans, None)
     for mark in MARK.finditer(text):
@@ -68,7 +69,7 @@ def _marks(text: str, data: Sequence[Span]) -> Iterator[re.Match[str]]:
 
 
 def _is_quoted(text: str, start: int, end: int) -> bool:
-    """Whether quotes enclose just this piece; ``"18"</think>"18"`` does not quote its mark."""
+    """Whether quotes enclose exactly this piece; in ``"18"</think>"18"`` the mark is not quoted."""
     before, after = text[max(start - 2, 0) : start], text[end : end + 2]
     return bool(
         before
@@ -80,7 +81,7 @@ def _is_quoted(text: str, start: int, end: int) -> bool:
 
 
 def _final_channel(text: str, marks: Sequence[re.Match[str]]) -> Span | None:
-    """The last message of a final channel, up to the mark behind it."""
+    """The last message of a final channel, up to the next mark."""
     final, header_start = None, 0
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         if mark["channel"].lower() == "message":
@@ -91,8 +92,8 @@ def _final_channel(text: str, marks: Sequence[re.Match[str]]) -> Span | None:
     return final
 
 
-def _behind_bare_channels(text: str) -> Span | None:
-    """The whole text, or what follows ``assistantfinal`` where the text begins as an analysis channel."""
+def _after_bare_channels(text: str) -> Span | None:
+    """The whole text, or the part after ``assistantfinal`` if the text begins with an analysis channel."""
     if not _BARE_ANALYSIS.match(text):
         return 0, len(text)
     start = text.rfind(_BARE_FINAL)

@@ -35,7 +35,7 @@ def test_texts_of_a_form(text):
         "first what goes", "Advantages", "wrong 2 first",
     ],
 )  # fmt: skip
-def test_texts_of_their_own(text):
+def test_texts_that_are_not_copied(text):
     assert not is_form_text(text, FORM)
 
 
@@ -48,7 +48,7 @@ def test_equal_texts():
 
 
 @pytest.mark.parametrize("name", FORM_TEXTS)
-def test_the_texts_are_those_of_the_prompt(name):
+def test_the_form_texts_occur_in_the_prompt(name):
     words = " ".join(words_of(load_prompt(name).user))
     for text in FORM_TEXTS[name]:
         assert " ".join(words_of(text)) in words, text

@@ -1,4 +1,4 @@
-"""Examples in docstrings, run."""
+"""Run the examples in docstrings."""
 
 import doctest
 import importlib
@@ -17,7 +17,7 @@ WITH_EXAMPLES = sorted(
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_give_what_they_show(name):
+def test_docstring_examples(name):
     outcome = doctest.testmod(importlib.import_module(name))
     assert outcome.attempted > 0
     assert outcome.failed == 0

@@ -16,7 +16,7 @@ from advcluster_dagster.science.json_strings import decode_string
         (r"\u00e9\ud83d\ude00", "é😀"),
         (r"\ud83d", "\ud83d"),
         (r"\ud83d\n\ude00", "\ud83d\n\ude00"),
-        # Escapes that JSON does not know, and \u without four digits.
+        # Escapes unknown to JSON, and \u without four digits.
         (r"\alpha\(\)\sqrt{2}\,\%\d\x41", r"\alpha\(\)\sqrt{2}\,\%\d\x41"),
         (r"\underline{x}\upsilon\u12", r"\underline{x}\upsilon\u12"),
         (r"it\'s", "it's"),
@@ -46,20 +46,20 @@ from advcluster_dagster.science.json_strings import decode_string
         (r"a\tb\tan", "a\tb\tan"),
     ],
 )
-def test_the_text_of_a_string(raw, text):
+def test_decoded_strings(raw, text):
     assert decode_string(raw) == text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.booleans())
-def test_what_json_writes_is_read_as_json_reads_it(text, is_ascii):
+def test_strict_json_strings_are_decoded_exactly(text, is_ascii):
     assert decode_string(json.dumps(text, ensure_ascii=is_ascii)[1:-1]) == text
 
 
 @given(st.text("abc \\nutrbfx\"'$u0123", max_size=60))
-def test_doubled_backslashes_are_always_single_ones(text):
+def test_escaped_backslashes_are_always_single_backslashes(text):
     assert decode_string(json.dumps(text)[1:-1]) == text
 
 
 @pytest.mark.parametrize("raw", [r"\nu", r"\n", r"\\", r"$\nu", r"\u", "\\ud83d"])
-def test_long_strings_are_read_once(raw):
+def test_long_strings_are_decoded_in_linear_time(raw):
     assert decode_string(raw * 30_000)

@@ -64,33 +64,33 @@ def test_variants_of_json(text, value):
 
 @settings(deadline=None)
 @given(CONTAINERS, LAYOUTS)
-def test_strict_json_is_read_as_json_reads_it(value, layout):
+def test_strict_json_is_parsed_exactly(value, layout):
     text = json.dumps(value, **layout)
     assert read_value(text, 0) == (json.loads(text), len(text))
 
 
 @settings(deadline=None)
 @given(CONTAINERS, LAYOUTS, st.data())
-def test_a_beginning_is_broken_as_json_says(value, layout, data):
+def test_truncated_json_has_the_fault_that_the_json_module_reports(value, layout, data):
     text = json.dumps(value, **layout)
-    beginning = text[: data.draw(st.integers(1, len(text) - 1))]
-    assume(beginning[-1] not in "\\-.eE+" and "\\u" not in beginning[-6:])  # json names half an escape or number itself
-    with pytest.raises(BrokenJson) as ours:
-        read_value(beginning, 0)
-    with pytest.raises(json.JSONDecodeError) as theirs:
-        json.loads(beginning)
-    assert (ours.value.problem, ours.value.position) == (theirs.value.msg, theirs.value.pos)
+    truncated = text[: data.draw(st.integers(1, len(text) - 1))]
+    assume(truncated[-1] not in "\\-.eE+" and "\\u" not in truncated[-6:])  # json reports a cut escape or number
+    with pytest.raises(BrokenJson) as error:
+        read_value(truncated, 0)
+    with pytest.raises(json.JSONDecodeError) as reference:
+        json.loads(truncated)
+    assert (error.value.problem, error.value.position) == (reference.value.msg, reference.value.pos)
 
 
 @settings(deadline=None)
 @given(CONTAINERS, LAYOUTS, st.data())
-def test_no_piece_of_a_beginning_is_a_value(value, layout, data):
+def test_no_part_of_truncated_json_is_a_value(value, layout, data):
     text = json.dumps({"a": value, "b": "x"}, **layout)
-    beginning = text[: data.draw(st.integers(1, len(text) - 1))]
-    assert find_values(beginning).complete == []
-    assert find_values(f"```json\n{beginning}\n```").complete == []
-    if not MARK.search(beginning):  # behind prose a mark may end the thinking that holds an unfinished draft
-        assert find_values(f"Here:\n```json\n{beginning}\n```").complete == []
+    truncated = text[: data.draw(st.integers(1, len(text) - 1))]
+    assert find_values(truncated).complete == []
+    assert find_values(f"```json\n{truncated}\n```").complete == []
+    if not MARK.search(truncated):  # after prose, a mark may end thinking that contains an unfinished draft
+        assert find_values(f"Here:\n```json\n{truncated}\n```").complete == []
 
 
 PROSE = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="{}[]<>|`\"'“”◁,:/"), max_size=30)
@@ -98,9 +98,9 @@ PROSE = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 
 @settings(deadline=None)
 @given(PROSE, st.dictionaries(TEXTS, VALUES, max_size=4), PROSE, CONTAINERS)
-def test_values_in_prose_are_all_read(before, first, between, second):
+def test_all_values_in_prose_are_found(before, first, between, second):
     text = f"{before}{json.dumps(first)}{between}.\n{json.dumps(second)}{before}"
-    assert [found.value for found in find_values(text).complete] == [first, second]
+    assert [item.value for item in find_values(text).complete] == [first, second]
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_values_in_prose_are_all_read(before, first, between, second):
         ('{"a": x\n```\n{"b": 1}\n```', []),
     ],
 )
-def test_outermost_values_alone(text, values):
-    assert [found.value for found in find_values(text).complete] == values
+def test_only_outermost_values_are_found(text, values):
+    assert [item.value for item in find_values(text).complete] == values
 
 
 HOSTILE = [
@@ -155,5 +155,5 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("start", ["", '{"a": "', "```json\n{"])
-def test_hostile_texts_are_read_in_linear_time(piece, start):
+def test_adversarial_texts_are_scanned_in_linear_time(piece, start):
     find_values(start + piece * 25_000)

@@ -31,17 +31,17 @@ def template(user, system="S"):
     return PromptTemplate("p", system, user, "0" * 64)
 
 
-def test_a_prompt_file_is_split_at_its_line_of_equals_signs():
+def test_a_prompt_file_is_split_at_its_separator():
     text = "You compare.\n===\nCompare {{a}}.\n"
-    found = parse_template("compare", text)
-    assert (found.name, found.system, found.user) == ("compare", "You compare.", "Compare {{a}}.")
-    assert found.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    parsed = parse_template("compare", text)
+    assert (parsed.name, parsed.system, parsed.user) == ("compare", "You compare.", "Compare {{a}}.")
+    assert parsed.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
     ("text", "n"), [("no such line", 0), ("a\n===\nb\n===\nc", 2), ("a === b\n", 0), ("a\n====\nb", 0)]
 )
-def test_a_prompt_file_without_its_two_messages_is_one_line(text, n):
+def test_a_prompt_file_without_two_messages_is_an_error(text, n):
     with pytest.raises(ValueError, match=f"^prompt x: expected one line '===' between its messages, found {n}$"):
         parse_template("x", text)
 
@@ -53,7 +53,7 @@ def test_plain_and_fenced_values():
     assert user == Message("user", f"K = 3\n\n<<<a {token}\ntext\na {token}>>>")
 
 
-def test_a_placeholder_may_stand_twice():
+def test_a_placeholder_may_occur_twice():
     _, user = fill_template(template("{{a}} and {{a}}"), {"a": "x"}, {})
     assert user.content == "x and x"
 
@@ -84,7 +84,7 @@ def test_reading_is_the_inverse_of_fencing(texts):
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_no_text_holds_the_mark_that_closes_it(texts):
+def test_no_text_contains_its_closing_mark(texts):
     for name, block in fence(texts).items():
         opening, _, rest = block.partition("\n")
         token = opening.removeprefix(f"<<<{name} ")
@@ -103,13 +103,13 @@ def test_a_text_that_guesses_its_token_gets_another():
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_equal_texts_are_fenced_alike(texts):
+def test_equal_texts_have_equal_fences(texts):
     assert fence(texts) == fence(dict(texts))
 
 
 @settings(deadline=None)
 @given(ANY_TEXT | HOSTILE)
-def test_placeholders_inside_a_value_are_not_filled(text):
+def test_placeholders_inside_a_value_are_not_expanded(text):
     hostile = f"{{{{secret}}}}{text}{{{{a}}}}\\g<0>"
     _, user = fill_template(template("{{a}}|{{secret}}"), {"secret": "KEY"}, {"a": hostile})
     assert read_fenced(user.content) == {"a": hostile}
@@ -117,7 +117,7 @@ def test_placeholders_inside_a_value_are_not_filled(text):
     assert user.content.count("KEY") == 1 + text.count("KEY")
 
 
-def test_a_message_without_fences_holds_no_texts():
+def test_a_message_without_fences_has_no_fenced_texts():
     assert read_fenced("<<<a 0123456789ab\nno end") == {}
     assert read_fenced("") == {}
 
@@ -163,18 +163,18 @@ def test_json_is_found_in_a_reply(text, value):
         "```json\n```",
     ],
 )
-def test_what_holds_no_object_or_array_is_a_fault(text):
+def test_a_reply_without_object_or_array_is_a_fault(text):
     with pytest.raises(ReplyFault, match="no complete JSON object"):
         parse_json_reply(text)
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', "```json\n[", '[{"a":'])
-def test_bottomless_nesting_is_a_fault(opening):
+def test_deep_nesting_is_a_fault(opening):
     with pytest.raises(ReplyFault):
         parse_json_reply(opening * 10_000)
 
 
-def test_many_line_breaks_after_a_fence_are_read_once():
+def test_many_line_breaks_after_a_fence_are_scanned_in_linear_time():
     with pytest.raises(ReplyFault):
         parse_json_reply("```" + "\n" * 200_000)
 
@@ -249,12 +249,12 @@ def test_the_fault_is_that_of_the_last_value(text, fault):
         ("<think>a", None),
     ],
 )
-def test_the_answer_stands_behind_the_thinking(reply, answer):
+def test_the_answer_follows_the_thinking(reply, answer):
     assert answer_text(reply) == answer
 
 
 @settings(deadline=None)
 @given(ANY_TEXT | HOSTILE)
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_parsed_or_a_fault(text):
     with suppress(ReplyFault):
         assert isinstance(parse_json_reply(text), dict | list)

@@ -31,7 +31,7 @@ from advcluster_dagster.science.quotes import (
         ("  ", ()),
     ],
 )
-def test_passages_are_what_stands_between_marks(text, passages):
+def test_passages_are_the_texts_between_quotation_marks(text, passages):
     assert quoted_passages(text) == passages
 
 
@@ -40,12 +40,12 @@ def test_passages_are_what_stands_between_marks(text, passages):
     [
         ("a + b", "so a + b, and a + b", ((3, 8), (14, 19)), True),
         ("a + b", "so a\n+  b", ((3, 9),), False),  # "a\n+  b" is 6 characters long
-        ("a + b", "a + b and a +\tb", ((0, 5),), True),  # where it stands exactly, other spacings are not marked
-        ("a + b", "a+b", (), True),  # spaces are not made up
-        ("(.*)", "x (.*) y", ((2, 6),), True),  # no pattern
+        ("a + b", "a + b and a +\tb", ((0, 5),), True),  # with an exact occurrence, other spacings are ignored
+        ("a + b", "a+b", (), True),  # spaces are not optional
+        ("(.*)", "x (.*) y", ((2, 6),), True),  # not a regular expression
         ("aba", "ababaaba", ((0, 3), (5, 8)), True),  # occurrences do not overlap
         ("one", "", (), True),
-        ("D", "(D) and D, not ADD", ((1, 2), (8, 9)), True),  # short ones as words of their own
+        ("D", "(D) and D, not ADD", ((1, 2), (8, 9)), True),  # short passages match as separate words only
         ("7", "77 and 1.7", ((9, 10),), True),
     ],
 )
@@ -59,13 +59,13 @@ def test_occurrences_are_bounded():
 
 
 @given(st.text(), st.text(min_size=SHORT_PASSAGE + 1), st.text())
-def test_what_stands_in_a_text_is_found(before, passage, after):
+def test_a_contained_passage_is_found(before, passage, after):
     text = before + passage + after
-    found = find_passage(passage, text)
-    assert found.is_exact
-    assert {text[start:end] for start, end in found.spans} == {passage}
+    occurrences = find_passage(passage, text)
+    assert occurrences.is_exact
+    assert {text[start:end] for start, end in occurrences.spans} == {passage}
 
 
 @given(st.text(st.sampled_from("ab \n\"'`.…")))
-def test_passages_stand_in_the_text_they_are_quoted_from(text):
+def test_quoted_passages_occur_in_their_text(text):
     assert all(find_passage(passage, text).spans for passage in quoted_passages(text))

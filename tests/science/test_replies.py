@@ -1,4 +1,4 @@
-"""Replies of judges as data: each ends in the right record or in the right fault."""
+"""Recorded replies of judges: each gives the expected record or fault."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def cases():
 
 
 @pytest.mark.parametrize(("parse", "case"), cases())
-def test_a_reply_is_its_record_or_its_fault(parse, case):
+def test_a_reply_gives_the_expected_record_or_fault(parse, case):
     if "record" in case:
         assert parse(case["reply"]).model_dump(exclude_defaults=True) == case["record"]
     else:
@@ -54,8 +54,8 @@ def test_a_reply_is_its_record_or_its_fault(parse, case):
         (EquivalenceReply, "29f55c2e77129860c35320911c510170c2ba72104386f9466c837f5816cc8d39"),
     ],
 )
-def test_the_schemas_sent_with_a_call_are_as_ever(record, schema):
-    """They are part of a call's identity: another docstring or field setting would ask everything again."""
+def test_the_schemas_sent_with_a_call_are_unchanged(record, schema):
+    """Schemas are part of a call's identity: a changed docstring or field setting would repeat every call."""
     assert sha256_of_json(wire_schema(record)) == schema
 
 
@@ -67,7 +67,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30) | s
 
 
 def texts(*words):
-    """Texts that are not copied from anywhere, whatever stands between their words."""
+    """Strategy for texts that are not copies, whatever is between their two words."""
     return TEXTS.map(lambda text: f"{words[0]} {text} {words[1]}")
 
 
@@ -77,9 +77,9 @@ RECORDS = {
             "failure_stage": st.sampled_from(list(STAGE_DEPTHS)),
             "failure_description": texts("Multiplies", "twice"),
             "advantages": st.lists(texts("Sees", "again"), min_size=2, max_size=5).map(
-                lambda found: [
+                lambda drawn: [
                     {"advantage": f"{'Also ' * i}{text}", "evidence": f"{text} stands there"}
-                    for i, text in enumerate(found)
+                    for i, text in enumerate(drawn)
                 ]
             ),
         }
@@ -110,7 +110,7 @@ PROSE = st.sampled_from(
 @pytest.mark.parametrize("judge", RECORDS)
 @settings(deadline=None)
 @given(data=st.data())
-def test_any_record_is_read_whatever_its_layout_and_surroundings(judge, data):
+def test_any_record_is_parsed_in_any_layout_and_context(judge, data):
     record = data.draw(RECORDS[judge])
     text = json.dumps(record, **data.draw(LAYOUTS))
     assert PARSERS[judge](text).model_dump(exclude_defaults=True) == record
@@ -121,7 +121,7 @@ def test_any_record_is_read_whatever_its_layout_and_surroundings(judge, data):
 @pytest.mark.parametrize("judge", RECORDS)
 @settings(deadline=None)
 @given(data=st.data())
-def test_no_beginning_of_a_record_is_one(judge, data):
+def test_a_truncated_record_is_a_fault(judge, data):
     record = data.draw(RECORDS[judge])
     wrapped = data.draw(st.sampled_from([record, {"result": record}, {"draft": record, "final": record}]))
     text = json.dumps(wrapped, **data.draw(LAYOUTS))
@@ -133,7 +133,7 @@ def test_no_beginning_of_a_record_is_one(judge, data):
 
 @given(st.text(max_size=80) | st.text("{}[]\"',:\\nutfrab<>/think` 1", max_size=80))
 @settings(deadline=None)
-def test_any_text_is_a_record_or_a_fault_of_one_line(text):
+def test_any_text_gives_a_record_or_a_one_line_fault(text):
     for parse in PARSERS.values():
         with pytest.raises(ReplyFault) as caught:
             parse(text)

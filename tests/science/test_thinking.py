@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advcluster_dagster.science.thinking import find_behind_thinking, without_thinking
+from advcluster_dagster.science.thinking import find_after_thinking, without_thinking
 
 ANALYSIS = "<|channel|>analysis<|message|>It may be 4.<|end|>"
 
@@ -30,7 +30,7 @@ ANALYSIS = "<|channel|>analysis<|message|>It may be 4.<|end|>"
         ("think of [think] and x < think", "think of [think] and x < think"),
         ("a <thinker>", "a <thinker>"),
         ("answer <think>a</think>", ""),
-        # A mark that is named only.
+        # Marks that are only mentioned.
         ("The tag `<think>` opens it.", "The tag `<think>` opens it."),
         ('It writes "</think>" twice.', 'It writes "</think>" twice.'),
         ("<think>I must write `</think>` next.</think>b", "b"),
@@ -50,7 +50,7 @@ ANALYSIS = "<|channel|>analysis<|message|>It may be 4.<|end|>"
         ("B<|end|>", "B<|end|>"),
     ],
 )
-def test_the_text_behind_thinking(text, rest):
+def test_the_text_after_thinking(text, rest):
     assert without_thinking(text) == rest
 
 
@@ -73,7 +73,7 @@ def test_the_text_behind_thinking(text, rest):
         "analysisWe add. So 4.",
     ],
 )
-def test_thinking_that_never_ends_leaves_nothing(text):
+def test_thinking_that_never_ends_gives_none(text):
     assert without_thinking(text) is None
 
 
@@ -81,7 +81,7 @@ def test_thinking_that_never_ends_leaves_nothing(text):
 def test_marks_in_data_are_data(mark):
     text = f'x </think>{{"a": "{mark}"}} b'
     start = text.index("{")
-    assert find_behind_thinking(text, [(start, text.rindex("}") + 1)]) == (start, len(text))
+    assert find_after_thinking(text, [(start, text.rindex("}") + 1)]) == (start, len(text))
 
 
 TEXTS = st.lists(st.sampled_from(["<think>", "</think>", "[THINK]", "<|channel|>", "final", "<|message|>", "a"])).map(
@@ -90,7 +90,7 @@ TEXTS = st.lists(st.sampled_from(["<think>", "</think>", "[THINK]", "<|channel|>
 
 
 @given(TEXTS)
-def test_the_rest_is_the_end_of_the_text_and_holds_no_mark(text):
+def test_the_answer_is_the_end_of_the_text_without_marks(text):
     rest = without_thinking(text)
     if rest is not None:
         assert rest in text
@@ -99,10 +99,10 @@ def test_the_rest_is_the_end_of_the_text_and_holds_no_mark(text):
 
 
 @given(st.text(st.characters(exclude_characters="<>[]|◁▷"), max_size=40), st.text(max_size=40).filter(str.isalpha))
-def test_any_thinking_is_left_behind(thought, answer):
+def test_any_thinking_is_removed(thought, answer):
     assert without_thinking(f"<think>x{thought}x</think>{answer}") == answer
 
 
 @pytest.mark.parametrize("mark", ["<think>", "</think>", "<|channel|>", "<|message|>", "`</think>`", "<", "[THINK]"])
-def test_many_marks_are_read_once(mark):
+def test_many_marks_are_scanned_in_linear_time(mark):
     without_thinking(mark * 100_000)

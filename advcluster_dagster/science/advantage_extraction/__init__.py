@@ -1,1 +1,1 @@
-"""Second stage (paper section 3.2.2): pairs of traces, what is asked of the extractor, and what its replies become."""
+"""Stage 2, advantage extraction (paper section 3.2.2): trace pairs, extractor messages, and parsing of replies."""

@@ -1,4 +1,4 @@
-"""Do the passages that the extractor quotes stand in the traces? A quote that does not is no evidence."""
+"""Check that the passages quoted by the extractor occur in the traces; a quote that does not is not evidence."""
 
 import polars as pl
 
@@ -7,15 +7,15 @@ from advcluster_dagster.science.quotes import find_passage
 
 
 def check_evidence(corpus: pl.DataFrame, errors: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
-    """Look up the quotes of every advantage, and the place of its pair's first error.
+    """Look up the quotes of every advantage, and the position of its pair's first error.
 
     Args:
-        corpus: rows of ``advantage_corpus``.
-        errors: rows of ``first_errors``.
-        traces: pair_id, larger_response, smaller_response.
+        corpus: Rows of ``advantage_corpus``.
+        errors: Rows of ``first_errors``.
+        traces: Columns pair_id, larger_response, smaller_response.
 
     Returns:
-        Rows of ``evidence_checks``. A quote is verbatim but for spacing; an empty one counts as none.
+        Rows of ``evidence_checks``. Quotes must match verbatim except for white space; an empty quote counts as none.
     """
     responses = {pair_id: (larger, smaller) for pair_id, larger, smaller in traces.iter_rows()}
     positions = {
@@ -26,24 +26,24 @@ def check_evidence(corpus: pl.DataFrame, errors: pl.DataFrame, traces: pl.DataFr
     for advantage_id, pair_id, larger_quote, smaller_quote in corpus.select(
         "advantage_id", "pair_id", "larger_quote", "smaller_quote"
     ).iter_rows():
-        found = [
-            _stands_in(quote, response)
+        matches = [
+            _occurs_in(quote, response)
             for quote, response in zip((larger_quote, smaller_quote), responses[pair_id], strict=True)
         ]
-        given = [outcome for outcome in found if outcome is not None]
-        rows.append((advantage_id, len(given), *found, bool(given) and all(given), positions.get(pair_id)))
+        checked = [match for match in matches if match is not None]
+        rows.append((advantage_id, len(checked), *matches, bool(checked) and all(checked), positions.get(pair_id)))
     return pl.DataFrame(rows, schema=EVIDENCE_CHECKS.own_schema, orient="row")
 
 
-def _stands_in(quote: str | None, response: str | None) -> bool | None:
-    """Whether a quote stands in a trace; None for no quote."""
+def _occurs_in(quote: str | None, response: str | None) -> bool | None:
+    """Whether a quote occurs in a trace; None without a quote."""
     if not quote or not quote.strip():
         return None
     return bool(find_passage(quote.strip(), response or "").spans)
 
 
 def relative_position(quote: str | None, response: str | None) -> float | None:
-    """Where a passage begins, as a share of the trace's length in [0, 1]; None where it does not stand there.
+    """Start of a passage as a share of the trace's length, in [0, 1); None if it does not occur.
 
     >>> relative_position("c", "abc d"), relative_position("x", "abc")
     (None, None)

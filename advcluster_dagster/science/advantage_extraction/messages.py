@@ -13,10 +13,10 @@ def extraction_messages(
     larger_answer: str | None,
     smaller_answer: str | None,
 ) -> tuple[Message, Message]:
-    """Ask which stage the smaller model fails at and what the larger one does better.
+    """Build the messages that ask at which stage the smaller model fails and what the larger model does better.
 
-    Inside the prompt, and only there, the larger model is Model_A and the smaller one Model_B. The texts stand
-    unaltered between fences: they are data. An answer is None where none was read from the response.
+    Only within the prompt, the larger model is called Model_A and the smaller one Model_B. The texts are fenced
+    unaltered, as data. An answer is None if none was extracted from the response.
     """
     fenced = {
         "problem": problem,

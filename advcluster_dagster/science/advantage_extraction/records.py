@@ -1,4 +1,4 @@
-"""Tables of stage 2 from the extractor's replies (paper section 3.2.2, appendix A.5)."""
+"""Build the tables of stage 2 from the extractor's replies (paper section 3.2.2, appendix A.5)."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ def extraction_tables(
     extractor: str,
     prompt_hash: str,
 ) -> dict[str, pl.DataFrame]:
-    """Rows of ``advantage_corpus``, ``first_errors`` and ``extraction_failures``.
+    """Build the rows of ``advantage_corpus``, ``first_errors`` and ``extraction_failures``.
 
-    Every pair ends in exactly one of the last two.
+    Every pair is in exactly one of the last two tables.
 
     Args:
-        pairs: rows of ``trace_pairs``.
-        outcomes: per pair the record, or None with the failure's reason, its detail and the raw reply.
-        extractor: name of the model that was asked.
-        prompt_hash: sha256 of the prompt file.
+        pairs: Rows of ``trace_pairs``.
+        outcomes: For each pair the record, or None with the failure's reason, its detail and the raw reply.
+        extractor: Name of the extractor model.
+        prompt_hash: SHA-256 of the prompt file.
     """
     corpus, errors, failures = [], [], []
     for (pair_id, question_id), (reply, *failure) in zip(

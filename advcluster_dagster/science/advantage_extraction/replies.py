@@ -13,7 +13,7 @@ from advcluster_dagster.science.copied_texts import is_form_text, is_same_text, 
 from advcluster_dagster.science.prompting import ReplyFault, name_fields, read_reply, unwrap_record, validate_record
 
 MAX_ADVANTAGE_WORDS = 10
-#: Texts of the prompt (``prompts/extraction.md``) that are no content when they come back.
+#: Placeholder texts of the prompt (``prompts/extraction.md``); a reply that repeats them has no content.
 FORM_TEXTS = (
     "Reading | Comprehension | Transformation | Process Skills | Encoding",
     "what goes wrong first",
@@ -26,7 +26,7 @@ FORM_TEXTS = (
     "give 2 to 5 reasoning skills that let Model_A succeed, each with its evidence",
     "say in one or two sentences what fails there",
 )
-#: Fields of an advantage that may come as a list of texts, or as null where there is no quote.
+#: Fields of an advantage that replies may give as a list of texts, or as null if there is no quote.
 _TEXT_FIELDS = ("evidence", "larger_quote", "smaller_quote")
 _FIELDS = ("advantage", "evidence", "failure description", "failure stage")
 _FORBIDDEN = ("model_a", "model_b", "the model", "correctly")
@@ -34,7 +34,7 @@ _THIRD_PERSON_VERB = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)*s$")
 _STAGE_NUMBER = re.compile(r"([1-5])(?:\W+|$)")
 _BEFORE_STAGE = re.compile(r"(?:\W+|(?:the|newman(?:\W?s)?|error|failure|stage|step|level)(?![a-z]))*")
 _SUBJECT = ("model", "a")
-_MOST_FAULTS = 3
+_MAX_FAULTS = 3
 
 
 class ExtractedAdvantage(BaseModel):
@@ -60,24 +60,22 @@ class ExtractionReply(BaseModel):
 
 
 def parse_extraction_reply(text: str) -> ExtractionReply:
-    """Read a reply: our object, or the paper's list of ``failure`` and ``advantage`` objects.
+    """Parse a reply: this project's object, or the paper's list of ``failure`` and ``advantage`` objects.
 
-    Of several the last one that is valid counts. Stages may bear their number, evidence may be a list of texts.
+    The last valid value counts. Stages may include their number; evidence may be a list of texts.
 
     Raises:
-        ReplyFault: no complete JSON, not exactly one failure, an unknown stage, fewer than 2 or more than 5 advantages;
-            a text copied from the reply form, an advantage given twice, evidence that only repeats its advantage.
+        ReplyFault: no complete JSON, not exactly one failure, an unknown stage, fewer than 2 or more than 5 advantages,
+            a text copied from the reply form, a repeated advantage, or evidence that only repeats its advantage.
     """
     return read_reply(text, lambda value: unwrap_record(value, ExtractionReply, _read_record))
 
 
 def style_violations(advantage: str) -> list[str]:
-    """Names of the style rules an advantage text breaks, in fixed order; empty when it keeps them all.
+    """Names of the style rules that an advantage text violates, in fixed order.
 
-    ``too_long`` (over 10 words), ``forbidden_word``, ``no_action_verb`` (the first word does not look like a verb in
-    the third person
-    or an -ing form), ``quantity`` (holds a digit). Paper appendix A.2.1; the check for verbs is by form, not by
-    dictionary.
+    ``too_long`` (over 10 words), ``forbidden_word``, ``no_action_verb`` (the first word does not have the form of a
+    third-person verb or an -ing form; no dictionary is used), ``quantity`` (contains a digit). Paper appendix A.2.1.
     """
     words = advantage.split()
     flags = []
@@ -99,12 +97,12 @@ def _read_record(value: Any) -> ExtractionReply:
         value = _spelt_out(name_fields(ExtractionReply, value))
     reply = validate_record(ExtractionReply, value)
     if faults := list(_copies(reply)):
-        raise ReplyFault("; ".join(faults[:_MOST_FAULTS]))
+        raise ReplyFault("; ".join(faults[:_MAX_FAULTS]))
     return reply
 
 
 def _spelt_out(value: dict[str, Any]) -> dict[str, Any]:
-    """The object with its stage as we spell it, and texts given as lists joined."""
+    """Normalise the stage's spelling and join texts given as lists."""
     if isinstance(stage := value.get("failure_stage"), str):
         value["failure_stage"] = _stage_name(stage)
     value["failure_description"] = _joined(value.get("failure_description"))
@@ -112,8 +110,8 @@ def _spelt_out(value: dict[str, Any]) -> dict[str, Any]:
         value["failure_quote"] = _joined(value["failure_quote"])
     if isinstance(items := value.get("advantages"), list):
         value["advantages"] = [
-            {**named, **{field: _joined(named[field]) for field in _TEXT_FIELDS if field in named}}
-            if isinstance(item, dict) and (named := name_fields(ExtractedAdvantage, item))
+            {**fields, **{field: _joined(fields[field]) for field in _TEXT_FIELDS if field in fields}}
+            if isinstance(item, dict) and (fields := name_fields(ExtractedAdvantage, item))
             else item
             for item in items
         ]
@@ -121,7 +119,7 @@ def _spelt_out(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joined(value: Any) -> Any:
-    """The lines of a text given as a list of texts, an empty text for null; anything else as it is."""
+    """Join a list of texts by line breaks; an empty text for null, other values unchanged."""
     if value is None:
         return ""
     is_list = isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)
@@ -129,10 +127,10 @@ def _joined(value: Any) -> Any:
 
 
 def _stage_name(text: str) -> str:
-    """The stage as we spell it.
+    """Normalise the spelling of a stage.
 
-    Case and separators are free, its number may stand before it or alone, an explanation behind it. A text that names
-    no stage, several, or one that is not its number's, comes back unchanged.
+    Any case and separators; a number may precede or replace the name, an explanation may follow. A text that names no
+    stage, several stages, or a stage that contradicts the number is returned unchanged.
     """
     plain = _BEFORE_STAGE.sub("", text.strip().lower(), count=1)
     number = _STAGE_NUMBER.match(plain)
@@ -146,12 +144,12 @@ def _stage_name(text: str) -> str:
 
 
 def _stage_pattern(name: str) -> str:
-    """The stage's name as a word, whatever stands between its parts, singular or plural."""
+    """Pattern of a stage's name as a word, with any separators, singular or plural."""
     return rf"(?<![a-z]){'[^a-z0-9]*'.join(name.lower().removesuffix('s').split())}s?(?![a-z])"
 
 
 def _from_typed_list(items: list[Any]) -> dict[str, Any]:
-    """Our object from the paper's list of typed objects."""
+    """Convert the paper's list of typed objects to this project's object."""
     typed = [(str(item.get("type")).strip().lower(), item) if isinstance(item, dict) else ("", item) for item in items]
     failures = [item for kind, item in typed if kind == "failure"]
     if len(failures) != 1:
@@ -163,7 +161,7 @@ def _from_typed_list(items: list[Any]) -> dict[str, Any]:
 
 
 def _copies(reply: ExtractionReply) -> Iterator[str]:
-    """Faults of texts that are the form's, or another text of the same reply."""
+    """Yield faults of texts copied from the form or from another text of the reply."""
     form = (*FORM_TEXTS, *_FIELDS)
     if is_form_text(reply.failure_description, form):
         yield _form_fault("failure_description", reply.failure_description)
@@ -185,7 +183,7 @@ def _form_fault(place: str, text: str) -> str:
 
 
 def _adds_nothing(item: ExtractedAdvantage) -> bool:
-    """Whether the evidence is the advantage, a part of it, or the advantage with Model_A as its subject."""
+    """Whether the evidence repeats the advantage or a part of it, possibly with Model_A as its subject."""
     evidence, advantage = words_of(item.evidence), words_of(item.advantage)
     if evidence[:2] == _SUBJECT:
         evidence = evidence[2:]

@@ -1,1 +1,1 @@
-"""Accuracy against compute: what a trace costs in tokens, FLOPs and money, and what more of it buys."""
+"""Accuracy versus compute: cost of traces in tokens, FLOPs and money, and accuracy gained by spending more."""

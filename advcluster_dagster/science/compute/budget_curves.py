@@ -1,7 +1,7 @@
-"""What accuracy costs: one trial, the best of k trials, a vote over k, or one trial under a shorter limit.
+"""Accuracy versus budget: one trial, best of k trials, majority vote over k, or one trial with a shorter token limit.
 
-Nothing is generated: all strategies are computed from the trials there are. pass@k needs a perfect checker; it bounds
-what any way to choose among k trials could reach. Truncated trials count as wrong.
+All strategies are computed from existing trials, without generation. pass@k needs a perfect checker; it is an upper
+bound for any method of choosing among k trials. Truncated trials count as wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from advcluster_dagster.science.question_set.answer_counts import answer_counts
 from advcluster_dagster.science.question_set.repeated_sampling import majority_vote, pass_at_k
 from advcluster_dagster.science.statistics.resampling import FloatArray, IntArray
 
-#: Percentiles of the completion tokens at which generation is stopped.
+#: Percentiles of the completion tokens used as token limits.
 LENGTH_PERCENTILES = (0, 25, 50, 75, 100)
 _COSTS = ("flops", "tokens", "cost")
 _FLAGS = ("is_efficient", "is_efficient_tokens", "is_efficient_unaided", "is_efficient_unaided_tokens")
@@ -31,8 +31,8 @@ _FLAGS = ("is_efficient", "is_efficient_tokens", "is_efficient_unaided", "is_eff
 class _Model:
     """Trials of one role in one domain, arrays of shape (m,), on n questions.
 
-    ``question`` numbers the questions from 0; what is not known is NaN. ``answers`` are the arguments of
-    :func:`majority_vote` of each question.
+    ``question`` is the question's index from 0; unknown values are NaN. ``answers`` are the arguments of
+    :func:`majority_vote` for each question.
     """
 
     question: IntArray
@@ -45,7 +45,7 @@ class _Model:
     price: tuple[float, float] | None
 
     def means(self, values: FloatArray) -> FloatArray:
-        """Mean over the defined trials of each question, shape (n,); NaN without any."""
+        """Mean over the defined trials of each question, shape (n,); NaN if there are none."""
         defined = ~np.isnan(values)
         n = len(self.answers)
         with np.errstate(invalid="ignore"):
@@ -55,7 +55,7 @@ class _Model:
         return means
 
     def costs(self, generated: FloatArray, k: int) -> dict[str, FloatArray]:
-        """Mean costs of k samples of such lengths, a question; each of shape (n,)."""
+        """Mean costs per question of k samples with the given lengths, each of shape (n,)."""
         unknown = np.full(len(generated), np.nan)
         shape, price = self.shape, self.price
         reading = unknown if shape is None else prefill_flops(shape, self.prompt)
@@ -70,7 +70,7 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Point:
-    """A way to use a model: the accuracy on each question and what it costs, NaN where undefined, shape (n,)."""
+    """A strategy with its accuracy and costs per question, shape (n,); NaN if undefined."""
 
     strategy: str
     k: int
@@ -83,35 +83,35 @@ class _Point:
 def budget_curves(
     trials: pl.DataFrame, shapes: Shapes, prices: Prices, sizes: Sequence[int], confidence: float, seed: int
 ) -> pl.DataFrame:
-    """Accuracy and costs of every strategy on the questions that both models have a scored trial of.
+    """Compute accuracy and costs of every strategy on the questions with a scored trial of both models.
 
     k samples cost the FLOPs of reading the prompt once and of generating k mean traces, the tokens of k mean traces,
-    and the money of k calls, each with its prompt. Limits are percentiles of a model's own completion tokens in the
-    domain, each an observed length; a longer trial counts as wrong and generates as many tokens as the limit. Behind
-    limits, trials without a token count are left out. A question with fewer than k scored trials is left out.
+    and the money of k calls, each with its prompt. Limits are percentiles of a model's completion tokens in the domain,
+    each an observed length; a longer trial counts as wrong and generates as many tokens as the limit. For limits,
+    trials without a token count are ignored. Questions with fewer than k scored trials are ignored.
 
     Args:
-        trials: domain, benchmark, question_id, source_key, role, trial, answer_type, prediction, verdict, is_correct,
-            prompt_tokens, completion_tokens of one family.
-        shapes: by role; where not known, FLOPs are null.
-        prices: by role; where not known, money is null.
-        sizes: k's beside 1, which is ``single``.
-        confidence: of the intervals, (0, 1).
-        seed: of the draws of :func:`majority_vote`.
+        trials: Columns domain, benchmark, question_id, source_key, role, trial, answer_type, prediction, verdict,
+            is_correct, prompt_tokens, completion_tokens of one family.
+        shapes: Model shapes by role; FLOPs are null if unknown.
+        prices: Prices by role; money is null if unknown.
+        sizes: Sample sizes k in addition to 1, which is ``single``.
+        confidence: Confidence level of the intervals, in (0, 1).
+        seed: Seed of the samples of :func:`majority_vote`.
 
     Returns:
-        Rows of ``budget_curves``, domains in order, then ``all``; none where no question has a scored trial of both
-        models. Limits that coincide are one row, under the highest percentile.
+        Rows of ``budget_curves``, domains in order, then ``all``; empty if no question has a scored trial of both
+        models. Equal limits are one row, with the highest percentile.
     """
     paired = mark_paired(trials).filter("is_paired")
     counts = answer_counts(paired)
     rows = []
     for domain in [*paired["domain"].unique().sort(), *(["all"] if paired.height else [])]:
         for role in ROLES:
-            of_domain = pl.lit(True) if domain == "all" else pl.col("domain") == domain
-            of_role = pl.col("role") == role
-            part = paired.filter(of_domain & of_role)
-            model = _model(part, counts.filter(of_role), shapes.get(role), prices.get(role))
+            in_domain = pl.lit(True) if domain == "all" else pl.col("domain") == domain
+            has_role = pl.col("role") == role
+            part = paired.filter(in_domain & has_role)
+            model = _model(part, counts.filter(has_role), shapes.get(role), prices.get(role))
             points = [*_samples(model, sorted({1, *sizes}), seed), *_limits(model)]
             built = [_row(model, point, confidence) for point in points]
             rows += [{"domain": domain, "role": role, **row} for row in built if row is not None]
@@ -122,7 +122,7 @@ def budget_curves(
 def _model(
     trials: pl.DataFrame, counts: pl.DataFrame, shape: ModelShape | None, price: tuple[float, float] | None
 ) -> _Model:
-    """Trials and answer counts of a role as arrays."""
+    """Convert trials and answer counts of a role to arrays."""
     questions = trials.unique("question_id", keep="first", maintain_order=True)
     numbers = questions.select("question_id").with_row_index("number")
     joined = questions.select("question_id").join(counts, on="question_id", how="left", maintain_order="left")
@@ -140,7 +140,7 @@ def _model(
 
 
 def _samples(model: _Model, sizes: Sequence[int], seed: int) -> Iterator[_Point]:
-    """One trial, the best of k, and the vote of k; questions with fewer than k scored trials have no accuracy."""
+    """Yield one trial, best of k and vote of k; accuracy is undefined for questions with fewer than k scored trials."""
     n_scored = [c + sum(wrong) + silent for c, wrong, silent in model.answers]
     for k in sizes:
         costs = model.costs(model.generated, k)
@@ -157,20 +157,20 @@ def _samples(model: _Model, sizes: Sequence[int], seed: int) -> Iterator[_Point]
 
 
 def _limits(model: _Model) -> Iterator[_Point]:
-    """One trial that is stopped at a percentile of the model's completion tokens."""
-    known = model.generated[~np.isnan(model.generated)]
-    if not known.size:
+    """Yield one trial stopped at each percentile of the model's completion tokens."""
+    known_lengths = model.generated[~np.isnan(model.generated)]
+    if not known_lengths.size:
         return
-    ends = np.quantile(known, [percentile / 100 for percentile in LENGTH_PERCENTILES], method="inverted_cdf")
+    ends = np.quantile(known_lengths, [percentile / 100 for percentile in LENGTH_PERCENTILES], method="inverted_cdf")
     for limit, percentile in dict(zip(ends.tolist(), LENGTH_PERCENTILES, strict=True)).items():
-        kept = np.where(model.generated > limit, 0.0, model.correct)
-        correct = np.where(np.isnan(model.generated) | np.isnan(model.correct), np.nan, kept)
+        limited = np.where(model.generated > limit, 0.0, model.correct)
+        correct = np.where(np.isnan(model.generated) | np.isnan(model.correct), np.nan, limited)
         costs = model.costs(np.minimum(model.generated, limit), 1)
         yield _Point("early_stop", 1, model.means(correct), costs, int(limit), float(percentile))
 
 
 def _row(model: _Model, point: _Point, confidence: float) -> dict[str, object] | None:
-    """The columns of a point, over the questions on which it is defined; None without any."""
+    """Columns of a point over the questions on which it is defined; None if there are none."""
     defined = ~np.isnan(point.accuracies)
     if not defined.any():
         return None
@@ -192,10 +192,10 @@ def _row(model: _Model, point: _Point, confidence: float) -> dict[str, object] |
 
 
 def _with_fronts(curves: pl.DataFrame) -> pl.DataFrame:
-    """Mark the Pareto fronts of each domain: over all rows, and over those that need no checker."""
+    """Mark the Pareto fronts of each domain, over all rows and over rows that need no checker."""
     parts = []
     for _, part in curves.group_by("domain", maintain_order=True):
-        accuracies = part["accuracy"].round(12).to_numpy()  # equal ones may have been summed in another order
+        accuracies = part["accuracy"].round(12).to_numpy()  # equal accuracies may differ by summation order
         unaided = (part["strategy"] != "pass_at_k").to_numpy()
         flags = []
         for name in _FLAGS:
@@ -204,8 +204,8 @@ def _with_fronts(curves: pl.DataFrame) -> pl.DataFrame:
             front: list[bool | None] = [None] * part.height
             if costs.filter(mask).null_count() == 0:
                 marks = pareto_front(lengths(costs)[mask], accuracies[mask])
-                for place, is_on in zip(np.flatnonzero(mask), marks.tolist(), strict=True):
-                    front[place] = is_on
+                for index, is_on in zip(np.flatnonzero(mask), marks.tolist(), strict=True):
+                    front[index] = is_on
             flags.append(pl.Series(name, front, dtype=pl.Boolean))
         parts.append(part.with_columns(flags))
     return pl.concat(parts) if parts else pl.DataFrame(schema=BUDGET_CURVES.own_schema)

@@ -1,6 +1,6 @@
-"""Accuracy, length and cost of both models by benchmark, by domain and over the family, and by task format.
+"""Accuracy, length and cost of both models by benchmark, domain and family, and by task format.
 
-Truncated trials count as wrong; what the accuracy would be without them, or with them as right, stands beside it.
+Truncated trials count as wrong; accuracies without them, and with them counted as right, are reported too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _MEANS = (
     "cost_mean",
     "truncated_share",
 )
-#: Length effects, and the column that counts the questions behind each.
+#: Length effects, and the column with the number of questions of each.
 _EFFECTS = {"length_effect": "n_length_questions", "length_effect_finished": "n_finished_questions"}
 _OF_QUESTION = ("domain", "benchmark", "task_format", "source_key", "question_id")
 
@@ -36,22 +36,22 @@ _OF_QUESTION = ("domain", "benchmark", "task_format", "source_key", "question_id
 def compute_summaries(
     trials: pl.DataFrame, confidence: float, n_bootstrap: int, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Summaries over the questions that both models have a scored trial of.
+    """Summarise the questions with a scored trial of both models.
 
-    Means are over a question's trials, then questions, benchmarks, domains; those of costs are null where a benchmark
-    has no trial whose cost is known. ``tokens_correct`` and ``tokens_wrong`` are over all such trials alike: between
-    questions they follow difficulty. ``token_factor`` is over the questions with token counts of both models.
+    Means are over a question's trials, then questions, benchmarks, domains; mean costs are null if a benchmark has no
+    trial with known cost. ``tokens_correct`` and ``tokens_wrong`` weight all such trials equally, so they reflect the
+    difficulty of questions. ``token_factor`` is over the questions with token counts of both models.
 
     Args:
-        trials: domain, benchmark, task_format, question_id, source_key and the columns of ``trace_costs``, of one
-            family; a question may lack a model.
-        confidence: of the intervals, (0, 1).
-        n_bootstrap: replicates of the key bootstrap, whose strata are the domains.
-        rng: source of random numbers.
+        trials: Columns domain, benchmark, task_format, question_id, source_key and those of ``trace_costs``, of one
+            family; a question may lack trials of a model.
+        confidence: Confidence level of the intervals, in (0, 1).
+        n_bootstrap: Number of replicates of the key bootstrap, with domains as strata.
+        rng: Random generator.
 
     Returns:
         Rows of ``compute_summaries``: benchmarks, domains and the family, each over all task formats and by format, the
-        larger model first. Questions without a scored trial of both models are counted in ``n_unpaired``.
+        larger model first. ``n_unpaired`` counts the questions without a scored trial of both models.
     """
     marked = mark_paired(trials)
     questions = marked.group_by(_OF_QUESTION, maintain_order=True).agg(pl.col("is_paired").first())
@@ -73,7 +73,7 @@ def compute_summaries(
 
 
 def _per_question(trials: pl.DataFrame, questions: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """One row a question of each role, in the order of the questions."""
+    """Aggregate trials to one row per question for each role, in question order."""
     right, cut, tokens = pl.col("is_correct"), pl.col("is_truncated"), pl.col("completion_tokens")
     scored = right.is_not_null()
     aggregates = trials.group_by("question_id", "role").agg(
@@ -102,7 +102,7 @@ def _per_question(trials: pl.DataFrame, questions: pl.DataFrame) -> dict[str, pl
 
 
 def _parts(questions: pl.DataFrame) -> list[tuple[dict[str, str], Mask]]:
-    """(domain, benchmark and task format of a row, which questions it is over)."""
+    """The row keys (domain, benchmark, task format) with the masks of their questions."""
     columns = {name: questions[name].to_numpy() for name in ("domain", "benchmark", "task_format")}
     domains = questions["domain"].unique().sort().to_list()
     benchmarks = list(questions.select("domain", "benchmark").unique().sort("domain", "benchmark").iter_rows())
@@ -120,7 +120,7 @@ def _parts(questions: pl.DataFrame) -> list[tuple[dict[str, str], Mask]]:
 
 
 def _summary(rows: pl.DataFrame, places: Places) -> Columns:
-    """The columns of one role that no other role matters to."""
+    """Columns that depend on one role only."""
     pooled = {name: int(rows[f"n_{name}"].sum()) for name in ("correct", "wrong")}
     return {
         **{name: int(rows[name].sum()) for name in _COUNTS},
@@ -130,7 +130,7 @@ def _summary(rows: pl.DataFrame, places: Places) -> Columns:
 
 
 def _comparison(measured: Mapping[str, pl.DataFrame], places: Places) -> Columns:
-    """The columns that both roles share: numbers of questions, gain and token factor of the larger model."""
+    """Columns shared by both roles: numbers of questions, gain and token factor of the larger model."""
     larger, smaller = (nested_mean(lengths(measured[role]["accuracy"]), places) for role in ROLES)
     tokens = [lengths(measured[role]["tokens_mean"]) for role in ROLES]
     undefined = np.isnan(tokens[0]) | np.isnan(tokens[1])
@@ -152,7 +152,7 @@ def _length_effects(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> dict[tuple[str, int], Columns]:
-    """Length effects by role and number of the part: means over the questions that have them, from one draw of keys."""
+    """Mean length effects by role and part index, with intervals from the same resamples of keys."""
     values = {
         (role, part, name): np.where(mask, lengths(rows[name]), np.nan)
         for role, rows in measured.items()
@@ -161,8 +161,8 @@ def _length_effects(
     }
     intervals = mean_intervals(list(values.values()), keys, strata, confidence, n_bootstrap, rng)
     columns: dict[tuple[str, int], Columns] = {}
-    for ((role, part, name), of_questions), (low, high) in zip(values.items(), intervals, strict=True):
-        defined = of_questions[~np.isnan(of_questions)]
+    for ((role, part, name), effects), (low, high) in zip(values.items(), intervals, strict=True):
+        defined = effects[~np.isnan(effects)]
         mean = float(defined.mean()) if defined.size else None
         ends: Columns = {f"{name}_low": low, f"{name}_high": high, _EFFECTS[name]: int(defined.size)}
         columns.setdefault((role, part), {}).update({name: mean, **ends})

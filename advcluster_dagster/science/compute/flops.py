@@ -1,10 +1,10 @@
-"""FLOPs of reading a prompt and of generating from it, in closed form over arrays of lengths.
+"""FLOPs of prefill and decoding in closed form, over arrays of lengths.
 
-Two accounts. The published one (Hoffmann et al. 2022, as the paper on when reasoning matters writes it in appendix C)
-takes heads that together are as wide as the model, keys and values of their own for each, two feed-forward matrices,
-and an embedding that is multiplied out. The other follows the model's own layers: shared keys and values, heads of any
-width, gated or sparse feed-forward parts, windows, and an embedding that is looked up. For a model with narrow layers
-and wide heads the published account can be a fifth too low.
+There are two formulas. The published formula (Hoffmann et al. 2022, as given in appendix C of "When does reasoning
+matter") assumes heads that together are as wide as the model, separate keys and values per head, two feed-forward
+matrices, and an embedding computed as a matrix product. The other formula follows the model's actual layers: shared
+keys and values, heads of any width, gated or sparse feed-forward parts, sliding windows, and an embedding lookup. For
+a model with narrow layers and wide heads the published formula can be a fifth too low.
 
 Lengths are in tokens, results in floating-point operations as float64; NaN in, NaN out.
 """
@@ -17,32 +17,32 @@ from advcluster_dagster.science.statistics.resampling import FloatArray
 
 
 def prefill_flops(shape: ModelShape, prompt: npt.ArrayLike) -> FloatArray:
-    """FLOPs of reading a prompt and of the logits behind its last token, by the model's own layers.
+    """FLOPs of reading a prompt and computing the logits after its last token, by the model's actual layers.
 
-    2 p W N + 2 d V + (4 h e + 3 h) times the sum over layers and positions of the tokens attended to, where W are the
-    weights of a layer that a token is multiplied with.
+    2 p W N + 2 d V + (4 h e + 3 h) times the sum over layers and positions of the tokens attended to, where W is the
+    number of weights of a layer that a token is multiplied with.
 
     Args:
-        shape: of the model.
+        shape: Shape of the model.
         prompt: p, tokens, >= 0, any shape.
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
     """
     p = _lengths(prompt)
     return p * _layers_flops(shape) + _logits_flops(shape) + _attention_flops(shape, _attended(shape, p))
 
 
 def decode_flops(shape: ModelShape, prompt: npt.ArrayLike, generated: npt.ArrayLike) -> FloatArray:
-    """FLOPs of generating g tokens behind p that are cached, by the model's own layers; token i attends to p + i.
+    """FLOPs of generating g tokens after p cached tokens, by the model's actual layers; token i attends to p + i.
 
     Args:
-        shape: of the model.
+        shape: Shape of the model.
         prompt: p, tokens, >= 0, any shape.
-        generated: g, tokens, >= 0, a shape that p can be broadcast with.
+        generated: g, tokens, >= 0, broadcastable with p.
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
     """
     p, g = _lengths(prompt), _lengths(generated)
     attended = _attended(shape, p + g) - _attended(shape, p)
@@ -50,23 +50,23 @@ def decode_flops(shape: ModelShape, prompt: npt.ArrayLike, generated: npt.ArrayL
 
 
 def trace_flops(shape: ModelShape, prompt: npt.ArrayLike, generated: npt.ArrayLike) -> FloatArray:
-    """FLOPs of a trace: :func:`prefill_flops` and :func:`decode_flops`."""
+    """FLOPs of a trace: :func:`prefill_flops` plus :func:`decode_flops`."""
     return prefill_flops(shape, prompt) + decode_flops(shape, prompt, generated)
 
 
 def samples_flops(shape: ModelShape, prompt: npt.ArrayLike, generated: npt.ArrayLike) -> FloatArray:
-    """FLOPs of k samples of a prompt that is read once, as an engine asked for k samples does.
+    """FLOPs of k samples of a prompt that is read once, as by an engine with k samples per request.
 
     Args:
-        shape: of the model.
+        shape: Shape of the model.
         prompt: p, tokens, shape (n,).
-        generated: tokens of each sample, shape (n, k).
+        generated: Tokens of each sample, shape (n, k).
 
     Returns:
-        Shape (n,).
+        FLOPs of shape (n,).
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
     """
     p = _lengths(prompt)
     decoded: FloatArray = decode_flops(shape, p[..., None], generated).sum(axis=-1)
@@ -74,17 +74,17 @@ def samples_flops(shape: ModelShape, prompt: npt.ArrayLike, generated: npt.Array
 
 
 def published_training_step_flops(shape: ModelShape, length: npt.ArrayLike) -> FloatArray:
-    """FLOPs of a training step on a sequence of l tokens by the published account: three forward passes.
+    """FLOPs of a training step on a sequence of l tokens by the published formula: three forward passes.
 
     Forward: 2 l V d + (8 l d² + 4 l² d + 3 l² h) N + 4 l d f N + 2 l d V. The FLOPs of a training run are the sum over
     its sequences.
 
     Args:
-        shape: of the model.
+        shape: Shape of the model.
         length: l, tokens, >= 0, any shape.
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
 
     References:
         When does reasoning matter, appendix C, equations 1 to 3.
@@ -94,14 +94,14 @@ def published_training_step_flops(shape: ModelShape, length: npt.ArrayLike) -> F
 
 
 def published_prefill_flops(shape: ModelShape, prompt: npt.ArrayLike) -> FloatArray:
-    """FLOPs of reading a prompt by the published account: 2 p d V + (8 p d² + 4 p² d + 3 p² h) N + 4 p d f N + 2 d V.
+    """FLOPs of reading a prompt by the published formula: 2 p d V + (8 p d² + 4 p² d + 3 p² h) N + 4 p d f N + 2 d V.
 
     Args:
-        shape: of the model; f is the width of all experts that a token passes through.
+        shape: Shape of the model; f is the total width of the experts that a token passes through.
         prompt: p, tokens, >= 0, any shape.
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
 
     References:
         When does reasoning matter, appendix C, equation 4.
@@ -110,17 +110,17 @@ def published_prefill_flops(shape: ModelShape, prompt: npt.ArrayLike) -> FloatAr
 
 
 def published_token_flops(shape: ModelShape, context: npt.ArrayLike) -> FloatArray:
-    """FLOPs of generating a token at context l by the published account: 2 d V + (8 d² + 4 l d + 3 l h) N + 4 d f N +
-    2 d V.
+    """FLOPs of generating a token at context l by the published formula.
 
-    The printed equation ends behind the attention; feed-forward part and logits stand here as in equation 4.
+    2 d V + (8 d² + 4 l d + 3 l h) N + 4 d f N + 2 d V. The printed equation ends after the attention; feed-forward part
+    and logits are added here as in equation 4.
 
     Args:
-        shape: of the model.
+        shape: Shape of the model.
         context: l, tokens, >= 0, any shape.
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
 
     References:
         When does reasoning matter, appendix C, equation 5.
@@ -129,15 +129,15 @@ def published_token_flops(shape: ModelShape, context: npt.ArrayLike) -> FloatArr
 
 
 def published_trace_flops(shape: ModelShape, prompt: npt.ArrayLike, generated: npt.ArrayLike) -> FloatArray:
-    """FLOPs of a trace by the published account: the prompt, then g tokens at contexts p + 1 to p + g.
+    """FLOPs of a trace by the published formula: the prompt, then g tokens at contexts p + 1 to p + g.
 
     Args:
-        shape: of the model.
+        shape: Shape of the model.
         prompt: p, tokens, >= 0, any shape.
-        generated: g, tokens, >= 0, a shape that p can be broadcast with.
+        generated: g, tokens, >= 0, broadcastable with p.
 
     Raises:
-        ValueError: a length is negative.
+        ValueError: A length is negative.
 
     References:
         When does reasoning matter, appendix C, equation 6.
@@ -155,22 +155,22 @@ def _lengths(values: npt.ArrayLike) -> FloatArray:
 
 
 def _layers_flops(shape: ModelShape) -> float:
-    """Of one token through the weights of all layers."""
+    """FLOPs of one token through the weights of all layers."""
     return 2.0 * shape.layer_parameters * shape.layers
 
 
 def _logits_flops(shape: ModelShape) -> float:
-    """Of one token through the output layer; the published account counts as much for the embedding."""
+    """FLOPs of one token through the output layer; the published formula counts the same for the embedding."""
     return 2.0 * shape.width * shape.vocabulary
 
 
 def _attention_flops(shape: ModelShape, attended: FloatArray) -> FloatArray:
-    """Of scores, softmax and weighted values for a number of tokens attended to, summed over layers."""
+    """FLOPs of scores, softmax and weighted values for the attended tokens, summed over layers."""
     return (4.0 * shape.heads * shape.head_dim + 3.0 * shape.heads) * attended
 
 
 def _attended(shape: ModelShape, n: FloatArray) -> FloatArray:
-    """Tokens attended to by positions 1 to n, each itself included, summed over layers."""
+    """Number of tokens attended to by positions 1 to n, including themselves, summed over layers."""
     everything = n * (n + 1) / 2
     within = np.minimum(n, shape.sliding_window)
     windowed = within * (within + 1) / 2 + (n - within) * shape.sliding_window
@@ -179,7 +179,7 @@ def _attended(shape: ModelShape, n: FloatArray) -> FloatArray:
 
 
 def _published_reading(shape: ModelShape, n: FloatArray) -> FloatArray:
-    """Of n tokens through embedding and layers, without logits."""
+    """FLOPs of n tokens through embedding and layers, without logits."""
     d, h, layers = float(shape.width), float(shape.heads), float(shape.layers)
     attention = (8 * n * d**2 + 4 * n**2 * d + 3 * n**2 * h) * layers
     feed_forward = 4 * n * d * shape.active_feed_forward * layers
@@ -187,7 +187,7 @@ def _published_reading(shape: ModelShape, n: FloatArray) -> FloatArray:
 
 
 def _published_fixed(shape: ModelShape) -> float:
-    """Of one generated token, whatever its context."""
+    """FLOPs of one generated token that are independent of its context."""
     d = float(shape.width)
     return 2 * _logits_flops(shape) + (8 * d**2 + 4 * d * shape.active_feed_forward) * shape.layers
 

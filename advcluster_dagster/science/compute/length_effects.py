@@ -1,8 +1,8 @@
-"""Whether long traces go with wrong answers within a question, where its difficulty is the same.
+"""Association of trace length with wrong answers within questions, where difficulty is constant.
 
-Between questions, wrong traces are long because hard questions are: that says nothing of a trace. The difference of the
-mean log2 lengths of a question's wrong and right trials does not have that fault. What is left in it are truncated
-trials, which are wrong because they are long; so the effect without them stands beside it.
+Between questions, wrong traces are longer because hard questions have longer traces. The difference of the mean log2
+lengths of a question's wrong and right trials avoids this confounding. Truncated trials remain a confounder, since they
+are wrong because they are long; therefore the effect without them is also computed.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ from advcluster_dagster.science.statistics.resampling import (
 
 
 def question_length_effects(trials: pl.DataFrame) -> pl.DataFrame:
-    """Mean log2 tokens of a question's wrong trials minus that of its right ones, by role.
+    """Mean log2 tokens of a question's wrong trials minus that of its right trials, by role.
 
     Args:
-        trials: question_id, role, completion_tokens, is_correct, is_truncated. Trials that are not scored, or whose
-            tokens are null or 0, are left out.
+        trials: Columns question_id, role, completion_tokens, is_correct, is_truncated. Trials that are unscored, or
+            whose tokens are null or 0, are ignored.
 
     Returns:
-        question_id, role, length_effect and length_effect_finished (without truncated trials): 1 means that wrong
-        traces are twice as long (geometric mean). Null where a question has trials of one outcome only, as always with
-        one trial. Rows by question and role.
+        Columns question_id, role, length_effect and length_effect_finished (without truncated trials), sorted by
+        question and role: 1 means that wrong traces are twice as long (geometric mean). Null if all trials of a
+        question have the same outcome.
 
     >>> rows = [("q", "larger", n, n == 64, n == 256) for n in (64, 128, 256)]
     >>> names = ["question_id", "role", "completion_tokens", "is_correct", "is_truncated"]
@@ -56,29 +56,29 @@ def mean_intervals(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> list[tuple[float | None, float | None]]:
-    """Percentile intervals of several means over the same questions, from one draw of source keys.
+    """Percentile intervals of several means over the same questions, from the same resamples of source keys.
 
     Args:
-        values: of each mean, float64 of shape (n,), NaN where a question does not count in it.
-        keys: source key of each question as a number from 0, shape (n,).
-        strata: stratum of each key, shape (C,).
-        confidence: of the intervals, (0, 1).
-        n_bootstrap: replicates B.
-        rng: source of random numbers.
+        values: Values of each mean, float64 of shape (n,), NaN for questions not included.
+        keys: Source key of each question as an integer from 0, shape (n,).
+        strata: Stratum of each key, shape (C,).
+        confidence: Confidence level of the intervals, in (0, 1).
+        n_bootstrap: Number of replicates B.
+        rng: Random generator.
 
     Returns:
-        (low, high) of each mean; nulls where fewer than five keys have a value.
+        (low, high) of each mean; (None, None) if fewer than five keys have a value.
     """
     n_keys = len(np.asarray(strata))
     counted = [~np.isnan(column) for column in values]
     counts = [np.bincount(keys, is_counted, n_keys) for is_counted in counted]
-    able = [place for place, count in enumerate(counts) if (count > 0).sum() >= MIN_KEYS]
-    if not able:
+    defined = [i for i, count in enumerate(counts) if (count > 0).sum() >= MIN_KEYS]
+    if not defined:
         return [(None, None)] * len(values)
-    sums = [np.bincount(keys, np.nan_to_num(values[place]), n_keys) for place in able]
-    totals = np.stack([*sums, *(counts[place] for place in able)], axis=1)
+    sums = [np.bincount(keys, np.nan_to_num(values[i]), n_keys) for i in defined]
+    totals = np.stack([*sums, *(counts[i] for i in defined)], axis=1)
     replicates = replicate_sums(totals, strata, n_bootstrap, rng)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = replicates[:, : len(able)] / replicates[:, len(able) :]
-    intervals = {place: percentile_interval(column, confidence) for place, column in zip(able, means.T, strict=True)}
-    return [intervals.get(place, (None, None)) for place in range(len(values))]
+        means = replicates[:, : len(defined)] / replicates[:, len(defined) :]
+    intervals = {i: percentile_interval(column, confidence) for i, column in zip(defined, means.T, strict=True)}
+    return [intervals.get(i, (None, None)) for i in range(len(values))]

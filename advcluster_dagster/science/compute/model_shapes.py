@@ -1,7 +1,7 @@
-"""Shapes of language models: the numbers of a model's layers that its FLOPs follow from.
+"""Shapes of language models: the layer dimensions that determine FLOPs.
 
-Decoders of the Llama kind: attention with heads that may share keys and values, a feed-forward part that may be gated
-or a mixture of experts, and layers that may attend to a window alone. Which FLOPs follow is in ``flops``.
+Supports Llama-like decoders: attention with optionally shared keys and values, feed-forward parts that may be gated or
+a mixture of experts, and optional sliding-window layers. See ``flops`` for the formulas.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ import yaml
 from advcluster_dagster.errors import AdvClusterError
 
 _SHIPPED = Path(__file__).with_suffix(".yaml")
-#: Model types whose feed-forward part is not gated, though their config.json has the fields of those that are.
+#: Model types with an ungated feed-forward part, although their config.json has the same fields as gated models.
 _UNGATED = frozenset(("arcee", "gpt_neox", "nemotron", "phi", "starcoder2"))
-#: Fields of parts whose FLOPs a shape cannot express, with what they are.
+#: Fields that indicate unsupported components, with the component's name.
 _UNSUPPORTED = {
     "kv_lora_rank": "latent attention",
     "n_shared_experts": "shared experts",
@@ -29,29 +29,29 @@ _UNSUPPORTED = {
 
 
 class ShapeError(AdvClusterError, ValueError):
-    """A configuration does not give a model's shape; one line that names the field."""
+    """A configuration does not determine a model's shape; the one-line message names the field."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Numbers of a decoder's layers.
+    """Layer dimensions of a decoder.
 
     Args:
-        vocabulary: V, tokens of the output layer, >= 1.
-        width: d, of the residual stream, >= 1.
-        feed_forward: f, width of the feed-forward part, of one expert where there are several, >= 1.
-        heads: h, of the queries, >= 1.
-        layers: N, >= 1.
-        kv_heads: heads of keys and values; as many as ``heads`` unless given.
-        head_dim: e, width of a head; ``width // heads`` unless given.
-        feed_forward_matrices: 3 for a gated feed-forward part, 2 for a plain one.
-        n_experts: E, experts a layer; 0 without any.
-        experts_per_token: experts that a token passes through; 0 without any.
-        sliding_window: tokens that a layer with a window attends to; 0 without any.
-        n_sliding_layers: layers with that window, at most ``layers``.
+        vocabulary: V, vocabulary size of the output layer, >= 1.
+        width: d, width of the residual stream, >= 1.
+        feed_forward: f, width of the feed-forward part, per expert for a mixture of experts, >= 1.
+        heads: h, number of query heads, >= 1.
+        layers: N, number of layers, >= 1.
+        kv_heads: Number of key and value heads; defaults to ``heads``.
+        head_dim: e, width of a head; defaults to ``width // heads``.
+        feed_forward_matrices: 3 for a gated feed-forward part, 2 for an ungated one.
+        n_experts: E, experts per layer; 0 for none.
+        experts_per_token: Experts that a token passes through; 0 for none.
+        sliding_window: Tokens that a sliding-window layer attends to; 0 for none.
+        n_sliding_layers: Number of sliding-window layers, at most ``layers``.
 
     Raises:
-        ShapeError: a number is out of its range.
+        ShapeError: A number is out of range.
     """
 
     vocabulary: int
@@ -72,9 +72,9 @@ class ModelShape:
         object.__setattr__(self, "head_dim", self.head_dim or self.width // max(self.heads, 1))
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in _MAY_BE_ZERO else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ShapeError(f"shape of a model: {field.name} is {value!r}, must be a whole number >= {least}")
+            minimum = 0 if field.name in _MAY_BE_ZERO else 1
+            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+                raise ShapeError(f"shape of a model: {field.name} is {value!r}, must be an integer >= {minimum}")
         if self.feed_forward_matrices not in (2, 3):
             raise ShapeError(f"shape of a model: feed_forward_matrices is {self.feed_forward_matrices}, must be 2 or 3")
         if self.n_sliding_layers > self.layers or (self.n_sliding_layers and not self.sliding_window):
@@ -89,16 +89,14 @@ class ModelShape:
 
     @property
     def layer_parameters(self) -> int:
-        """Weights of a layer that a token is multiplied with: attention, feed-forward part and router."""
+        """Number of weights of a layer that a token is multiplied with: attention, feed-forward part and router."""
         attention = 2 * self.width * self.head_dim * (self.heads + self.kv_heads)
         feed_forward = self.feed_forward_matrices * self.width * self.active_feed_forward
         return attention + feed_forward + self.width * self.n_experts
 
     @property
     def active_parameters(self) -> int:
-        """Weights of all layers that a token is multiplied with, the output layer included; biases and norms left
-        out.
-        """
+        """Number of weights that a token is multiplied with, including the output layer, without biases and norms."""
         return self.layer_parameters * self.layers + self.width * self.vocabulary
 
 
@@ -106,10 +104,10 @@ _MAY_BE_ZERO = frozenset(("n_experts", "experts_per_token", "sliding_window", "n
 
 
 def known_shape(model_name: str) -> ModelShape | None:
-    """Shape of a model that the package knows; None for any other.
+    """Shape of a model from the built-in list; None for other models.
 
     Args:
-        model_name: with or without its organisation, in upper or lower case.
+        model_name: Name with or without its organisation; case-insensitive.
 
     >>> known_shape("Qwen/qwen3-8b").layers
     36
@@ -124,24 +122,24 @@ def _known_shapes() -> dict[str, ModelShape]:
 
 
 def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
-    """Shape of a model from its Hugging Face config.json.
+    """Derive the shape of a model from its Hugging Face config.json.
 
-    Made for Llama, Qwen2, Qwen3, Mistral, Mixtral, Gemma, GPT-OSS, Qwen3-MoE and models whose fields are named like
-    theirs. Of a model that also sees images, the text part (``text_config``) is read.
+    Supports Llama, Qwen2, Qwen3, Mistral, Mixtral, Gemma, GPT-OSS, Qwen3-MoE and models with the same field names. For
+    a multimodal model, the text part (``text_config``) is used.
 
     Args:
-        config: the parsed file.
+        config: The parsed file.
 
     Raises:
-        ShapeError: a field is missing or not a whole number, or the model has parts that a shape cannot express.
+        ShapeError: A field is missing or not an integer, or the model has unsupported components.
     """
     text = config.get("text_config") or config if isinstance(config, Mapping) else None
     if not isinstance(text, Mapping):
-        raise ShapeError("config.json: is no object with fields")
+        raise ShapeError("config.json: must be a JSON object")
     unsupported = next((name for name in _UNSUPPORTED if text.get(name)), None)
     if unsupported or text.get("decoder_sparse_step", 1) != 1:
         name = unsupported or "decoder_sparse_step"
-        raise ShapeError(f"config.json: {name} tells of {_UNSUPPORTED.get(name, 'dense layers')}: not supported")
+        raise ShapeError(f"config.json: {name} indicates {_UNSUPPORTED.get(name, 'dense layers')}: not supported")
     n_experts = _field(text, "num_local_experts", "num_experts", default=0)
     layers = _field(text, "num_hidden_layers")
     window, n_sliding = _sliding(text, layers)
@@ -162,20 +160,20 @@ def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
 
 
 def _field(config: Mapping[str, Any], *names: str, default: int | None = None) -> int:
-    """The first of these fields that is there."""
+    """The first of these fields that is present."""
     for name in names:
         value = config.get(name)
         if value is not None:
             if isinstance(value, bool) or not isinstance(value, int):
-                raise ShapeError(f"config.json: {name} is {value!r}, must be a whole number")
+                raise ShapeError(f"config.json: {name} is {value!r}, must be an integer")
             return value
     if default is None:
-        raise ShapeError(f"config.json: {' or '.join(names)} is missing, so the model's shape is not known")
+        raise ShapeError(f"config.json: {' or '.join(names)} is missing, so the model's shape is unknown")
     return default
 
 
 def _sliding(config: Mapping[str, Any], layers: int) -> tuple[int, int]:
-    """(window, layers that have it); a list of the layers' kinds takes precedence over the rules of older files."""
+    """(window, number of sliding-window layers); ``layer_types`` takes precedence over the rules of older files."""
     window = _field(config, "sliding_window", default=0)
     if not window or config.get("use_sliding_window") is False:
         return 0, 0
@@ -185,7 +183,7 @@ def _sliding(config: Mapping[str, Any], layers: int) -> tuple[int, int]:
             raise ShapeError(f"config.json: layer_types is {kinds!r}, must be a list")
         n_sliding = sum(kind == "sliding_attention" for kind in kinds)
     elif pattern := _field(config, "sliding_window_pattern", "_sliding_window_pattern", default=0):
-        n_sliding = layers - layers // pattern  # the last of each run of so many layers sees everything
+        n_sliding = layers - layers // pattern  # the last layer of each such run has full attention
     elif config.get("model_type") in ("gemma2", "gpt_oss"):
         n_sliding = (layers + 1) // 2  # every other layer, from the first
     else:

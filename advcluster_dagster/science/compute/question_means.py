@@ -1,6 +1,4 @@
-"""Means over questions, then benchmarks, then domains, as accuracies are averaged (paper table 1), and which questions
-they are over.
-"""
+"""Nested means over questions, then benchmarks, then domains, as for accuracies in paper table 1."""
 
 from dataclasses import dataclass
 
@@ -14,9 +12,9 @@ from advcluster_dagster.science.statistics.resampling import FloatArray, IntArra
 
 @dataclass(frozen=True)
 class Places:
-    """Where n questions stand: number of the domain, the benchmark and the source key of each, int64 of shape (n,).
+    """Domain, benchmark and source key of n questions as integers from 0, each int64 of shape (n,).
 
-    Benchmarks of different domains have different numbers, and so have source keys.
+    Benchmarks and source keys of different domains have different numbers.
     """
 
     domains: IntArray
@@ -25,7 +23,7 @@ class Places:
 
     @classmethod
     def of(cls, questions: pl.DataFrame) -> "Places":
-        """Places of rows with domain, benchmark and source_key."""
+        """Encode rows with columns domain, benchmark and source_key."""
         return cls(
             codes_of(questions["domain"].to_list()),
             codes_of(list(questions.select("domain", "benchmark").iter_rows())),
@@ -38,16 +36,16 @@ class Places:
         return len(np.unique(self.keys))
 
     def take(self, mask: npt.NDArray[np.bool_]) -> "Places":
-        """Places of some questions, numbered from 0 again."""
+        """Places of the selected questions, renumbered from 0."""
         parts = (np.unique(codes[mask], return_inverse=True)[1] for codes in (self.domains, self.benchmarks, self.keys))
         return Places(*(codes.astype(np.int64) for codes in parts))
 
     def weights(self) -> FloatArray:
-        """Weights of the plain mean over questions, then benchmarks, then domains; shape (n,), they sum to 1."""
+        """Weights of the unweighted mean over questions, then benchmarks, then domains; shape (n,), summing to 1."""
         n_questions = np.bincount(self.benchmarks)
-        of_benchmark = np.zeros(len(n_questions), dtype=np.int64)
-        of_benchmark[self.benchmarks] = self.domains
-        n_benchmarks = np.bincount(of_benchmark)
+        domain_of_benchmark = np.zeros(len(n_questions), dtype=np.int64)
+        domain_of_benchmark[self.benchmarks] = self.domains
+        n_benchmarks = np.bincount(domain_of_benchmark)
         weights: FloatArray = 1.0 / (
             len(n_benchmarks) * n_benchmarks[self.domains] * n_questions[self.benchmarks].astype(np.float64)
         )
@@ -55,34 +53,34 @@ class Places:
 
 
 def nested_mean(values: FloatArray, places: Places) -> float | None:
-    """Mean over questions, then benchmarks, then domains.
+    """Compute the mean over questions, then benchmarks, then domains.
 
     Args:
-        values: of each question, NaN where undefined; shape (n,).
-        places: of the same questions.
+        values: Value of each question, NaN if undefined; shape (n,).
+        places: Places of the same questions.
 
     Returns:
-        The mean over the defined values; None where a benchmark has none, for the mean would be over other benchmarks
-        than that of a column beside it.
+        The mean over the defined values; None if a benchmark has none, since means over different benchmarks are not
+        comparable.
     """
     defined = ~np.isnan(values)
     if not defined.any() or len(np.unique(places.benchmarks[defined])) < len(np.unique(places.benchmarks)):
         return None
     mean = places.take(defined).weights() @ values[defined]
-    return float(np.clip(mean, values[defined].min(), values[defined].max()))  # no rounding beyond the values
+    return float(np.clip(mean, values[defined].min(), values[defined].max()))  # rounding must not exceed the values
 
 
 def accuracy_interval(
     values: FloatArray, places: Places, confidence: float
 ) -> tuple[float, float | None, float | None]:
-    """(mean, low, high) in [0, 1] of values that are all defined; no interval where a benchmark has a single key."""
-    of = weighted_mean(values, places.weights(), places.benchmarks, places.keys, confidence)
-    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (of.low, of.high))
-    return min(max(of.mean, 0.0), 1.0), low, high
+    """(mean, low, high) in [0, 1] of defined values; low and high are None if a benchmark has a single key."""
+    estimate = weighted_mean(values, places.weights(), places.benchmarks, places.keys, confidence)
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (estimate.low, estimate.high))
+    return min(max(estimate.mean, 0.0), 1.0), low, high
 
 
 def mark_paired(trials: pl.DataFrame) -> pl.DataFrame:
-    """Trials in one order whatever that of the input, with ``is_paired``: both models have a scored trial.
+    """Sort trials and add ``is_paired``: whether both models have a scored trial of the question.
 
     Args:
         trials: domain, benchmark, question_id, role, trial, is_correct of one family, and any other columns.

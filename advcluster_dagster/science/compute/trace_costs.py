@@ -1,4 +1,4 @@
-"""What every trial costs: FLOPs by both accounts and money. A cost that cannot be known is null, never 0."""
+"""Costs of every trial: FLOPs by both formulas, and money. An unknown cost is null, never 0."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -11,32 +11,32 @@ from advcluster_dagster.science.compute.flops import published_trace_flops, trac
 from advcluster_dagster.science.compute.model_shapes import ModelShape
 from advcluster_dagster.science.statistics.resampling import FloatArray
 
-#: Shape of each role's model; None where it is not known.
+#: Shape of each role's model; None if unknown.
 Shapes: TypeAlias = Mapping[str, ModelShape | None]
-#: Price of each role's model, US dollars per million tokens of prompts and of responses; None where it is not known.
+#: Price of each role's model, US dollars per million prompt tokens and per million response tokens; None if unknown.
 Prices: TypeAlias = Mapping[str, tuple[float, float] | None]
 
 _TOKENS_PER_PRICE = 1_000_000
 
 
 def trace_costs(trials: pl.DataFrame, shapes: Shapes, prices: Prices) -> pl.DataFrame:
-    """FLOPs and money of every trial, as if its prompt were read for it alone.
+    """Compute FLOPs and money of every trial, as if its prompt were read separately.
 
     Args:
-        trials: question_id, benchmark, role, trial, verdict, is_correct (graded), prompt_tokens, completion_tokens
-            (null where not known); optionally is_estimated, false where it is absent.
-        shapes: by role; an absent role counts as not known.
-        prices: by role; an absent role counts as not known.
+        trials: Columns question_id, benchmark, role, trial, verdict, is_correct (graded), prompt_tokens,
+            completion_tokens (null if unknown); optionally is_estimated, by default false.
+        shapes: Model shapes by role; absent roles are unknown.
+        prices: Prices by role; absent roles are unknown.
 
     Returns:
-        Rows of ``trace_costs``, by question, role and trial. A trial is truncated where its verdict says so.
+        Rows of ``trace_costs``, sorted by question, role and trial. is_truncated follows the verdict.
     """
     ordered = trials.sort("question_id", "role", "trial").with_columns(is_truncated=pl.col("verdict") == "truncated")
     prompt, generated = (lengths(ordered[name]) for name in ("prompt_tokens", "completion_tokens"))
-    of_role = ordered["role"].to_numpy()
+    roles = ordered["role"].to_numpy()
     columns = {name: np.full(ordered.height, np.nan) for name in ("flops", "flops_published", "cost")}
     for role in ordered["role"].unique():
-        mask, shape, price = of_role == role, shapes.get(role), prices.get(role)
+        mask, shape, price = roles == role, shapes.get(role), prices.get(role)
         tokens = prompt[mask], generated[mask]
         if shape is not None:
             columns["flops"][mask] = trace_flops(shape, *tokens)
@@ -50,34 +50,34 @@ def trace_costs(trials: pl.DataFrame, shapes: Shapes, prices: Prices) -> pl.Data
 
 
 def with_estimated_tokens(trials: pl.DataFrame) -> pl.DataFrame:
-    """The trials with a quarter of the characters in place of token counts that are not known.
+    """Estimate unknown token counts as a quarter of the number of characters.
 
     Args:
-        trials: prompt, response (texts, null where there is none), prompt_tokens, completion_tokens.
+        trials: Columns prompt, response (null if missing), prompt_tokens, completion_tokens.
 
     Returns:
-        The same rows with ``is_estimated``: true where a count was put in; a text that is missing stays without one.
+        The same rows with ``is_estimated``, true if a count was estimated; counts of missing texts stay null.
 
     >>> texts = {"prompt": ["12345678"], "response": ["12345"], "prompt_tokens": [None], "completion_tokens": [3]}
     >>> with_estimated_tokens(pl.DataFrame(texts)).select("prompt_tokens", "completion_tokens", "is_estimated").row(0)
     (2, 3, True)
     """
     sides = (("prompt", "prompt_tokens"), ("response", "completion_tokens"))
-    is_put_in = pl.any_horizontal(pl.col(count).is_null() & pl.col(text).is_not_null() for text, count in sides)
+    is_estimated = pl.any_horizontal(pl.col(count).is_null() & pl.col(text).is_not_null() for text, count in sides)
     quarters = {
         count: pl.col(count).cast(pl.Int64).fill_null((pl.col(text).str.len_chars() / 4).ceil().cast(pl.Int64))
         for text, count in sides
     }
-    return trials.with_columns(is_estimated=is_put_in).with_columns(**quarters)
+    return trials.with_columns(is_estimated=is_estimated).with_columns(**quarters)
 
 
 def dollars_of(price: tuple[float, float], prompt: FloatArray, generated: FloatArray) -> FloatArray:
-    """US dollars of calls; NaN where a number of tokens that is charged is not known.
+    """Cost of calls in US dollars; NaN if a charged number of tokens is unknown.
 
     Args:
-        price: of prompts and of responses, US dollars per million tokens, >= 0.
-        prompt: tokens of each prompt, NaN where not known, shape (n,).
-        generated: tokens of each response, in the same way.
+        price: Prices of prompt and response tokens, US dollars per million, >= 0.
+        prompt: Tokens of each prompt, NaN if unknown, shape (n,).
+        generated: Tokens of each response, NaN if unknown, shape (n,).
 
     >>> dollars_of((2.0, 0.0), np.array([1000.0]), np.array([np.nan])).tolist()
     [0.002]
@@ -90,5 +90,5 @@ def dollars_of(price: tuple[float, float], prompt: FloatArray, generated: FloatA
 
 
 def lengths(tokens: pl.Series) -> FloatArray:
-    """Numbers of tokens as float64, NaN where not known."""
+    """Convert to float64, with NaN for null."""
     return tokens.cast(pl.Float64).fill_null(float("nan")).to_numpy()

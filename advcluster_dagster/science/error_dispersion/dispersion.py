@@ -12,8 +12,7 @@ from advcluster_dagster.contracts.vocabularies import N_DEPTHS
 def entropy(counts: Sequence[int]) -> float:
     """Empirical Shannon entropy of counts, H = -sum p_i log2 p_i over p_i > 0, in bits.
 
-    0 when all errors share one depth; log2(5) at most. Raises nothing for counts that sum to zero: H is 0 then, but
-    no index follows from it.
+    0 if all errors share one depth, at most log2(5) for five depths; 0 if the counts sum to zero.
 
     References:
         Paper equation 1.
@@ -22,15 +21,15 @@ def entropy(counts: Sequence[int]) -> float:
     0.881291
     """
     total = sum(counts)
-    # Summed in one order: evenly spread counts then give H = H_max to the last bit, wherever the odd ones stand.
+    # Summed in sorted order, so that evenly spread counts give exactly H = H_max in any permutation.
     terms = (count / total * log2(total / count) for count in sorted(counts) if count)
     return sum(terms, 0.0)
 
 
 def max_entropy(n_errors: int, n_depths: int = N_DEPTHS) -> float:
-    """H_max(N, D): entropy of N errors spread as evenly as possible over D depths, in bits; 0 for N <= 1.
+    """H_max(N, D): maximum entropy, of N errors spread as evenly as possible over D depths, in bits; 0 for N <= 1.
 
-    N mod D depths hold one error more than the others.
+    N mod D depths have one error more than the others.
 
     References:
         Paper appendix A.5.
@@ -43,9 +42,9 @@ def max_entropy(n_errors: int, n_depths: int = N_DEPTHS) -> float:
 
 
 def error_dispersion_index(counts: Sequence[int]) -> float | None:
-    """EDI = H / H_max(N, 5), in [0, 1]: 0 the same depth every time, 1 as scattered as N errors can be.
+    """EDI = H / H_max(N, 5), in [0, 1]: 0 if all errors share a depth, 1 for maximum dispersion of N errors.
 
-    None for N <= 1, where H_max is 0 and the index undefined.
+    None for N <= 1, since H_max is 0 and the index undefined.
 
     References:
         Paper equation 2.
@@ -58,9 +57,9 @@ def error_dispersion_index(counts: Sequence[int]) -> float | None:
 
 
 def concentration(counts: Sequence[int]) -> float | None:
-    """Chance that two first errors of a question share a depth, sum of c (c - 1) / (N (N - 1)), in [0, 1].
+    """Probability that two first errors of a question share a depth, sum of c (c - 1) / (N (N - 1)), in [0, 1].
 
-    Unbiased at any N, so that questions with different numbers of errors can be compared; None for N <= 1.
+    Unbiased for any N, so comparable between questions with different numbers of errors; None for N <= 1.
 
     References:
         Simpson (1949), Measurement of diversity.
@@ -73,13 +72,13 @@ def concentration(counts: Sequence[int]) -> float | None:
 
 
 def measure_error_dispersion(questions: pl.DataFrame, first_errors: pl.DataFrame) -> pl.DataFrame:
-    """One row a kept question: first errors by depth, entropy, index, mean depth.
+    """Measure the error dispersion of each selected question: first errors by depth, entropy, index, mean depth.
 
-    A question without first errors (every extraction of it failed) has n_errors 0 and null for the rest.
+    A question without first errors (all its extractions failed) has n_errors 0 and null measures.
 
     Args:
-        questions: rows of ``analysis_question_set``.
-        first_errors: rows of ``first_errors``.
+        questions: Rows of ``analysis_question_set``.
+        first_errors: Rows of ``first_errors``.
 
     Returns:
         Rows of ``error_dispersion`` in the order of ``questions``.

@@ -1,7 +1,8 @@
-"""Do the first errors of a question concentrate more than chance would make them, and at which stages?
+"""Test whether the first errors of a question concentrate more than expected by chance, and at which stages.
 
-The paper calls a mean Error Dispersion Index below 0.4 concentrated. With few errors a question the index is low by
-itself: a coin between two stages gives .40 at 8 to 10 errors. So it is compared with what permuted stages give.
+The paper calls a mean Error Dispersion Index below 0.4 concentrated. With few errors per question the index is low by
+construction: a random choice between two stages gives .40 at 8 to 10 errors. It is therefore compared with that of
+permuted stages.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ INCOMPLETE = "incomplete"
 
 @dataclass(frozen=True)
 class ResamplingSettings:
-    """Confidence of intervals in (0, 1), replicates of bootstraps, permutations behind a p-value."""
+    """Confidence level of intervals in (0, 1), number of bootstrap replicates, number of permutations."""
 
     confidence: float = 0.95
     n_bootstrap: int = 2000
@@ -38,7 +39,7 @@ class ResamplingSettings:
 
 @dataclass(frozen=True)
 class _Errors:
-    """First errors of questions with at least two of them: counts by depth, int64 (Q, 5), domain and key of each."""
+    """First errors of questions with at least two: counts by depth, int64 of shape (Q, 5), domain and key."""
 
     counts: IntArray
     domains: IntArray
@@ -60,7 +61,7 @@ def mean_dispersion(counts: IntArray) -> FloatArray:
     """Mean Error Dispersion Index over questions.
 
     Args:
-        counts: int64 of shape (..., Q, 5), first errors by question and depth, at least two a question.
+        counts: int64 of shape (..., Q, 5), first errors by question and depth, at least two per question.
 
     Returns:
         float64 of shape (...).
@@ -80,33 +81,33 @@ def _indices(counts: IntArray) -> FloatArray:
 
 
 def agreements(counts: IntArray, weights: IntArray | None = None) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """How often two first errors share a stage: within a question, between questions, and kappa = (w - b) / (1 - b).
+    """Agreement of first errors on a stage, within (w) and between (b) questions, and kappa = (w - b) / (1 - b).
 
-    Within is the mean of the questions' concentration, weighted by their pairs of errors; it has no bias at any number
-    of errors. Pairs of one question that a bootstrap draws twice do not count as pairs between questions.
+    Within is the mean concentration of the questions, weighted by their pairs of errors; it is unbiased for any number
+    of errors. Pairs of a question that a bootstrap samples twice do not count as pairs between questions.
 
     Args:
         counts: int64 of shape (Q, 5).
-        weights: int64 of shape (B, Q), how often each question is drawn; None for once each.
+        weights: int64 of shape (B, Q), number of times each question is sampled; None for once each.
 
     Returns:
         Three float64 arrays of shape (B,), NaN where undefined.
     """
-    drawn = np.ones((1, len(counts)), dtype=np.int64) if weights is None else weights
+    multiplicities = np.ones((1, len(counts)), dtype=np.int64) if weights is None else weights
     totals = counts.sum(axis=1)
     same, pairs = (counts * (counts - 1)).sum(axis=1), totals * (totals - 1)
-    stage_sums = drawn @ counts
-    n_same = (stage_sums.astype(np.float64) ** 2).sum(axis=1) - drawn**2 @ (counts**2).sum(axis=1)
-    n_pairs = (drawn @ totals).astype(np.float64) ** 2 - drawn**2 @ totals**2
+    stage_sums = multiplicities @ counts
+    n_same = (stage_sums.astype(np.float64) ** 2).sum(axis=1) - multiplicities**2 @ (counts**2).sum(axis=1)
+    n_pairs = (multiplicities @ totals).astype(np.float64) ** 2 - multiplicities**2 @ totals**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        within = (drawn @ same) / (drawn @ pairs)
+        within = (multiplicities @ same) / (multiplicities @ pairs)
         between = n_same / n_pairs
         kappa = np.where(between < 1, (within - between) / (1 - between), np.nan)
     return within, between, kappa
 
 
 def stage_information(counts: IntArray) -> FloatArray:
-    """Mutual information of question and stage, bits: H(stage) - sum of N_q / N * H(stage | q).
+    """Mutual information of question and stage in bits: H(stage) - sum of N_q / N * H(stage | q).
 
     Args:
         counts: int64 of shape (..., Q, 5).
@@ -125,13 +126,13 @@ def _entropies(counts: IntArray) -> FloatArray:
 
 
 def permuted_counts(counts: IntArray, domains: IntArray, n_permutations: int, rng: np.random.Generator) -> IntArray:
-    """Counts after permuting the stages over all first errors of each domain; every question keeps its number.
+    """Permute the stages over all first errors of each domain; every question keeps its number of errors.
 
     Args:
         counts: int64 of shape (Q, 5).
-        domains: domain of each question as a number, shape (Q,).
-        n_permutations: B.
-        rng: source of random numbers.
+        domains: Domain of each question as an integer, shape (Q,).
+        n_permutations: Number of permutations B.
+        rng: Random generator.
 
     Returns:
         int64 of shape (B, Q, 5).
@@ -141,10 +142,10 @@ def permuted_counts(counts: IntArray, domains: IntArray, n_permutations: int, rn
     offsets = np.arange(n_permutations)[:, None] * (n_questions * N_DEPTHS)
     for domain in np.unique(domains):
         members = np.flatnonzero(domains == domain)
-        of_error = np.repeat(members, counts[members].sum(axis=1))
+        question_of_error = np.repeat(members, counts[members].sum(axis=1))
         stages = np.repeat(np.tile(np.arange(N_DEPTHS), len(members)), counts[members].ravel())
         shuffled = rng.permuted(np.tile(stages, (n_permutations, 1)), axis=1)
-        cells = (offsets + of_error * N_DEPTHS + shuffled).ravel()
+        cells = (offsets + question_of_error * N_DEPTHS + shuffled).ravel()
         permuted += np.bincount(cells, minlength=permuted.size).reshape(permuted.shape)
     return permuted.reshape(n_permutations, n_questions, N_DEPTHS)
 
@@ -155,14 +156,14 @@ def dispersion_tests(
     """Compare the mean index of each domain, and of the family, with that of permuted stages.
 
     Args:
-        dispersion: rows of ``error_dispersion`` of one family.
-        source_keys: domain, question_id, source_key.
-        settings: of intervals and permutations.
-        rng: source of random numbers.
+        dispersion: Rows of ``error_dispersion`` of one family.
+        source_keys: Columns domain, question_id, source_key.
+        settings: Settings of intervals and permutations.
+        rng: Random generator.
 
     Returns:
         Rows of ``dispersion_tests``, domains in order, then ``all``; questions with fewer than two first errors are
-        counted and left out, and with none left all statistics are null.
+        counted and excluded; statistics are null if no question remains.
     """
     columns = [f"n_depth_{depth}" for depth in range(1, N_DEPTHS + 1)]
     keyed = dispersion.join(source_keys, on=["domain", "question_id"], how="left", maintain_order="left")
@@ -175,12 +176,12 @@ def dispersion_tests(
             codes_of(usable["domain"].to_list()),
             codes_of(list(usable.select("domain", "source_key").iter_rows())),
         )
-        rows.append((domain, usable.height, part.height - usable.height, *_tested(errors, settings, rng)))
+        rows.append((domain, usable.height, part.height - usable.height, *_row(errors, settings, rng)))
     return pl.DataFrame(rows, schema=DISPERSION_TESTS.own_schema, orient="row")
 
 
-def _tested(errors: _Errors, settings: ResamplingSettings, rng: np.random.Generator) -> tuple[float | int | None, ...]:
-    """Everything behind the numbers of questions in a row of ``dispersion_tests``."""
+def _row(errors: _Errors, settings: ResamplingSettings, rng: np.random.Generator) -> tuple[float | int | None, ...]:
+    """Compute the statistics of a row of ``dispersion_tests``, without key and numbers of questions."""
     if not len(errors.counts):
         return (None,) * 18
     totals, confidence = errors.totals, settings.confidence
@@ -222,20 +223,20 @@ def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def incomplete_trials(kept: pl.DataFrame, graded: pl.DataFrame) -> pl.DataFrame:
-    """Wrong trials of the smaller model on kept questions, and how many of them have no answer or were cut off.
+def incomplete_trials(questions: pl.DataFrame, graded: pl.DataFrame) -> pl.DataFrame:
+    """Count wrong trials of the smaller model on selected questions, and those without an answer or truncated.
 
     Args:
-        kept: rows of ``analysis_question_set``.
-        graded: rows of ``graded_trials``.
+        questions: Rows of ``analysis_question_set``.
+        graded: Rows of ``graded_trials``.
 
     Returns:
-        domain, question_id, n_pairs, n_incomplete.
+        Columns domain, question_id, n_pairs, n_incomplete.
     """
     wrong = graded.filter((pl.col("role") == "smaller") & pl.col("verdict").is_in(list(WRONG_VERDICTS)))
     keys = ["domain", "question_id"]
     return (
-        wrong.join(kept.select(keys), on=keys, how="semi")
+        wrong.join(questions.select(keys), on=keys, how="semi")
         .group_by(keys, maintain_order=True)
         .agg(
             n_pairs=pl.len().cast(pl.Int64),
@@ -251,19 +252,19 @@ def stage_shares(
     settings: ResamplingSettings,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Share of each stage among the first errors of a domain and of the family, each question weighing the same.
+    """Compute the share of each stage among first errors, by domain and over the family, weighting questions equally.
 
     Args:
-        dispersion: rows of ``error_dispersion`` of one family.
-        incomplete: as :func:`incomplete_trials` gives it.
-        source_keys: domain, question_id, source_key.
-        settings: of intervals.
-        rng: source of random numbers.
+        dispersion: Rows of ``error_dispersion`` of one family.
+        incomplete: Result of :func:`incomplete_trials`.
+        source_keys: Columns domain, question_id, source_key.
+        settings: Settings of intervals.
+        rng: Random generator.
 
     Returns:
         Rows of ``stage_shares``: the five stages, depths 3 and 4 together (paper section 5.3), and pairs without an
-        answer, whose share is of all pairs. ``lead`` stands beside the most frequent stage: its share beyond that of
-        the runner-up.
+        answer, whose share is of all pairs. ``lead`` is set for the most frequent stage: its share minus that of the
+        second most frequent stage.
     """
     keys = ["domain", "question_id"]
     joined = dispersion.join(source_keys, on=keys, how="left", maintain_order="left")
@@ -287,19 +288,19 @@ def _shares_of(
     deep = counts[:, 2] + counts[:, 3]
     replicates = _replicates(with_errors, shares, settings, rng)
     means = shares.mean(axis=0) if len(shares) else np.zeros(N_DEPTHS)
-    first, second = (int(place) for place in np.argsort(-means, kind="stable")[:2])
+    first, second = (int(index) for index in np.argsort(-means, kind="stable")[:2])
     rows: list[tuple[str | float | int | None, ...]] = []
-    for place, stage in enumerate(STAGE_DEPTHS):
+    for index, stage in enumerate(STAGE_DEPTHS):
         lead: tuple[float | None, ...] = (None, None, None)
-        if place == first and len(shares):
+        if index == first and len(shares):
             ends = (
                 (None, None)
                 if replicates is None
                 else percentile_interval(replicates[:, first] - replicates[:, second], settings.confidence)
             )
             lead = (float(means[first] - means[second]), *ends)
-        spread = None if replicates is None else replicates[:, place]
-        rows.append((stage, *_share(counts[:, place], counts, shares[:, place], spread, settings.confidence), *lead))
+        spread = None if replicates is None else replicates[:, index]
+        rows.append((stage, *_share(counts[:, index], counts, shares[:, index], spread, settings.confidence), *lead))
     deep_shares = shares[:, 2] + shares[:, 3]
     spread = None if replicates is None else replicates[:, 2] + replicates[:, 3]
     rows.append((DEEP, *_share(deep, counts, deep_shares, spread, settings.confidence), None, None, None))
@@ -314,13 +315,13 @@ def _share(
         return 0, 0, None, None, None, None
     mean = float(shares.mean())
     pair_share = float(errors.sum() / counts.sum())
-    return int(errors.sum()), len(shares), pair_share, mean, *_ends(mean, len(shares), replicates, confidence)
+    return int(errors.sum()), len(shares), pair_share, mean, *_interval(mean, len(shares), replicates, confidence)
 
 
-def _ends(
+def _interval(
     mean: float, n_questions: int, replicates: FloatArray | None, confidence: float
 ) -> tuple[float | None, float | None]:
-    """Bootstrap interval; where every question says the same, which resampling cannot vary, the Jeffreys interval."""
+    """Bootstrap interval; for means of 0 or 1, which resampling cannot vary, the Jeffreys interval over questions."""
     if replicates is None:
         return None, None
     if mean <= 0 or mean >= 1:
@@ -332,7 +333,7 @@ def _ends(
 def _replicates(
     rows: pl.DataFrame, shares: FloatArray, settings: ResamplingSettings, rng: np.random.Generator
 ) -> FloatArray | None:
-    """Bootstrap means of columns of shares, shape (B, columns); None with too few keys."""
+    """Bootstrap means of the columns of shares, shape (B, columns); None with too few keys."""
     keys = codes_of(list(rows.select("domain", "source_key").iter_rows()))
     if not len(keys) or keys.max() + 1 < MIN_KEYS:
         return None
@@ -354,5 +355,5 @@ def _incomplete(
     replicates = _replicates(with_pairs, shares[:, None], settings, rng)
     mean = float(shares.mean())
     spread = None if replicates is None else replicates[:, 0]
-    ends = _ends(mean, len(shares), spread, settings.confidence)
+    ends = _interval(mean, len(shares), spread, settings.confidence)
     return int(n_incomplete.sum()), len(shares), float(n_incomplete.sum() / n_pairs.sum()), mean, *ends

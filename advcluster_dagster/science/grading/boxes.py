@@ -1,15 +1,15 @@
-r"""The answer in the ``\boxed{}`` of LaTeX: closed boxes, and boxes that form one answer."""
+r"""Extract the answer from LaTeX ``\boxed{}``, joining boxes that form one answer."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
-# A box opening, an escaped character, a bare brace: all that matters for the balance.
+# Tokens that matter for the balance of braces: a box opening, an escaped character, a bare brace.
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed\s+([^\s${}\\]+)|\\boxed([0-9])")
 _OPENING = re.compile(r"\\(?:boxed|fbox)\s*\{")
-# What may stand between two boxes that together are one answer, beside white space and dollar signs.
+# Text allowed between two boxes of one answer, apart from white space and dollar signs.
 _LONGEST_BETWEEN = 60
 _BETWEEN = re.compile(r"(?P<comma>[,;&]?)(?:\\text)?\{?(?P<word>and|or)?\}?")
 _SPACING = re.compile(r"\\(?:qquad|quad|[,;: ])|[\s$]")
@@ -17,7 +17,7 @@ _SPACING = re.compile(r"\\(?:qquad|quad|[,;: ])|[\s$]")
 
 @dataclass(frozen=True, order=True)
 class _Box:
-    """Where a box begins (its command), where its content starts and ends, and where the box ends."""
+    """Offsets of a box: its command (``begin``), its content (``start`` to ``end``), and its end (``after``)."""
 
     begin: int
     start: int
@@ -26,7 +26,7 @@ class _Box:
 
 
 def box_at_start(text: str) -> int | None:
-    """Where the closed box ends with which a text begins, after dollar signs; None when it begins with none."""
+    """End offset of the closed box at the start of a text, after math delimiters; None if there is none."""
     first = re.match(r"(?:\$|\\\(|\\\[|\*|\s)*", text)
     position = first.end() if first else 0
     if not _BOX.match(text, position):
@@ -35,18 +35,18 @@ def box_at_start(text: str) -> int | None:
 
 
 def last_answer_in_boxes(text: str, answer_type: str) -> str | None:
-    """Content of the box that starts last and is not blank.
+    """Content of the last box that is not blank.
 
-    Boxes that only a comma, "and" or "or" parts from it belong to the answer, as do, for an answer of several letters,
-    those that nothing parts from it; their different contents are joined by commas, or by "or" for option letters.
+    Boxes separated from it only by a comma, "and" or "or" belong to the answer, as do adjacent boxes for an answer of
+    several letters; distinct contents are joined by commas, or by "or" for option letters.
 
     Returns:
-        None without a box that has content; an empty text when the last box is never closed.
+        None if no box has content; an empty string if the last box is never closed.
     """
     starts = [match.start() for match in _BOX.finditer(text)]
     if not starts:
         return None
-    # The last box is nearly always a good one, so that the rest of a long response need not be read.
+    # Fast path: the last box is usually complete, so the rest of a long response need not be scanned.
     last = sorted(_closed_boxes(text, starts[-1]), reverse=True)
     if not last and _OPENING.match(text, starts[-1]):
         return ""
@@ -57,7 +57,7 @@ def last_answer_in_boxes(text: str, answer_type: str) -> str | None:
 
 
 def _may_continue(text: str, starts: list[int]) -> bool:
-    """Whether an earlier box stands so near to the last one that both may be one answer."""
+    """Whether the box before the last is near enough for both to be one answer."""
     if len(starts) < 2:
         return False
     before = text[starts[-2] : starts[-1]]
@@ -65,7 +65,7 @@ def _may_continue(text: str, starts: list[int]) -> bool:
 
 
 def _joined(text: str, boxes: list[_Box], answer_type: str) -> str:
-    """The last box's content, with those of the boxes that belong to it."""
+    """Join the content of the last box with the contents of the boxes that belong to it."""
     contents, joiner = [text[boxes[-1].start : boxes[-1].end].strip()], ", "
     is_choice = answer_type in ("choice", "choices")
     for earlier, later in zip(reversed(boxes[:-1]), reversed(boxes), strict=False):
@@ -80,7 +80,7 @@ def _joined(text: str, boxes: list[_Box], answer_type: str) -> str:
 
 
 def _closed_boxes(text: str, first: int) -> Iterator[_Box]:
-    """Each closed box from a position on, in one pass over the text."""
+    """Yield each closed box from a position on, in one pass over the text."""
     for match in _BARE_BOX.finditer(text, first):
         start, end = match.span(match.lastindex or 0)
         yield _Box(match.start(), start, end, match.end())

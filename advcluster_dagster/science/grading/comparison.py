@@ -1,6 +1,6 @@
 """Compare an answer with the gold answer: one comparison per answer type (paper section 3.2.1).
 
-A further answer type is one more function in `COMPARISONS`.
+To add an answer type, add a function to `COMPARISONS`.
 """
 
 import re
@@ -21,9 +21,9 @@ from advcluster_dagster.science.grading.quantities import compare_numeric, read_
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One decision: whether a prediction is right. Equal comparisons have equal verdicts.
+    """A gold answer and a prediction to compare. Equal comparisons have equal verdicts.
 
-    ``context`` is the question's answer_context, where its answer type has a use for it.
+    ``context`` is the question's answer_context, if the answer type uses it.
     """
 
     answer_type: str
@@ -32,17 +32,17 @@ class Comparison:
     context: str | None = None
 
 
-#: Decides comparisons, one verdict each, in order; it may use worker processes.
+#: Decides comparisons, one verdict each, in order; may use worker processes.
 DecideMany = Callable[[Sequence[Comparison]], Sequence[ComparisonVerdict]]
 
 _LATEX_ESCAPE = re.compile(r"\\([{}_%$#&])")
 
 
 def compare_text(gold: str, prediction: str) -> bool:
-    """Whether both are the same text, upper and lower case kept apart.
+    """Whether both texts are equal, case-sensitively.
 
-    Compared after Unicode composition (NFC), without surrounding LaTeX text commands and quotation marks, and with
-    every run of white space as one blank.
+    Compared after NFC normalisation, stripping enclosing LaTeX text commands and quotation marks, and collapsing
+    white space.
     """
     return _plain_text(gold) == _plain_text(prediction)
 
@@ -52,15 +52,15 @@ def _plain_text(text: str) -> str:
 
 
 def compare_python_output(gold: str, prediction: str) -> bool:
-    """Whether both are Python literals with equal values; a prediction that is no literal is wrong.
+    """Whether both are Python literals with equal values; a prediction that is not a literal is wrong.
 
-    Equal is Python's ``==``, as in the assertion by which code benchmarks judge an output: 1, 1.0 and True are
-    equal, "1" and 1 are not, nor are (1,) and [1]. A prediction may be fenced or may repeat the call it evaluates,
-    ``assert f(2) == 4``; nothing is ever run.
+    Equality is Python's ``==``, as in the assertions of code benchmarks: 1, 1.0 and True are equal; "1" and 1 are not,
+    nor are (1,) and [1]. A prediction may be fenced or repeat the evaluated call, ``assert f(2) == 4``; no code is
+    executed.
 
     Raises:
-        UnreadableAnswerError: the gold answer is no literal.
-        RecursionError, MemoryError: a literal nested too deeply to be read.
+        UnreadableAnswerError: the gold answer is not a literal.
+        RecursionError, MemoryError: a literal is nested too deeply or too long to be parsed.
     """
     try:
         expected = read_literal(gold)
@@ -74,7 +74,7 @@ def compare_python_output(gold: str, prediction: str) -> bool:
 
 
 def compare_numeric_in(gold: str, prediction: str, context: AnswerContext) -> bool | None:
-    """As :func:`compare_numeric`; None where an answer is an expression that must be worked out first."""
+    """Like :func:`compare_numeric`; None if an answer is an expression that must be evaluated first."""
     if not context.is_multiple:
         is_read = [read_quantity(text) is not None for text in (gold, prediction)]
         is_number = [is_read[i] or is_numeric_expression(text) for i, text in enumerate((gold, prediction))]
@@ -85,7 +85,7 @@ def compare_numeric_in(gold: str, prediction: str, context: AnswerContext) -> bo
     return compare_numeric(gold, prediction, context)
 
 
-#: One comparison per answer type: gold answer first, then the prediction; None where more than this process is needed.
+#: Comparison of gold answer, prediction and context by answer type; a result of None needs a worker process.
 COMPARISONS: dict[str, Callable[[str, str, AnswerContext], bool | None]] = {
     "numeric": compare_numeric_in,
     "choice": compare_choice,
@@ -101,9 +101,9 @@ def compare_here(comparison: Comparison) -> ComparisonVerdict | None:
     """Decide a comparison that needs no worker process.
 
     Returns:
-        ``correct`` or ``wrong``; ``grader_error`` when the gold answer or the context cannot be read or an answer is
-        too large or too deep to be read; ``not_gradable_yet`` for an unknown answer type; None when symbols or a
-        program must be run.
+        ``correct`` or ``wrong``; ``grader_error`` if the gold answer or the context is unreadable or an answer is too
+        large or too deeply nested; ``not_gradable_yet`` for an unknown answer type; None if symbolic computation or a
+        program run is needed.
     """
     if comparison.answer_type not in COMPARISONS:
         return "not_gradable_yet"
@@ -112,7 +112,7 @@ def compare_here(comparison: Comparison) -> ComparisonVerdict | None:
 
 
 def verdict_of(decide: Callable[[], bool | None]) -> ComparisonVerdict | None:
-    """The verdict of a decision, with its errors named; None stays None."""
+    """Convert a decision to a verdict, and its errors to ``grader_error``; None stays None."""
     try:
         is_right = decide()
     except (UnreadableAnswerError, OversizedAnswerError, RecursionError, MemoryError):
@@ -121,5 +121,5 @@ def verdict_of(decide: Callable[[], bool | None]) -> ComparisonVerdict | None:
 
 
 def decide_here(comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
-    """Decide without worker processes; what needs them is ``not_gradable_yet``."""
+    """Decide without worker processes; comparisons that need them are ``not_gradable_yet``."""
     return [compare_here(comparison) or "not_gradable_yet" for comparison in comparisons]

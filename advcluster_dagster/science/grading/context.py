@@ -1,4 +1,4 @@
-"""What a question states about its answer beyond the gold text: the JSON of the column ``answer_context``."""
+"""Parse the JSON of the column ``answer_context``: what a question specifies about its answer beyond the gold text."""
 
 import json
 import re
@@ -12,25 +12,25 @@ from typing import Any
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
 
 _KINDS = ("absolute", "relative")
-# A tolerance with more digits than this in its power of ten is nobody's.
+# Largest absolute decimal exponent of a tolerance.
 _MAX_EXPONENT = 400
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a number may lie from the gold number and still be right, the bound included."""
+    """Largest accepted difference from the gold number, inclusive."""
 
     amount: Fraction
     is_relative: bool = False
 
     def admits(self, expected: Fraction, given: Fraction) -> bool:
-        """Whether ``|found - wanted|`` is within the amount, times ``|wanted|`` when relative; exact."""
+        """Whether ``|given - expected|`` is at most the amount, times ``|expected|`` if relative; exact arithmetic."""
         return abs(given - expected) <= (self.amount * abs(expected) if self.is_relative else self.amount)
 
 
 @dataclass(frozen=True)
 class AnswerContext:
-    """Read from JSON keys of the same names; ``tolerance`` with ``tolerance_kind``. Absent ones have the defaults.
+    """Parsed ``answer_context``: keys as the fields, plus ``tolerance_kind``; absent keys take the defaults.
 
     ``is_multiple``: the answer is several values, compared without order unless ``is_ordered``.
     """
@@ -46,13 +46,13 @@ class AnswerContext:
 
 @lru_cache(maxsize=4096)
 def read_context(text: str | None) -> AnswerContext:
-    """Read a question's context; none for None.
+    """Parse a question's answer context; None gives the defaults.
 
-    ``options`` may be a list or a mapping by letter; they become texts by letter, without a letter of their own in
-    front (``A) 5 m`` is ``5 m``).
+    ``options`` may be a list or a mapping by letter; the result maps letters to texts, with a leading option letter
+    removed (``A) 5 m`` becomes ``5 m``).
 
     Raises:
-        UnreadableAnswerError: the text is no JSON object, or an entry has the wrong kind of value.
+        UnreadableAnswerError: the text is not a JSON object, or an entry has a value of the wrong type.
     """
     if text is None:
         return AnswerContext()
@@ -76,12 +76,12 @@ def read_context(text: str | None) -> AnswerContext:
 def _text(entries: dict[str, Any], key: str) -> str | None:
     value = entries.get(key)
     if value is not None and not isinstance(value, str):
-        raise UnreadableAnswerError(f"answer context: {key} is {value!r:.60}, not a text")
+        raise UnreadableAnswerError(f"answer context: {key} must be a string, got {value!r:.60}")
     return value
 
 
 def _options(options: Any) -> dict[str, str] | None:
-    """Texts of the options by upper-case letter, A, B, ... for a list; None without options."""
+    """Option texts by upper-case letter (A, B, ... for a list); None without options."""
     if isinstance(options, list):
         options = {chr(ord("A") + i): text for i, text in enumerate(options[:26])}
     if not isinstance(options, dict):
@@ -98,5 +98,5 @@ def _tolerance(amount: Any, kind: Any) -> Tolerance | None:
     except InvalidOperation:
         number = Decimal("nan")
     if kind not in _KINDS or not number.is_finite() or number < 0 or abs(number.adjusted()) > _MAX_EXPONENT:
-        raise UnreadableAnswerError(f"answer context: tolerance {amount!r:.60} of kind {kind!r:.60} is none")
+        raise UnreadableAnswerError(f"answer context: invalid tolerance {amount!r:.60} of kind {kind!r:.60}")
     return Tolerance(Fraction(number), kind == "relative")

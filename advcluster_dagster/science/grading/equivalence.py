@@ -15,9 +15,9 @@ from advcluster_dagster.science.prompting import (
     validate_record,
 )
 
-#: Of a longer answer only the end is shown: there the answer stands, and a flood must not fill the prompt.
+#: Longer answers are cut to their end, where the final answer is, so that they do not fill the prompt.
 MAX_SHOWN_CHARACTERS = 1_000
-#: Texts of the prompt (``prompts/equivalence.md``) that are no content when they come back.
+#: Placeholder texts of the prompt (``prompts/equivalence.md``); a reply that repeats them has no content.
 FORM_TEXTS = ("one sentence",)
 _TRUTH = {"true": True, "false": False}
 _LEFT_OUT = "[...] "
@@ -35,7 +35,7 @@ class EquivalenceReply(BaseModel):
 def equivalence_messages(
     template: PromptTemplate, question: str, gold: str, prediction: str
 ) -> tuple[Message, Message]:
-    """Ask whether a prediction means the same as the gold answer; the texts stand between fences, for they are data."""
+    """Ask whether a prediction means the same as the gold answer; all texts are fenced as data."""
     return fill_template(
         template, plain={}, fenced={"question": question, "reference": _end(gold), "given": _end(prediction)}
     )
@@ -46,11 +46,11 @@ def _end(answer: str) -> str:
 
 
 def parse_equivalence_reply(text: str) -> EquivalenceReply:
-    """Read a reply.
+    """Parse a reply.
 
     Raises:
-        ReplyFault: no complete JSON object, `same` is neither true nor false, or the reason is copied from the reply
-            form.
+        ReplyFault: no complete JSON object, `same` is neither true nor false, or the reason is a placeholder of the
+            reply form.
     """
     return read_reply(text, lambda value: unwrap_record(value, EquivalenceReply, _read_record))
 

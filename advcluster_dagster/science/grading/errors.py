@@ -2,8 +2,8 @@
 
 
 class UnreadableAnswerError(ValueError):
-    """A gold answer that cannot be read as its answer type: the question is at fault, not the response."""
+    """The gold answer cannot be parsed as its answer type: a fault of the question, not of the response."""
 
 
 class OversizedAnswerError(ValueError):
-    """An answer too long, too deep or too large to be decided within bounds: neither right nor wrong."""
+    """An answer exceeds the bounds on length, nesting or magnitude, so it is neither right nor wrong."""

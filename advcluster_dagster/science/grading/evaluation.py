@@ -1,4 +1,4 @@
-"""Evaluate expressions: exact where the value is rational, with bounds on size."""
+"""Evaluate expressions, exactly if the value is rational, with bounds on size."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,14 +9,14 @@ from typing import Any
 from advcluster_dagster.science.grading.errors import OversizedAnswerError
 from advcluster_dagster.science.grading.expression_tree import Node
 
-# Bounds beyond which nothing is worked out.
+# Bounds on evaluation.
 MAX_EXPONENT = 20_000
 MAX_FACTORIAL = 5_000
 _MAX_BITS = 400_000
-# Beyond these an exponential or a wave is not worked out.
+# Bounds on the arguments of exponentials and trigonometric functions.
 _MAX_EXPONENTIAL, _MAX_ANGLE = 10**7, 10**300
 
-#: Names of functions by those of mpmath.
+#: Function names and their mpmath counterparts.
 _FUNCTIONS = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "arcsin": "asin",
     "arccos": "acos", "arctan": "atan", "arcsec": "asec", "arccsc": "acsc", "arccot": "acot", "sinh": "sinh",
@@ -28,19 +28,19 @@ _GROWING = frozenset({"exp", "sinh", "cosh", "tanh"})
 
 
 class UndefinedValueError(ArithmeticError):
-    """An expression has no value: a division by zero, a root or logarithm outside the real numbers."""
+    """An expression is undefined: division by zero, or a root or logarithm outside the real numbers."""
 
 
 Value = Any  # Fraction, mpf or mpc
 
 
 class Evaluator:
-    """Works out trees at one precision and one point.
+    """Evaluates trees at one precision and one point.
 
     Args:
-        digits: Decimal digits of what is not rational.
-        point: Values of the names.
-        is_real: Whether roots and logarithms of negative numbers are undefined, not complex.
+        digits: Decimal digits for irrational values.
+        point: Values of the variables.
+        is_real: Whether roots and logarithms of negative numbers are undefined rather than complex.
     """
 
     def __init__(self, digits: int, point: Mapping[str, Fraction], is_real: bool) -> None:
@@ -49,10 +49,10 @@ class Evaluator:
         self._is_real = is_real
 
     def value(self, node: Node) -> Value:
-        """The value of a tree.
+        """Evaluate a tree.
 
         Raises:
-            UndefinedValueError: there is none.
+            UndefinedValueError: the tree has no value.
             OversizedAnswerError: a power, factorial or exponential is out of bounds.
         """
         try:
@@ -61,7 +61,7 @@ class Evaluator:
             raise UndefinedValueError(str(error)) from None
 
     def inexact(self, value: Value) -> Value:
-        """A rational number at the precision of the others."""
+        """Convert a rational number to a float of this evaluator's precision."""
         if isinstance(value, Fraction):
             return self._context.mpf(value.numerator) / value.denominator
         return value
@@ -118,7 +118,7 @@ class Evaluator:
         return base**power
 
     def _root_of_negative(self, base: Value, exponent: Value) -> Value:
-        """The real root for an odd index; else a complex value, or none among the real numbers."""
+        """The real root for an odd index; else the complex root, or undefined if ``is_real``."""
         if isinstance(exponent, Fraction) and exponent.denominator % 2:
             size = (-base.real) ** self.inexact(exponent)
             return -size if exponent.numerator % 2 else size
@@ -147,10 +147,10 @@ class Evaluator:
         return Fraction(math.prod(range(number, 0, -2)))
 
     def _whole(self, node: Node) -> int:
-        """A whole number that is not negative."""
+        """Evaluate to a non-negative integer."""
         value = self.value(node)
         if not isinstance(value, Fraction) or value.denominator != 1 or value < 0:
-            raise UndefinedValueError("no whole number")
+            raise UndefinedValueError("not a non-negative integer")
         return value.numerator
 
     def _binomial(self, node: Node) -> Value:
@@ -206,15 +206,15 @@ class Evaluator:
 
     def _of_many(self, name: str, values: list[Value]) -> Value:
         if not all(isinstance(value, Fraction) for value in values):
-            raise UndefinedValueError(f"{name} of numbers that are not rational")
+            raise UndefinedValueError(f"{name} of irrational numbers")
         if name in ("max", "min"):
             return max(values) if name == "max" else min(values)
         if any(value.denominator != 1 for value in values):
-            raise UndefinedValueError(f"{name} of numbers that are not whole")
+            raise UndefinedValueError(f"{name} of numbers that are not integers")
         return Fraction((math.gcd if name == "gcd" else math.lcm)(*(value.numerator for value in values)))
 
     def _unknown_function(self, node: Node) -> Value:
-        """Some value that depends on the function's name and on every argument, and obeys no law."""
+        """A pseudo-random value determined by the function's name and its arguments."""
         total = self._context.mpf(ord(node.name)) / 7
         for part in node.parts:
             total = self._context.sin(self._context.sqrt(3) * total + self.inexact(self.value(part)) ** 2 / 5 + total)
@@ -257,7 +257,7 @@ def _is_whole(value: Value) -> bool:
 
 
 def _rational_root(base: Fraction, index: int) -> Fraction | None:
-    """The root of a positive rational number, if it is rational."""
+    """The root of a positive rational number; None if it is irrational."""
     if base <= 0 or index > 64:
         return None
     parts = []
@@ -270,7 +270,7 @@ def _rational_root(base: Fraction, index: int) -> Fraction | None:
 
 
 def _whole_root(number: int, index: int) -> int:
-    """The whole part of a root, by bisection."""
+    """Integer part of a root, by bisection."""
     low, high = 0, 1 << (number.bit_length() // index + 1)
     while low < high - 1:
         middle = (low + high) // 2

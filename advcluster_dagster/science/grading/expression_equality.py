@@ -1,8 +1,8 @@
 """Decide whether two expressions are equal.
 
-Two constants are compared exactly if both are rational, else by their difference at 60 and at 120 digits: a true zero
-shrinks with the precision, however small the two are. Two expressions with names are compared at chosen points, whole
-numbers and fractions of both signs; where both are defined they must agree. Nothing is rounded to a fixed place.
+Two constants are compared exactly if both are rational, else by their difference at 60 and 120 digits: a true zero
+shrinks with increasing precision, whatever the magnitude. Expressions with variables are evaluated at fixed points
+(integers and fractions of both signs) and must agree wherever both are defined. No fixed rounding is applied.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from advcluster_dagster.science.grading.expression_tree import Node, names_in, w
 
 _DIGITS = (60, 120)
 _MIN_POINTS = 3
-# Whole numbers first, for factorials and binomial coefficients; fractions, which floors and signs tell apart.
+# Integers first, for factorials and binomial coefficients; then fractions, which distinguish floors and signs.
 _COORDINATES = tuple(
     [Fraction(n) for n in (7, 11, 4, 13, 9, 6, 17, 5)],
 ) + tuple(Fraction(a, b) for a, b in ((23, 7), (5, 3), (37, 11), (-13, 7), (29, 13), (-8, 3), (19, 12), (-41, 17)))
@@ -23,9 +23,9 @@ _COORDINATES += tuple(Fraction(a, 10**6) for a in (6_999_999, 2_999_998, 8_000_0
 
 
 def are_equal(first: Node, second: Node) -> bool:
-    """Whether two expressions have the same value, at every point where both are defined.
+    """Whether two expressions have the same value at every test point where both are defined.
 
-    False as well where neither or only one constant has a value, or fewer than three points say anything.
+    Also False if one or both constants are undefined, or if fewer than three points are decisive.
 
     Raises:
         OversizedAnswerError: a power, factorial or exponential is out of bounds.
@@ -51,7 +51,7 @@ def _kinds(node: Node) -> set[str]:
 
 
 def points(names: list[str]) -> Iterator[dict[str, Fraction]]:
-    """Points at which expressions in these names are compared; no two names have the same value."""
+    """Yield the test points for the given variables; at each point all variables have different values."""
     n = len(_COORDINATES)
     for row in range(n):
         yield {name: _COORDINATES[(row + 3 * column) % n] + column // n for column, name in enumerate(names)}
@@ -60,7 +60,7 @@ def points(names: list[str]) -> Iterator[dict[str, Fraction]]:
 def _agree(
     first: Node, second: Node, point: Mapping[str, Fraction], is_real: bool, must_share: bool = False
 ) -> bool | None:
-    """Whether both have the same value at a point; None where one or both have none, False if that must be shared."""
+    """Whether values agree at a point; if one is undefined, None, or False with ``must_share`` unless both are."""
     differences, sizes = [], []
     for digits in _DIGITS:
         evaluator = Evaluator(digits, point, is_real)
@@ -86,11 +86,11 @@ def _value_or_none(evaluator: Evaluator, tree: Node) -> Value:
     except OversizedAnswerError:
         if not names_in(tree):
             raise
-        return None  # at this point; it may be small at others
+        return None  # too large at this point, possibly not at others
 
 
 def constant_value(node: Node, digits: int = _DIGITS[0]) -> Value | None:
-    """The value of an expression without names, as Fraction or mpf; None where it has no real one.
+    """The value of an expression without variables, as Fraction or mpf; None if it has variables or no real value.
 
     Raises:
         OversizedAnswerError: a power, factorial or exponential is out of bounds.
@@ -105,7 +105,7 @@ def constant_value(node: Node, digits: int = _DIGITS[0]) -> Value | None:
 
 
 def ratio_is_constant(first: Node, second: Node) -> Fraction | None:
-    """The sign of the constant that one expression is of another: 1 or -1; None where it is no constant multiple.
+    """Sign (1 or -1) of the constant ratio of two expressions; None if the ratio is not constant.
 
     Raises:
         OversizedAnswerError: a power, factorial or exponential is out of bounds.

@@ -1,4 +1,4 @@
-"""Expressions as trees."""
+"""Expression trees."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An operation and what it works on: ``number`` and ``name`` are leaves, all else has parts."""
+    """An operation and its operands (``parts``); nodes of kind ``number`` and ``name`` are leaves."""
 
     kind: str
     parts: tuple["Node", ...] = ()
@@ -16,19 +16,19 @@ class Node:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and all below it."""
+    """Yield the node and all its descendants, parents first."""
     yield node
     for part in node.parts:
         yield from walk(part)
 
 
 def names_in(node: Node) -> frozenset[str]:
-    """Names of variables in a tree."""
+    """Names of the variables in a tree."""
     return frozenset(part.name for part in walk(node) if part.kind == "name")
 
 
 def substituted(node: Node, name: str, value: Node) -> Node:
-    """The tree with a value in place of a name."""
+    """A copy of the tree with a variable replaced by a value."""
     if node.kind == "name" and node.name == name:
         return value
     return Node(node.kind, tuple(substituted(part, name, value) for part in node.parts), node.value, node.name)

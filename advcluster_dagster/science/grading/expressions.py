@@ -1,11 +1,11 @@
 r"""Parse expressions of school and university mathematics from LaTeX or plain text.
 
-Nothing is worked out while reading, so that no text can make it take long.
+Parsing evaluates nothing, so adversarial text cannot make it slow.
 
-Rules: letters side by side are a product, unless they are a word (:func:`vocabulary.is_word`); upper and lower case,
-accents and indices make different names; ``e`` is Euler's number and ``i`` the imaginary unit, as are ``\mathrm{e}``
-and ``\mathrm{i}``; ``f``, ``g``, ``h``, ``F`` and ``G`` before a bracket are functions of which nothing is known;
-``2\frac{1}{2}`` is a mixed number; ``\log`` has base ten; ``1/2x`` can be read in two ways and is not read.
+Rules: adjacent letters are a product unless they form a word (:func:`vocabulary.is_word`); names differ by case,
+accent and index; ``e`` is Euler's number and ``i`` the imaginary unit, as are ``\mathrm{e}`` and ``\mathrm{i}``;
+``f``, ``g``, ``h``, ``F`` and ``G`` before a bracket are unknown functions; ``2\frac{1}{2}`` is a mixed number;
+``\log`` has base ten; ``1/2x`` is ambiguous and rejected.
 """
 
 import re
@@ -26,7 +26,7 @@ from advcluster_dagster.science.grading.vocabulary import (
     holds_word,
 )
 
-# Deeper than any answer, with a margin below Python's own limit.
+# Deeper than any answer, and well below Python's recursion limit.
 _MAX_LEVELS = 60
 _MAX_POSTFIXES = 4
 
@@ -42,11 +42,11 @@ _RAW = re.compile(r"\\(?:text|textrm|mathrm|mathit|rm)\s*|[{}\s]")
 
 
 def read_expression(text: str) -> Node:
-    """The tree of an expression in normal spelling.
+    """Parse a normalised expression into a tree.
 
     Raises:
-        UnreadableAnswerError: it is no expression, or none with exactly one meaning.
-        OversizedAnswerError: it is too long or too deep.
+        UnreadableAnswerError: the text is not an expression, or is ambiguous.
+        OversizedAnswerError: the text is too long or too deeply nested.
     """
     result = _read_cached(text)
     if isinstance(result, Node):
@@ -63,14 +63,14 @@ def _read_cached(text: str) -> Node | UnreadableAnswerError | OversizedAnswerErr
             if old in plain:
                 plain = re.sub(re.escape(old) + r"(?![A-Za-z])", new.replace("\\", r"\\"), plain)
         if holds_word(plain):
-            raise UnreadableAnswerError(f"{text[:60]!r} holds a word")
+            raise UnreadableAnswerError(f"{text[:60]!r} contains a word")
         return _Reader(plain).read()
     except (UnreadableAnswerError, OversizedAnswerError) as error:
         return error
 
 
 class _Reader:
-    """Recursive descent over the tokens of one text."""
+    """Recursive-descent parser for one text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -97,7 +97,7 @@ class _Reader:
             raise OversizedAnswerError("nested too deeply")
 
     def _error(self) -> UnreadableAnswerError:
-        return UnreadableAnswerError(f"{self._text[:60]!r} is no expression")
+        return UnreadableAnswerError(f"{self._text[:60]!r} is not an expression")
 
     def _peek(self, ahead: int = 0) -> tuple[str, str]:
         position = self._at + ahead
@@ -128,7 +128,7 @@ class _Reader:
         return terms[0] if len(terms) == 1 else Node("sum", tuple(terms))
 
     def _signed(self, read: Callable[[], Node]) -> Node:
-        """What is read behind one sign or none; behind a plus or minus of a sum there may be one more."""
+        """Parse an operand with at most one sign of its own."""
         signs = [self._next()[1] for _ in range(1 + self._is_in_sum) if self._peek() in (("sign", "+"), ("sign", "-"))]
         self._is_in_sum = False
         tree = read()
@@ -150,7 +150,7 @@ class _Reader:
         if not self._starts_factor():
             return (bottom,)
         if not (is_numeral and first.kind == "number" and self._tokens[self._at][2]):
-            raise self._error()  # 1/2 x is a half of x; 1/2x may be 1/(2x)
+            raise self._error()  # "1/2 x" is half of x, but "1/2x" may mean 1/(2x)
         return bottom, self._juxtaposed()
 
     def _juxtaposed(self) -> Node:
@@ -165,7 +165,7 @@ class _Reader:
         return factors[0] if len(factors) == 1 else Node("product", tuple(factors))
 
     def _mixed_fraction(self, whole: Node) -> Node:
-        r"""``2\frac{1}{2}``; a number behind another one has no meaning."""
+        r"""Parse a mixed number such as ``2\frac{1}{2}``; two adjacent numbers are otherwise an error."""
         is_command = self._peek()[0] == "command"
         fraction = self._power()
         numbers = [part.value for part in fraction.parts if part.kind == "number"]
@@ -197,7 +197,7 @@ class _Reader:
     def _exponent(self) -> Node:
         self._descend()
         if self._skip("command", "circ"):
-            raise self._error()  # degrees belong to forms.py, and to arguments of functions
+            raise self._error()  # degrees are handled in forms.py and in function arguments
         exponent = self._signed(self._atom)
         if self._skip("sign", "^"):
             exponent = Node("power", (exponent, self._exponent()))
@@ -219,7 +219,7 @@ class _Reader:
         raise self._error()
 
     def _is_degree(self) -> bool:
-        r"""Whether ``^\circ`` or ``^{\circ}`` follows; it is read then."""
+        r"""Whether ``^\circ`` or ``^{\circ}`` follows; consumes it if so."""
         circle = ("command", "circ")
         for length, offset in ((2, 1), (4, 2)):
             if self._peek(offset) == circle and (length == 2 or self._peek(1) == ("sign", "{")):
@@ -263,7 +263,7 @@ class _Reader:
         return Node("name", name=name)
 
     def _index(self) -> str:
-        """The index and the primes behind a name, as text."""
+        """Read the index and primes after a name, as text."""
         index = ""
         if self._skip("sign", "_"):
             index = "_" + _RAW.sub("", self._raw_group())
@@ -272,7 +272,7 @@ class _Reader:
         return index
 
     def _raw_group(self) -> str:
-        """The text of one token or of a group in braces."""
+        """Read one token or a group in braces, as text."""
         kind, text = self._next()
         if kind == "command" and text in ROMAN:
             return self._raw_group()
@@ -312,14 +312,14 @@ class _Reader:
         raise self._error()
 
     def _name_group(self) -> str:
-        """The name under an accent: a group, one letter, or the capital letters behind an angle's sign."""
+        """Read the name under an accent: a group, one letter, or the capital letters after an angle sign."""
         letters = [self._raw_group()]
         while letters[0].isupper() and self._peek()[1].isupper() and self._peek()[0] == "sign":
             letters.append(self._next()[1])
         return "".join(letters)
 
     def _roman(self) -> Node:
-        r"""``\mathrm{e}`` is the letter; the name of a function is the function."""
+        r"""Parse Roman type: ``\mathrm{e}`` is the letter, the name of a function is the function."""
         name = self._raw_group().strip().removeprefix("\\")
         if len(name) == 1 and name.isalpha() and name.isascii():
             return self._letter(name)
@@ -328,7 +328,7 @@ class _Reader:
         raise self._error()
 
     def _argument(self) -> Node:
-        r"""A group in braces, or one digit, letter or command, as in ``\frac12``."""
+        r"""Parse a group in braces, or a single digit, letter or command as in ``\frac12``."""
         kind, text = self._peek()
         if kind == "number" and len(text) > 1:
             if "." in text:
@@ -375,7 +375,7 @@ class _Reader:
         return self._atom()
 
     def _arguments(self) -> tuple[Node, ...]:
-        """What a function is taken of: a bracket, or the factors up to the next function or operator."""
+        """Parse a function's arguments: a bracket, or the factors up to the next function or operator."""
         start = self._peek()
         if start in (("sign", "("), ("command", "{"), ("sign", "{")):
             self._next()

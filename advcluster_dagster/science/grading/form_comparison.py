@@ -1,10 +1,9 @@
 """Decide whether two parsed answers are equal.
 
-Rules: an answer is right if it is the same kind of thing with the same parts. A list is compared without order but
-with its repetitions, a set without both, a tuple in its order; a list without repetitions stands for a set, and a
-list in its order for a tuple. An equation ``name = value`` stands for its value, any other equation only for its
-multiples. An inequality, an interval and a union are compared as sets of real numbers. A unit counts where both have
-one.
+Rules: an answer is right if it has the same kind and the same parts. A list is compared ignoring order but counting
+repetitions, a set ignoring both, a tuple in order; a list without repetitions may equal a set, and a list in order
+may equal a tuple. An equation ``name = value`` equals its value; any other equation equals only its multiples.
+Inequalities, intervals and unions are compared as sets of real numbers. Units are compared if both sides have one.
 """
 
 import re
@@ -26,18 +25,18 @@ _MIN_DIGITS = 6
 
 
 def are_same_forms(expected: Form, given: Form) -> bool:
-    """Whether two answers that were read are the same; the order of the two does not count.
+    """Whether two parsed answers are equal; symmetric.
 
     Raises:
         OversizedAnswerError: a number is out of bounds.
     """
-    if not _are_of_one_element(expected, given):
+    if not _have_same_element(expected, given):
         return False
     expected, given = _simplest(expected), _simplest(given)
     if "word" in (expected.kind, given.kind):
         return expected.kind == given.kind and expected.text == given.text
-    if any(map(_is_of_inequalities, (expected, given))) and is_real_set(expected) and is_real_set(given):
-        return are_same_reals(expected, given) and _are_of_one_name(expected, given)
+    if any(map(_consists_of_relations, (expected, given))) and is_real_set(expected) and is_real_set(given):
+        return are_same_reals(expected, given) and _have_same_variable(expected, given)
     if expected.kind == given.kind and expected.kind in _SAME_KIND:
         return _SAME_KIND[expected.kind](expected, given)
     for first, second in ((expected, given), (given, expected)):
@@ -48,14 +47,14 @@ def are_same_forms(expected: Form, given: Form) -> bool:
     return False
 
 
-def _are_of_one_element(*forms: Form) -> bool:
-    r"""Whether ``x \in S`` and ``x \in T`` are about the same element; True unless both are of that kind."""
+def _have_same_element(*forms: Form) -> bool:
+    r"""Whether two relations ``x \in S`` concern the same element; True unless both forms are such relations."""
     names = [form.text for form in forms if form.kind == "relation" and form.operators == ("in",)]
     return len(names) < 2 or names[0] == names[1]
 
 
 def _simplest(form: Form) -> Form:
-    r"""A list of solutions for one name as a list of values, a set of a single value as that, ``x \in S`` as S."""
+    r"""Reduce solutions for one name to a list of values, a singleton set to its value, ``x \in S`` to S."""
     form = flattened(form)
     if form.kind == "set" and len(form.parts) == 1 and form.parts[0].kind in ("value", "sequence"):
         return form.parts[0]
@@ -64,15 +63,15 @@ def _simplest(form: Form) -> Form:
     if form.kind == "relation" and len(form.operators) == 1:
         return solved(form)
     if form.kind == "list" and form.parts[0].kind == "relation" and (names := _assigned(form)):
-        same = all(name == names[0] for name in names)
+        have_same_name = all(name == names[0] for name in names)
         values = tuple(part.parts[-1] if part.kind == "relation" else part for part in form.parts)
-        if same and len(names) > 1:
+        if have_same_name and len(names) > 1:
             return Form("list", values, text=form.text, unit=names[0])
     return form
 
 
 def _assigned(form: Form) -> list[str]:
-    """Names that the parts of a list assign; parts behind ``x = 1, 2`` take the name before; empty if others."""
+    """Names assigned by the parts of a list; in ``x = 1, 2`` later parts take the same name. Empty for other parts."""
     names: list[str] = []
     for part in form.parts:
         if part.kind == "relation" and part.text and set(part.operators) == {"="}:
@@ -85,7 +84,7 @@ def _assigned(form: Form) -> list[str]:
 
 
 def _across_kinds(first: Form, second: Form) -> bool | None:
-    """Comparisons of two kinds; None where the two kinds are not compared in this order."""
+    """Compare two forms of different kinds; None if the kinds are not comparable in this order."""
     kinds = first.kind, second.kind
     if kinds == ("list", "set"):
         return _are_distinct(first.parts) and _match_all(first.parts, second.parts, is_set=True)
@@ -100,7 +99,7 @@ def _across_kinds(first: Form, second: Form) -> bool | None:
 
 
 def _ordered_values(form: Form) -> tuple[Form, ...]:
-    """The parts of a list; of assignments to several names the values, in the order of the names."""
+    """The parts of a list; for assignments to several names, the values sorted by name."""
     names = _assigned(form) if all(part.kind == "relation" for part in form.parts) else []
     if len(set(names)) < max(len(names), 2):
         return form.parts
@@ -108,7 +107,7 @@ def _ordered_values(form: Form) -> tuple[Form, ...]:
 
 
 def _equals_value(relation: Form, other: Form) -> bool | None:
-    """Whether an equation states a value: a name or a number on its left, or a chain through numbers to its end."""
+    """Whether an equation (a name or number on its left, or a chain of numbers) states the other form's value."""
     if other.kind == "relation":
         return None
     if re.match(r"\((?:[A-Za-z],)+", relation.text) and other.kind == "list" and _assigned(other):
@@ -126,13 +125,13 @@ def _equals_value(relation: Form, other: Form) -> bool | None:
 
 
 def _is_consistent(relation: Form) -> bool:
-    """Whether all sides that are numbers are the same number: ``x = 1 = 2`` states nothing."""
+    """Whether all numeric sides are equal; ``x = 1 = 2`` is inconsistent."""
     numbers = [side for side in relation.parts if _is_number(side)]
     return all(_compare_values(numbers[-1], number) for number in numbers[:-1])
 
 
 def _agreeing_sides(relation: Form) -> tuple[Form, ...]:
-    r"""The value behind an approximate sign and the one before it, as long as the two are about the same."""
+    r"""The values on both sides of an approximation sign, provided they agree within 1 %."""
     before, last = relation.parts[-2:]
     values = [_plain_value(side) for side in (before, last)]
     if None in values:
@@ -142,7 +141,7 @@ def _agreeing_sides(relation: Form) -> tuple[Form, ...]:
 
 
 def _plain_value(form: Form) -> Any:
-    """The value of a constant, of a percentage its hundredth; None for all else."""
+    """The value of a constant, with a percentage as a fraction; None for other forms."""
     value = constant_value(form.node) if form.node is not None else None
     return value / 100 if value is not None and form.unit == "%" else value
 
@@ -174,7 +173,7 @@ def _compare_values(expected: Form, given: Form) -> bool:
 
 
 def _is_rounded(decimal: Form, other: Form) -> bool:
-    """Whether a decimal fraction of six places and six digits at least is another number, rounded."""
+    """Whether a decimal with at least six places and six significant digits is the other number, rounded."""
     match = _DECIMAL.fullmatch(decimal.text)
     if match is None or decimal.node is None or other.node is None or _DECIMAL.fullmatch(other.text):
         return False
@@ -187,23 +186,23 @@ def _is_rounded(decimal: Form, other: Form) -> bool:
 
 def _compare_parts(expected: tuple[Form, ...], given: tuple[Form, ...]) -> bool:
     return len(expected) == len(given) and all(
-        are_same_forms(mine, theirs) for mine, theirs in zip(expected, given, strict=True)
+        are_same_forms(first, second) for first, second in zip(expected, given, strict=True)
     )
 
 
 def _match_all(expected: tuple[Form, ...], given: tuple[Form, ...], is_set: bool = False) -> bool:
-    """Whether each part has its own equal among the others; in a set, several may share one."""
+    """Match the parts one to one in any order; for sets, several parts may match the same part."""
     if is_set:
         return all(any(are_same_forms(a, b) for b in given) for a in expected) and all(
             any(are_same_forms(a, b) for a in expected) for b in given
         )
-    left = list(given)
+    unmatched = list(given)
     for part in expected:
-        match = next((i for i, other in enumerate(left) if are_same_forms(part, other)), None)
+        match = next((i for i, other in enumerate(unmatched) if are_same_forms(part, other)), None)
         if match is None:
             return False
-        del left[match]
-    return not left
+        del unmatched[match]
+    return not unmatched
 
 
 def _are_distinct(parts: tuple[Form, ...]) -> bool:
@@ -216,7 +215,7 @@ def _compare_lists(expected: Form, given: Form) -> bool:
     for first, second in ((expected, given), (given, expected)):
         if (names := _assigned(first)) and (second.unit or not any(part.kind == "relation" for part in second.parts)):
             if len(set(names)) < max(len(names), 2) or second.unit:
-                return False  # of several names, some twice, or of others than the one name
+                return False  # names repeated, or different from the name of the other list
             return _compare_parts(_ordered_values(first), second.parts)
     return _match_all(expected.parts, given.parts)
 
@@ -230,9 +229,9 @@ def _compare_relations(expected: Form, given: Form) -> bool:
     if operators <= {"=", "~"}:
         return _compare_equations(expected, given)
     if len(expected.operators) > 1 or len(given.operators) > 1:
-        same = expected.operators == given.operators and _compare_parts(expected.parts, given.parts)
+        is_same = expected.operators == given.operators and _compare_parts(expected.parts, given.parts)
         turned = tuple(_TURNED.get(operator, operator) for operator in reversed(given.operators))
-        return same or (expected.operators == turned and _compare_parts(expected.parts, given.parts[::-1]))
+        return is_same or (expected.operators == turned and _compare_parts(expected.parts, given.parts[::-1]))
     return _compare_inequalities(expected, given)
 
 
@@ -248,26 +247,26 @@ def _compare_inequalities(expected: Form, given: Form) -> bool:
     return sign is not None and expected.operators[0] == operator
 
 
-def _is_of_inequalities(form: Form) -> bool:
-    """Whether an answer is an inequality or a list of them."""
-    return form.kind == "relation" or (form.kind == "list" and all(map(_is_of_inequalities, form.parts)))
+def _consists_of_relations(form: Form) -> bool:
+    """Whether an answer is a relation or a list of relations."""
+    return form.kind == "relation" or (form.kind == "list" and all(map(_consists_of_relations, form.parts)))
 
 
-def _are_of_one_name(*forms: Form) -> bool:
-    """Whether inequalities, in lists or not, are about the same variable; an interval is about any."""
+def _have_same_variable(*forms: Form) -> bool:
+    """Whether inequalities concern the same variable; an interval matches any variable."""
     names = [_variables(form) for form in forms]
     return not all(names) or names[0] == names[1]
 
 
 def _variables(form: Form) -> frozenset[str]:
-    own = names_in(form.node) if form.node is not None else frozenset[str]()
-    return own.union(*map(_variables, form.parts))
+    names = names_in(form.node) if form.node is not None else frozenset[str]()
+    return names.union(*map(_variables, form.parts))
 
 
 def _compare_equations(expected: Form, given: Form) -> bool:
     if expected.text and given.text:
-        same = expected.text == given.text and are_same_forms(expected.parts[-1], given.parts[-1])
-        return same and _is_consistent(expected) and _is_consistent(given)
+        is_same = expected.text == given.text and are_same_forms(expected.parts[-1], given.parts[-1])
+        return is_same and _is_consistent(expected) and _is_consistent(given)
     differences = [_difference(form) for form in (expected, given)]
     if differences[0] is None or differences[1] is None:
         return _compare_parts(expected.parts, given.parts)
@@ -277,7 +276,7 @@ def _compare_equations(expected: Form, given: Form) -> bool:
 
 
 def _difference(form: Form) -> Node | None:
-    """Left side minus right side; None for a chain or sides that are no expressions."""
+    """Left side minus right side; None for a chain or for sides that are not expressions."""
     nodes = [part.node for part in form.parts if part.kind == "value"]
     if len(nodes) != 2 or nodes[0] is None or nodes[1] is None or len(form.parts) != 2:
         return None
@@ -285,7 +284,7 @@ def _difference(form: Form) -> Node | None:
 
 
 def _compare_congruences(expected: Form, given: Form) -> bool:
-    """The same name or none, the same modulus, and the same residues."""
+    """Whether the names agree or one is missing, and moduli and residues are equal."""
     if expected.text and given.text and expected.text != given.text:
         return False
     if not _compare_values(expected.parts[0], given.parts[0]):
@@ -311,7 +310,7 @@ def _compare_matrices(expected: Form, given: Form) -> bool:
 
 
 def _compare_real_sets(expected: Form, given: Form) -> bool:
-    """As sets of real numbers, if both are; else part by part, in any order."""
+    """Compare as sets of real numbers if both are; else match the parts in any order."""
     if is_real_set(expected) and is_real_set(given):
         return are_same_reals(expected, given)
     return _match_all(expected.parts, given.parts)
@@ -321,7 +320,7 @@ def _compare_texts(expected: Form, given: Form) -> bool:
     return expected.text == given.text
 
 
-#: Comparison of two answers of one kind.
+#: Comparisons of two answers of the same kind, by kind.
 _SAME_KIND = {
     "value": _compare_values,
     "list": _compare_lists,

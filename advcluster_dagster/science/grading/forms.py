@@ -1,9 +1,9 @@
 r"""Parse an answer into its kind: a value, a word, a list, a set, a tuple or interval, a relation, a matrix.
 
-Rules: commas, semicolons, "and", "or" outside brackets separate a list, in which repetitions count; ``\{ \}`` is a
-set; other brackets around commas are a tuple or an interval; ``\pm`` gives two values; text in ``\text{}`` and a run
-of letters that is no product (:func:`vocabulary.is_word`) is a word; a numeral with an index is a numeral with a
-base.
+Rules: commas, semicolons, "and" and "or" outside brackets separate the parts of a list, in which repetitions count;
+``\{ \}`` is a set; other brackets around commas are a tuple or an interval; ``\pm`` gives two values; text in
+``\text{}`` and a run of letters that is not a product (:func:`vocabulary.is_word`) is a word; a numeral with an index
+is a numeral with a base.
 """
 
 import re
@@ -17,7 +17,7 @@ from advcluster_dagster.science.grading.quantities import read_quantity, unit_be
 from advcluster_dagster.science.grading.units import is_unit, plain_unit
 from advcluster_dagster.science.grading.words import AND_OR, word_of
 
-# More parts than this has no answer.
+# Answers with more parts are rejected.
 _MAX_PARTS = 100
 
 _OPEN, _CLOSE = (
@@ -74,11 +74,11 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """An answer taken apart.
+    """A parsed answer.
 
     ``kind`` is one of value, infinity, word, list, set, sequence, relation, union, intersection, difference, reals,
-    named set, matrix, based, congruence. ``text`` holds a word, brackets, a name or a connective; ``node``, ``unit``
-    and ``places`` (decimal places, where the text is one decimal fraction) are those of a value.
+    named set, matrix, based, congruence. ``text`` is a word, the brackets, a name or a connective; ``node`` and
+    ``unit`` are set for a value.
     """
 
     kind: str
@@ -94,11 +94,11 @@ EMPTY_SET = Form("set")
 
 
 def read_answer(text: str) -> Form:
-    """Take an answer apart.
+    """Parse an answer.
 
     Raises:
-        UnreadableAnswerError: it is nothing that is known here.
-        OversizedAnswerError: it is too long or too deep.
+        UnreadableAnswerError: the answer has none of the known kinds.
+        OversizedAnswerError: the answer is too long or too deeply nested.
     """
     if (word := word_of(text)) is not None:
         return Form("reals") if word in _ALL_REALS else Form("word", text=word)
@@ -111,7 +111,7 @@ def read_answer(text: str) -> Form:
 
 
 def split_outside(text: str, separators: dict[str, str]) -> tuple[list[str], list[str]]:
-    """The pieces of a text between separators that stand outside all brackets, and the separators' meanings."""
+    """Split a text at separators outside brackets; returns the pieces and the separators' meanings."""
     pieces, meanings, depth, start, bars = [], [], 0, 0, 0
     for token in _TOKEN.finditer(text):
         symbol = token[0]
@@ -133,7 +133,7 @@ def split_outside(text: str, separators: dict[str, str]) -> tuple[list[str], lis
 
 
 def _read(text: str) -> Form:
-    """Read a text in normal spelling, without words."""
+    """Parse a normalised text without words."""
     if not text:
         raise UnreadableAnswerError("an empty answer")
     for read in (
@@ -154,7 +154,7 @@ def _read(text: str) -> Form:
 
 
 def _read_part(text: str) -> Form:
-    """An element of a list or set, which may be a word."""
+    """Parse an element of a list or set, which may be a word."""
     if not text:
         raise UnreadableAnswerError("an empty part")
     word = word_of(text)
@@ -174,7 +174,7 @@ def _constant_form(text: str) -> Form | None:
 
 
 def _congruence(text: str) -> Form | None:
-    r"""``x \equiv a, b \pmod{n}``: the residues, with the name and the modulus; the name may be missing."""
+    r"""Parse ``x \equiv a, b \pmod{n}``: modulus, residues and the name, which may be missing."""
     match = next(iter(_MODULUS.finditer(text)), None)
     if match is None or text[match.end() :].strip(" )"):
         return None
@@ -241,7 +241,7 @@ def _relation(text: str) -> Form | None:
     if not operators:
         return None
     if "other" in operators or "equiv" in operators:
-        raise UnreadableAnswerError("a relation that is not read")
+        raise UnreadableAnswerError("an unsupported relation")
     if operators[-1] == "in" and len(operators) == 1:
         return Form("relation", (_read(sides[0]), _read(sides[1])), text=_name(sides[0]), operators=("in",))
     parts = tuple(_side(side, is_first=side is sides[0]) for side in sides)
@@ -249,7 +249,7 @@ def _relation(text: str) -> Form | None:
 
 
 def _side(text: str, is_first: bool) -> Form:
-    r"""A side of a relation; a name such as ``\text{Area}`` or ``f(x)`` on the left equals nothing but itself."""
+    r"""Parse a side of a relation; a name such as ``\text{Area}`` or ``f(x)`` on the left equals only itself."""
     word = word_of(text)
     if word is not None or re.fullmatch(r"[A-Z]{2,}", text):
         return Form("value", node=Node("name", name=word or text))
@@ -262,7 +262,7 @@ def _side(text: str, is_first: bool) -> Form:
 
 
 def _name(text: str) -> str:
-    r"""A name on the left side, or a function of something: ``x``, ``x_1``, ``f(x)``, ``(x, y)``; else empty."""
+    r"""The name on a left side, such as ``x``, ``x_1``, ``f(x)`` or ``(x, y)``; empty for other expressions."""
     plain = re.sub(r"\s+|\\(?:text|mathrm)(?=\{)", "", text)
     plain = re.sub(r"_\{(.)\}", r"_\1", plain)
     if (_NAME.fullmatch(text.strip()) and not _CALL.match(text)) or word_of(text) is not None:
@@ -271,7 +271,7 @@ def _name(text: str) -> str:
 
 
 def _ratio(text: str) -> Form | None:
-    """``3:4`` is three quarters; more numbers are proportions."""
+    """Parse a ratio: ``3:4`` is three quarters; with more numbers it is a proportion."""
     pieces, _ = split_outside(text, {":": ":"})
     if len(pieces) == 1:
         return None
@@ -296,7 +296,7 @@ def _set_operation(text: str) -> Form | None:
 
 
 def _bracketed(text: str) -> Form | None:
-    """A set, a tuple or an interval; None for brackets of an expression."""
+    """Parse a set, tuple or interval; None if the brackets belong to an expression."""
     pair = next(
         ((a, b) for a in (r"\{", r"\langle", "(", "[") for b in (r"\}", r"\rangle", ")", "]")
          if text.startswith(a) and text.endswith(b)), None
@@ -323,17 +323,17 @@ def _bracketed(text: str) -> Form | None:
 
 
 def _flat(parts: tuple[Form, ...]) -> tuple[Form, ...]:
-    r"""Parts with the two values of ``\pm`` side by side."""
-    return tuple(one for part in parts for one in (part.parts if part.kind == "list" else (part,)))
+    r"""Expand parts that are lists, such as the two values of ``\pm``."""
+    return tuple(item for part in parts for item in (part.parts if part.kind == "list" else (part,)))
 
 
 def flattened(form: Form) -> Form:
-    r"""A list without lists in it, as ``\pm 1, \pm 2`` is one of four."""
+    r"""Flatten nested lists: ``\pm 1, \pm 2`` is a list of four values."""
     return replace(form, parts=_flat(form.parts)) if form.kind == "list" else form
 
 
 def read_value(text: str) -> Form:
-    """An expression with its unit."""
+    """Parse an expression with an optional unit."""
     if (quantity := read_quantity(text)) is not None and not re.search(r"[=]", text):
         return Form("value", node=Node("number", value=quantity.value), unit=quantity.unit, text=text)
     if percent := _PERCENT.search(text):
@@ -344,7 +344,7 @@ def read_value(text: str) -> Form:
 
 
 def _with_unit(text: str) -> Form | None:
-    """An expression before a unit; None where no unit stands behind one."""
+    """Parse an expression followed by a unit; None if there is no unit."""
     tail = _UNIT_TAIL.search(text)
     if tail is None or not tail.start():
         return None

@@ -1,9 +1,8 @@
-"""Validate that a predicted input of a benchmark's function is a harmless Python expression.
+"""Validate that a predicted input of a benchmark's function is a safe Python expression.
 
-Allowed are literals, containers, operators, comprehensions, methods of data, pure built-in functions, lambdas, and
-data that the benchmark's code defines at its top level. A name is known inside the lambda or comprehension that binds
-it and nowhere else, and none may be bound that already means something: a built-in, the function, the code's own
-names.
+Allowed are literals, containers, operators, comprehensions, methods of data types, pure built-in functions, lambdas,
+and data that the benchmark's code defines at its top level. A bound name is valid only inside the lambda or
+comprehension that binds it, and must not shadow a built-in, the function, or a name of the code.
 """
 
 import ast
@@ -18,23 +17,23 @@ from functools import lru_cache
 from advcluster_dagster.science.grading.literals import parse_expression, without_fence
 
 FUNCTION = "f"
-#: Built-in functions and types an input may use: they compute, and reach nothing but their arguments.
+#: Built-in functions and types an input may use; all are pure.
 BUILTINS = frozenset({
         "abs", "all", "any", "ascii", "bin", "bool", "bytearray", "bytes", "chr", "complex", "dict", "divmod",
         "enumerate", "filter", "float", "frozenset", "hex", "int", "isinstance", "iter", "len", "list", "map", "max",
         "min", "oct", "ord", "pow", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum",
         "tuple", "zip",
     })  # fmt: skip
-#: Types of data, whose methods and other public attributes an input may use.
+#: Data types whose public methods and attributes an input may use.
 DATA_TYPES = (str, bytes, bytearray, int, float, complex, list, tuple, dict, set, frozenset, range)
-#: Names of these types: ``list.reverse`` and ``dict.fromkeys`` may be used too.
+#: Names of these types; ``list.reverse`` and ``dict.fromkeys`` are allowed too.
 TYPE_NAMES = frozenset(kind.__name__ for kind in DATA_TYPES)
-# Formatting reads attributes that it finds named in a text.
+# ``format`` can access arbitrary attributes through the format string.
 _ATTRIBUTES = frozenset(name for kind in DATA_TYPES for name in dir(kind) if not name.startswith("_")) - {
     "format",
     "format_map",
 }
-# Expressions that are allowed when their parts are.
+# Expressions that are allowed if all their parts are.
 _COMPOSED = (
     ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp,
     ast.Subscript, ast.Slice, ast.Starred, ast.JoinedStr, ast.FormattedValue,
@@ -44,7 +43,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _UNBINDABLE = frozenset({*dir(builtins), FUNCTION})
 _ASSERTION = re.compile(r"\Aassert\b\s*")
 
-# A part of an expression still to be checked, and the names bound around it.
+# A part of an expression yet to be checked, and the names bound around it.
 _Part = tuple[ast.AST, frozenset[str]]
 
 
@@ -58,13 +57,13 @@ class ProgramNames:
 
 @lru_cache(maxsize=1024)
 def read_names(code: str) -> ProgramNames:
-    """Names that a program binds at its top level.
+    """Collect the names that a program binds at its top level.
 
     Raises:
         SyntaxError, ValueError: the code is not Python.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the parser comments on odd escapes in what it reads
+        warnings.simplefilter("ignore")  # the parser warns about invalid escape sequences
         symbols = symtable.symtable(code, "<program>", "exec").get_symbols()
     assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
     other = {symbol.get_name() for symbol in symbols if symbol.is_namespace() or symbol.is_imported()}
@@ -72,9 +71,9 @@ def read_names(code: str) -> ProgramNames:
 
 
 def read_call(text: str) -> str | None:
-    """The call that a prediction writes down, as Python source; None when it writes down none.
+    """Extract the call from a prediction, as Python source; None if there is none.
 
-    Read are ``f(1, 2)``, an assertion or equation with the call on one side, and the bare arguments ``1, 2``.
+    Accepts ``f(1, 2)``, an assertion or equality with the call on one side, and bare arguments ``1, 2``.
     """
     source = _ASSERTION.sub("", without_fence(text))
     is_assertion = bool(_ASSERTION.match(without_fence(text)))
@@ -83,7 +82,7 @@ def read_call(text: str) -> str | None:
             expression = expression.elts[0]  # assert f(2) == 4, "a message"
         if (call := _called(expression)) is not None:
             return ast.get_source_segment(source, call)
-    # The second spelling is for arguments with a comment behind them.
+    # The second spelling is for arguments followed by a comment.
     for spelling in (f"{FUNCTION}({source})", f"{FUNCTION}({source}\n)"):
         if _is_call(_parse(spelling)):
             return spelling
@@ -110,7 +109,7 @@ def _is_call(node: ast.AST | None) -> bool:
 
 
 def is_input(call: str, names: ProgramNames) -> bool:
-    """Whether the source is a call of the function whose arguments hold nothing but what the module's head allows.
+    """Whether the source is a call of the function whose arguments are allowed (see the module docstring).
 
     Raises:
         RecursionError, MemoryError: the source is nested too deeply to be read.
@@ -129,7 +128,7 @@ def is_input(call: str, names: ProgramNames) -> bool:
 
 
 def _parts(node: ast.AST, bound: frozenset[str], names: ProgramNames) -> Iterable[_Part] | None:
-    """What remains to be checked of an expression; None when it is refused whatever its parts are."""
+    """The parts of an expression yet to be checked; None if it is rejected regardless of its parts."""
     match node:
         case ast.Name(id=name, ctx=ast.Load()):
             return [] if name in bound or name in BUILTINS or name in names.assigned else None
@@ -147,14 +146,14 @@ def _parts(node: ast.AST, bound: frozenset[str], names: ProgramNames) -> Iterabl
 
 
 def _parts_of_attribute(node: ast.Attribute, bound: frozenset[str]) -> list[_Part] | None:
-    """What has the attribute: a type of data, or an expression, which has to be data when it is run."""
+    """The object of an attribute to check: nothing for a data type, else the expression; None if rejected."""
     if isinstance(node.value, ast.Name) and node.value.id in BUILTINS - bound:
         return [] if node.value.id in TYPE_NAMES else None
     return [(node.value, bound)]
 
 
 def _parts_of_lambda(node: ast.Lambda, bound: frozenset[str], names: ProgramNames) -> list[_Part] | None:
-    """The defaults, which do not see the parameters, and the body, which does."""
+    """The defaults, which do not see the parameters, and the body, which does; None if a parameter name is rejected."""
     arguments = node.args
     parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     inner = {parameter.arg for parameter in parameters if parameter is not None}
@@ -167,7 +166,7 @@ def _parts_of_lambda(node: ast.Lambda, bound: frozenset[str], names: ProgramName
 def _parts_of_comprehension(
     node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, bound: frozenset[str], names: ProgramNames
 ) -> list[_Part] | None:
-    """Each iterable, which sees the targets before it, then conditions and elements, which see their own too."""
+    """Iterables, which see earlier targets, and conditions and elements, which also see their own; None if rejected."""
     parts: list[_Part] = []
     for loop in node.generators:
         targets = _names_of_target(loop.target)
@@ -181,7 +180,7 @@ def _parts_of_comprehension(
 
 
 def _names_of_target(target: ast.AST) -> set[str] | None:
-    """The names a comprehension binds; None when it assigns to anything but names."""
+    """The names a comprehension binds; None if it assigns to anything but names."""
     nodes = [node for node in ast.walk(target) if not isinstance(node, ast.Store)]
     if not all(isinstance(node, ast.Name | ast.Tuple | ast.List | ast.Starred) for node in nodes):
         return None

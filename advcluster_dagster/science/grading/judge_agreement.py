@@ -1,4 +1,4 @@
-"""How far the members of a judge panel agree with each other: kappas, and the accuracies that each would give."""
+"""Agreement among the members of a judge panel: kappas, and differences of the accuracies each would yield."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -15,38 +15,38 @@ _KEY = ("question_id", "prediction")
 
 
 def panel_votes(pairs: pl.DataFrame, votes: Mapping[str, Sequence[bool | None]]) -> pl.DataFrame:
-    """Rows of ``panel_votes``, by question, prediction and judge.
+    """Build the rows of ``panel_votes``, sorted by question, prediction and judge.
 
     Args:
-        pairs: columns question_id and prediction, one row an answer.
-        votes: by name of the judge one vote a row of ``pairs``, None without a usable reply.
+        pairs: Columns question_id and prediction, one row per answer.
+        votes: For each judge one vote per row of ``pairs``; None without a usable reply.
     """
     frames = [
-        pairs.select(_KEY).with_columns(judge=pl.lit(judge), is_same=pl.Series(list(cast), dtype=pl.Boolean))
-        for judge, cast in votes.items()
+        pairs.select(_KEY).with_columns(judge=pl.lit(judge), is_same=pl.Series(list(judge_votes), dtype=pl.Boolean))
+        for judge, judge_votes in votes.items()
     ]
     empty = pl.DataFrame(schema=PANEL_VOTES.own_schema)
     return pl.concat([empty, *frames]).sort(*_KEY, "judge")
 
 
 def panel_agreements(votes: pl.DataFrame, judges: Sequence[str], graded: pl.DataFrame) -> pl.DataFrame:
-    """How far each two judges agree, and how far all of them do.
+    """Measure the agreement of every pair of judges and of all judges.
 
     For judges i and j, benchmark b and model m, acc_i(b, m) is the share of m's trials on b whose answer i counts as
     the gold one, over the trials whose answer both voted on. The error of the pair is |acc_i(b, m) - acc_j(b, m)| in
     points, its mean over the models, and the median of that over the benchmarks. Over all judges it is the median over
-    the benchmarks of the mean over the pairs. The panel votes on undecided answers and a draw of others only, so these
-    accuracies are not those of the model.
+    the benchmarks of the mean over the pairs. The panel votes only on undecided answers and a sample of decided ones,
+    so these accuracies are not those of the model.
 
     Args:
-        votes: rows of ``panel_votes``.
-        judges: names of the members, two or more; none without a panel.
-        graded: question_id, benchmark, role, prediction, one row a trial; more columns are ignored.
+        votes: Rows of ``panel_votes``.
+        judges: Names of the members, two or more; empty without a panel.
+        graded: Columns question_id, benchmark, role, prediction, one row per trial; others are ignored.
 
     Returns:
-        Rows of ``panel_agreements``, pairs by name and then the row over all judges; none without judges. Shares,
-        kappas and errors are null without an answer that both, or all, voted on. A kappa is null where chance alone
-        would agree fully: every vote that counts for it is the same.
+        Rows of ``panel_agreements``: pairs sorted by name, then the row over all judges; empty without judges. Shares,
+        kappas and errors are null if no answer has votes of both (or all) judges. A kappa is null if all its votes
+        are equal, since expected agreement by chance is then 1.
 
     References:
         Cohen (1960), A coefficient of agreement for nominal scales. Fleiss (1971), Measuring nominal scale agreement
@@ -61,22 +61,22 @@ def panel_agreements(votes: pl.DataFrame, judges: Sequence[str], graded: pl.Data
     rows = []
     for first, second in combinations(range(len(names)), 2):
         errors.append(_errors(trials, _column(first), _column(second)))
-        both = _complete(wide, [first, second])
-        counts = (len(both), agreeing_share(both), cohen_kappa(both), _median(list(errors[-1].values())))
+        shared = _complete(wide, [first, second])
+        counts = (len(shared), agreeing_share(shared), cohen_kappa(shared), _median(list(errors[-1].values())))
         rows.append((names[first], names[second], *counts))
     complete = _complete(wide, range(len(names)))
     benchmarks = sorted({name for by_benchmark in errors for name in by_benchmark})
-    means = [float(np.mean([of[name] for of in errors if name in of])) for name in benchmarks]
+    means = [float(np.mean([by[name] for by in errors if name in by])) for name in benchmarks]
     counts = (len(complete), agreeing_share(complete), fleiss_kappa(complete), _median(means))
     rows.append((ALL_JUDGES, ALL_JUDGES, *counts))
     return pl.DataFrame(rows, schema=PANEL_AGREEMENTS.own_schema, orient="row")
 
 
 def agreeing_share(votes: npt.NDArray[np.bool_]) -> float | None:
-    """Share of equal votes of two judges; of more, the mean over the answers of the share of agreeing pairs of judges.
+    """Share of agreeing pairs of judges, averaged over the answers; for two judges, the share of equal votes.
 
     Args:
-        votes: shape (n answers, m judges), m of two or more.
+        votes: Shape (n answers, m judges), m of two or more.
 
     Returns:
         In [0, 1]; None without answers.
@@ -89,13 +89,13 @@ def agreeing_share(votes: npt.NDArray[np.bool_]) -> float | None:
 
 
 def cohen_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
-    """Cohen's kappa of two judges, in [-1, 1]: 1 full agreement, 0 no more than by chance.
+    """Cohen's kappa of two judges, in [-1, 1]: 1 is full agreement, 0 agreement at chance level.
 
     Args:
         votes: shape (n answers, 2).
 
     Returns:
-        None without answers, and where both judges give every answer the same vote.
+        None without answers, or if all votes of both judges are equal.
 
     >>> cohen_kappa(np.array([[1, 1], [0, 0], [1, 0], [0, 0]], dtype=bool))
     0.5
@@ -108,13 +108,13 @@ def cohen_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
 
 
 def fleiss_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
-    """Fleiss' kappa of m judges who all voted on the same answers, in [-1 / (m - 1), 1]; 1 full agreement, 0 chance.
+    """Fleiss' kappa of m judges who voted on the same answers, in [-1 / (m - 1), 1]: 1 full agreement, 0 chance level.
 
     Args:
         votes: shape (n answers, m judges), m of two or more.
 
     Returns:
-        None without answers, and where all votes are the same.
+        None without answers, or if all votes are equal.
 
     >>> fleiss_kappa(np.array([[1, 1, 1], [0, 0, 0]], dtype=bool))
     1.0
@@ -125,24 +125,24 @@ def fleiss_kappa(votes: npt.NDArray[np.bool_]) -> float | None:
     if chance == total**2:
         return None
     agreeing = _n_agreeing(votes)
-    # (P - Pe) / (1 - Pe) with P = agreeing / (total (m - 1)) and Pe = chance / total², in whole numbers.
+    # (P - Pe) / (1 - Pe) with P = agreeing / (total (m - 1)) and Pe = chance / total², in integer arithmetic.
     return float((agreeing * total - chance * (m - 1)) / ((total**2 - chance) * (m - 1)))
 
 
 def _n_agreeing(votes: npt.NDArray[np.bool_]) -> int:
-    """Ordered pairs of different judges with equal votes on an answer, over all answers."""
+    """Number of ordered pairs of different judges with equal votes, summed over the answers."""
     n_yes = votes.sum(axis=1, dtype=np.int64)
     n_no = votes.shape[1] - n_yes
     return int((n_yes * (n_yes - 1) + n_no * (n_no - 1)).sum())
 
 
 def _column(place: int) -> str:
-    """Column of a judge; judges may have any name, so they are numbered."""
+    """Column name of a judge, by index, since judge names are arbitrary."""
     return f"judge_{place}"
 
 
 def _wide(votes: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """One row an answer and one column a judge; a vote that is missing is null."""
+    """Pivot votes to one row per answer and one column per judge; missing votes are null."""
     columns = [
         pl.col("is_same").filter(pl.col("judge") == name).first().alias(_column(place))
         for place, name in enumerate(names)
@@ -151,13 +151,13 @@ def _wide(votes: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 
 def _complete(wide: pl.DataFrame, places: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Votes of these judges on the answers that all of them voted on, shape (n answers, n judges)."""
+    """Votes of the given judges on answers that all of them voted on, shape (n answers, n judges)."""
     chosen = wide.select(_column(place) for place in places).drop_nulls()
     return np.column_stack([column.to_numpy() for column in chosen.iter_columns()]).astype(np.bool_)
 
 
 def _errors(trials: pl.DataFrame, first: str, second: str) -> dict[str, float]:
-    """By benchmark the points between the accuracies of two judges, mean over the models with a trial there."""
+    """Accuracy difference of two judges per benchmark in points, averaged over the models with a trial there."""
     share = ((pl.col(first).cast(pl.Int64) - pl.col(second).cast(pl.Int64)) * pl.col("n")).sum() / pl.col("n").sum()
     by_model = trials.drop_nulls([first, second]).group_by("benchmark", "role").agg(error=100 * share.abs())
     by_benchmark = by_model.sort("role").group_by("benchmark").agg(pl.col("error").mean())

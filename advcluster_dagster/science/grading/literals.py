@@ -1,28 +1,28 @@
-"""Read Python literals without running anything."""
+"""Parse Python literals without executing code."""
 
 import ast
 import re
 import warnings
 from typing import Any
 
-# Literals longer than this are not parsed: no gold answer comes near it.
+# Longer literals are not parsed; gold answers are far shorter.
 MAX_LITERAL_CHARACTERS = 1_000_000
 
 _FENCE = re.compile(r"\A```[a-z0-9]*\n(.*?)\n?```\Z", re.DOTALL)
 
 
 def read_literal(text: str) -> Any:
-    """Value of a Python literal, or of the right side of an equation whose left side is a call.
+    """Evaluate a Python literal, or the right side of an equality whose left side is a call.
 
     The text may be fenced or begin with ``assert``.
 
     Raises:
-        ValueError, SyntaxError, TypeError: it is no literal.
-        RecursionError, MemoryError: it is nested too deeply or too long to be read.
+        ValueError, SyntaxError, TypeError: the text is not a literal.
+        RecursionError, MemoryError: the text is nested too deeply or too long to be parsed.
     """
     source = without_fence(text)
     if len(source) > MAX_LITERAL_CHARACTERS:
-        raise MemoryError(f"a literal of {len(source)} characters")
+        raise MemoryError(f"literal too long: {len(source)} characters, at most {MAX_LITERAL_CHARACTERS}")
     statement = parse_expression(source.removeprefix("assert "))
     match statement:
         case ast.Compare(left=ast.Call(), ops=[ast.Eq()], comparators=[right_side]):
@@ -31,16 +31,15 @@ def read_literal(text: str) -> Any:
 
 
 def parse_expression(source: str) -> ast.expr:
-    """The syntax tree of an expression.
+    """Parse an expression into its syntax tree.
 
     Raises:
-        ValueError, SyntaxError: it is no expression.
-        RecursionError, MemoryError: it is nested too deeply to be read; of brackets that
-            close, Python reads 200.
+        ValueError, SyntaxError: the text is not an expression.
+        RecursionError, MemoryError: the text is nested too deeply; Python's limit is 200 levels of balanced brackets.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the parser comments on odd escapes in what it reads
+            warnings.simplefilter("ignore")  # the parser warns about invalid escape sequences
             return ast.parse(source, mode="eval").body
     except SyntaxError as error:
         is_closed = all(source.count(opening) == source.count(end) for opening, end in ("()", "[]", "{}"))
@@ -50,7 +49,7 @@ def parse_expression(source: str) -> ast.expr:
 
 
 def without_fence(text: str) -> str:
-    """The text stripped of white space and of a fence around it."""
+    """Strip surrounding white space and an enclosing code fence."""
     source = text.strip()
     fenced = _FENCE.match(source)
     return fenced[1].strip() if fenced else source

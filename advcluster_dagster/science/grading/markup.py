@@ -1,4 +1,4 @@
-"""Remove LaTeX and Markdown that only formats an answer."""
+"""Remove LaTeX and Markdown formatting from answers."""
 
 import re
 
@@ -10,22 +10,22 @@ _PAIRS = (
     ("```", "```"), ("`", "`"), ("<answer>", "</answer>"),
 )  # fmt: skip
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
-# Tokens by which chat templates end a turn; a server that does not cut them off leaves them behind the answer.
+# End-of-turn tokens of chat templates, which some servers leave after the answer.
 _END_TOKENS = (
     "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|end|>", "<|return|>", "<|eos|>",
     "<|end_of_turn|>", "<end_of_turn>", "</s>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
 )  # fmt: skip
-# Bold words within a text, as in "**72** pencils"; "2**3" is a power.
+# Bold words within a text, as in "**72** pencils"; but "2**3" is a power.
 _BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]*)(?<=\S)\*\*(?![\w*])")
-# Deeper dressing than this is no answer's; it also bounds the work on hostile text.
+# Maximum layers of formatting to remove; bounds the work on adversarial text.
 _MAX_LAYERS = 20
 
 
 def unwrap(text: str) -> str:
-    r"""The answer without the ``$``, ``\(``, ``\text{}``, ``\boxed{}``, ``**`` and the like that enclose all of it.
+    r"""Strip ``$``, ``\(``, ``\text{}``, ``\boxed{}``, ``**`` and similar formatting that encloses the whole answer.
 
-    A full stop at the end is dropped where it stands behind such dressing, and so are end-of-turn tokens
-    (``<|eot_id|>``, ``</s>``). Dressing goes in pairs or not at all.
+    Also strips a full stop after such formatting, and trailing end-of-turn tokens (``<|eot_id|>``, ``</s>``). Marks are
+    removed only in pairs.
     """
     inner = strip_end_tokens(text).strip()
     for _ in range(_MAX_LAYERS):
@@ -39,12 +39,12 @@ def unwrap(text: str) -> str:
 
 
 def without_bold(text: str) -> str:
-    """The text without the pairs of double asterisks around some of its words."""
+    """Strip pairs of double asterisks around words."""
     return _BOLD.sub(r"\1", text)
 
 
 def unquote(text: str) -> str:
-    """The text without the pairs of quotation marks that enclose all of it."""
+    """Strip pairs of quotation marks that enclose the whole text."""
     inner = text.strip()
     while len(inner) > 1 and _QUOTES.get(inner[0]) == inner[-1] and inner[0] not in inner[1:-1]:
         inner = inner[1:-1].strip()
@@ -52,7 +52,7 @@ def unquote(text: str) -> str:
 
 
 def strip_end_tokens(text: str) -> str:
-    """The text without the end-of-turn tokens of chat templates that stand at its end."""
+    """Strip trailing end-of-turn tokens of chat templates."""
     stripped = text
     for _ in range(_MAX_LAYERS):
         trimmed = stripped.rstrip()
@@ -64,7 +64,7 @@ def strip_end_tokens(text: str) -> str:
 
 
 def _peel(text: str) -> str | None:
-    """One layer less, or None when nothing encloses the whole text."""
+    """Strip one layer of formatting; None if nothing encloses the whole text."""
     for start, end in _PAIRS:
         if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end):
             inner = text[len(start) : -len(end)]
@@ -78,7 +78,7 @@ def _peel(text: str) -> str | None:
 
 
 def _is_balanced(text: str) -> bool:
-    """Whether every closing brace has an opening one before it, and none stays open."""
+    """Whether the braces of a text are balanced."""
     depth = 0
     for brace in re.findall(r"\\.|[{}]", text, re.DOTALL):
         depth += {"{": 1, "}": -1}.get(brace, 0)

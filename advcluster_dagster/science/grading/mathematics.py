@@ -19,15 +19,15 @@ from advcluster_dagster.science.grading.words import word_of
 
 _COMPONENTS = re.compile(r"([(\[])\s*([^()\[\]{}]+,[^()\[\]{}]+)\s*([)\]])")
 _LOOSE_BLANK = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z])\s+")
-# A longer text, dressing included, is no mathematics to be compared.
+# Longer texts, including formatting, are not compared.
 _MAX_RAW = 2 * MAX_CHARACTERS
 _RELATION = re.compile(r"=|\\(?:approx|simeq)(?![a-z])")
 
 
 def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
-    """What needs no expressions: equal texts are equal, words and plain numbers compare exactly; None for all else.
+    """Compare without parsing expressions: equal texts, words, plain numbers; None if undecided.
 
-    Two numbers of which one is a decimal fraction or a percentage and that differ are left to :func:`compare_math`.
+    Differing numbers of which one is a decimal fraction or a percentage are left to :func:`compare_math`.
     """
     if max(len(gold), len(prediction)) > _MAX_RAW:
         return True if gold.strip() == prediction.strip() else None
@@ -41,21 +41,21 @@ def compare_math_cheaply(gold: str, prediction: str) -> bool | None:
         return None
     if (is_same := _compare_components(expected, given)) is not None:
         return is_same
-    mine, theirs = read_quantity(gold), read_quantity(prediction)
-    if mine is None or theirs is None:
+    gold_number, number = read_quantity(gold), read_quantity(prediction)
+    if gold_number is None or number is None:
         return None
-    if are_same([mine], [theirs], AnswerContext()):
+    if are_same([gold_number], [number], AnswerContext()):
         return True
-    has_decimals = "." in expected + given or "%" in (mine.unit, theirs.unit) or "," in expected + given
+    has_decimals = "." in expected + given or "%" in (gold_number.unit, number.unit) or "," in expected + given
     return None if has_decimals else False
 
 
 def _compare_components(expected: str, given: str) -> bool | None:
-    """Tuples and intervals between the same brackets, component by component; None unless all are plain numbers."""
-    mine, theirs = _COMPONENTS.fullmatch(expected), _COMPONENTS.fullmatch(given)
-    if mine is None or theirs is None or (mine[1], mine[3]) != (theirs[1], theirs[3]):
+    """Compare tuples and intervals with equal brackets by component; None unless all components are plain numbers."""
+    first, second = _COMPONENTS.fullmatch(expected), _COMPONENTS.fullmatch(given)
+    if first is None or second is None or (first[1], first[3]) != (second[1], second[3]):
         return None
-    pairs = list(zip_longest(*(split_outside(match[2], {",": ","})[0] for match in (mine, theirs)), fillvalue=""))
+    pairs = list(zip_longest(*(split_outside(match[2], {",": ","})[0] for match in (first, second)), fillvalue=""))
     if any(read_quantity(part) is None for pair in pairs for part in pair if part):
         return None
     decided = [compare_math_cheaply(*pair) if all(pair) else False for pair in pairs]
@@ -63,12 +63,12 @@ def _compare_components(expected: str, given: str) -> bool | None:
 
 
 def compare_math(gold: str, prediction: str) -> bool:
-    """Whether both are the same; a prediction that cannot be read, or is beyond the bounds, is wrong.
+    """Whether two mathematical answers are equal; a prediction that is unreadable or exceeds the bounds is wrong.
 
     Raises:
-        UnreadableAnswerError: the gold answer cannot be read.
-        OversizedAnswerError: the gold answer is beyond the bounds.
-        RecursionError, MemoryError: it took too much.
+        UnreadableAnswerError: the gold answer cannot be parsed.
+        OversizedAnswerError: the gold answer exceeds the bounds.
+        RecursionError, MemoryError: the comparison needs too much stack or memory.
     """
     if (is_same := compare_math_cheaply(gold, prediction)) is not None:
         return is_same
@@ -87,10 +87,10 @@ def compare_math(gold: str, prediction: str) -> bool:
 
 
 def _check_gold(form: Form) -> None:
-    """Refuse a gold answer whose constants are out of bounds or have no value."""
+    """Reject a gold answer whose constants are out of bounds or undefined."""
     for part in form.parts:
         _check_gold(part)
-    # A constant without a value does not equal itself.
+    # An undefined constant does not equal itself.
     if form.node is not None and not names_in(form.node) and not are_equal(form.node, Node("sum", (form.node,))):
         raise UnreadableAnswerError("the gold answer has no value")
 
@@ -113,14 +113,14 @@ def _compare_symbolically(gold: str, prediction: str) -> bool:
 
 
 def _last_side(text: str) -> str:
-    """What stands behind the last equals sign outside brackets, in normal spelling."""
+    """The normalised text after the last equals sign outside brackets."""
     normal = normalise_math(text)
     check_size(normal)
     return split_outside(normal, {"=": "="})[0][-1]
 
 
 def is_numeric_expression(text: str) -> bool:
-    """Whether a text that is no plain number may have a value: an expression without names, or a sum and the like."""
+    """Whether a text that is not a plain number may have a value: no variables, or a sum, integral or limit."""
     side = last_side(text) if len(text) <= _MAX_RAW else None
     if side is None:
         return False
@@ -134,15 +134,15 @@ def is_numeric_expression(text: str) -> bool:
 
 
 def compare_number(gold: str, prediction: str, context: AnswerContext) -> bool:
-    """As :func:`compare_numeric`, where an answer is an expression with a value, such as a root or a multiple of pi.
+    """Like :func:`compare_numeric` for answers that are constant expressions, such as a root or a multiple of pi.
 
-    Without a tolerance both must be equal exactly; with one, values are taken to 40 digits. A prediction without a real
-    value, or beyond the bounds, is wrong.
+    Without a tolerance both must be exactly equal; with a tolerance, values are evaluated to 40 digits. A prediction
+    that has no real value or exceeds the bounds is wrong.
 
     Raises:
         UnreadableAnswerError: the gold answer has no real value.
-        OversizedAnswerError: the gold answer is beyond the bounds.
-        RecursionError, MemoryError: it took too much.
+        OversizedAnswerError: the gold answer exceeds the bounds.
+        RecursionError, MemoryError: the comparison needs too much stack or memory.
     """
     expected = _number_of(gold)
     if expected is None:
@@ -168,7 +168,7 @@ def _compare_exactly(expected: Quantity, first: Node, given: Quantity, second: N
 
 
 def _number_of(text: str) -> tuple[Quantity, Node | None] | None:
-    """The value of a text, and the expression it stands in; None where there is no real value."""
+    """The value of a text and its expression, if parsed; None if it has no real value."""
     if (quantity := read_quantity(text)) is not None:
         return quantity, Node("number", value=quantity.value)
     side = last_side(text)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from advcluster_dagster.science.grading.errors import OversizedAnswerError
 from advcluster_dagster.science.grading.markup import unwrap
 
-# Bounds beyond which an answer is not worked out; no gold answer comes near them.
+# Bounds beyond which an answer is not parsed; gold answers are far smaller.
 MAX_CHARACTERS = 1_000
 MAX_DEPTH = 24
 
@@ -39,7 +39,7 @@ _REPEATING = re.compile(
 _DOTTED = re.compile(
     r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20})\\dot\s*\{?([0-9])\}?([0-9]{0,20})\\dot\s*(?:\{([0-9])\}|([0-9]))"
 )
-# 0.333... and 0.1666...: the last digit at least three times.
+# 0.333... and 0.1666...: the last digit occurs at least three times.
 _GOING_ON = re.compile(
     r"(?<![0-9])([0-9]{0,20})\.([0-9]{0,20}?)([0-9])\3{2,20}\s*(?:\\(?:ldots|dots|cdots)(?![a-z])|\.\.\.)"
 )
@@ -49,7 +49,7 @@ _REPLACEMENTS = (
     (r"\dfrac", r"\frac"), (r"\tfrac", r"\frac"), (r"\cfrac", r"\frac"), (r"\displaystyle", ""),
     (r"\textstyle", ""), (r"\limits", ""), (r"\nolimits", ""),
 )  # fmt: skip
-# Not behind a backslash: the rows of a matrix end in two.
+# Not after a backslash: matrix rows end in two backslashes.
 _DELIMITERS, _SPACES = re.compile(r"(?<!\\)\\[()\[\]!]"), re.compile(r"(?<!\\)\\[,;: ]")
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?")
 _SCIENTIFIC = re.compile(r"(?<![\\A-Za-z0-9.])([0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]+)(?![0-9A-Za-z])")
@@ -58,7 +58,7 @@ _MANY_SIGNS = re.compile(r"(?:[-+]\s*){30,}")
 
 
 def spell_characters(text: str) -> str:
-    r"""The text with signs, powers, indices and fractions of Unicode in LaTeX, repeating decimals as fractions.
+    r"""Convert Unicode signs, superscripts, subscripts and fractions to LaTeX, and repeating decimals to fractions.
 
     ``10⁻⁶`` becomes ``10^{-6}``, ``2½`` becomes ``2\frac{1}{2}``, ``0.1\overline{6}`` becomes ``\frac{15}{90}``.
     """
@@ -74,16 +74,16 @@ def spell_characters(text: str) -> str:
 
 
 def _repeating(whole: str, start: str, period: str) -> str:
-    """The fraction of a decimal that goes on with its period: 0.1(6) = (16 - 1) / 90."""
+    """A repeating decimal as a LaTeX fraction: 0.1(6) = (16 - 1) / 90."""
     top = int(whole + start + period or "0") - int(whole + start or "0")
     return rf"\frac{{{top}}}{{{'9' * len(period)}{'0' * len(start)}}}"
 
 
 @lru_cache(maxsize=4096)
 def normalise_math(text: str) -> str:
-    r"""The answer without dressing, in one spelling of signs, roots and powers of ten.
+    r"""Strip formatting from an answer and normalise the spelling of signs, roots and powers of ten.
 
-    ``1.5e3`` becomes ``1.5\times 10^{3}``; ``\left`` and ``\right`` and a full stop at the end are dropped.
+    ``1.5e3`` becomes ``1.5\times 10^{3}``; ``\left``, ``\right`` and a trailing full stop are removed.
     """
     plain = spell_characters(unwrap(text))
     for old, new in _REPLACEMENTS:
@@ -95,7 +95,7 @@ def normalise_math(text: str) -> str:
 
 
 def check_size(text: str) -> None:
-    """Refuse what is too long or too deep to be read; powers and factorials are bounded where they are worked out.
+    """Reject text that is too long or too deeply nested; powers and factorials are bounded during evaluation.
 
     Raises:
         OversizedAnswerError: more than 1,000 characters, more than 24 levels of brackets, or 30 signs in a row.

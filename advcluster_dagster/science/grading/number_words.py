@@ -9,14 +9,14 @@ _SMALL = (
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _UNITS = {word: n for n, word in enumerate(_SMALL)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-#: All words that state a number.
+#: All words that occur in number names.
 NUMBER_WORDS = frozenset({*_UNITS, *_SCALES, "hundred"})
 
 
 def read_number_words(text: str) -> int | None:
-    """The whole number that words state, 0 to below 10^15; None for other words.
+    """Parse an English number of 0 to below 10^15; None for any other text.
 
-    Words for tens come before those for units, and scales get smaller: "one two" is no number.
+    Tens must precede units and scales must decrease: "one two" is not a number.
     """
     words = re.sub(r"(?<=[a-z])-(?=[a-z])|,(?=\s)|\band\b", " ", text.lower()).split()
     if not words or not set(words) <= NUMBER_WORDS:

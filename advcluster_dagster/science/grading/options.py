@@ -1,4 +1,4 @@
-"""Multiple-choice answers: which option letters a text names (paper section 3.2.1)."""
+"""Parse and compare multiple-choice answers (paper section 3.2.1)."""
 
 import re
 import unicodedata
@@ -9,9 +9,9 @@ from advcluster_dagster.science.grading.context import AnswerContext
 from advcluster_dagster.science.grading.errors import UnreadableAnswerError
 from advcluster_dagster.science.grading.markup import unquote, unwrap
 
-#: A longer text than this names no options.
+#: Longer texts are not parsed.
 MAX_CHARACTERS = 2_000
-#: Letters that can name an option where the question does not list its options.
+#: Option letters of a question that does not list its options.
 DEFAULT_LETTERS = "ABCDEFGH"
 
 Options = Mapping[str, str]
@@ -48,7 +48,7 @@ _NOT_OTHERS = re.compile(
     r"(?:[,;(]|\bbut|\band)\s*not\s+(?:the\s+)?(?:option|choice|answer)?\s*\(?[A-Z]\)?\s*(?=[,;.)]|\Z)\)?"
 )
 _LONE_LETTER = re.compile(r"[(\[]?[A-Za-z][)\].:]?")
-# The text of an option that speaks of other options.
+# Start of an option text that refers to other options.
 _ABOUT_OPTIONS = re.compile(r"(?:both|neither|all|none|either|only|any|statements?)\b", re.IGNORECASE)
 _FURTHER_LETTER = re.compile(
     r"(?<![A-Za-z0-9])\((?P<bracketed>[A-Z])\)|(?<![A-Za-z0-9(])(?P<marked>[A-Z])[.):](?=\s|\Z)"
@@ -67,7 +67,7 @@ _LETTERS = re.compile(
 _MARKED_LETTER = re.compile(
     r"(?:\A|(?<=[\s,;]))(?:[(\[](?P<inside>[A-Za-z])[)\]][.:]?|(?P<before>[A-Za-z])(?:[.:)\]]))(?=\s|\Z)"
 )
-# Where the text of an option may end: at a blank, a comma and the like, or the end.
+# Positions where an option text may end: white space, punctuation or the end of the text.
 _TEXT_END = re.compile(r"(?=\s|[,;.]\s|[,;.]?\Z)")
 _BULLET = re.compile(r"\A\s*(?:[-*\u2022]|[0-9][.)])\s+")
 _BETWEEN = re.compile(r"\s*(?:[-*\u2022]\s+)?(?:[,;&.\s]|\band\b)*", re.IGNORECASE)
@@ -76,12 +76,12 @@ _BETWEEN = re.compile(r"\s*(?:[-*\u2022]\s+)?(?:[,;&.\s]|\band\b)*", re.IGNORECA
 def compare_choice(gold: str, prediction: str, context: AnswerContext) -> bool:
     """Whether both name the same single option.
 
-    Read are ``B``, ``(B)``, ``b.``, ``Option B``, ``B is correct``, a letter with the option's text behind it
-    (``(B) 5 m``, ``B - 5 m``) and, where the question lists its options, the text alone. A letter whose text is that of
-    another option, a second option, or a denial (``not B``) names none.
+    Accepted: ``B``, ``(B)``, ``b.``, ``Option B``, ``B is correct``, a letter followed by the option's text
+    (``(B) 5 m``, ``B - 5 m``) and, if the question lists its options, the text alone. A letter with the text of
+    another option, several options, or a negation (``not B``) counts as no option.
 
     Raises:
-        UnreadableAnswerError: the gold answer names no single option.
+        UnreadableAnswerError: the gold answer does not name exactly one option.
     """
     if (expected := read_choice(gold, context.options)) is None:
         raise UnreadableAnswerError(f"gold answer {gold[:60]!r} is not an option letter")
@@ -91,9 +91,9 @@ def compare_choice(gold: str, prediction: str, context: AnswerContext) -> bool:
 def compare_choices(gold: str, prediction: str, context: AnswerContext) -> bool:
     """Whether both name the same set of options: ``A, B, D``, ``ABD``, ``(A) and (B), (D)`` are equal.
 
-    Letters are those of the question's options, A to H without any. A letter may be followed by its option's text
-    (``A) 5 m, C) 7 m``, or a line each); a repeated letter counts once. Anything beside letters, separators, the
-    options' texts and words such as "only" or "are correct" names none.
+    Letters are those of the question's options, or A to H if it lists none. A letter may be followed by its option's
+    text (``A) 5 m, C) 7 m``, or one per line); repeated letters count once. Text other than letters, separators, option
+    texts and words such as "only" or "are correct" makes the answer unreadable.
 
     Raises:
         UnreadableAnswerError: the gold answer names no options.
@@ -104,7 +104,7 @@ def compare_choices(gold: str, prediction: str, context: AnswerContext) -> bool:
 
 
 def read_choice(text: str, options: Options | None = None) -> str | None:
-    """The letter of the only option that a text names, in upper case; None when it names none or several."""
+    """The letter of the only option that a text names, in upper case; None if it names none or several."""
     if len(text) > MAX_CHARACTERS:
         return None
     plain = _plain(text)
@@ -125,7 +125,7 @@ def read_choice(text: str, options: Options | None = None) -> str | None:
 
 
 def read_choices(text: str, options: Options | None = None) -> frozenset[str] | None:
-    """The letters of the options that a text names, in upper case; None when it names none or says anything else."""
+    """The upper-case letters of the options that a text names; None if it names none or contains other text."""
     if len(text) > MAX_CHARACTERS:
         return None
     allowed = "".join(options) if options else DEFAULT_LETTERS
@@ -138,7 +138,7 @@ def read_choices(text: str, options: Options | None = None) -> frozenset[str] | 
 
 
 def _bare_letters(plain: str) -> frozenset[str] | None:
-    """The letters of a text that holds nothing else: ``ABD``, ``A, B and D``; a word such as "bad" is none."""
+    """The letters of a text that contains nothing else: ``ABD``, ``A, B and D``; None for a word such as "bad"."""
     unlisted = "\n".join(_BULLET.sub("", line) for line in plain.splitlines())
     bare = re.sub(r"\(\s*\)", " ", _LIST_WORDS.sub(" ", _NOT_OTHERS.sub(" ", unlisted)))
     words = re.findall(r"[A-Za-z]+", re.sub(r"\band\b", " ", bare, flags=re.IGNORECASE))
@@ -149,7 +149,7 @@ def _bare_letters(plain: str) -> frozenset[str] | None:
 
 
 def _plain(text: str) -> str:
-    """The text without LaTeX and Markdown dressing, with one blank for each run of white space on a line."""
+    """Strip LaTeX and Markdown formatting and collapse white space within lines."""
     plain = unwrap(text)
     for _ in range(3):  # \\boxed{\\text{...}}
         plain = _COMMAND.sub(r" \1 ", plain)
@@ -158,7 +158,7 @@ def _plain(text: str) -> str:
 
 
 def _named_at_start(plain: str, options: Options | None) -> str | None:
-    """The letter that a text begins with, when what follows neither denies it nor names another option."""
+    """The option letter at the start of a text, unless the rest negates it or names another option; else None."""
     match = _LETTER.fullmatch(_NOT_OTHERS.sub(" ", plain).strip())
     if match is None:
         return None
@@ -184,7 +184,7 @@ def _named_at_start(plain: str, options: Options | None) -> str | None:
 
 
 def _behind_leads(plain: str) -> Iterator[tuple[str, str]]:
-    """Letters that stand right behind "answer is", "option" and the like, each with the text from there on."""
+    """Yield each letter after "answer is", "option" and the like, with the text from that letter on."""
     for lead in _LEAD.finditer(plain):
         rest = plain[lead.end() :]
         match = _LETTER.match(rest)
@@ -194,21 +194,21 @@ def _behind_leads(plain: str) -> Iterator[tuple[str, str]]:
 
 
 def _without_lead(plain: str) -> str:
-    """The text behind "The correct options are:" at its start."""
+    """Strip a leading phrase such as "The correct options are:"."""
     match = re.match(rf"(?:so|thus|therefore|hence|the|correct|final|,|\s)*{_LEAD.pattern}", plain, re.IGNORECASE)
     return plain[match.end() :] if match else plain
 
 
 def _read_texts(plain: str, options: Options | None) -> frozenset[str] | None:
-    """Letters of the options whose texts stand on lines of their own, or between semicolons, without letters."""
+    """Letters of options given by their texts alone, one per line or separated by semicolons; None otherwise."""
     parts = [part for line in plain.splitlines() for part in line.split(";") if part.strip()]
     named = [_options_with_text(_BULLET.sub("", part), options) for part in parts] if options else []
     return frozenset(letters[0] for letters in named) if named and all(len(n) == 1 for n in named) else None
 
 
 def _read_with_texts(plain: str, options: Options | None, allowed: str) -> frozenset[str] | None:
-    """Letters that each carry a mark and their option's text: ``A) 5 m, C) 7 m``, or one a line."""
-    letters, position = set[str](), _BETWEEN.match(plain).end()  # type: ignore[union-attr]  # it matches emptiness
+    """Parse marked letters with option texts: ``A) 5 m, C) 7 m``, or one per line; None for other text."""
+    letters, position = set[str](), _BETWEEN.match(plain).end()  # type: ignore[union-attr]  # also matches the empty string
     while position < len(plain):
         mark = _MARKED_LETTER.match(plain, position)
         letter = (mark["inside"] or mark["before"]).upper() if mark else ""
@@ -223,7 +223,7 @@ def _read_with_texts(plain: str, options: Options | None, allowed: str) -> froze
 
 
 def _end_of_text(plain: str, start: int, options: Options | None, letter: str) -> int | None:
-    """Where the text behind a marked letter ends; None where it denies the option or is not the option's."""
+    """End of the text after a marked letter; None if the text negates the option."""
     if options is not None:
         ends = [start + match.start() for match in _TEXT_END.finditer(plain[start:])]
         texts = (end for end in ends if _options_with_text(plain[start:end], options) == [letter])
@@ -235,12 +235,12 @@ def _end_of_text(plain: str, start: int, options: Options | None, letter: str) -
 
 @lru_cache(maxsize=4096)
 def _key(text: str) -> str:
-    """What is compared of an option's text: no dressing, no white space, no final full stop."""
+    """Comparison key of an option text: without formatting, white space and final punctuation."""
     return re.sub(r"\s", "", _plain(text)).rstrip(".,;")
 
 
 def _options_with_text(text: str, options: Options) -> list[str]:
-    """Letters of the options whose text this is; upper and lower case count only where they tell options apart."""
+    """Letters of the options with this text; case is ignored unless an option matches exactly."""
     if not (key := _key(text)):
         return []
     exact = [letter for letter, option in options.items() if _key(option) == key]
@@ -248,13 +248,13 @@ def _options_with_text(text: str, options: Options) -> list[str]:
 
 
 def _behind_text(tail: str, letter: str, options: Options) -> str | None:
-    """What stands behind the option's text with which the tail begins; None when it begins with another text."""
+    """The rest of the tail after the option's text; None if the tail does not begin with that text."""
     ends = [match.start() for match in _TEXT_END.finditer(tail)]
     matching = [end for end in ends if _options_with_text(tail[:end], options) == [letter]]
     return tail[max(matching) :] if matching else None
 
 
 def _is_text_of(plain: str, letter: str, options: Options | None) -> bool:
-    """Whether the words that speak of options are the option's own text."""
+    """Whether wording that mentions options is part of the option's own text."""
     text = (options or {}).get(letter, "")
     return bool(_LEAD.search(text)) and _key(text) in _key(plain)

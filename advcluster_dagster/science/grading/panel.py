@@ -1,4 +1,4 @@
-"""The judge panel: models that vote on answers which no rule could decide (a rule of this project)."""
+"""Judge panel: models vote on answers that the rules could not decide (an addition of this project to the paper)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import polars as pl
 from advcluster_dagster.contracts.vocabularies import UNDECIDED_VERDICTS
 from advcluster_dagster.science.grading.judge_agreement import agreeing_share, cohen_kappa
 
-#: Verdicts of the rules that leave an answer undecided.
+#: Verdicts of the rules that decide an answer.
 DECIDED = ("correct", "wrong")
-#: Fewer votes than this decide nothing.
+#: Minimum number of votes for a decision.
 MIN_VOTES = 2
-#: `grader` of a trial that the panel decided.
+#: Value of `grader` for trials decided by the panel.
 PANEL = "panel"
 
-# What these answers come to is decided by a program, not by their meaning.
+# Answer types whose answers are executed or evaluated rather than judged by meaning.
 _OF_PROGRAMS = ("python_output", "python_input")
 _KEY = ("question_id", "prediction")
 _PANEL_COLUMNS = (*_KEY, "answer", "symbolic_verdict", "n_votes", "n_same", "is_same")
@@ -25,10 +25,10 @@ _PANEL_COLUMNS = (*_KEY, "answer", "symbolic_verdict", "n_votes", "n_same", "is_
 
 @dataclass(frozen=True)
 class Agreement:
-    """Panel and rules on the answers that both decided.
+    """Agreement of panel and rules on the answers that both decided.
 
-    ``share`` is that of equal decisions, in [0, 1]; None without such answers. ``kappa`` is Cohen's, in [-1, 1], 1 for
-    full agreement and 0 for no more than by chance; None where panel and rules gave one label only, all in all.
+    ``share`` is the share of equal decisions, in [0, 1]; None without such answers. ``kappa`` is Cohen's kappa, in
+    [-1, 1], 1 for full agreement and 0 for chance level; None if panel and rules only ever gave one and the same label.
     """
 
     n_pairs: int
@@ -39,20 +39,20 @@ class Agreement:
 def panel_pairs(
     graded: pl.DataFrame, questions: pl.DataFrame, n_agreement_pairs: int, seed: int, family: str
 ) -> pl.DataFrame:
-    """The distinct answers put to the panel: all that are undecided, and a draw of decided ones to measure agreement.
+    """Select the distinct answers for the panel: all undecided ones, and a sample of decided ones to measure agreement.
 
-    Answers of programs are left out. The draw takes those whose sha256 with seed and family is lowest, so that further
-    questions displace few of them.
+    Answers of program questions are excluded. The sample consists of the answers with the lowest sha256 of seed,
+    family and answer, so that added questions displace few of them.
 
     Args:
         graded: Rows of ``graded_trials``.
-        questions: Columns question_id, answer, answer_type and prompt; more are ignored.
-        n_agreement_pairs: Most decided answers drawn.
-        seed: The study's.
+        questions: Columns question_id, answer, answer_type and prompt; others are ignored.
+        n_agreement_pairs: Maximum number of decided answers sampled.
+        seed: Seed of the study.
         family: Name of the family.
 
     Returns:
-        Columns question_id, prediction, answer, symbolic_verdict and prompt, by question and prediction.
+        Columns question_id, prediction, answer, symbolic_verdict and prompt, sorted by question and prediction.
     """
     of_meaning = questions.filter(~pl.col("answer_type").is_in(_OF_PROGRAMS))
     distinct = (
@@ -65,9 +65,9 @@ def panel_pairs(
     )
     decided = distinct.filter(pl.col("symbolic_verdict").is_in(DECIDED))
     ranks = [_rank(seed, family, *key) for key in decided.select(_KEY).iter_rows()]
-    drawn = decided.with_columns(rank=pl.Series(ranks, dtype=pl.String)).sort("rank").head(n_agreement_pairs)
+    sampled = decided.with_columns(rank=pl.Series(ranks, dtype=pl.String)).sort("rank").head(n_agreement_pairs)
     undecided = distinct.filter(pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS))
-    return pl.concat([undecided, drawn.drop("rank")]).sort(_KEY)
+    return pl.concat([undecided, sampled.drop("rank")]).sort(_KEY)
 
 
 def _rank(seed: int, family: str, question_id: str, prediction: str) -> str:
@@ -76,25 +76,25 @@ def _rank(seed: int, family: str, question_id: str, prediction: str) -> str:
 
 
 def count_votes(pairs: pl.DataFrame, votes: Sequence[Sequence[bool | None]]) -> pl.DataFrame:
-    """Rows of ``grading_panel``: the majority of the members that answered.
+    """Build the rows of ``grading_panel``: the majority vote of the members that replied.
 
     Args:
-        pairs: As :func:`panel_pairs` gives them.
-        votes: For each member one vote a pair: whether both answers mean the same, None without a usable reply.
+        pairs: Result of :func:`panel_pairs`.
+        votes: For each member one vote per pair: whether both answers mean the same; None without a usable reply.
 
     Returns:
-        ``is_same`` is null for a tie and for fewer than two votes.
+        ``is_same`` is null for ties and for fewer than two votes.
     """
-    per_pair = [[vote for vote in cast if vote is not None] for cast in zip(*votes, strict=True)]
-    n_votes = pl.Series([len(cast) for cast in per_pair], dtype=pl.Int64)
-    n_same = pl.Series([sum(cast) for cast in per_pair], dtype=pl.Int64)
+    per_pair = [[vote for vote in replies if vote is not None] for replies in zip(*votes, strict=True)]
+    n_votes = pl.Series([len(usable) for usable in per_pair], dtype=pl.Int64)
+    n_same = pl.Series([sum(usable) for usable in per_pair], dtype=pl.Int64)
     has_majority = (pl.col("n_votes") >= MIN_VOTES) & (2 * pl.col("n_same") != pl.col("n_votes"))
     is_same = pl.when(has_majority).then(2 * pl.col("n_same") > pl.col("n_votes"))
     return pairs.with_columns(n_votes=n_votes, n_same=n_same).with_columns(is_same=is_same).select(_PANEL_COLUMNS)
 
 
 def decide_by_panel(graded: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
-    """The trials with the panel's decision where the rules had none; columns and order stay.
+    """Apply the panel's decisions to trials that the rules left undecided; columns and row order are preserved.
 
     Args:
         graded: Rows of ``graded_trials``.
@@ -112,7 +112,7 @@ def decide_by_panel(graded: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
 
 
 def measure_agreement(panel: pl.DataFrame) -> Agreement:
-    """How far panel and rules agree on the answers of ``grading_panel`` that both decided.
+    """Measure the agreement of panel and rules on the answers of ``grading_panel`` that both decided.
 
     References:
         Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960).

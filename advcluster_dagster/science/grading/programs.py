@@ -1,7 +1,7 @@
-"""Inputs that make a benchmark's function return the stated output (the input half of CRUXEval; paper section 3.2.1).
+"""Grade predicted inputs of a benchmark's function by running it (CRUXEval's input prediction; paper section 3.2.1).
 
-The official harness runs ``assert OUTPUT == f(PREDICTION)``. Here the stated output stays out of the run, and a
-prediction that is more than an input is not run: it could replace the function that it is to be an input of.
+The official harness runs ``assert OUTPUT == f(PREDICTION)``. Here the stated output is not part of the run, and a
+prediction that is more than an argument list is not run, because it could redefine the function.
 """
 
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from advcluster_dagster.science.grading.inputs import ProgramNames, is_input, re
 from advcluster_dagster.science.grading.literals import read_literal
 from advcluster_dagster.science.grading.markup import unwrap
 
-#: Predictions longer than this are not run: no input of a benchmark comes near it.
+#: Longer predictions are not run; inputs in the benchmarks are far shorter.
 MAX_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
 class ProgramRun:
-    """A call to run: the code that defines the function, then the call; what it returned ends up a literal."""
+    """A call to run: the code that defines the function, and the call itself. The result is returned as a literal."""
 
     code: str
     call: str
 
 
 def read_run(comparison: Comparison) -> ProgramRun | None:
-    """The run that decides a comparison; None for a prediction that is no argument list.
+    """Build the run that decides a comparison; None if the prediction is not a valid argument list.
 
     Raises:
         UnreadableAnswerError: the question lacks its code or a literal output.
-        OversizedAnswerError, RecursionError, MemoryError: the prediction is too long or too deep to be read.
+        OversizedAnswerError, RecursionError, MemoryError: the prediction is too long or too deeply nested.
     """
     context = read_context(comparison.context)
     if context.code is None or context.output is None:
@@ -39,7 +39,7 @@ def read_run(comparison: Comparison) -> ProgramRun | None:
     names = _program_names(context.code)
     _stated_output(comparison.context)
     if len(comparison.prediction) > MAX_CHARACTERS:
-        raise MemoryError(f"a prediction of {len(comparison.prediction)} characters")
+        raise MemoryError(f"prediction too long: {len(comparison.prediction)} characters, at most {MAX_CHARACTERS}")
     for spelling in dict.fromkeys((comparison.prediction, unwrap(comparison.prediction))):
         if (call := read_call(spelling)) is not None:
             return ProgramRun(context.code, call) if is_input(call, names) else None
@@ -47,7 +47,7 @@ def read_run(comparison: Comparison) -> ProgramRun | None:
 
 
 def is_stated_output(comparison: Comparison, returned: str) -> bool:
-    """Whether what the function returned, a literal, equals the stated output by Python's ``==``."""
+    """Whether the returned literal equals the stated output under Python's ``==``."""
     try:
         return bool(_stated_output(comparison.context) == read_literal(returned))
     except (ValueError, SyntaxError, TypeError):

@@ -1,11 +1,11 @@
-r"""Numbers with units, read exactly and compared exactly or within a tolerance (paper section 3.2.1).
+r"""Parse numbers with units exactly, and compare them exactly or within a tolerance (paper section 3.2.1).
 
-What is read: integers and decimals, commas or blanks between well-formed groups of three, a/b, ``\frac{a}{b}``, mixed
-numbers, repeating decimals, powers of ten (1.5e3, ``1.5 \times 10^{3}``, 10⁻⁶), thousand to trillion, a currency sign
-or code before or behind, a unit behind, several units of one kind (5 ft 10 in); all this behind equations (``x = 2+3
-= 5``: the last side counts), an approximate sign or ``#``, in quotation marks or brackets; with words behind a comma
-that state no number and take nothing back, and with the number once more in brackets (``6 (six)``). A decimal comma
-is not read, nor are bounds, ranges, lists, and what needs working out.
+Accepted: integers and decimals, commas or blanks between well-formed groups of three digits, a/b, ``\frac{a}{b}``,
+mixed numbers, repeating decimals, powers of ten (1.5e3, ``1.5 \times 10^{3}``, 10⁻⁶), thousand to trillion, a currency
+sign or code before or after the number, a unit after it, several units of one dimension (5 ft 10 in). Any of these may
+follow an equation (``x = 2+3 = 5``: the last side counts), an approximation sign or ``#``, be in quotation marks or
+brackets, and be followed by words after a comma that neither state a number nor retract anything, or by the number
+repeated in brackets (``6 (six)``). Rejected: decimal commas, bounds, ranges, lists, and expressions to be evaluated.
 """
 
 import re
@@ -22,7 +22,7 @@ from advcluster_dagster.science.grading.statements import CHANGING_WORDS, last_s
 from advcluster_dagster.science.grading.units import CURRENCIES, convert, plain_unit, read_unit, symbol_of
 from advcluster_dagster.science.grading.vocabulary import is_word
 
-# Bounds that keep hostile numerals cheap; no gold answer comes near them.
+# Bounds that keep adversarial numerals cheap; gold answers are far smaller.
 MAX_CHARACTERS = 400
 MAX_EXPONENT = 400
 _PLAIN = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
@@ -51,9 +51,9 @@ _WORD = (
     "[A-Za-z\u00b5\u03bc\u03a9\u00b0']{0,20}"
 )
 _UNIT = re.compile(rf"{_WORD}(?:\^?-?[0-9])?(?:[\s/*.-]+{_WORD}(?:\^?-?[0-9])?){{0,7}}")
-# One letter counts as a unit only if it is one: "5 x" is a product, "5 m" a length.
+# A single letter counts as a unit only if listed here: "5 x" is a product, "5 m" a length.
 _ONE_LETTER_UNITS = frozenset("mgsAKNJWVCTFHLhMd\u03a9\u20ac\u00a3\u00a5\u20b9\u00a2$\u00b0%\u00c5")
-# Words that say nothing about what is counted.
+# Words that do not say what is counted.
 _FILLERS = re.compile(
     r"\b(?:in (?:total|all|sum)|altogether|overall|total|left|remaining|of|every|each|exactly|old|as required)\b"
 )
@@ -67,20 +67,20 @@ _EXACT = Tolerance(Fraction(0))
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number and the unit behind it, in plain characters; the unit is empty where there is none."""
+    """A number and its unit in plain characters; the unit is empty if there is none."""
 
     value: Fraction
     unit: str
 
 
 def compare_numeric(gold: str, prediction: str, context: AnswerContext = _PLAIN_CONTEXT) -> bool:
-    """Whether both are the same number: within the context's tolerance, without one exactly.
+    """Whether both are the same number, within the context's tolerance, or exactly if it has none.
 
-    A unit counts only when both have one (the gold answer's may stand in the context); then both must measure the
-    same thing, and are converted. Currencies are never converted. A percent sign is a unit, so 50% equals 50 and
-    differs from 0.5; a number below 1 equals no percentage unless both have the sign. Without a relative tolerance
-    the comparison is symmetric in what can be read as a number. Several values, where the context says so, stand
-    between commas, semicolons or "and".
+    Units are compared only if both have one (the gold answer's may come from the context); then they must have the
+    same dimension and are converted. Currencies are never converted. A percent sign is a unit, so 50% equals 50 and
+    differs from 0.5; a number below 1 never equals a percentage unless both have the sign. Without a relative
+    tolerance the comparison is symmetric. If the context allows several values, they are separated by commas,
+    semicolons or "and".
 
     Raises:
         UnreadableAnswerError: the gold answer is not a number.
@@ -94,13 +94,13 @@ def compare_numeric(gold: str, prediction: str, context: AnswerContext = _PLAIN_
 
 
 def are_same(expected: list[Quantity], given: list[Quantity | None], context: AnswerContext) -> bool:
-    """Whether each number found matches one wanted, in their order when the context asks for it."""
+    """Whether the given numbers match the expected ones one to one, in order if the context requires it."""
     if len(expected) != len(given) or None in given:
         return False
     pairs = [(w, f) for w, f in zip(expected, given, strict=True) if f is not None]
     if context.is_ordered or len(pairs) == 1:
         return all(_is_same(w, f, context) for w, f in pairs)
-    # Sorted by value: with one tolerance for all, neighbours in order match if anything does.
+    # With one tolerance for all, matching in sorted order succeeds if any matching does.
     ordered = zip(sorted(expected, key=_size), sorted((f for _, f in pairs), key=_size), strict=True)
     return all(_is_same(w, f, context) for w, f in ordered)
 
@@ -114,14 +114,14 @@ def _is_same(expected: Quantity, given: Quantity, context: AnswerContext) -> boo
     value: Fraction | None = given.value
     unit = expected.unit or plain_unit(context.unit)
     if "%" in (unit, given.unit) and not (unit and given.unit) and 0 < abs(expected.value) < 1:
-        return False  # 0.125% is not 0.125, and 12.5% differs from it by more than its unit
+        return False  # neither 0.125% nor 12.5% equals 0.125
     if unit and given.unit and unit != given.unit:
         value = convert(given.value, given.unit, unit)
     return value is not None and tolerance.admits(expected.value, value)
 
 
 def _values(text: str) -> list[str]:
-    """Values of a list: what stands between commas (not those of thousands written with a blank), ";" or "and"."""
+    """Split a list at commas (not thousands separators), ";", "and" or "or"."""
     inner = unwrap(text)
     for old, new in ((r"\left", ""), (r"\right", ""), (r"\{", "("), (r"\}", ")")):
         inner = inner.replace(old, new)
@@ -136,7 +136,7 @@ def _values(text: str) -> list[str]:
 
 @lru_cache(maxsize=8192)
 def read_quantity(text: str) -> Quantity | None:
-    """Read a number with its unit; None for anything that is not exactly one number."""
+    """Parse a number with its unit; None for anything that is not exactly one number."""
     if len(text) > MAX_CHARACTERS:
         return None
     plain = last_side(text)
@@ -155,9 +155,9 @@ def _quantity(plain: str) -> Quantity | None:
     if match is None or value is None:
         return None
     rest = plain[match.end() :].strip()
-    word, _, behind = rest.partition(" ")
+    word, _, after_scale = rest.partition(" ")
     if word.lower() in _SCALES:
-        value, rest = value * 10 ** _SCALES[word.lower()], behind.strip()
+        value, rest = value * 10 ** _SCALES[word.lower()], after_scale.strip()
     parts = _BEHIND.fullmatch(rest)
     words = parts["words"] or "" if parts else ""
     if parts is None or not (_is_harmless(words) or read_number_words(words) == value):
@@ -175,7 +175,7 @@ def _quantity(plain: str) -> Quantity | None:
 
 
 def _restates(text: str, quantity: Quantity) -> bool:
-    """Whether a text in brackets says a number, or names a unit, once more."""
+    """Whether a text in brackets repeats the number or names its unit."""
     for words in (text, re.sub(r"\s[a-z]+\s*\Z", "", text)):  # "six", "six clips"
         if (number := read_number_words(words)) is not None:
             return number == quantity.value
@@ -188,7 +188,7 @@ def _restates(text: str, quantity: Quantity) -> bool:
 
 
 def _is_harmless(words: str) -> bool:
-    """Whether words behind a comma leave the number as it is: no other number, nothing that takes it back."""
+    """Whether words after a comma leave the number unchanged: no other number, no retraction."""
     plain = words.strip()
     if not plain:
         return True
@@ -199,7 +199,7 @@ def _is_harmless(words: str) -> bool:
 
 
 def _compound(plain: str) -> Quantity | None:
-    """Several numbers with units of one kind, each smaller than the one before, in the first unit: 1 h 30 min."""
+    """Parse a compound of decreasing units of one dimension, such as 1 h 30 min, in the first unit."""
     plain = _FEET_AND_INCHES.sub(r"\1 ft \2 in", plain_unit(plain))
     parts = list(_compound_parts(plain))
     if len(parts) < 2:
@@ -216,7 +216,7 @@ def _compound(plain: str) -> Quantity | None:
 
 
 def _compound_parts(plain: str) -> Iterator[tuple[Fraction, str]]:
-    """Each number and its unit; nothing unless they fill the whole text."""
+    """Yield each number and its unit; nothing unless they cover the whole text."""
     position, parts = 0, []
     while (match := _COMPOUND_PART.match(plain, position)) and symbol_of(match[2]) is not None:
         parts.append((Fraction(match[1]), match[2]))
@@ -226,7 +226,7 @@ def _compound_parts(plain: str) -> Iterator[tuple[Fraction, str]]:
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
-    """The number matched; None when it divides by zero, has two signs, or its power of ten is out of bounds."""
+    """The matched number; None for division by zero, two signs, or a power of ten out of bounds."""
     part = match.groupdict()
     numerator = part["top"] or part["top1"] or part["over"]
     denominator = part["bottom"] or part["bottom1"] or part["under"]
@@ -256,7 +256,7 @@ def _integer(text: str) -> int:
 
 
 def unit_behind(text: str, is_attached: bool) -> str | None:
-    """The unit in plain characters; empty for none, None for a text that is no unit."""
+    """The unit after a number in plain characters; empty if there is none, None if the text is not a unit."""
     plain = " ".join(_FILLERS.sub(" ", plain_unit(text)).split())
     if not plain:
         return ""
@@ -273,7 +273,7 @@ def unit_behind(text: str, is_attached: bool) -> str | None:
 
 
 def _may_be_unit(word: str, words: list[str], is_attached: bool) -> bool:
-    """Whether a word behind a number may say what it counts, rather than multiply it."""
+    """Whether a word after a number may be a unit or a counted thing rather than a factor."""
     if len(word) == 1:
         return word in _ONE_LETTER_UNITS or (word == "a" and len(words) > 1)
     if symbol_of(word) is not None or len(words) > 1:

@@ -1,7 +1,7 @@
 """Sets of real numbers: intervals, inequalities in one variable, their unions and intersections.
 
-The end points of both sets cut the line into points and open pieces between them; a set is what pieces and points
-belong to it.
+The end points of both sets cut the real line into points and open segments; a set is represented by the points and
+segments that belong to it.
 """
 
 from fractions import Fraction
@@ -17,7 +17,7 @@ _ORDERED = frozenset({"<", ">", "<=", ">="})
 
 
 def is_real_set(form: Form) -> bool:
-    """Whether a form is a set of real numbers with constant end points; a tuple of two counts, for it may be one."""
+    """Whether a form is a set of real numbers with constant end points; a pair counts, since it may be an interval."""
     match form.kind:
         case "reals":
             return True
@@ -42,7 +42,7 @@ def _is_end(form: Form) -> bool:
 
 
 def _is_inequality(form: Form) -> bool:
-    """Whether one side is a bare name and all others are constants, and the signs all point one way."""
+    """Whether one side is a bare variable, all others are constants, and all signs point the same way."""
     if form.operators in (("in",), ("!=",)):
         return bool(_variable(form)) and (
             is_real_set(form.parts[1]) if form.operators == ("in",) else _is_end(form.parts[1])
@@ -59,13 +59,13 @@ def _is_inequality(form: Form) -> bool:
 
 
 def _variable(form: Form) -> str:
-    """The bare name in an inequality; empty for none."""
+    """The bare variable in an inequality; empty if there is none."""
     names = [part.node.name for part in form.parts if part.kind == "value" and part.node and part.node.kind == "name"]
     return names[0] if len(names) == 1 else ""
 
 
 def are_same_reals(first: Form, second: Form) -> bool:
-    """Whether two sets of real numbers, as :func:`is_real_set` knows them, have the same members.
+    """Whether two sets of real numbers (see :func:`is_real_set`) have the same members.
 
     Raises:
         OversizedAnswerError: an end point is out of bounds.
@@ -87,9 +87,9 @@ def are_same_reals(first: Form, second: Form) -> bool:
 
 
 def solved(form: Form) -> Form:
-    """An inequality of one variable with one sign, solved for it where it is linear or the size of something linear.
+    """Solve a single inequality in one variable if it is linear or the absolute value of a linear expression.
 
-    ``2x < 4`` becomes ``x < 2``, ``|x - 1| < 2`` becomes ``-1 < x < 3``; all else stays as it is.
+    ``2x < 4`` becomes ``x < 2``, ``|x - 1| < 2`` becomes ``-1 < x < 3``; any other form is returned unchanged.
     """
     left, right = form.parts
     operator = form.operators[0]
@@ -118,25 +118,25 @@ _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 def _linear(node: Node, operator: str, bound: Node) -> Form | None:
-    """``a x + b < c`` as ``x < (c - b) / a``; None where the left side is not linear in one variable."""
+    """Rewrite ``a x + b < c`` as ``x < (c - b) / a``; None if the left side is not linear in one variable."""
     names = names_in(node)
     if len(names) != 1:
         return None
     name = next(iter(names))
-    zero, one = (substituted(node, name, Node("number", value=Fraction(n))) for n in (0, 1))
-    slope = Node("sum", (one, Node("negative", (zero,))))
-    line = Node("sum", (Node("product", (slope, Node("name", name=name))), zero))
+    at_zero, at_one = (substituted(node, name, Node("number", value=Fraction(n))) for n in (0, 1))
+    slope = Node("sum", (at_one, Node("negative", (at_zero,))))
+    line = Node("sum", (Node("product", (slope, Node("name", name=name))), at_zero))
     size = constant_value(slope)
     if not size or not are_equal(node, line):
         return None
-    end = Node("fraction", (Node("sum", (bound, Node("negative", (zero,)))), slope))
+    end = Node("fraction", (Node("sum", (bound, Node("negative", (at_zero,)))), slope))
     variable = Form("value", node=Node("name", name=name))
     turned = operator if size > 0 else _TURNED[operator]
     return Form("relation", (variable, Form("value", node=end)), text=name, operators=(turned,))
 
 
 class _Sortable:
-    """A number that may be rational or not, as one kind that sorts."""
+    """Sort key for rational and irrational numbers."""
 
     def __init__(self, value: Any) -> None:
         self.value = value if isinstance(value, Fraction) else Fraction(str(value))
@@ -149,14 +149,14 @@ def _end_points(form: Form) -> list[Node]:
 
 
 class _Line:
-    """The real line cut at end points: point n is cell 2n + 1, the pieces around it are 2n and 2n + 2."""
+    """The real line cut at end points: point n is cell 2n + 1, the adjacent segments are cells 2n and 2n + 2."""
 
     def __init__(self, points: list[Node]) -> None:
         self._points = points
         self._all = frozenset(range(2 * len(points) + 1))
 
     def cells(self, form: Form) -> Cells:
-        """The cells of a set."""
+        """The cells that belong to a set."""
         match form.kind:
             case "reals":
                 return self._all
@@ -173,7 +173,7 @@ class _Line:
         return frozenset.union(*parts) if is_union else frozenset.intersection(*parts)
 
     def _place(self, form: Form) -> int:
-        """The cell of an end point; before or behind all cells for the infinities."""
+        """The cell of an end point; the infinities lie before the first and after the last cell."""
         if form.kind == "infinity":
             return -1 if form.text == "-" else 2 * len(self._points) + 1
         return next(

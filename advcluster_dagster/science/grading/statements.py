@@ -1,4 +1,4 @@
-"""Reduce a text that states a number to the number: equations, markers, quotation marks, labels."""
+"""Reduce a text that states a number to the number, removing equations, markers, quotation marks and labels."""
 
 import re
 
@@ -14,7 +14,7 @@ _REPLACEMENTS = (
 )  # fmt: skip
 _SPACES = re.compile(r"(?<!\\)\\[,;: ]|\\(?:quad|qquad|thinspace)(?![a-z])|~")
 _NOTHING = re.compile(r"(?<!\\)\\[()\[\]!]|\\(?:left|right|displaystyle)(?![a-z])")
-# A formula between dollars whose own dollars are escaped.
+# A formula between dollar signs that contains escaped dollar signs.
 _DOLLARS = re.compile(r"\A\$((?:[^$\\]|\\.)*\\\$(?:[^$\\]|\\.)*)\$\Z", re.DOTALL)
 _DEGREES = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))")
 _MONEY_IN_TEXT = re.compile(r"\\(?:text|mathrm)\s*\{\s*([$\u20ac\u00a3\u00a5\u20b9])\s*\}")
@@ -32,7 +32,7 @@ _NAME = re.compile(
     r"(?:\s*\([^()]*\))?|\|[A-Z]{2}\||\\(?:angle|triangle|overline|vec|hat|bar)\s*\{?[A-Z]{1,3}\}?"
     r"|\\(?:sin|cos|tan|log|ln)\s*\\?[A-Za-z]+|m\s*\\angle\s*[A-Z]{1,3}"
 )
-#: Words behind a number that change it, take it back or state another.
+#: Words after a number that modify it, retract it or state another number.
 CHANGING_WORDS = (
     frozenset(
         {
@@ -53,10 +53,10 @@ CHANGING_WORDS = (
 
 
 def last_side(text: str) -> str | None:
-    r"""The text that states a number, without dressing and in plain spelling: ``x = 2+3 = 5`` states ``5``.
+    r"""The last side of an equation, normalised and without formatting: ``5`` for ``x = 2+3 = 5``.
 
-    None for equations that state something else: several, one with a coefficient (``2x = 10``, ``x^2 = 9``) or an
-    inequality.
+    Text without an equation is returned normalised. None for equations that do not state a number: several equations,
+    one with a coefficient or power (``2x = 10``, ``x^2 = 9``), or an inequality.
     """
     plain = _undressed(_spelled(text))
     *before, last = _sides(plain)
@@ -70,7 +70,7 @@ def last_side(text: str) -> str | None:
 
 
 def _sides(text: str) -> list[str]:
-    """The pieces between equals signs outside braces."""
+    """Split at equals signs outside braces."""
     pieces, start = [], 0
     for sign in _EQUALS.finditer(text):
         if text.count("{", start, sign.start()) == text.count("}", start, sign.start()):
@@ -80,7 +80,7 @@ def _sides(text: str) -> list[str]:
 
 
 def _may_equal_a_number(side: str) -> bool:
-    r"""Whether a number stated behind this side is its value: it is a name, a number, or holds two names at least."""
+    r"""Whether a number stated after this side is its value: it is a name, a number or has two or more names."""
     if not side or _NAME.fullmatch(side):
         return True
     letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\\(?:alpha|beta|theta|lambda|phi)", side))
@@ -102,7 +102,7 @@ def _spelled(text: str) -> str:
 
 
 def _undressed(text: str) -> str:
-    """The text without full stop, markers, approximate signs, quotation marks and brackets around all of it."""
+    """Strip full stop, markers, approximation signs, labels, and enclosing quotation marks and brackets."""
     for _ in range(_MAX_LAYERS):
         plain = unquote(unwrap(text).strip().rstrip("."))
         plain = plain[match.end() :] if (match := _LEADING.match(plain)) else plain
@@ -120,7 +120,7 @@ def _undressed(text: str) -> str:
 
 
 def _closes_last(text: str) -> bool:
-    """Whether the bracket that opens a text is closed by its last character."""
+    """Whether the opening bracket of a text is closed by its last character."""
     depth = 0
     for i, character in enumerate(text):
         depth += {"(": 1, ")": -1}.get(character, 0)

@@ -1,8 +1,7 @@
 """Units of measurement as powers of base units.
 
-The table is our own: what stands behind a number in an answer is a handful of units, any other word counts things and
-must stay a word ("6 pin" is no picoinches), and money is never converted. A library of units reads more than is
-meant.
+The table is maintained here rather than taken from a units library: answers use few units, any other word is a counted
+thing and must remain a word ("6 pin" is not in picoinches), and money is never converted.
 """
 
 import re
@@ -13,7 +12,7 @@ from functools import lru_cache
 
 Powers = dict[str, int]
 
-#: Other spellings of one unit; plurals come on top.
+#: Alternative spellings of units; plurals are handled separately.
 _NAMES = {
     "meter": "m", "metre": "m", "gram": "g", "gramme": "g", "second": "s", "sec": "s", "minute": "min", "hour": "h",
     "hr": "h", "ampere": "A", "amp": "A", "kelvin": "K", "mole": "mol", "newton": "N", "joule": "J", "watt": "W",
@@ -33,7 +32,7 @@ _NAMES = {
     "kilohm": "kΩ", "megohm": "MΩ", "ml": "mL", "cl": "cL", "dl": "dL", "µl": "µL", "μl": "µL", "Kg": "kg",
     "KG": "kg", "Km": "km", "KM": "km",
 }  # fmt: skip
-#: Factor and powers of base units; the gram, not the kilogram, is basic. Those of the first table take prefixes.
+#: Factor and powers of base units; the mass base unit is the gram. Units of this first table take prefixes.
 _WITH_PREFIX: dict[str, tuple[Fraction | int, Powers]] = {
     "m": (1, {"m": 1}), "g": (1, {"g": 1}), "s": (1, {"s": 1}), "A": (1, {"A": 1}), "K": (1, {"K": 1}),
     "mol": (1, {"mol": 1}), "cd": (1, {"cd": 1}), "L": (Fraction(1, 1000), {"m": 3}),
@@ -75,7 +74,7 @@ _PREFIX_WORDS = {
     "femto": -15, "pico": -12, "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "kilo": 3, "mega": 6,
     "giga": 9, "tera": 12,
 }  # fmt: skip
-#: Currency signs and codes, before or behind a number.
+#: Currency signs and codes, before or after a number.
 CURRENCIES = (
     "US$", "USD", "EUR", "GBP", "JPY", "INR", "CHF", "CAD", "AUD", "CNY", "RMB", "KRW", "SEK", "NOK", "DKK", "PLN",
     "MXN", "BRL", "HK$", "A$", "C$", "R$", "Rs.", "Rs", "$", "€", "£", "¥", "₹", "₩", "₽", "₺", "₫", "₪", "฿", "₴",
@@ -91,7 +90,7 @@ _DEGREES_OF = re.compile(r"(?:°|\bdegrees?\b|\bdeg\b)\s*(C|F|K|celsius|centigra
 
 @dataclass(frozen=True)
 class Unit:
-    """A factor and powers of base units, ``5 cm/s`` being 5 times (1/100, {m: 1, s: -1}); unknown words are bases."""
+    """A factor and powers of base units: ``cm/s`` is (1/100, {m: 1, s: -1}); unknown words are base units."""
 
     factor: Fraction
     powers: frozenset[tuple[str, int]]
@@ -99,7 +98,7 @@ class Unit:
 
 @lru_cache(maxsize=4096)
 def read_unit(text: str) -> Unit:
-    """Read a unit; what follows ``/`` or ``per`` divides."""
+    """Parse a unit; symbols after ``/`` or ``per`` have negated powers."""
     factor, powers, sign = Fraction(1), Counter[str](), 1
     for token in _TOKEN.finditer(_spelled_out(text)):
         if token["over"]:
@@ -114,20 +113,20 @@ def read_unit(text: str) -> Unit:
 
 
 def _spelled_out(text: str) -> str:
-    """A unit with powers and degrees as signs: "square meters" is m^2, "degrees Celsius" °C."""
+    """Replace words for powers and degrees by signs: "square meters" becomes m^2, "degrees Celsius" °C."""
     text = _DEGREES_OF.sub(lambda m: "K" if m[1][0] in "Kk" else "°" + m[1][0].upper(), text)
     text = _POWER_BEFORE.sub(lambda m: f"{m[2]}^{2 if m[1].lower().startswith('s') else 3}", text)
     return _POWER_BEHIND.sub(lambda m: f"{m[1]}^{2 if m[2].lower().startswith('s') else 3}", text)
 
 
 def convert(value: Fraction, unit: str, into: str) -> Fraction | None:
-    """A value in another unit; None where the two measure different things."""
-    mine, theirs = _read_pound(unit, into), _read_pound(into, unit)
-    return value * mine.factor / theirs.factor if mine.powers == theirs.powers else None
+    """Convert a value to another unit; None if the dimensions differ."""
+    source, target = _read_pound(unit, into), _read_pound(into, unit)
+    return value * source.factor / target.factor if source.powers == target.powers else None
 
 
 def _read_pound(text: str, other: str) -> Unit:
-    """A unit, a "pound" in it being one of mass where the other unit is, and one of money where that is."""
+    """Parse a unit, reading "pound" as money or mass depending on the other unit."""
     if "pound" not in text.lower():
         return read_unit(text)
     money = bool(re.search(r"£|GBP|pence", other))
@@ -137,13 +136,13 @@ def _read_pound(text: str, other: str) -> Unit:
 
 
 def is_unit(text: str) -> bool:
-    """Whether every word of a text is a unit of the table, written with two letters at least."""
+    """Whether every word of a text is a unit of the table written with at least two letters."""
     symbols = [token["symbol"] for token in _TOKEN.finditer(_spelled_out(text)) if token["symbol"]]
     return bool(symbols) and all(len(symbol) > 1 and symbol_of(symbol) is not None for symbol in symbols)
 
 
 def plain_unit(text: str) -> str:
-    """A unit in LaTeX as plain characters."""
+    """Convert a unit from LaTeX to plain characters."""
     plain = re.sub(r"\^\s*\{\s*(-?[0-9])\s*\}", r"^\1", text)
     plain = re.sub(r"\\(?:text|mathrm|operatorname|textrm|mathsf|rm|mbox)\s*\{([^{}]*)\}", r" \1 ", plain)
     plain = re.sub(r"\^\s*(?:\{\s*)?\\circ\s*\}?|\\degree|\\circ", "°", plain)
@@ -158,12 +157,12 @@ def _singular(word: str) -> str:
 
 
 def symbol_of(word: str) -> tuple[Fraction, Powers] | None:
-    """Factor and base units of one symbol or name, its prefix included; None for a word that is no unit."""
+    """Factor and base units of one symbol or name, including its prefix; None for a word that is not a unit."""
     lower = word.lower()
     names = (word, word.removesuffix("s")) if len(word) > 2 else (word,)
     for name in dict.fromkeys((*names, *((lower, lower.removesuffix("s")) if len(word) > 2 else ()))):
-        if (known := _known(_NAMES.get(name, name))) is not None:
-            return known
+        if (definition := _known(_NAMES.get(name, name))) is not None:
+            return definition
     for prefix, power in _PREFIX_WORDS.items():
         stem = _NAMES.get(lower.removeprefix(prefix).removesuffix("s"), "")
         if lower.startswith(prefix) and stem in _WITH_PREFIX:

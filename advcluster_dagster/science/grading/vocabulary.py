@@ -1,4 +1,4 @@
-"""Names and words of mathematics: functions, Greek letters, accents, and English words among letters."""
+"""Mathematical vocabulary: functions, Greek letters, accents, and English words in formulas."""
 
 import re
 
@@ -30,7 +30,7 @@ GREEK = frozenset(
         "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell", "hbar",
     }
 )  # fmt: skip
-# Short words that are answers; longer runs of letters are words unless they look like a product.
+# Short words that occur as answers; longer runs of letters are words unless they look like a product.
 _WORDS = frozenset(
     {
         "no", "on", "yes", "odd", "all", "any", "one", "two", "six", "ten", "red", "sun", "mon", "tue", "wed", "thu",
@@ -44,9 +44,9 @@ _WORDS = frozenset(
 def is_word(run: str) -> bool:
     """Whether a run of letters is a word and not a product of variables.
 
-    A product is lower case with at most three letters and none of some short English words, or longer with its letters
-    in alphabetical order or without a vowel, or is one capital with one small letter (``kT``, ``Fd``). All else is a
-    word: ``no``, ``odd``, ``ABCD``, ``HTH``, ``stop``.
+    Products are lower-case runs of at most three letters that are not known short words, longer lower-case runs in
+    alphabetical order or without a vowel, and two letters of mixed case (``kT``, ``Fd``). All others are words:
+    ``no``, ``odd``, ``ABCD``, ``HTH``, ``stop``.
     """
     if run.lower() in _WORDS:
         return True
@@ -61,9 +61,9 @@ def is_function(run: str) -> bool:
 
 
 def holds_word(text: str) -> bool:
-    """Whether an expression holds a word, besides indices and what stands in accents and Roman type.
+    """Whether an expression contains a word outside indices, accents and Roman type.
 
-    A part of an expression may be a product of two or three capitals, a whole answer not.
+    A run of two or three capitals is a product within an expression, but a word if it is the whole text.
     """
     runs = _RUN.findall(_COMMAND.sub(" ", _INDEX.sub(" ", text)))
     return any(is_word(run) and (run == text or not (run.isupper() and len(run) < 4)) for run in runs)

@@ -19,10 +19,10 @@ _INFINITIES = frozenset({"infinity", "inf"})
 
 
 def word_of(text: str) -> str | None:
-    r"""The word or phrase that an answer is, in small letters; None where it is mathematics.
+    r"""The answer in lower case if it is a word or phrase; None if it is mathematics.
 
-    Text in ``\text{}`` of two letters or more is a word, unless it is a number with its unit. Outside it, a phrase is
-    made of words and numerals alone and holds a word of two letters at least.
+    Text in ``\text{}`` of two or more letters is a word, unless it is a number with its unit. Outside ``\text{}``, a
+    phrase consists of words and numerals only and has at least one word of two or more letters.
     """
     if (time := _TIME.fullmatch(_TEXT.sub(r" \1 ", normalise_math(text)).strip())) is not None:
         return f"{time[1]} {time[2].lower()}m"

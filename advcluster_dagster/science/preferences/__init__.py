@@ -1,1 +1,1 @@
-"""Preference pairs: questions to keep out of training, pairs of traces, selections of pairs."""
+"""Preference pairs: detection of held-out questions, sampling of trace pairs, selections of pairs."""

@@ -1,8 +1,8 @@
-"""Draw preference pairs: a trace to prefer and a trace to avoid, of one question.
+"""Sample preference pairs: a chosen and a rejected trace of one question.
 
 Scheme ``generator`` prefers a trace of the larger model to one of the smaller model, ``same_model`` pairs two traces of
-one model. A combination names the verdicts of both, chosen first: c correct, i incorrect. Whatever is drawn stays as a
-row, with the reason where it must not be trained on.
+one model. A combination gives the verdicts of both, chosen first: c correct, i incorrect. Every sampled pair is a row;
+pairs that must not be used for training have a reason.
 
 References:
     Sections 3.1.1 and 4 of the paper on preference deltas: pools of questions, correctness combinations.
@@ -20,28 +20,28 @@ import polars as pl
 from advcluster_dagster.contracts.preferences import COMBINATIONS, PREFERENCE_PAIRS, SCHEMES
 from advcluster_dagster.science.preferences.pairing import Pair, Trial, draw_pairs, pair_fault, trial_pools
 
-#: Why a question gives no pair of a scheme and combination: not all trials are scored, no trial with the verdict that
-#: the chosen or the rejected trace needs, or another combination asked for cannot be given.
+#: Why a question has no pair of a scheme and combination: not all trials are scored, no trial has the verdict needed
+#: for the chosen or the rejected trace, or another requested combination has no pair.
 REASONS_WITHOUT_PAIR = ("incomplete", "no_chosen_trial", "no_rejected_trial", "unmatched")
 _CELL = ("scheme", "combination")
 
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """What is drawn.
+    """Settings of the sampling.
 
     Attributes:
-        schemes: of ``SCHEMES``.
-        combinations: of ``COMBINATIONS``.
-        is_matched: whether only questions count that give every scheme and combination asked for, and equally many
-            pairs of each, so that these differ in their traces and not in their questions.
-        n_per_question: most pairs of a question by scheme and combination.
-        same_model_role: whose traces scheme ``same_model`` pairs.
-        max_tokens: most tokens of the prompt and a trace together; None for any, also where they are unknown.
-        accepts_unknown_finish: whether traces without a finish reason, as many imported ones are, count as finished.
+        schemes: Subset of ``SCHEMES``.
+        combinations: Subset of ``COMBINATIONS``.
+        is_matched: Whether to use only questions with pairs of every requested scheme and combination, and equal
+            numbers of each, so that these differ in their traces and not in their questions.
+        n_per_question: Maximum number of pairs per question, scheme and combination.
+        same_model_role: Role whose traces scheme ``same_model`` pairs.
+        max_tokens: Maximum tokens of the prompt and a trace together; None for no limit, including unknown counts.
+        accepts_unknown_finish: Whether traces without a finish reason, common for imported traces, count as finished.
 
     Raises:
-        ValueError: a scheme or combination is unknown, or a number is below 1.
+        ValueError: A scheme or combination is unknown, or a number is below 1.
     """
 
     schemes: Sequence[str] = ("generator",)
@@ -65,23 +65,23 @@ class DrawSettings:
 
     @property
     def cells(self) -> list[tuple[str, str]]:
-        """Each scheme with each combination, in the order of the vocabularies, whatever order was asked for."""
+        """All requested (scheme, combination), in the order of the vocabularies."""
         return [(s, c) for s in SCHEMES if s in self.schemes for c in COMBINATIONS if c in self.combinations]
 
     def roles(self, scheme: str) -> tuple[str, str]:
-        """Whose trace is chosen, and whose is rejected."""
+        """Roles of the chosen and of the rejected trace."""
         return ("larger", "smaller") if scheme == "generator" else (self.same_model_role, self.same_model_role)
 
 
 @dataclass(frozen=True)
 class PreferenceDraw:
-    """Pairs drawn, and the questions that gave none.
+    """Sampled pairs, and counts of questions without pairs.
 
     Attributes:
-        preferences: rows of ``preference_pairs`` but for the domain, those left out included; deltas, clusters and
+        preferences: Rows of ``preference_pairs`` without the domain, including pairs left out; deltas, clusters and
             stages are null.
-        without_pair: number of questions by (scheme, combination, reason of ``REASONS_WITHOUT_PAIR``). With the
-            questions in ``preferences`` they add up to all questions, for each scheme and combination.
+        without_pair: Number of questions by (scheme, combination, reason of ``REASONS_WITHOUT_PAIR``). Together with
+            the questions in ``preferences`` they sum to all questions, for each scheme and combination.
     """
 
     preferences: pl.DataFrame
@@ -99,28 +99,27 @@ def draw_preferences(
     family: str,
     seed: int,
 ) -> PreferenceDraw:
-    """Draw up to ``n_per_question`` pairs of each question, scheme and combination, no trial twice among them.
+    """Sample up to ``n_per_question`` pairs of each question, scheme and combination, using no trial twice.
 
-    Pairs of ``trace_pairs`` come first where a correct trace of the larger model is preferred to an incorrect one of
-    the smaller model. The rest is drawn at random and matched in drawn order; trials that can be exported come first,
-    and texts that differ. The generator is seeded by (seed, family, scheme, combination, question_id), so that a
-    question's pairs do not depend on other questions, on other combinations without ``is_matched``, or on the order of
-    the rows.
+    For scheme ``generator`` and combination ``c_i``, pairs of ``trace_pairs`` are used first. The rest is sampled and
+    matched in sampling order, preferring trials that can be exported and different texts. The generator is seeded by
+    (seed, family, scheme, combination, question_id), so that a question's pairs do not depend on other questions, on
+    other combinations unless ``is_matched``, or on row order.
 
     Args:
-        questions: question_id (unique), source_key, benchmark.
-        trials: question_id, role, trial, is_correct (null: not scored), response, finish_reason, prompt_tokens,
-            completion_tokens; of both models.
-        trace_pairs: rows of ``trace_pairs``; may be empty.
-        held_out: rows of ``held_out_matches``. Duplicates are left out, with all questions of the same source key.
-        allowed_benchmarks: benchmarks whose questions may be trained on.
-        settings: what is drawn.
-        n_trials: T; questions with fewer scored trials of either model give no pair.
-        family: name of the family.
-        seed: the study's seed.
+        questions: Columns question_id (unique), source_key, benchmark.
+        trials: Columns question_id, role, trial, is_correct (null if unscored), response, finish_reason,
+            prompt_tokens, completion_tokens, of both models.
+        trace_pairs: Rows of ``trace_pairs``; may be empty.
+        held_out: Rows of ``held_out_matches``. Duplicates are left out, with all questions of the same source key.
+        allowed_benchmarks: Benchmarks whose questions may be used for training.
+        settings: Settings of the sampling.
+        n_trials: Number of trials T; questions with fewer scored trials of either model have no pair.
+        family: Name of the family.
+        seed: Seed of the study.
     """
     pools = trial_pools(trials, n_trials, settings.max_tokens, settings.accepts_unknown_finish)
-    known = _known_pairs(trace_pairs)
+    pairs_of_question = _known_pairs(trace_pairs)
     faults = _question_faults(questions, held_out, allowed_benchmarks)
     rows: list[tuple[object, ...]] = []
     without: Counter[tuple[str, str, str]] = Counter()
@@ -134,21 +133,21 @@ def draw_preferences(
                 without[*cell, reason or "incomplete"] += 1
                 continue
             generator = _generator(seed, family, *cell, question[0])
-            of_pairs = known.get(question[0], {}) if cell == ("generator", "c_i") else {}
-            pairs = draw_pairs(*_sides(pool, cell, settings), list(of_pairs), settings.n_per_question, generator)
-            rows += _rows(question, cell, pairs, of_pairs, faults.get(question[0]))
+            known = pairs_of_question.get(question[0], {}) if cell == ("generator", "c_i") else {}
+            pairs = draw_pairs(*_sides(pool, cell, settings), list(known), settings.n_per_question, generator)
+            rows += _rows(question, cell, pairs, known, faults.get(question[0]))
     preferences = _frame(rows)
     return PreferenceDraw(keep_matched(preferences) if settings.is_matched else preferences, dict(without))
 
 
 def keep_matched(preferences: pl.DataFrame) -> pl.DataFrame:
-    """Leave out pairs so that every question has equally many exported ones of each scheme and combination.
+    """Leave out pairs so that each question has equal numbers of exported pairs of every scheme and combination.
 
-    Those of the highest index are left out, as ``unmatched``. A question without an exported pair of some scheme and
-    combination of the table keeps none.
+    Pairs with the highest index are left out as ``unmatched``. A question without an exported pair of any scheme and
+    combination in the table keeps none.
 
     Args:
-        preferences: rows of ``preference_pairs``.
+        preferences: Rows of ``preference_pairs``.
     """
     n_cells = preferences.select(_CELL).n_unique()
     exported = preferences.filter("is_exported")
@@ -163,7 +162,7 @@ def keep_matched(preferences: pl.DataFrame) -> pl.DataFrame:
 
 
 def leave_out(preferences: pl.DataFrame, condition: pl.Expr, reason: str) -> pl.DataFrame:
-    """The same rows; exported ones that meet the condition are left out for the reason, those left out keep theirs."""
+    """Mark exported pairs that meet the condition as left out for the reason; earlier reasons are kept."""
     is_dropped = pl.col("is_exported") & condition.fill_null(False)
     return preferences.with_columns(
         is_exported=pl.col("is_exported") & ~is_dropped,
@@ -172,7 +171,7 @@ def leave_out(preferences: pl.DataFrame, condition: pl.Expr, reason: str) -> pl.
 
 
 def _known_pairs(trace_pairs: pl.DataFrame) -> dict[str, dict[tuple[int, int], str]]:
-    """Trace pairs of each question in order: (trial of the larger, of the smaller model) and their id."""
+    """Ids of the trace pairs of each question in order, by (trial of the larger, trial of the smaller model)."""
     known: dict[str, dict[tuple[int, int], str]] = {}
     columns = ("question_id", "larger_trial", "smaller_trial", "pair_id")
     for question_id, larger, smaller, pair_id in trace_pairs.sort("pair_index").select(columns).iter_rows():
@@ -183,7 +182,7 @@ def _known_pairs(trace_pairs: pl.DataFrame) -> dict[str, dict[tuple[int, int], s
 def _question_faults(
     questions: pl.DataFrame, held_out: pl.DataFrame, allowed_benchmarks: Collection[str]
 ) -> dict[str, str]:
-    """Why a question must not be trained on; a question that may be is not listed."""
+    """Reasons why questions must not be used for training; other questions are not listed."""
     is_id, is_allowed = pl.col("how") == "ids", pl.col("benchmark").is_in(list(allowed_benchmarks))
     duplicates = held_out.filter(pl.col("relation") == "duplicate").select(
         "question_id", fault=pl.when(is_id).then(pl.lit("held_out")).otherwise(pl.lit("near_duplicate"))
@@ -195,7 +194,7 @@ def _question_faults(
 
 
 def _sides(pool: list[Trial], cell: tuple[str, str], settings: DrawSettings) -> tuple[list[Trial], list[Trial]]:
-    """Trials that may be chosen and that may be rejected; equal lists where both are drawn from one pool."""
+    """Candidate chosen and candidate rejected trials; equal lists if both come from the same pool."""
     chosen, rejected = (
         [trial for trial in pool if trial.role == role and trial.is_correct == (verdict == "c")]
         for role, verdict in zip(settings.roles(cell[0]), cell[1].split("_"), strict=True)

@@ -1,4 +1,4 @@
-"""What is known of preference pairs beside their verdicts: deltas of quality, clusters, stages of first errors."""
+"""Labels of preference pairs: quality deltas, clusters, and stages of first errors."""
 
 import polars as pl
 
@@ -6,15 +6,15 @@ from advcluster_dagster.contracts.preferences import DELTA_DIMENSIONS, PREFERENC
 
 
 def with_deltas(preferences: pl.DataFrame, qualities: pl.DataFrame, dimension: str) -> pl.DataFrame:
-    """The pairs with score of chosen minus score of rejected in every dimension; null unless both are rated.
+    """Add the score of the chosen minus that of the rejected trace in every dimension; null unless both are rated.
 
     Args:
-        preferences: rows of ``preference_pairs``.
-        qualities: question_id, role, trial, dimension, mean_score, a row a trace and dimension.
-        dimension: the dimension of column ``delta``.
+        preferences: Rows of ``preference_pairs``.
+        qualities: Columns question_id, role, trial, dimension, mean_score, one row per trace and dimension.
+        dimension: Dimension of the column ``delta``.
 
     Raises:
-        ValueError: the dimension is unknown.
+        ValueError: The dimension is unknown.
     """
     if dimension not in DELTA_DIMENSIONS:
         raise ValueError(f"unknown dimension {dimension!r}; allowed: {', '.join(DELTA_DIMENSIONS)}")
@@ -35,16 +35,16 @@ def with_deltas(preferences: pl.DataFrame, qualities: pl.DataFrame, dimension: s
 
 
 def with_pair_labels(preferences: pl.DataFrame, advantages: pl.DataFrame, first_errors: pl.DataFrame) -> pl.DataFrame:
-    """The pairs with the clusters and the stage of the first error of the trace pair that they reuse.
+    """Add the clusters and the first error's stage of the trace pair that each preference pair reuses.
 
     Args:
-        preferences: rows of ``preference_pairs``.
-        advantages: pair_id, cluster_id, a row an advantage; cluster_id is null where the advantage was not kept.
-        first_errors: pair_id (unique), stage.
+        preferences: Rows of ``preference_pairs``.
+        advantages: Columns pair_id, cluster_id, one row per advantage; cluster_id is null for dropped advantages.
+        first_errors: Columns pair_id (unique), stage.
 
     Returns:
-        The same rows; clusters are ascending, each once. They are null for a pair without advantages and empty where
-        no advantage of the pair was kept.
+        The same rows; clusters are distinct and ascending, null for a pair without advantages, and empty if no
+        advantage of the pair was kept.
     """
     clusters = advantages.group_by("pair_id").agg(clusters=pl.col("cluster_id").drop_nulls().unique().sort())
     stages = first_errors.select("pair_id", first_error_stage="stage")

@@ -1,4 +1,4 @@
-"""Traces that may be paired, and pairs of them without a common trace."""
+"""Pools of trials for preference pairs, and sampling of disjoint pairs from them."""
 
 import random
 from collections import Counter
@@ -11,7 +11,7 @@ from advcluster_dagster.contracts.preferences import REASONS_LEFT_OUT
 
 
 class Trial(NamedTuple):
-    """A scored trial: its fault (why its trace cannot be exported, or None), a hash of its text, its tokens."""
+    """A scored trial, with its fault (why its trace cannot be exported, or None), text hash and tokens."""
 
     role: str
     trial: int
@@ -25,7 +25,7 @@ Pair = tuple[Trial, Trial]
 
 
 def _trial_fault(max_tokens: int | None, accepts_unknown_finish: bool) -> pl.Expr:
-    """Why a trace alone cannot be exported; null where it can."""
+    """Reason why a single trace cannot be exported; null if it can."""
     total = pl.col("prompt_tokens") + pl.col("completion_tokens")
     text = pl.col("response").str.strip_chars()
     fault = (
@@ -45,13 +45,14 @@ def _trial_fault(max_tokens: int | None, accepts_unknown_finish: bool) -> pl.Exp
 def trial_pools(
     trials: pl.DataFrame, n_trials: int, max_tokens: int | None, accepts_unknown_finish: bool
 ) -> dict[str, list[Trial]]:
-    """The trials of each complete question, by role and trial.
+    """Collect the trials of each complete question, sorted by role and trial.
 
     Args:
-        trials: question_id, role, trial, is_correct, response, finish_reason, prompt_tokens, completion_tokens.
-        n_trials: scored trials that a complete question has of each model.
-        max_tokens: most tokens of the prompt and a trace together; None for any.
-        accepts_unknown_finish: whether a trace without a finish reason counts as finished.
+        trials: Columns question_id, role, trial, is_correct, response, finish_reason, prompt_tokens,
+            completion_tokens.
+        n_trials: Number of scored trials per model of a complete question.
+        max_tokens: Maximum tokens of the prompt and a trace together; None for no limit.
+        accepts_unknown_finish: Whether a trace without a finish reason counts as finished.
     """
     scored = trials.filter(pl.col("is_correct").is_not_null()).select(
         "question_id",
@@ -73,7 +74,7 @@ def trial_pools(
 
 
 def pair_fault(pair: Pair) -> str | None:
-    """The first reason, in the order of ``REASONS_LEFT_OUT``, why two traces cannot be exported together."""
+    """First reason, in the order of ``REASONS_LEFT_OUT``, why a pair cannot be exported; None if it can."""
     faults = [trial.fault for trial in pair if trial.fault]
     if not faults and pair[0].text_hash == pair[1].text_hash:
         return "identical_text"
@@ -84,26 +85,26 @@ def draw_pairs(
     chosen: list[Trial],
     rejected: list[Trial],
     known: Sequence[tuple[int, int]],
-    n_wanted: int,
+    n_pairs: int,
     generator: random.Random,
 ) -> list[Pair]:
-    """Up to ``n_wanted`` pairs without a common trial; those that can be exported come first.
+    """Sample up to ``n_pairs`` disjoint pairs; pairs that can be exported come first.
 
     Args:
-        chosen: trials that may be chosen.
-        rejected: trials that may be rejected; the same list where both are drawn from one pool.
-        known: (chosen trial, rejected trial) of pairs to take before any is drawn, if they can be exported.
-        n_wanted: most pairs.
-        generator: source of random numbers.
+        chosen: Candidates for the chosen trial.
+        rejected: Candidates for the rejected trial; the same list if both come from the same pool.
+        known: (chosen trial, rejected trial) of pairs to use first, if they can be exported.
+        n_pairs: Maximum number of pairs.
+        generator: Random generator.
     """
     by_trial = {trial.trial: trial for trial in chosen}, {trial.trial: trial for trial in rejected}
     first = [(by_trial[0][c], by_trial[1][r]) for c, r in known if c in by_trial[0] and r in by_trial[1]]
-    first = [pair for pair in first if pair_fault(pair) is None][:n_wanted]
+    first = [pair for pair in first if pair_fault(pair) is None][:n_pairs]
     used = {trial for pair in first for trial in pair}
     sides = (chosen,) if chosen == rejected else (chosen, rejected)
     orders = [_usable_first(generator.sample(side, len(side)), used) for side in sides]
-    drawn = sorted(_match(orders[0], orders[-1]), key=lambda pair: pair_fault(pair) is not None)
-    return [*first, *drawn][:n_wanted]
+    sampled = sorted(_match(orders[0], orders[-1]), key=lambda pair: pair_fault(pair) is not None)
+    return [*first, *sampled][:n_pairs]
 
 
 def _usable_first(order: list[Trial], used: set[Trial]) -> list[Trial]:
@@ -111,7 +112,7 @@ def _usable_first(order: list[Trial], used: set[Trial]) -> list[Trial]:
 
 
 def _match(chosen: list[Trial], rejected: list[Trial]) -> Iterator[Pair]:
-    """Pairs in order, each with the first trial left that makes a pair to export, else the first left."""
+    """Match trials in order, each with the first remaining trial that gives an exportable pair, else the first."""
     while chosen:
         trial = chosen.pop(0)
         if not rejected:

@@ -1,7 +1,7 @@
-r"""Questions in one spelling, so that copies that differ in typing alone are equal, and the numbers they hold.
+r"""Normalise questions so that copies with typographic differences are equal, and extract their numbers.
 
-White space, case, punctuation of sentences, forms of Unicode, the spelling of LaTeX and the order and letters of answer
-options are levelled out; numbers, operators, brackets and words are kept.
+White space, case, sentence punctuation, Unicode forms, LaTeX spelling, and the order and letters of answer options are
+normalised; numbers, operators, brackets and words are preserved.
 """
 
 import re
@@ -13,7 +13,7 @@ from advcluster_dagster.science.grading.markup import without_bold
 from advcluster_dagster.science.grading.notation import spell_characters
 from advcluster_dagster.science.grading.number_words import NUMBER_WORDS, read_number_words
 
-#: What stands for a number in a form whose numbers are masked.
+#: Placeholder for numbers in masked forms.
 MASK = "#"
 
 _QUOTES = str.maketrans(dict.fromkeys("'\"`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2032\u2033"))
@@ -26,7 +26,7 @@ _THIN = re.compile(r"(?<=\d)(?:\\[,!]|\{,\}|[\u00a0\u202f\u2009])(?=\d{3}(?!\d))
 _GAPS = re.compile(r"\\(?:[,;:!> ]|q?quad(?![A-Za-z])|\\|[()\[\]])|~|\$|\\\$")
 _FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|([0-9A-Za-z]))\s*(?:\{([^{}]*)\}|([0-9A-Za-z]))")
 _SIMPLE = re.compile(r"\w*(?:\.\w+)?")
-# Commands, words and signs of one meaning.
+# Synonymous commands, words and signs.
 _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), spelling)
     for pattern, spelling in (
@@ -49,14 +49,14 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _LETTERS = "abcdefghij"
 _MARK = r"(?:[(\[]([a-j])[)\]][.:]?|([a-j])[).:](?=\s))"
-# At the beginnings of lines, else behind blanks.
+# At line starts, else after white space.
 _OPTION_MARKS = (
     re.compile(rf"^[ \t]*(?:[-*\u2022][ \t]*)?(?:option[ \t]+)?{_MARK}", re.MULTILINE),
     re.compile(rf"(?:(?<=\s)|^){_MARK}"),
 )
 _PARAGRAPH, _LINE = re.compile(r"\n\s*\n"), re.compile(r"\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
-# Words in brackets; in formulas, brackets are kept.
+# Words in brackets; brackets in formulas are kept.
 _ASIDE = re.compile(
     r"(?:(?<=\s)|^)\((?=[^()]{0,200}?[^\W\d_]{2})([^()\d+*/=<>^\-]{1,200})\)(?=[\s.,;:?!]|$)", re.MULTILINE
 )
@@ -64,7 +64,7 @@ _NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+\.\d+|(?<![\w.])
 _NUMBER_WORD = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _NUMBER_WORDS = re.compile(rf"\b(?:{_NUMBER_WORD})(?:(?:\s*-\s*|\s+)(?:and\s+)?(?:{_NUMBER_WORD}))*\b")
 _MINUS = re.compile(r"(?<![\w)\]])(?<![\w)\]]\s)-(?=\d|\.\d)")
-# Punctuation of sentences; a point or colon between letters, a factorial and a minus sign are kept.
+# Sentence punctuation; a point or colon between letters, a factorial and a minus sign are kept.
 _DROPPED = re.compile(
     r"[,;?]|(?<!\S)[.:!](?=\S)|\.(?=[)\]]?(?:\s|$))|:(?=\s|$)"
     r"|(?<=[^\W\d_]{2})!(?=\s|$)|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})"
@@ -73,7 +73,7 @@ _APART = re.compile(r"\s*([^\w\s])\s*")
 
 
 class QuestionForms(NamedTuple):
-    """What :func:`normalise_question`, :func:`masked_question` and :func:`numbers_of` return for one question."""
+    """Results of :func:`normalise_question`, :func:`masked_question` and :func:`numbers_of` for one question."""
 
     normal: str
     masked: str
@@ -81,14 +81,14 @@ class QuestionForms(NamedTuple):
 
 
 def normalise_question(text: str) -> str:
-    r"""The question in one spelling; copies that differ in typing alone have equal forms.
+    r"""Normalise a question; copies with only typographic differences have equal forms.
 
-    The form is in lower case and holds words, numbers, operators and brackets. Numbers keep their value and lose their
-    spelling (``1,000`` and ``one thousand`` are 1000, ``.50`` is 0.5). Answer options behind the letters A to J lose
-    their letters and are sorted; what follows them behind an empty line belongs to the question.
+    The form is in lower case and consists of words, numbers, operators and brackets. Numbers are normalised to decimal
+    digits (``1,000`` and ``one thousand`` are 1000, ``.50`` is 0.5). Answer options marked A to J lose their letters
+    and are sorted; text after them, following an empty line, belongs to the question.
 
     Args:
-        text: a question in plain text, Markdown or LaTeX.
+        text: A question in plain text, Markdown or LaTeX.
 
     >>> normalise_question(r"Find $\dfrac{1}{2}\cdot 1{,}000$.")
     'find 1/2*1000'
@@ -99,7 +99,7 @@ def normalise_question(text: str) -> str:
 
 
 def masked_question(text: str) -> str:
-    """:func:`normalise_question` with ``#`` in the place of every number; siblings of one template have equal forms.
+    """Like :func:`normalise_question` with ``#`` for every number; questions of one template have equal forms.
 
     >>> masked_question("Buy 3 pens for $1.50.") == masked_question("Buy twelve pens for $2.")
     True
@@ -108,10 +108,10 @@ def masked_question(text: str) -> str:
 
 
 def numbers_of(text: str) -> tuple[str, ...]:
-    """The numbers of a question, each as often as it occurs, sorted as text: decimal, without spelling.
+    """The numbers of a question with repetitions, in normalised decimal form, sorted as text.
 
-    A number in words counts ("three", "twenty-one"), and so do exponents and digits within names. A sign is part of the
-    number unless it joins two terms. The letters of answer options are no numbers.
+    Includes number words ("three", "twenty-one"), exponents and digits within names. A sign is part of the number
+    unless it joins two terms. The letters of answer options are not numbers.
 
     >>> numbers_of("She pays $1,000 for three and .50 more; -2 is left.")
     ('-2', '0.5', '1000', '3')
@@ -120,7 +120,7 @@ def numbers_of(text: str) -> tuple[str, ...]:
 
 
 def question_forms(text: str) -> QuestionForms:
-    """All three forms of a question at once."""
+    """Compute all three forms of a question."""
     stem, options = _split_options(_one_notation(text))
     parts = [_with_numbers(part) for part in (stem, *options)]
     numbers = sorted(number for part in parts for number in _signed(part))
@@ -128,7 +128,7 @@ def question_forms(text: str) -> QuestionForms:
 
 
 def _one_notation(text: str) -> str:
-    """The text in lower case with one spelling of LaTeX, signs and spaces; line breaks are kept."""
+    """Convert to lower case and normalise LaTeX, signs and spaces; line breaks are kept."""
     plain = unicodedata.normalize("NFKC", spell_characters(_THIN.sub("", without_bold(text))))
     plain = _WRAPPING.sub(" ", _DASHES.sub("-", _spaced(plain).translate(_QUOTES)))
     plain = _GAPS.sub(_gap, plain)
@@ -144,13 +144,13 @@ def _one_notation(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """The text with one blank for each run of white space in a line, and at most one empty line in a row."""
+    """Collapse white space within lines, and consecutive empty lines."""
     lines = (" ".join(line.split()) for line in text.splitlines())
     return _EMPTY_LINES.sub("\n\n", "\n".join(lines))
 
 
 def _gap(match: re.Match[str]) -> str:
-    """A blank for a space of LaTeX, nothing for a delimiter."""
+    """A blank for a LaTeX space, nothing for a delimiter."""
     return "" if match[0] in ("$", r"\$", r"\(", r"\)", r"\[", r"\]", r"\!") else " "
 
 
@@ -163,7 +163,7 @@ def _fraction(match: re.Match[str]) -> str:
 
 
 def _split_options(text: str) -> tuple[str, list[str]]:
-    """The question and its options without their letters, in order; no options where none are listed from A on."""
+    """Split into the question and its options in order, without letters; no options unless listed from A on."""
     for pattern in _OPTION_MARKS:
         marks = list(pattern.finditer(text))
         letters = "".join(match[1] or match[2] for match in marks)
@@ -185,7 +185,7 @@ def _cut(text: str, marks: list[re.Match[str]]) -> tuple[str, list[str]]:
 
 
 def _with_numbers(text: str) -> str:
-    """The text with every number in plain decimal digits, words for numbers included."""
+    """Convert every number, including number words, to plain decimal digits."""
     digits = _NUMBER_WORDS.sub(_in_digits, text) if any(word in text for word in NUMBER_WORDS) else text
     return _NUMBER.sub(lambda match: _decimal(match[0]), digits)
 
@@ -200,25 +200,25 @@ def _in_digits(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _decimal(digits: str) -> str:
-    """A number without separators, leading zeros and zeros behind its decimals."""
+    """Strip separators, leading zeros and trailing decimal zeros from a number."""
     whole, _, decimals = digits.replace(",", "").partition(".")
     whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
     return f"{whole}.{decimals}" if decimals else whole
 
 
 def _signed(text: str) -> list[str]:
-    """The numbers of a text, with the signs that belong to them."""
+    """The numbers of a text with their signs."""
     behind_minus = {match.end() for match in _MINUS.finditer(text)}
     return [f"-{match[0]}" if match.start() in behind_minus else match[0] for match in _NUMBER.finditer(text)]
 
 
 def _joined(parts: list[str]) -> str:
-    """The question, then its options, sorted."""
+    """Join the question and its sorted options."""
     stem, *options = (_tight(part) for part in parts)
     return " | ".join([stem, *sorted(options)])
 
 
 def _tight(text: str) -> str:
-    """The text without the punctuation of sentences, and with blanks between words and numbers alone."""
+    """Strip sentence punctuation, and blanks except between words and numbers."""
     plain = _DROPPED.sub(" ", _ASIDE.sub(r" \1 ", text))
     return " ".join(_APART.sub(r"\1", plain).split())

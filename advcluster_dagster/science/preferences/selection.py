@@ -1,4 +1,4 @@
-"""Choose among preference pairs: by quality delta, by cluster, at random as the control; and their lengths.
+"""Select preference pairs by quality delta, by cluster, or at random as a control; and compare their lengths.
 
 References:
     Section 4.3 of the paper on preference deltas: the k pairs of largest delta.
@@ -20,20 +20,20 @@ from advcluster_dagster.science.statistics.resampling import (
     percentile_interval,
 )
 
-#: Pairs of one stratum are alike in what a control must share with the selection beside its size.
+#: A control has the same number of pairs per stratum as the selection.
 _STRATUM = ("domain", "scheme", "combination")
 
 
 @dataclass(frozen=True)
 class PreferenceSelection:
-    """Pairs of one selection.
+    """A selection of pairs.
 
     Attributes:
-        rows: rows of ``preference_selections``, by rank.
-        candidates: preference_id, domain, scheme, combination of the pairs that could have been chosen.
-        left_out: number of the other pairs by why they could not: ``not_exported``, ``not_rated`` in the dimension,
-            ``not_extracted`` (no advantages of the pair are known).
-        n_missing: pairs asked for beyond those that there are.
+        rows: Rows of ``preference_selections``, sorted by rank.
+        candidates: Columns preference_id, domain, scheme, combination of the pairs eligible for selection.
+        left_out: Number of ineligible pairs by reason: ``not_exported``, ``not_rated`` in the dimension,
+            ``not_extracted`` (the pair's advantages are unknown).
+        n_missing: Number of requested pairs in excess of the available ones.
     """
 
     rows: pl.DataFrame
@@ -43,28 +43,28 @@ class PreferenceSelection:
 
 
 def select_all(preferences: pl.DataFrame) -> PreferenceSelection:
-    """All exported pairs, in the order of the sha256 of their ids, so that the first n are a random draw.
+    """Select all exported pairs, ordered by the sha256 of their ids, so that the first n are a random sample.
 
     Args:
-        preferences: rows of ``preference_pairs`` of all domains of a family, with domain.
+        preferences: Rows of ``preference_pairs`` of all domains of a family, with domain.
     """
     candidates, left_out = _candidates(preferences)
     return _selection("all", candidates.sort(_hash_order()), candidates, left_out)
 
 
 def select_top_delta(preferences: pl.DataFrame, dimension: str, k: int) -> PreferenceSelection:
-    """The k exported pairs with the largest delta; ties are broken by the sha256 of the preference id.
+    """Select the k exported pairs with the largest delta; ties are broken by the sha256 of the preference id.
 
     Args:
-        preferences: as in :func:`select_all`.
-        dimension: of ``DELTA_DIMENSIONS``.
-        k: number of pairs, at least 0; all rated ones where there are fewer.
+        preferences: As in :func:`select_all`.
+        dimension: One of ``DELTA_DIMENSIONS``.
+        k: Number of pairs, >= 0; all rated pairs if there are fewer.
 
     Raises:
-        ValueError: the dimension is unknown, or k is negative.
+        ValueError: The dimension is unknown, or k is negative.
     """
     if dimension not in DELTA_DIMENSIONS or k < 0:
-        raise ValueError(f"top_delta of {dimension!r}, {k} pairs; allowed: {', '.join(DELTA_DIMENSIONS)}, 0 or more")
+        raise ValueError(f"top_delta: {dimension!r}, k = {k}; allowed: {', '.join(DELTA_DIMENSIONS)}, and k >= 0")
     delta = f"delta_{dimension}"
     candidates, left_out = _candidates(preferences, delta, "not_rated")
     rows = candidates.sort(pl.col(delta), _hash_order(), descending=[True, False]).head(k)
@@ -72,11 +72,11 @@ def select_top_delta(preferences: pl.DataFrame, dimension: str, k: int) -> Prefe
 
 
 def select_by_cluster(preferences: pl.DataFrame, clusters: Collection[int]) -> PreferenceSelection:
-    """The exported pairs with an advantage in one of the named clusters, in the order of the sha256 of their ids.
+    """Select the exported pairs with an advantage in one of the given clusters, ordered by the sha256 of their ids.
 
     Args:
-        preferences: as in :func:`select_all`.
-        clusters: numbers of clusters.
+        preferences: As in :func:`select_all`.
+        clusters: Cluster ids.
     """
     candidates, left_out = _candidates(preferences, "clusters", "not_extracted")
     meets = pl.col("clusters").list.set_intersection(pl.lit(sorted(set(clusters)), dtype=pl.List(pl.Int64)))
@@ -85,32 +85,32 @@ def select_by_cluster(preferences: pl.DataFrame, clusters: Collection[int]) -> P
 
 
 def select_control(controlled: PreferenceSelection, seed: int) -> PreferenceSelection:
-    """A random draw with as many pairs of each domain, scheme and combination as the selection that it controls.
+    """Select a random control with as many pairs of each domain, scheme and combination as the controlled selection.
 
-    It is drawn from the pairs that the controlled selection was chosen from, those chosen included, so that both
-    differ in the rule alone. Where a selection takes every candidate the control is the same.
+    It is sampled from the candidates of the controlled selection, including the selected pairs, so that both differ
+    only in the rule. If a selection takes every candidate, the control is identical.
 
     Args:
-        controlled: the selection.
-        seed: the study's seed.
+        controlled: The controlled selection.
+        seed: Seed of the study.
     """
     chosen = controlled.candidates.join(controlled.rows.select("preference_id"), on="preference_id")
-    wanted = chosen.group_by(_STRATUM).agg(n_wanted=pl.len())
+    sizes = chosen.group_by(_STRATUM).agg(n_chosen=pl.len())
     ordered = controlled.candidates.sort(_hash_order(f"{seed}\x1fcontrol\x1f"))
     placed = ordered.with_columns(place=pl.int_range(pl.len()).over(_STRATUM))
-    joined = placed.join(wanted, on=_STRATUM, how="left", maintain_order="left")
-    rows = joined.filter(pl.col("place") < pl.col("n_wanted"))
+    joined = placed.join(sizes, on=_STRATUM, how="left", maintain_order="left")
+    rows = joined.filter(pl.col("place") < pl.col("n_chosen"))
     return _selection("random", rows, controlled.candidates, controlled.left_out)
 
 
 def _candidates(
-    preferences: pl.DataFrame, needed: str | None = None, reason: str = ""
+    preferences: pl.DataFrame, column: str | None = None, reason: str = ""
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Exported pairs with a value in the column that is needed, and the number of the others by reason."""
+    """Exported pairs with a value in the required column, and the number of other pairs by reason."""
     exported = preferences.filter("is_exported")
-    candidates = exported if needed is None else exported.drop_nulls(needed)
+    candidates = exported if column is None else exported.drop_nulls(column)
     left_out = {"not_exported": preferences.height - exported.height}
-    return candidates, left_out if needed is None else {**left_out, reason: exported.height - candidates.height}
+    return candidates, left_out if column is None else {**left_out, reason: exported.height - candidates.height}
 
 
 def _selection(
@@ -122,25 +122,25 @@ def _selection(
 
 
 def _hash_order(salt: str = "") -> pl.Expr:
-    """The sha256 of each preference id, to order by."""
+    """The sha256 of each preference id, as sort key."""
     return pl.col("preference_id").map_elements(
         lambda name: hashlib.sha256(f"{salt}{name}".encode()).hexdigest(), return_dtype=pl.String
     )
 
 
 def limit_length_ratio(preferences: pl.DataFrame, max_length_ratio: float, is_matched: bool = False) -> pl.DataFrame:
-    """Leave out pairs of which a trace is more than ``max_length_ratio`` times as long as the other, in tokens.
+    """Leave out pairs in which one trace is more than ``max_length_ratio`` times as long as the other, in tokens.
 
-    Length is what preference training picks up first, so very unequal pairs teach length. Pairs whose lengths are
-    unknown are left out as ``missing_tokens``; a trace of no tokens is infinitely shorter.
+    Preference training easily learns length, so pairs of very unequal lengths teach length. Pairs of unknown lengths
+    are left out as ``missing_tokens``; a trace of no tokens is infinitely shorter.
 
     Args:
-        preferences: rows of ``preference_pairs``.
-        max_length_ratio: at least 1.
-        is_matched: whether every question must keep equally many pairs of each scheme and combination.
+        preferences: Rows of ``preference_pairs``.
+        max_length_ratio: Maximum ratio, >= 1.
+        is_matched: Whether every question must keep equal numbers of pairs of each scheme and combination.
 
     Raises:
-        ValueError: the ratio is below 1.
+        ValueError: The ratio is below 1.
     """
     if not max_length_ratio >= 1:
         raise ValueError(f"max_length_ratio {max_length_ratio} is below 1")
@@ -153,18 +153,18 @@ def limit_length_ratio(preferences: pl.DataFrame, max_length_ratio: float, is_ma
 
 @dataclass(frozen=True)
 class LengthRatios:
-    """How long the chosen traces of a scheme and combination are beside the rejected ones, in tokens.
+    """Token length of chosen relative to rejected traces, for one scheme and combination.
 
     Attributes:
-        n_pairs: exported pairs with a ratio.
-        n_keys: source keys among them.
-        n_undefined: exported pairs without: a length is unknown or 0.
-        mean: geometric mean of chosen / rejected, which is 1 where neither side is the longer one (the arithmetic mean
-            of 2 and 1/2 is not); None without any.
-        low: lower end of its interval over source keys; None below five keys.
-        high: upper end.
-        median: of the ratios; None without any.
-        longer_share: share of pairs whose chosen trace is the longer one; None without any.
+        n_pairs: Number of exported pairs with a ratio.
+        n_keys: Number of their source keys.
+        n_undefined: Number of exported pairs without a ratio, because a length is unknown or 0.
+        mean: Geometric mean of chosen / rejected, which is 1 if neither side is longer (unlike the arithmetic mean of 2
+            and 1/2); None without pairs.
+        low: Lower bound of its interval over source keys; None for fewer than five keys.
+        high: Upper bound.
+        median: Median of the ratios; None without pairs.
+        longer_share: Share of pairs whose chosen trace is longer; None without pairs.
     """
 
     scheme: str
@@ -182,13 +182,13 @@ class LengthRatios:
 def length_ratios(
     preferences: pl.DataFrame, confidence: float, n_bootstrap: int, rng: np.random.Generator
 ) -> Sequence[LengthRatios]:
-    """Length ratios of the exported pairs, by scheme and combination in alphabetical order.
+    """Compute length ratios of the exported pairs, by scheme and combination in alphabetical order.
 
     Args:
-        preferences: rows of ``preference_pairs`` of all domains of a family, with domain.
-        confidence: of the intervals.
-        n_bootstrap: replicates, drawn over source keys within domains.
-        rng: source of random numbers.
+        preferences: Rows of ``preference_pairs`` of all domains of a family, with domain.
+        confidence: Confidence level of the intervals.
+        n_bootstrap: Number of replicates, resampling source keys within domains.
+        rng: Random generator.
     """
     exported = preferences.filter("is_exported").sort("scheme", "combination", "preference_id")
     parts = exported.partition_by("scheme", "combination", as_dict=True, maintain_order=True)

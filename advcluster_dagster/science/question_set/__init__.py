@@ -1,1 +1,4 @@
-"""Stage 1 (paper section 3.2.1): questions on which the larger model has an advantage. Counts and rates are SQL."""
+"""Stage 1, question set (paper section 3.2.1): questions where the larger model has an advantage.
+
+Counts and rates are computed in SQL.
+"""

@@ -1,4 +1,4 @@
-"""How often a model gave each answer to a question, which is what a vote over its trials needs."""
+"""Count how often a model gave each answer to a question, for votes over trials."""
 
 from fractions import Fraction
 
@@ -8,17 +8,17 @@ _SILENT = ("no_answer", "truncated")
 
 
 def answer_counts(trials: pl.DataFrame) -> pl.DataFrame:
-    """Trials with the right answer, with each wrong one, and without any, by question and role.
+    """Count trials with the right answer, with each wrong answer, and without an answer, by question and role.
 
-    The classes are those of ``majority_votes``: all correct answers are one; wrong ones are told apart by their text
-    without spacing, numbers by value; trials without an answer and truncated ones do not vote.
+    The classes are those of ``majority_votes``: all correct answers are one class; wrong answers are distinguished by
+    text without white space, numbers by value; trials without an answer and truncated trials do not vote.
 
     Args:
-        trials: question_id, role, answer_type, prediction, verdict, is_correct; trials that are not scored are left
-            out.
+        trials: Columns question_id, role, answer_type, prediction, verdict, is_correct; unscored trials are ignored.
 
     Returns:
-        question_id, role, n_correct, n_wrong (a list, most frequent first), n_silent. Rows by question and role.
+        Columns question_id, role, n_correct, n_wrong (a list, most frequent first), n_silent, sorted by question and
+        role.
     """
     keys = ["question_id", "role"]
     scored = trials.filter(pl.col("is_correct").is_not_null()).cast({"is_correct": pl.Boolean})
@@ -34,15 +34,15 @@ def answer_counts(trials: pl.DataFrame) -> pl.DataFrame:
 
 
 def _answers(trials: pl.DataFrame) -> pl.Series:
-    """Each prediction without its spacing; a numeric one as its value where it has one."""
+    """Predictions without white space; numeric predictions as their value, if they have one."""
     distinct = trials.select("answer_type", "prediction").unique()
     texts = [
         None if prediction is None else _answer(prediction, answer_type == "numeric")
         for answer_type, prediction in distinct.iter_rows()
     ]
-    known = distinct.with_columns(pl.Series("answer", texts, dtype=pl.String))
+    normalised = distinct.with_columns(pl.Series("answer", texts, dtype=pl.String))
     joined = trials.select("answer_type", "prediction").join(
-        known, on=["answer_type", "prediction"], how="left", nulls_equal=True, maintain_order="left"
+        normalised, on=["answer_type", "prediction"], how="left", nulls_equal=True, maintain_order="left"
     )
     return joined["answer"]
 

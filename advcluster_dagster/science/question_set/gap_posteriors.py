@@ -1,8 +1,8 @@
-"""The gap of a question on fresh trials: posterior under a joint prior of both pass rates.
+"""Posterior of a question's gap on fresh trials, under a joint prior of both pass rates.
 
-Kept questions were selected for a large observed gap, so the observed gap overstates what fresh trials would show. The
-posterior corrects for that: the joint distribution of both pass rates is estimated from all complete questions of a
-benchmark, and each question's counts are read in its light.
+Questions are selected for a large observed gap, so the observed gap overestimates the gap on fresh trials. The
+posterior corrects for this: the joint distribution of both pass rates is estimated from all complete questions of a
+benchmark and used as prior for each question's counts.
 """
 
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ import numpy as np
 from advcluster_dagster.science.statistics.proportions import jeffreys_gap_interval, jeffreys_gap_probability
 from advcluster_dagster.science.statistics.resampling import FloatArray, IntArray
 
-#: Steps of a pass rate on the prior's grid.
+#: Number of steps of a pass rate on the prior's grid.
 N_STEPS = 20
-#: Iterations of EM. Stopping early keeps the prior smooth: with many more, intervals become far too narrow.
+#: Iterations of EM. Early stopping keeps the prior smooth; with many more iterations, intervals become too narrow.
 N_ITERATIONS = 20
-#: Complete questions from which on a prior is estimated.
+#: Minimum number of complete questions to estimate a prior.
 MIN_QUESTIONS = 100
 _GAPS = np.arange(-N_STEPS, N_STEPS + 1)
 
 
 @dataclass(frozen=True)
 class GapPosteriors:
-    """Posteriors of the gap p_L - p_S, one entry a question, float64 of shape (n,).
+    """Posteriors of the gap p_L - p_S, one entry per question, float64 of shape (n,).
 
     Attributes:
-        mean: mean gap, [-1, 1].
-        low, high: ends of the equal-tailed interval, [-1, 1].
+        mean: Mean gap, in [-1, 1].
+        low, high: Bounds of the equal-tailed interval, in [-1, 1].
         positive: P(gap > 0).
         reached: P(gap >= min_gap).
         half_reached: P(gap >= min_gap / 2).
@@ -43,7 +43,7 @@ class GapPosteriors:
 
 
 def fit_joint_prior(counts: IntArray) -> FloatArray:
-    """Weights of the grid {0, .05, …, 1} x {0, .05, …, 1} of (p_L, p_S), by EM from a uniform start.
+    """Estimate the weights of the grid {0, .05, …, 1} x {0, .05, …, 1} of (p_L, p_S) by EM from a uniform start.
 
     Args:
         counts: int64 of shape (n, 4): x_L, n_L, x_S, n_S of complete questions, n >= 1.
@@ -65,15 +65,15 @@ def fit_joint_prior(counts: IntArray) -> FloatArray:
 
 
 def joint_posteriors(counts: IntArray, prior: FloatArray, min_gap: float, confidence: float) -> GapPosteriors:
-    """Posteriors under a joint prior.
+    """Compute posteriors under a joint prior.
 
     Args:
         counts: int64 of shape (n, 4): x_L, n_L, x_S, n_S.
-        prior: as :func:`fit_joint_prior` gives it.
-        min_gap: the study's smallest gap, in (0, 1].
-        confidence: of the interval.
+        prior: Result of :func:`fit_joint_prior`.
+        min_gap: Minimum gap of the study, in (0, 1].
+        confidence: Confidence level of the interval.
     """
-    cells, of_question = np.unique(counts, axis=0, return_inverse=True)
+    cells, cell_of_question = np.unique(counts, axis=0, return_inverse=True)
     posterior = _likelihood(cells) * prior
     posterior /= posterior.sum(axis=1, keepdims=True)
     mass = _gap_mass(posterior)
@@ -86,15 +86,15 @@ def joint_posteriors(counts: IntArray, prior: FloatArray, min_gap: float, confid
         np.maximum(low - half_step, -1.0),
         np.minimum(high + half_step, 1.0),
         mass[:, _GAPS > 0].sum(axis=1),
-        _share_from(mass, Fraction(str(min_gap))),
-        _share_from(mass, Fraction(str(min_gap)) / 2),
+        _probability_from(mass, Fraction(str(min_gap))),
+        _probability_from(mass, Fraction(str(min_gap)) / 2),
     )
-    of_question = of_question.reshape(-1)
-    return GapPosteriors(*(measure[of_question] for measure in measures))
+    cell_of_question = cell_of_question.reshape(-1)
+    return GapPosteriors(*(measure[cell_of_question] for measure in measures))
 
 
 def jeffreys_posteriors(counts: IntArray, min_gap: float, confidence: float) -> GapPosteriors:
-    """Posteriors under independent Jeffreys priors, which know nothing of other questions and correct little.
+    """Compute posteriors under independent Jeffreys priors, which ignore other questions and correct little.
 
     Args: as :func:`joint_posteriors`.
     """
@@ -123,9 +123,9 @@ def _likelihood(cells: IntArray) -> FloatArray:
 
 
 def _gap_mass(posterior: FloatArray) -> FloatArray:
-    """Probability of each gap -20/20 … 20/20, of shape (cells, 41)."""
+    """Probability of each gap -20/20 … 20/20, shape (cells, 41)."""
     steps = np.arange(N_STEPS + 1)
-    # Gaps are compared as whole steps: differences of rounded rates would miss ties.
+    # Gaps are compared as integer steps, since differences of rounded rates would miss ties.
     gap = (steps[:, None] - steps[None, :]).ravel() + N_STEPS
     mass = np.zeros((len(posterior), len(_GAPS)))
     for step in range(len(_GAPS)):
@@ -133,8 +133,8 @@ def _gap_mass(posterior: FloatArray) -> FloatArray:
     return mass
 
 
-def _share_from(mass: FloatArray, threshold: Fraction) -> FloatArray:
-    """P(gap >= threshold); mass exactly there counts half, since the grid puts a whole step's mass on one point."""
+def _probability_from(mass: FloatArray, threshold: Fraction) -> FloatArray:
+    """P(gap >= threshold); mass exactly at the threshold counts half, since a grid point has a whole step's mass."""
     beyond = np.array([Fraction(int(gap), N_STEPS) > threshold for gap in _GAPS])
     exactly = np.array([Fraction(int(gap), N_STEPS) == threshold for gap in _GAPS])
     share: FloatArray = mass[:, beyond].sum(axis=1) + mass[:, exactly].sum(axis=1) / 2

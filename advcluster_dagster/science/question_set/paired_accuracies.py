@@ -1,7 +1,7 @@
-"""Accuracies of both models on the same questions, with intervals of the means and of their difference.
+"""Paired accuracies of both models on the same questions, with intervals of the means and of their difference.
 
-The mean over benchmarks, then over domains, is the paper's (table 1). Its standard error counts source keys, and the
-spread over trials that the paper prints is something else: how much one trial of all questions varies.
+The mean over benchmarks, then over domains, is the paper's (table 1). Its standard error is clustered by source key; it
+differs from the spread over trials reported in the paper, which is the variation of one trial of all questions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _POWER_FACTOR = 2.80
 
 @dataclass(frozen=True)
 class WeightedMean:
-    """A weighted mean over questions, and how sure it is; nulls where fewer than two keys make that unknown."""
+    """A weighted mean over questions with standard error and interval; None with fewer than two keys."""
 
     mean: float
     standard_error: float | None
@@ -33,18 +33,18 @@ def weighted_mean(
     """Weighted mean with a standard error clustered by source key and centred by benchmark.
 
     Var = sum over keys c of (sum over q in c of w_q sqrt(C_b / (C_b - 1)) (d_q - mean of d in b))^2, where C_b counts
-    the keys of q's benchmark b: without the factor a small benchmark's share of the variance is too small. The interval
-    is Student's t with Satterthwaite's degrees of freedom.
+    the keys of q's benchmark b; without this factor, small benchmarks contribute too little variance. The interval is
+    Student's t with Satterthwaite's degrees of freedom.
 
     Args:
         values: d_q, shape (n,).
         weights: w_q, summing to 1, shape (n,).
-        benchmarks: benchmark of each question as a number from 0, shape (n,).
-        keys: source key of each question as a number from 0, shape (n,).
-        confidence: of the interval, (0, 1).
+        benchmarks: Benchmark of each question as an integer from 0, shape (n,).
+        keys: Source key of each question as an integer from 0, shape (n,).
+        confidence: Confidence level of the interval, in (0, 1).
 
     Returns:
-        Standard error and interval are None where a benchmark has a single key.
+        The mean with standard error and interval; these are None if a benchmark has a single key.
 
     References:
         Satterthwaite (1946), An approximate distribution of estimates of variance components; Miller (2024), Adding
@@ -54,7 +54,7 @@ def weighted_mean(
     >>> [round(v, 6) for v in vars(weighted_mean(d, w, b, np.arange(4), .95)).values()]
     [0.275, 0.149304, -0.200152, 0.750152]
     """
-    # Rounding must not lift the mean of equal values above them: an accuracy is at most 1.
+    # Rounding must not move the mean beyond the values: an accuracy is at most 1.
     mean = float(np.clip(weights @ values, values.min(), values.max()))
     n_benchmarks = int(benchmarks.max()) + 1
     n_keys = np.array([len(np.unique(keys[benchmarks == b])) for b in range(n_benchmarks)])
@@ -63,21 +63,21 @@ def weighted_mean(
     means = np.bincount(benchmarks, values) / np.bincount(benchmarks)
     terms = weights * np.sqrt(n_keys / (n_keys - 1))[benchmarks] * (values - means[benchmarks])
     variance = float((np.bincount(keys, terms) ** 2).sum())
-    of_benchmark = np.array(
+    variances = np.array(
         [(np.bincount(keys[benchmarks == b], terms[benchmarks == b]) ** 2).sum() for b in range(n_benchmarks)]
     )
     error = float(np.sqrt(variance))
-    if not of_benchmark.any():
+    if not variances.any():
         return WeightedMean(mean, error, mean, mean)
-    freedom = float(of_benchmark.sum() ** 2 / (of_benchmark**2 / (n_keys - 1)).sum())
+    freedom = float(variances.sum() ** 2 / (variances**2 / (n_keys - 1)).sum())
     from scipy.stats import t
 
-    reach = float(t.ppf((1 + confidence) / 2, freedom)) * error
-    return WeightedMean(mean, error, mean - reach, mean + reach)
+    margin = float(t.ppf((1 + confidence) / 2, freedom)) * error
+    return WeightedMean(mean, error, mean - margin, mean + margin)
 
 
 def task_format(answer_type: str) -> pl.Expr:
-    """``multiple_choice`` where an answer is one or several options, else ``open_ended``."""
+    """``multiple_choice`` if an answer is one or several options, else ``open_ended``."""
     is_choice = pl.col(answer_type).is_in(["choice", "choices"])
     return pl.when(is_choice).then(pl.lit("multiple_choice")).otherwise(pl.lit("open_ended"))
 
@@ -85,14 +85,14 @@ def task_format(answer_type: str) -> pl.Expr:
 def paired_accuracies(
     questions: pl.DataFrame, confidence: float, n_permutations: int, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Paired comparison by benchmark, by domain and over the family, each for all task formats and by format.
+    """Compare both models by benchmark, by domain and over the family, each for all task formats and by format.
 
     Args:
-        questions: domain, benchmark, question_id, source_key, task_format, larger_n_scored, larger_n_correct,
-            smaller_n_scored, smaller_n_correct of one family. Questions without a scored trial of both are left out.
-        confidence: of the intervals, (0, 1).
-        n_permutations: sign flips behind a p-value.
-        rng: source of random numbers.
+        questions: Columns domain, benchmark, question_id, source_key, task_format, larger_n_scored, larger_n_correct,
+            smaller_n_scored, smaller_n_correct of one family. Questions without a scored trial of both are ignored.
+        confidence: Confidence level of the intervals, in (0, 1).
+        n_permutations: Number of sign flips for a p-value.
+        rng: Random generator.
 
     Returns:
         Rows of ``paired_accuracies``, accuracies and differences as fractions.
@@ -122,19 +122,19 @@ def _levels(rows: pl.DataFrame, task_format: str) -> Iterator[tuple[tuple[str, s
 
 
 def _weights(domains: Sequence[str], benchmarks: Sequence[tuple[str, str]]) -> FloatArray:
-    """Weights that make the plain mean over questions, then benchmarks, then domains."""
-    of_domain = {domain: len({b for b in benchmarks if b[0] == domain}) for domain in set(domains)}
+    """Weights of the unweighted mean over questions, then benchmarks, then domains."""
+    n_benchmarks = {domain: len({b for b in benchmarks if b[0] == domain}) for domain in set(domains)}
     sizes = {benchmark: benchmarks.count(benchmark) for benchmark in set(benchmarks)}
-    return np.array([1 / (len(of_domain) * of_domain[b[0]] * sizes[b]) for b in benchmarks])
+    return np.array([1 / (len(n_benchmarks) * n_benchmarks[b[0]] * sizes[b]) for b in benchmarks])
 
 
 def _compare(
     rows: pl.DataFrame, confidence: float, n_permutations: int, rng: np.random.Generator
 ) -> tuple[float | int | None, ...]:
-    """The columns of one row behind its key."""
-    places = list(rows.select("domain", "benchmark").iter_rows())
-    weights = _weights(rows["domain"].to_list(), places)
-    benchmarks, keys = codes_of(places), codes_of(list(rows.select("domain", "source_key").iter_rows()))
+    """Compute the non-key columns of one row."""
+    benchmark_names = list(rows.select("domain", "benchmark").iter_rows())
+    weights = _weights(rows["domain"].to_list(), benchmark_names)
+    benchmarks, keys = codes_of(benchmark_names), codes_of(list(rows.select("domain", "source_key").iter_rows()))
     n_scored = {role: rows[f"{role}_n_scored"].to_numpy().astype(float) for role in ("larger", "smaller")}
     rates = {role: rows[f"{role}_n_correct"].to_numpy() / n_scored[role] for role in n_scored}
     gaps = rates["larger"] - rates["smaller"]
@@ -150,13 +150,13 @@ def _compare(
         smaller.mean,
         difference.mean,
         error,
-        _within(difference.low, -1.0),
-        _within(difference.high, -1.0),
+        _clipped(difference.low, -1.0),
+        _clipped(difference.high, -1.0),
         sign_flip_p(np.bincount(keys, weights * gaps).astype(np.float64), n_permutations, rng),
-        _within(larger.low),
-        _within(larger.high),
-        _within(smaller.low),
-        _within(smaller.high),
+        _clipped(larger.low),
+        _clipped(larger.high),
+        _clipped(smaller.low),
+        _clipped(smaller.high),
         _correlation(rates["larger"], rates["smaller"]),
         int((gaps > 0).sum()),
         int((gaps == 0).sum()),
@@ -167,33 +167,33 @@ def _compare(
 
 
 def is_gap_shown(paired: pl.DataFrame, tests: pl.DataFrame) -> bool:
-    """Whether a family's larger model is better beyond chance, over all questions or on single ones.
+    """Whether a family's larger model is better beyond chance, overall or on single questions.
 
-    Clusters describe kept questions, which chance alone would keep as well. So nothing is said of them, neither that
-    they are stable nor that they belong to a domain, unless one of the two holds.
+    Clusters describe selected questions, and chance alone also selects questions. Claims about clusters (stability,
+    specialisation in a domain) are therefore made only if one of the two holds.
 
     Args:
-        paired: rows of ``paired_accuracies`` of one family.
-        tests: rows of ``gap_tests`` of the family.
+        paired: Rows of ``paired_accuracies`` of one family.
+        tests: Rows of ``gap_tests`` of the family.
 
     Returns:
-        True where the interval of the family's difference lies above 0, or a question's gap is a discovery.
+        True if the interval of the family's difference lies above 0, or if any question's gap is a discovery.
     """
-    whole = paired.filter(pl.col("level") == "family", pl.col("task_format") == "all")
-    return bool((whole["difference_low"] > 0).any()) or bool(tests["is_discovery"].any())
+    family_row = paired.filter(pl.col("level") == "family", pl.col("task_format") == "all")
+    return bool((family_row["difference_low"] > 0).any()) or bool(tests["is_discovery"].any())
 
 
 def sign_flip_p(key_sums: FloatArray, n_permutations: int, rng: np.random.Generator) -> float | None:
-    """Two-sided p-value that a sum over keys is 0, by flipping the sign of whole keys; None below two keys."""
+    """Two-sided p-value that a sum over keys is 0, by flipping the signs of keys; None for fewer than two keys."""
     if len(key_sums) < 2:
         return None
     signs = rng.integers(0, 2, size=(n_permutations, len(key_sums)), dtype=np.int8) * 2.0 - 1.0
     return permutation_p(abs(float(key_sums.sum())), np.abs(signs @ key_sums))
 
 
-def _within(value: float | None, least: float = 0.0) -> float | None:
-    """An end of an interval, not beyond what can be: a t interval of few questions reaches past the bounds."""
-    return None if value is None else min(max(value, least), 1.0)
+def _clipped(value: float | None, lowest: float = 0.0) -> float | None:
+    """Clip a bound of a t interval, which may exceed the range for few questions."""
+    return None if value is None else min(max(value, lowest), 1.0)
 
 
 def _correlation(larger: FloatArray, smaller: FloatArray) -> float | None:
@@ -205,8 +205,8 @@ def _correlation(larger: FloatArray, smaller: FloatArray) -> float | None:
 def _trial_share(
     weights: FloatArray, rates: dict[str, FloatArray], n_scored: dict[str, FloatArray], error: float | None
 ) -> float | None:
-    """Share of the difference's variance that comes from having T trials and not more, [0, 1]."""
+    """Share of the difference's variance caused by the limited number of trials T, in [0, 1]."""
     if not error or any((n < 2).any() for n in n_scored.values()):
         return None
-    of_trials = sum(rates[role] * (1 - rates[role]) / (n_scored[role] - 1) for role in rates)
-    return min(1.0, float((weights**2 * of_trials).sum()) / error**2)
+    trial_variances = sum(rates[role] * (1 - rates[role]) / (n_scored[role] - 1) for role in rates)
+    return min(1.0, float((weights**2 * trial_variances).sum()) / error**2)

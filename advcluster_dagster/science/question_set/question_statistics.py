@@ -1,4 +1,4 @@
-"""What each question's counts say about its gap, question by question, and over those that were kept."""
+"""Statistics of each question's gap, and reliability of the selection of questions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ _COUNTS = ("larger_n_correct", "larger_n_scored", "smaller_n_correct", "smaller_
 
 @dataclass(frozen=True)
 class GapRule:
-    """The study's rule for keeping a question, and how its statistics are computed.
+    """The study's rule for selecting questions, and settings of the statistics.
 
     Attributes:
-        min_gap: smallest gap of a kept question, (0, 1].
-        trials: T.
-        confidence: of all intervals, (0, 1).
-        fdr: false discovery rate of the gap tests, (0, 1).
-        prior: ``empirical`` estimates a joint prior, ``jeffreys`` uses none, ``auto`` estimates one where there are
-            enough complete questions.
+        min_gap: Minimum gap of a selected question, in (0, 1].
+        trials: Number of trials T.
+        confidence: Confidence level of all intervals, in (0, 1).
+        fdr: False discovery rate of the gap tests, in (0, 1).
+        prior: ``empirical`` estimates a joint prior, ``jeffreys`` uses independent Jeffreys priors, ``auto`` estimates
+            a joint prior if there are enough complete questions.
     """
 
     min_gap: float
@@ -46,15 +46,15 @@ class GapRule:
 
 
 def question_statistics(pass_rates: pl.DataFrame, source_keys: pl.DataFrame, rule: GapRule) -> pl.DataFrame:
-    """Intervals, gap posterior, test and variation of every question with a scored trial of both models.
+    """Compute intervals, gap posterior, test and variation of every question with a scored trial of both models.
 
     Args:
-        pass_rates: rows of ``pass_rate_table`` of one family and domain.
-        source_keys: question_id, source_key.
-        rule: what is computed.
+        pass_rates: Rows of ``pass_rate_table`` of one family and domain.
+        source_keys: Columns question_id, source_key.
+        rule: Selection rule and settings of the statistics.
 
     Returns:
-        Rows of ``question_statistics`` in the order given. Statistics are null for a question without a scored trial
+        Rows of ``question_statistics`` in the order given. Statistics are null for a question that lacks a scored trial
         of either model.
     """
     rows = pass_rates.join(source_keys, on="question_id", how="left", maintain_order="left").with_columns(
@@ -85,14 +85,14 @@ def question_statistics(pass_rates: pl.DataFrame, source_keys: pl.DataFrame, rul
 
 
 def priors_of(pass_rates: pl.DataFrame, rule: GapRule) -> dict[str, str]:
-    """Which prior each benchmark's questions are read with: ``benchmark``, ``domain`` or ``jeffreys``."""
+    """The prior used for each benchmark's questions: ``benchmark``, ``domain`` or ``jeffreys``."""
     complete = pass_rates.filter(is_complete(rule.trials))
     sizes = dict(complete.group_by("benchmark").len().iter_rows())
     names = pass_rates["benchmark"].unique(maintain_order=True).to_list()
     if rule.prior == "jeffreys":
         return dict.fromkeys(names, "jeffreys")
-    least = 1 if rule.prior == "empirical" else MIN_QUESTIONS
-    pooled = "domain" if complete.height >= least else "jeffreys"
+    min_questions = 1 if rule.prior == "empirical" else MIN_QUESTIONS
+    pooled = "domain" if complete.height >= min_questions else "jeffreys"
     return {name: "benchmark" if sizes.get(name, 0) >= MIN_QUESTIONS else pooled for name in names}
 
 
@@ -106,9 +106,9 @@ def _posteriors(rows: pl.DataFrame, counts: IntArray, priors: Mapping[str, str],
         if kind == "jeffreys":
             posteriors = jeffreys_posteriors(counts[members], rule.min_gap, rule.confidence)
         else:
-            known = is_complete_row & (benchmarks == name if kind == "benchmark" else True)
+            in_prior = is_complete_row & (benchmarks == name if kind == "benchmark" else True)
             posteriors = joint_posteriors(
-                counts[members], fit_joint_prior(counts[known]), rule.min_gap, rule.confidence
+                counts[members], fit_joint_prior(counts[in_prior]), rule.min_gap, rule.confidence
             )
         for field, values in parts.items():
             values[members] = getattr(posteriors, field)
@@ -129,13 +129,12 @@ def _variation(n_correct: int, n_scored: int) -> float | None:
 
 
 def gap_tests(statistics: pl.DataFrame, complete: pl.DataFrame, fdr: float) -> pl.DataFrame:
-    """Benjamini-Hochberg over all complete questions of a family, kept or not; over kept ones alone it would select
-    twice.
+    """Benjamini-Hochberg tests over all complete questions of a family, selected or not, to avoid selecting twice.
 
     Args:
-        statistics: rows of ``question_statistics`` of one family.
-        complete: domain, question_id of its complete questions.
-        fdr: false discovery rate, (0, 1).
+        statistics: Rows of ``question_statistics`` of one family.
+        complete: Columns domain, question_id of its complete questions.
+        fdr: False discovery rate, in (0, 1).
     """
     tested = complete.join(
         statistics.select("domain", "question_id", "p_value"),
@@ -151,16 +150,16 @@ def gap_tests(statistics: pl.DataFrame, complete: pl.DataFrame, fdr: float) -> p
 def selection_reliabilities(
     statistics: pl.DataFrame, pass_rates: pl.DataFrame, tests: pl.DataFrame, trials: int
 ) -> pl.DataFrame:
-    """How much of the kept questions' observed gap fresh trials would show, by domain and over all.
+    """Estimate how much of the selected questions' observed gap persists on fresh trials, by domain and overall.
 
     Args:
-        statistics: rows of ``question_statistics`` of one family.
-        pass_rates: rows of ``pass_rate_table`` of the family.
-        tests: rows of ``gap_tests``.
-        trials: T.
+        statistics: Rows of ``question_statistics`` of one family.
+        pass_rates: Rows of ``pass_rate_table`` of the family.
+        tests: Rows of ``gap_tests``.
+        trials: Number of trials T.
 
     Returns:
-        Rows of ``selection_reliabilities``; shares and gaps are null without kept questions.
+        Rows of ``selection_reliabilities``; shares and gaps are null without selected questions.
     """
     keys = ["domain", "question_id"]
     pool = (
@@ -169,27 +168,27 @@ def selection_reliabilities(
         .join(statistics, on=keys, how="inner", maintain_order="left")
         .join(tests.select(*keys, "is_discovery"), on=keys, how="left", maintain_order="left")
     )
-    kept = pl.col("is_selected")
+    is_selected = pl.col("is_selected")
     measures = (
         pl.len().cast(pl.Int64).alias("n_pool"),
-        kept.sum().cast(pl.Int64).alias("n_kept"),
-        pl.col("pass_rate_gap").filter(kept).mean().alias("observed_gap"),
-        pl.col("gap_mean").filter(kept).mean().alias("estimated_gap"),
-        (1 - pl.col("gap_reached_probability").filter(kept).mean()).alias("false_keep_share"),
-        (1 - pl.col("half_gap_probability").filter(kept).mean()).alias("half_false_keep_share"),
-        (1 - pl.col("gap_positive_probability").filter(kept).mean()).alias("no_gap_share"),
-        pl.col("gap_reached_probability").filter(~kept).sum().alias("expected_missed"),
+        is_selected.sum().cast(pl.Int64).alias("n_kept"),
+        pl.col("pass_rate_gap").filter(is_selected).mean().alias("observed_gap"),
+        pl.col("gap_mean").filter(is_selected).mean().alias("estimated_gap"),
+        (1 - pl.col("gap_reached_probability").filter(is_selected).mean()).alias("false_keep_share"),
+        (1 - pl.col("half_gap_probability").filter(is_selected).mean()).alias("half_false_keep_share"),
+        (1 - pl.col("gap_positive_probability").filter(is_selected).mean()).alias("no_gap_share"),
+        pl.col("gap_reached_probability").filter(~is_selected).sum().alias("expected_missed"),
         pl.col("is_discovery").fill_null(False).sum().cast(pl.Int64).alias("n_discoveries"),
     )
     by_domain = pool.group_by("domain", maintain_order=True).agg(measures)
-    whole = pool.select(pl.lit("all").alias("domain"), *measures)
+    overall = pool.select(pl.lit("all").alias("domain"), *measures)
     shares = ("false_keep_share", "half_false_keep_share", "no_gap_share")
-    rows = pl.concat([by_domain, whole]) if pool.height else by_domain
+    rows = pl.concat([by_domain, overall]) if pool.height else by_domain
     return rows.with_columns(pl.col(shares).clip(0, 1)).select(SELECTION_RELIABILITIES.own_schema.names())
 
 
 def least_gap_correct(min_gap: float, n_trials: int) -> int:
-    """Correct trials that the larger model must have beyond the smaller one, exact on decimal fractions.
+    """Minimum surplus of correct trials of the larger model for a gap of ``min_gap``, exact for decimal fractions.
 
     >>> least_gap_correct(0.6, 10), least_gap_correct(0.6, 2)
     (6, 2)

@@ -1,4 +1,4 @@
-"""What several samples of a model are worth: pass@k with a perfect checker, majority votes without one."""
+"""Accuracy of repeated sampling: pass@k with a perfect checker, majority votes without one."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -12,15 +12,15 @@ from advcluster_dagster.science.question_set.answer_counts import answer_counts
 from advcluster_dagster.science.question_set.paired_accuracies import weighted_mean
 from advcluster_dagster.science.statistics.resampling import codes_of
 
-#: Samples k that are reported beside T and the study's own.
+#: Sample sizes k reported in addition to T and the study's.
 STANDARD_K = (1, 2, 3, 5)
-#: Ways to distribute k votes over the answers up to which a vote is computed exactly.
-_MOST_COMPOSITIONS = 20_000
+#: Maximum number of distributions of k votes over the answers for an exact computation.
+_MAX_COMPOSITIONS = 20_000
 _N_DRAWS = 1000
 
 
 def pass_at_k(n_correct: int, n_scored: int, k: int) -> float | None:
-    """Probability that at least one of k trials, drawn without replacement, is correct; None below k trials.
+    """Probability that at least one of k trials, sampled without replacement, is correct; None below k trials.
 
     References:
         Chen et al. (2021), Evaluating large language models trained on code (the unbiased estimator).
@@ -33,22 +33,23 @@ def pass_at_k(n_correct: int, n_scored: int, k: int) -> float | None:
 
 @lru_cache(maxsize=65536)
 def majority_vote(n_correct: int, n_wrong: tuple[int, ...], n_silent: int, k: int, seed: int) -> tuple[float, float]:
-    """Probability that the most frequent answer of k trials, drawn without replacement, is the correct one, and that
-    several answers are tied for it; of m tied answers each counts 1/m.
+    """Probability that the most frequent answer of k trials is correct, and that the vote is tied.
+
+    Trials are sampled without replacement; each of m tied answers counts 1/m.
 
     Args:
-        n_correct: trials with the correct answer, however it is written.
-        n_wrong: trials of each wrong answer, in a fixed order.
-        n_silent: trials that do not vote.
-        k: trials drawn, at most all of them.
-        seed: of the 1,000 draws that stand for all subsets where answers are very many.
+        n_correct: Number of trials with the correct answer, in any spelling.
+        n_wrong: Number of trials of each wrong answer, in a fixed order.
+        n_silent: Number of trials that do not vote.
+        k: Number of trials sampled, at most the total.
+        seed: Seed of the 1,000 samples that replace the exact computation if there are very many answers.
 
-    >>> right, _ = majority_vote(3, (2, 1), 0, 3, 0)  # of A A A B B C three, A being correct
+    >>> right, _ = majority_vote(3, (2, 1), 0, 3, 0)  # three of A A A B B C, where A is correct
     >>> round(right, 6)
     0.6
     """
     counts = [n_correct, *n_wrong, n_silent]
-    if comb(len(counts) + k - 1, k) > _MOST_COMPOSITIONS:
+    if comb(len(counts) + k - 1, k) > _MAX_COMPOSITIONS:
         draws = np.random.default_rng(seed).multivariate_hypergeometric(counts, k, size=_N_DRAWS)
         outcomes = [(1 / _N_DRAWS, tuple(map(int, draw))) for draw in draws]
     else:
@@ -57,16 +58,16 @@ def majority_vote(n_correct: int, n_wrong: tuple[int, ...], n_silent: int, k: in
     right = tied = 0.0
     for probability, draw in outcomes:
         votes = draw[:-1]
-        most = max(votes)
-        n_most = votes.count(most)
-        if most:
-            right += probability / n_most if votes[0] == most else 0.0
-            tied += probability if n_most > 1 else 0.0
+        n_votes = max(votes)
+        n_tied = votes.count(n_votes)
+        if n_votes:
+            right += probability / n_tied if votes[0] == n_votes else 0.0
+            tied += probability if n_tied > 1 else 0.0
     return right, tied
 
 
 def _draws(counts: tuple[int, ...], k: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """(number of subsets, how many of each class) for all ways to draw k."""
+    """Yield (number of subsets, count of each class) for all ways to sample k."""
     if len(counts) == 1:
         if k <= counts[0]:
             yield comb(counts[0], k), (k,)
@@ -76,21 +77,21 @@ def _draws(counts: tuple[int, ...], k: int) -> Iterator[tuple[int, tuple[int, ..
             yield comb(counts[0], first) * ways, (first, *rest)
 
 
-def sample_sizes(trials: int, asked: Sequence[int]) -> list[int]:
-    """K of the tables: 1, 2, 3, 5, T and the study's own, none above T."""
-    return sorted({k for k in (*STANDARD_K, trials, *asked) if 1 <= k <= trials})
+def sample_sizes(trials: int, requested: Sequence[int]) -> list[int]:
+    """Sample sizes k of the tables: 1, 2, 3, 5, T and the requested sizes, at most T."""
+    return sorted({k for k in (*STANDARD_K, trials, *requested) if 1 <= k <= trials})
 
 
 def pass_at_k_rates(trials: pl.DataFrame, sizes: Sequence[int], confidence: float) -> pl.DataFrame:
-    """pass@k by benchmark and role, with intervals over source keys.
+    """Compute pass@k by benchmark and role, with intervals over source keys.
 
     Args:
-        trials: benchmark, role, question_id, source_key, is_correct (null where a trial was not scored).
-        sizes: k's.
-        confidence: of the interval.
+        trials: Columns benchmark, role, question_id, source_key, is_correct (null for unscored trials).
+        sizes: Sample sizes k.
+        confidence: Confidence level of the interval.
 
     Returns:
-        Rows of ``pass_at_k_rates``; a question with fewer than k scored trials is left out and not counted.
+        Rows of ``pass_at_k_rates``; questions with fewer than k scored trials are ignored and not counted.
     """
     scored = trials.drop_nulls("is_correct")
     questions = scored.group_by("benchmark", "role", "question_id", "source_key", maintain_order=True).agg(
@@ -112,16 +113,16 @@ def pass_at_k_rates(trials: pl.DataFrame, sizes: Sequence[int], confidence: floa
 
 
 def majority_votes(trials: pl.DataFrame, sizes: Sequence[int], confidence: float, seed: int) -> pl.DataFrame:
-    """Accuracy of majority votes of k trials by benchmark and role.
+    """Compute the accuracy of majority votes of k trials by benchmark and role.
 
-    All correct answers are one class; wrong ones are told apart by their text without spacing, numbers by value. Trials
-    without an answer do not vote.
+    All correct answers are one class; wrong answers are distinguished by text without white space, numbers by value.
+    Trials without an answer do not vote.
 
     Args:
-        trials: benchmark, role, question_id, source_key, answer_type, prediction, verdict, is_correct.
-        sizes: k's.
-        confidence: of the interval.
-        seed: of the draws of :func:`majority_vote`.
+        trials: Columns benchmark, role, question_id, source_key, answer_type, prediction, verdict, is_correct.
+        sizes: Sample sizes k.
+        confidence: Confidence level of the interval.
+        seed: Seed of the samples of :func:`majority_vote`.
 
     Returns:
         Rows of ``majority_votes``.
@@ -137,25 +138,25 @@ def majority_votes(trials: pl.DataFrame, sizes: Sequence[int], confidence: float
     rows = []
     for (benchmark, role), questions in parts.items():
         for k in sizes:
-            able = [(key, rate, answers) for key, rate, n, answers in questions if n >= k]
-            votes = [majority_vote(*answers, k, seed) for _, _, answers in able]
+            with_k_trials = [(key, rate, answers) for key, rate, n, answers in questions if n >= k]
+            votes = [majority_vote(*answers, k, seed) for _, _, answers in with_k_trials]
             right = [vote for vote, _ in votes]
             shares: tuple[float | None, ...] = (None, None, None)
             if votes:
-                rates = [rate for _, rate, _ in able]
+                rates = [rate for _, rate, _ in with_k_trials]
                 shares = (
                     float(np.mean([tie for _, tie in votes])),
                     float(np.mean([v if r < 0.5 else 0.0 for v, r in zip(right, rates, strict=True)])),
                     float(np.mean([1 - v if r > 0.5 else 0.0 for v, r in zip(right, rates, strict=True)])),
                 )
-            rows.append((benchmark, role, k, *_mean_of(right, [key for key, *_ in able], confidence), *shares))
+            rows.append((benchmark, role, k, *_mean_of(right, [key for key, *_ in with_k_trials], confidence), *shares))
     return pl.DataFrame(rows, schema=MAJORITY_VOTES.own_schema, orient="row")
 
 
 def _mean_of(
     values: Sequence[float | None], keys: Sequence[str], confidence: float
 ) -> tuple[float | None, float | None, float | None, int]:
-    """(mean, low, high, number of questions) over the values that are defined."""
+    """(mean, low, high, number of questions) over the defined values."""
     pairs = [(value, key) for value, key in zip(values, keys, strict=True) if value is not None]
     if not pairs:
         return None, None, None, 0

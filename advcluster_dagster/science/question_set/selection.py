@@ -7,15 +7,15 @@ import polars as pl
 
 
 def select_analysis_questions(pass_rates: pl.DataFrame, min_gap: float, trials: int) -> pl.DataFrame:
-    """Questions whose pass-rate gap is at least ``min_gap`` with all T trials of both models scored.
+    """Select the questions with a pass-rate gap of at least ``min_gap`` and all T trials of both models scored.
 
-    A question with a trial missing or ungraded is incomplete and not selected, whatever its gap;
-    :func:`count_incomplete_questions` counts those.
+    A question with a missing or ungraded trial is incomplete and not selected, whatever its gap; see
+    :func:`count_incomplete_questions`.
 
     Args:
-        pass_rates: rows of ``pass_rate_table``.
-        min_gap: smallest gap, in (0, 1].
-        trials: T.
+        pass_rates: Rows of ``pass_rate_table``.
+        min_gap: Minimum gap, in (0, 1].
+        trials: Number of trials T.
 
     Returns:
         Rows of ``analysis_question_set`` in the order given.
@@ -34,25 +34,25 @@ def select_analysis_questions(pass_rates: pl.DataFrame, min_gap: float, trials: 
 
 
 def is_kept(min_gap: float, trials: int) -> pl.Expr:
-    """The gap rule on rows of ``pass_rate_table``: all T trials of both models are scored, the gap is large enough.
+    """Selection rule on rows of ``pass_rate_table``: all T trials of both models are scored, the gap is large enough.
 
-    The comparison is exact, on counts: with every trial scored the gap is (n_L - n_S) / T, and ``min_gap`` stands for
-    the decimal fraction it is written as (0.6 is 3/5).
+    The comparison is exact, on counts: with all trials scored the gap is (n_L - n_S) / T, and ``min_gap`` is taken as a
+    decimal fraction (0.6 is 3/5).
 
     Args:
-        min_gap: smallest gap, in (0, 1].
-        trials: T.
+        min_gap: Minimum gap, in (0, 1].
+        trials: Number of trials T.
     """
     return is_complete(trials) & (_n_more_correct() >= ceil(Fraction(str(min_gap)) * trials))
 
 
 def _n_more_correct() -> pl.Expr:
-    """n_L - n_S: correct trials of the larger model beyond those of the smaller one."""
+    """n_L - n_S: surplus of correct trials of the larger model."""
     return pl.col("larger_n_correct") - pl.col("smaller_n_correct")
 
 
 def count_incomplete_questions(pass_rates: pl.DataFrame, trials: int) -> int:
-    """Questions with a trial missing or ungraded in either model."""
+    """Number of questions with a missing or ungraded trial of either model."""
     return pass_rates.filter(~is_complete(trials)).height
 
 

@@ -1,4 +1,4 @@
-"""The gap that half of the trials select and the other half shows, averaged over all ways to split them."""
+"""Split-half gaps: select questions on half of the trials and measure the gap on the other half, over all splits."""
 
 from functools import lru_cache
 
@@ -21,8 +21,10 @@ from advcluster_dagster.science.statistics.resampling import (
 
 @lru_cache(maxsize=65536)
 def split_half(x_larger: int, x_smaller: int, n_trials: int, min_gap: float) -> tuple[float, float, float]:
-    """Over all splits of T trials into h = T // 2 that select and T - h that replicate: the probability P that the rule
-    keeps the question on the selecting half, and the sums P-weighted of the gap there and on the other half.
+    """Probability of selection on one half of the trials, and expected gaps on both halves.
+
+    Over all splits of T trials into h = T // 2 for selection and T - h for replication: the probability P that the rule
+    selects the question, and the P-weighted sums of the gap on the selecting and on the other half.
 
     >>> p, _, e = split_half(8, 2, 10, 0.6)
     >>> round(p, 4), round(e / p, 4)
@@ -31,13 +33,13 @@ def split_half(x_larger: int, x_smaller: int, n_trials: int, min_gap: float) -> 
     from scipy.stats import hypergeom
 
     half = n_trials // 2
-    drawn = np.arange(half + 1)
-    larger, smaller = (hypergeom.pmf(drawn, n_trials, x, half) for x in (x_larger, x_smaller))
+    n_correct = np.arange(half + 1)
+    larger, smaller = (hypergeom.pmf(n_correct, n_trials, x, half) for x in (x_larger, x_smaller))
     joint = np.outer(larger, smaller)
-    gaps = drawn[:, None] - drawn[None, :]
+    gaps = n_correct[:, None] - n_correct[None, :]
     joint = np.where(gaps >= least_gap_correct(min_gap, half), joint, 0.0)
-    rest = ((x_larger - drawn)[:, None] - (x_smaller - drawn)[None, :]) / (n_trials - half)
-    return float(joint.sum()), float((joint * gaps / half).sum()), float((joint * rest).sum())
+    replicated_gaps = ((x_larger - n_correct)[:, None] - (x_smaller - n_correct)[None, :]) / (n_trials - half)
+    return float(joint.sum()), float((joint * gaps / half).sum()), float((joint * replicated_gaps).sum())
 
 
 def split_half_gaps(
@@ -48,18 +50,18 @@ def split_half_gaps(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Expected number of questions that half the trials keep, their gap there and on the other half, by domain.
+    """Expected number of questions selected on half of the trials, and their gap on either half, by domain.
 
-    The rule at h trials is noisier than the study's at T, so the replicated gap is a lower bound of what is left of the
-    kept questions' gap on fresh trials, not an estimate of it. No random numbers but those of the interval.
+    The rule at h trials is noisier than the study's at T, so the replicated gap is a lower bound of the selected
+    questions' gap on fresh trials, not an estimate. Only the interval uses random numbers.
 
     Args:
-        pass_rates: domain, question_id, source_key and the counts of ``pass_rate_table``, of one family.
-        min_gap: smallest gap, (0, 1].
-        trials: T; with one trial there is no half, and the table has no rows.
-        confidence: of the interval.
-        n_bootstrap: replicates of the key bootstrap.
-        rng: source of random numbers.
+        pass_rates: Columns domain, question_id, source_key and the counts of ``pass_rate_table``, of one family.
+        min_gap: Minimum gap, in (0, 1].
+        trials: Number of trials T; the table is empty for a single trial.
+        confidence: Confidence level of the interval.
+        n_bootstrap: Number of replicates of the key bootstrap.
+        rng: Random generator.
 
     Returns:
         Rows of ``split_half_gaps``, domains in order, then ``all``.

@@ -1,5 +1,5 @@
-"""Rated traces: how good each trace is by dimension, and how much better the larger model's trace of a pair is.
+"""Trace ratings: quality of each trace by dimension, and quality deltas within pairs of traces.
 
-The measure is that of the paper on preference deltas: a judge sees the question and one trace, neither the gold answer,
-the verdict nor the other trace, and the difference of two mean scores is the pair's delta.
+Follows the paper on preference deltas: a judge sees the question and one trace, but not the gold answer, the verdict or
+the other trace; the delta of a pair is the difference of the two mean scores.
 """

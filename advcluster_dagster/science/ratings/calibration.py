@@ -1,6 +1,7 @@
-"""Can the rater be relied on? Checks that are read before any delta.
+"""Calibration of the rater: reliability checks to consult before any delta.
 
-The paper on preference deltas calls its judge calibrated and describes no calibration; these checks are ours.
+The paper on preference deltas calls its judge calibrated without describing a calibration; these checks are this
+project's.
 """
 
 from collections.abc import Sequence
@@ -18,17 +19,17 @@ from advcluster_dagster.science.ratings.reliability import (
 )
 from advcluster_dagster.science.statistics.resampling import MIN_KEYS, FloatArray, percentile_interval, replicate_sums
 
-#: Least ICC(1,k), least area under the curve, most change of a score that a fault must not touch.
-LEAST_RELIABILITY = 0.7
-LEAST_AREA = 0.6
-MOST_CHANGE = 0.5
+#: Minimum ICC(1,k), minimum area under the curve, maximum change of a score that a fault must not affect.
+MIN_RELIABILITY = 0.7
+MIN_AREA = 0.6
+MAX_CHANGE = 0.5
 _TRACE = ["question_id", "role", "trial"]
 _Row = tuple[str, str, float | None, float | None, float | None, int, int, float, bool | None]
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Confidence in (0, 1), replicates, and the source of their random numbers."""
+    """Confidence level in (0, 1), number of replicates, and random generator."""
 
     confidence: float
     n_bootstrap: int
@@ -38,26 +39,26 @@ class Bootstrap:
 def rating_calibrations(
     ratings: pl.DataFrame, traces: pl.DataFrame, faulted: pl.DataFrame, bootstrap: Bootstrap
 ) -> pl.DataFrame:
-    """Repeatability, discrimination and the sight of injected faults, each with an interval over source keys.
+    """Check repeatability, discrimination and detection of injected faults, with intervals over source keys.
 
-    - ``repeatability``: ICC(1,k) of each dimension over all rated traces; passed from .7.
-    - ``discrimination``: on the logic dimensions, the chance that a right trace scores above a wrong one of the same
-      question and role (:func:`discrimination`); passed from .6.
-    - ``changed_number``, ``added_filler``: mean change of a trace's mean score by the fault. The dimension that must
-      see it passes where its interval lies below 0, the others where the mean change is within .5 of 0.
+    - ``repeatability``: ICC(1,k) of each dimension over all rated traces; passed if at least .7.
+    - ``discrimination``: on the logic dimensions, the probability that a right trace scores above a wrong trace of the
+      same question and role (:func:`discrimination`); passed if at least .6.
+    - ``changed_number``, ``added_filler``: mean change of a trace's mean score caused by the fault. The dimension that
+      must detect it passes if its interval lies below 0, the others if the mean change is within .5 of 0.
 
     Args:
-        ratings: question_id, role, trial, dimension, generation, score of ``trace_ratings``.
-        traces: domain, source_key, question_id, role, trial, is_correct of the rated traces.
-        faulted: ratings of faulted traces: question_id, role, trial, fault, dimension, generation, score.
-        bootstrap: of the intervals.
+        ratings: Columns question_id, role, trial, dimension, generation, score of ``trace_ratings``.
+        traces: Columns domain, source_key, question_id, role, trial, is_correct of the rated traces.
+        faulted: Ratings of faulted traces: question_id, role, trial, fault, dimension, generation, score.
+        bootstrap: Settings of the intervals.
 
     Returns:
-        Rows of ``rating_calibrations``: every check on each of its dimensions. A value that is undefined is null and
-        passes nothing; intervals are null for fewer than five source keys.
+        Rows of ``rating_calibrations``: every check on each of its dimensions. Value and is_passed are null if
+        undefined; intervals are null for fewer than five source keys.
 
     Raises:
-        ValueError: a rated trace is not among the traces.
+        ValueError: A rated trace is not among the traces.
     """
     traces = traces.select("domain", "source_key", *_TRACE, "is_correct")
     scores = with_traces(trace_sums(ratings), traces)
@@ -65,29 +66,29 @@ def rating_calibrations(
     rows = [*_repeatability(scores, bootstrap)]
     areas = discrimination(scores.filter(pl.col("dimension").is_in(LOGIC_DIMENSIONS)))
     for dimension, columns in _means_by_key(areas, "area", LOGIC_DIMENSIONS, bootstrap).items():
-        is_open = columns[0] is None or columns[4] < MIN_KEYS
-        is_passed = None if is_open else (columns[0] or 0.0) >= LEAST_AREA
-        rows.append(("discrimination", dimension, *columns, LEAST_AREA, is_passed))
+        is_undecided = columns[0] is None or columns[4] < MIN_KEYS
+        is_passed = None if is_undecided else (columns[0] or 0.0) >= MIN_AREA
+        rows.append(("discrimination", dimension, *columns, MIN_AREA, is_passed))
     for fault in FAULT_DIMENSIONS:
-        rows.extend(_sight_of(fault, changes.filter(fault=fault), bootstrap))
+        rows.extend(_fault_rows(fault, changes.filter(fault=fault), bootstrap))
     return pl.DataFrame(rows, schema=RATING_CALIBRATIONS.own_schema, orient="row")
 
 
 def discrimination(scores: pl.DataFrame) -> pl.DataFrame:
-    """Area under the ROC curve of the mean score, right against wrong traces of the same question and role.
+    """Area under the ROC curve of the mean score for right versus wrong traces of the same question and role.
 
-    The share of (right, wrong) couples in which the right trace has the higher mean score, equal ones counting 1/2:
-    (R - n_r (n_r + 1) / 2) / (n_r n_w), where R is the sum of the ranks of the n_r right traces. 1 where every right
-    trace is above every wrong one, 1/2 where scores say nothing. Within question and role neither the difficulty of a
-    question nor the model that wrote a trace can make the difference.
+    The share of (right, wrong) couples in which the right trace has the higher mean score, with ties counting 1/2:
+    (R - n_r (n_r + 1) / 2) / (n_r n_w), where R is the sum of the ranks of the n_r right traces. 1 if every right trace
+    scores above every wrong trace, 1/2 if scores are uninformative. Comparing within question and role excludes effects
+    of a question's difficulty and of the model.
 
     Args:
-        scores: domain, source_key, question_id, role, trial, dimension, mean_score, is_correct; one row a trace and
-            dimension. Traces without a verdict are left out.
+        scores: Columns domain, source_key, question_id, role, trial, dimension, mean_score, is_correct; one row per
+            trace and dimension. Traces without a verdict are ignored.
 
     Returns:
-        domain, source_key, question_id, dimension, area (mean over the question's roles that have right and wrong
-        traces); a question without any has no row. Sorted.
+        Columns domain, source_key, question_id, dimension, area (mean over the question's roles that have right and
+        wrong traces), sorted; questions without such a role have no row.
 
     References:
         Hanley and McNeil (1982), The meaning and use of the area under a receiver operating characteristic curve.
@@ -111,50 +112,50 @@ def discrimination(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def fault_changes(scores: pl.DataFrame, faulted: pl.DataFrame) -> pl.DataFrame:
-    """Mean score of each faulted trace minus that of the trace as it was.
+    """Mean score of each faulted trace minus that of the original trace.
 
     Args:
-        scores: question_id, role, trial, dimension, mean_score of the traces as they were.
-        faulted: domain, source_key, question_id, role, trial, fault, dimension, mean_score.
+        scores: Columns question_id, role, trial, dimension, mean_score of the original traces.
+        faulted: Columns domain, source_key, question_id, role, trial, fault, dimension, mean_score.
 
     Returns:
-        domain, source_key, question_id, role, trial, fault, dimension, change, sorted; no row where the trace as it was
-        has no score.
+        Columns domain, source_key, question_id, role, trial, fault, dimension, change, sorted; no row if the original
+        trace has no score.
     """
     key = [*_TRACE, "dimension"]
-    place = ["domain", "source_key", *_TRACE, "fault", "dimension"]
+    columns = ["domain", "source_key", *_TRACE, "fault", "dimension"]
     before = scores.select(*key, before="mean_score")
     change = pl.col("mean_score") - pl.col("before")
-    return faulted.join(before, on=key, validate="m:1").select(*place, change=change).sort(place)
+    return faulted.join(before, on=key, validate="m:1").select(*columns, change=change).sort(columns)
 
 
 def _repeatability(scores: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
-    keyed = _numbered(scores)
+    keyed = _with_key_index(scores)
     strata = _strata(keyed)
     sums = np.zeros((len(strata), len(DIMENSIONS), len(SUMS)))
     places = np.array([DIMENSIONS.index(name) for name in keyed["dimension"]], dtype=np.int64)
     np.add.at(sums, (keyed["key"].to_numpy(), places), keyed.select(SUMS).to_numpy())
     flat = sums.reshape(len(strata), len(DIMENSIONS) * len(SUMS))
-    drawn = replicate_sums(flat, strata, bootstrap.n_bootstrap, bootstrap.rng)
-    replicates = intraclass_correlation(drawn.reshape(-1, len(DIMENSIONS), len(SUMS)))
+    sampled = replicate_sums(flat, strata, bootstrap.n_bootstrap, bootstrap.rng)
+    replicates = intraclass_correlation(sampled.reshape(-1, len(DIMENSIONS), len(SUMS)))
     values = intraclass_correlation(sums.sum(axis=0))
     rows: list[_Row] = []
     for place, dimension in enumerate(DIMENSIONS):
         n_keys, n_traces = int((sums[:, place, 0] > 0).sum()), int(sums[:, place, 0].sum())
         value = None if np.isnan(values[place]) else float(values[place])
         low, high = _interval(replicates[:, place], n_keys, bootstrap) if value is not None else (None, None)
-        is_passed = None if value is None or n_keys < MIN_KEYS else value >= LEAST_RELIABILITY
-        rows.append(("repeatability", dimension, value, low, high, n_traces, n_keys, LEAST_RELIABILITY, is_passed))
+        is_passed = None if value is None or n_keys < MIN_KEYS else value >= MIN_RELIABILITY
+        rows.append(("repeatability", dimension, value, low, high, n_traces, n_keys, MIN_RELIABILITY, is_passed))
     return rows
 
 
-def _sight_of(fault: str, changes: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
-    """The rows of one fault: the dimension that must see it, and those that must not."""
+def _fault_rows(fault: str, changes: pl.DataFrame, bootstrap: Bootstrap) -> list[_Row]:
+    """Rows of one fault: the dimension that must detect it, and those that must not change."""
     rows: list[_Row] = []
     for dimension, columns in _means_by_key(changes, "change", DIMENSIONS, bootstrap).items():
         value, _, high, _, n_keys = columns
-        is_open = value is None or n_keys < MIN_KEYS
-        threshold, is_passed = MOST_CHANGE, None if is_open else abs(value or 0.0) <= MOST_CHANGE
+        is_undecided = value is None or n_keys < MIN_KEYS
+        threshold, is_passed = MAX_CHANGE, None if is_undecided else abs(value or 0.0) <= MAX_CHANGE
         if dimension == FAULT_DIMENSIONS[fault]:
             threshold, is_passed = 0.0, None if high is None else high < 0
         rows.append((fault, dimension, *columns, threshold, is_passed))
@@ -164,15 +165,15 @@ def _sight_of(fault: str, changes: pl.DataFrame, bootstrap: Bootstrap) -> list[_
 def _means_by_key(
     rows: pl.DataFrame, column: str, dimensions: Sequence[str], bootstrap: Bootstrap
 ) -> dict[str, tuple[float | None, float | None, float | None, int, int]]:
-    """(mean over the rows, low, high, number of rows, number of keys) by dimension, all from the same draws of keys."""
-    keyed = _numbered(rows)
+    """(mean, low, high, number of rows, number of keys) by dimension, all from the same resamples of keys."""
+    keyed = _with_key_index(rows)
     strata = _strata(keyed)
     sums = np.zeros((len(strata), 2, len(dimensions)))
     places = np.array([dimensions.index(name) for name in keyed["dimension"]], dtype=np.int64)
     for kind, values in enumerate((keyed[column].to_numpy(), np.ones(keyed.height))):
         np.add.at(sums[:, kind], (keyed["key"].to_numpy(), places), values)
-    drawn = replicate_sums(sums.reshape(len(strata), 2 * len(dimensions)), strata, bootstrap.n_bootstrap, bootstrap.rng)
-    totals, counts = np.moveaxis(drawn.reshape(-1, 2, len(dimensions)), 1, 0)
+    draws = replicate_sums(sums.reshape(len(strata), 2 * len(dimensions)), strata, bootstrap.n_bootstrap, bootstrap.rng)
+    totals, counts = np.moveaxis(draws.reshape(-1, 2, len(dimensions)), 1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         replicates = totals / counts
     means = {}
@@ -183,8 +184,8 @@ def _means_by_key(
     return means
 
 
-def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the number of their source key, in the order of domain and key whatever the order of the rows."""
+def _with_key_index(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the index of each row's source key, in order of domain and key, independent of row order."""
     keys = rows.select("domain", "source_key").unique().sort("domain", "source_key").with_row_index("key")
     return rows.join(
         keys.with_columns(pl.col("key").cast(pl.Int64)), on=["domain", "source_key"], maintain_order="left"
@@ -192,7 +193,7 @@ def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _strata(keyed: pl.DataFrame) -> list[str]:
-    """Domain of each key, in the order of their numbers."""
+    """Domain of each key, in the order of key indices."""
     return keyed.unique("key").sort("key")["domain"].to_list()
 
 

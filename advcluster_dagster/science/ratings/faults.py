@@ -1,6 +1,6 @@
-"""Faults put into right traces, which a rater must see: a changed number, and filler.
+"""Inject faults into right traces that a rater must detect: a changed number, and filler text.
 
-What is changed is known, so that the rater can be checked without anyone's judgement.
+Since the change is known, the rater can be checked without human judgement.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-#: Traces that each fault is put into unless the study says otherwise.
+#: Default number of traces per fault.
 DEFAULT_N_FAULTED = 20
 N_FILLER_WORDS = 200
 _TRACE = ["question_id", "role", "trial"]
@@ -18,13 +18,13 @@ _FAULTED = pl.Schema(
     {"question_id": pl.String, "role": pl.String, "trial": pl.Int64, "fault": pl.String, "response": pl.String}
 )
 
-# A number that is no part of a word, a list's numbering or a longer number.
+# A number that is not part of a word, of list numbering or of a longer number.
 _NUMBER = r"(?<![\w.,\\])\d+(?:,\d{3})*(?:\.\d+)?(?![\w.,]*\d)(?![A-Za-z_])"
 _ANY_NUMBER = re.compile(_NUMBER)
 _RESULT = re.compile(rf"(?<![<>=!])=\s*[$-]{{0,2}}\s*({_NUMBER})")
 _NUMBERING = re.compile(r"(?m)^[\s#*(]*(?:step\s*)?\d+\s*[.):]", re.IGNORECASE)
 
-#: Sentences of ten words each, without a number, a claim about a question, or a word of any subject.
+#: Sentences of ten words each, without numbers, claims about a question, or subject vocabulary.
 _FILLER = (
     "Before going any further, let me pause here and reflect.",
     "It is always worth taking things slowly and very carefully.",
@@ -54,33 +54,33 @@ _FILLER = (
 
 
 def change_number(text: str, seed: int) -> str | None:
-    """The text with one number changed; None where it holds none that can be.
+    """Change one number of a text; None if it has no number that can be changed.
 
-    The number is drawn from those that follow an equals sign, where a wrong value is a wrong calculation or state, else
-    from all numbers outside words and numbering. Its first digit other than 0 is replaced by another digit from 1 to 9,
-    so the value changes by at least a tenth of itself and no rounding can explain it.
+    The number is sampled from those after an equals sign, where a wrong value is a wrong calculation or state, else
+    from all numbers outside words and numbering. Its first non-zero digit is replaced by another digit from 1 to 9, so
+    the value changes by at least a tenth, more than rounding can explain.
 
     Args:
-        text: a trace.
-        seed: with the text it determines the change.
+        text: A trace.
+        seed: Together with the text determines the change.
 
     >>> change_number("Step 2. 3 + 4 = 7", 0)
     'Step 2. 3 + 4 = 1'
     """
     spans = [match.span(1) for match in _RESULT.finditer(text)] or list(_free_numbers(text))
-    places = [place for span in spans if (place := _leading_digit(text, *span)) is not None]
-    if not places:
+    offsets = [offset for span in spans if (offset := _leading_digit(text, *span)) is not None]
+    if not offsets:
         return None
     rng = random.Random(_digest(seed, "changed_number", text))
-    place = rng.choice(places)
-    digit = rng.choice([digit for digit in "123456789" if digit != text[place]])
-    return f"{text[:place]}{digit}{text[place + 1 :]}"
+    offset = rng.choice(offsets)
+    digit = rng.choice([digit for digit in "123456789" if digit != text[offset]])
+    return f"{text[:offset]}{digit}{text[offset + 1 :]}"
 
 
 def append_filler(text: str, seed: int) -> str:
-    """The text followed by a paragraph of 200 words that say nothing about its question.
+    """Append a paragraph of 200 words that are unrelated to the question.
 
-    Twenty different sentences of ten words each, in an order that seed and text determine.
+    Twenty distinct sentences of ten words each, in an order determined by seed and text.
     """
     rng = random.Random(_digest(seed, "added_filler", text))
     sentences = rng.sample(_FILLER, N_FILLER_WORDS // 10)
@@ -90,19 +90,19 @@ def append_filler(text: str, seed: int) -> str:
 def faulted_traces(
     traces: pl.DataFrame, family: str, seed: int, n_faulted: int = DEFAULT_N_FAULTED
 ) -> tuple[pl.DataFrame, int]:
-    """Put each fault into right traces, at most one trace of a question, questions in a seeded order.
+    """Inject each fault into right traces, at most one trace per question, questions in a seeded order.
 
-    The draw of a smaller number is part of that of a larger one. Traces without a number that can be changed are left
-    out of both faults and counted, so that both stand on the same traces.
+    The sample of a smaller size is a subset of that of a larger size. Traces without a number that can be changed are
+    excluded from both faults and counted, so that both faults use the same traces.
 
     Args:
-        traces: question_id, role, trial, is_correct, response of rated traces; truncated or wrong ones are not used.
-        family: name of the family.
-        seed: the study's seed.
-        n_faulted: most traces.
+        traces: Columns question_id, role, trial, is_correct, response of rated traces; only right traces are used.
+        family: Name of the family.
+        seed: Seed of the study.
+        n_faulted: Maximum number of traces.
 
     Returns:
-        question_id, role, trial, fault, response with the fault in it, and the number of drawn traces without a
+        Columns question_id, role, trial, fault, response (with the fault), and the number of sampled traces without a
         number.
     """
     right = traces.filter(pl.col("is_correct")).drop_nulls("response").select(*_TRACE, "response")
@@ -135,9 +135,9 @@ def _free_numbers(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _leading_digit(text: str, start: int, end: int) -> int | None:
-    """Place of a number's first digit other than 0; of a number that is 0 its only digit, else None."""
-    place = next((place for place in range(start, end) if text[place] in "123456789"), None)
-    return start if place is None and text[start:end] == "0" else place
+    """Offset of a number's first non-zero digit; for the number "0" its only digit, else None."""
+    offset = next((offset for offset in range(start, end) if text[offset] in "123456789"), None)
+    return start if offset is None and text[start:end] == "0" else offset
 
 
 def _digest(seed: int, *parts: object) -> str:

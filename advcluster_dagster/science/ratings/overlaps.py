@@ -1,4 +1,4 @@
-"""Do two dimensions select the same pairs? Overlap of the pairs with the largest deltas, beside what chance gives.
+"""Overlap of the pairs with the largest deltas in two dimensions, compared with chance.
 
 References:
     The paper on preference deltas, appendix B (overlap by dimension and size).
@@ -15,46 +15,46 @@ import polars as pl
 from advcluster_dagster.contracts.ratings import DELTA_OVERLAPS, DIMENSIONS
 from advcluster_dagster.science.statistics.resampling import FloatArray
 
-#: Sizes of the selection as divisors of the number of pairs, near the paper's 1,000, 2,500 and 5,000 of 16,500.
+#: Selection sizes as divisors of the number of pairs, close to the paper's 1,000, 2,500 and 5,000 of 16,500.
 SIZE_DIVISORS = (16, 6, 3)
 
 
-def selection_sizes(n_pairs: int, asked: Sequence[int] = ()) -> list[int]:
-    """Sizes k in ascending order: those asked for, else n/16, n/6 and n/3 rounded down; never below 1.
+def selection_sizes(n_pairs: int, requested: Sequence[int] = ()) -> list[int]:
+    """Selection sizes k, ascending: the requested sizes, else n/16, n/6 and n/3 rounded down; at least 1.
 
     >>> selection_sizes(16_500), selection_sizes(6), selection_sizes(2)
     ([1031, 2750, 5500], [1, 2], [])
     """
-    sizes = asked or [n_pairs // divisor for divisor in SIZE_DIVISORS]
+    sizes = requested or [n_pairs // divisor for divisor in SIZE_DIVISORS]
     return sorted({k for k in sizes if k >= 1})
 
 
-def delta_overlaps(deltas: pl.DataFrame, asked: Sequence[int] = ()) -> pl.DataFrame:
-    """Share of the k pairs with the largest deltas in one dimension that are among the k of another.
+def delta_overlaps(deltas: pl.DataFrame, requested: Sequence[int] = ()) -> pl.DataFrame:
+    """Share of the k pairs with the largest deltas in one dimension that are also among the k of another.
 
-    overlap = |A and B| / k, in [0, 1]; two random draws of k of n pairs share k / n of them on average, all at k = n.
-    Only pairs with a delta in both dimensions are ranked. Equal deltas are in the order of the sha256 of their pair_id,
-    the same in every dimension, so that ties across rank k lift the overlap; n_tied counts the pairs that have such a
-    delta in either dimension.
+    overlap = |A and B| / k, in [0, 1]; two random samples of k of n pairs share k / n of them on average. Only pairs
+    with a delta in both dimensions are ranked. Ties are broken by the sha256 of the pair_id, identically in every
+    dimension, so ties across rank k increase the overlap; n_tied counts the pairs with such a delta in either
+    dimension.
 
     Args:
-        deltas: pair_id, dimension, delta of ``quality_deltas``, of all domains of a family.
-        asked: sizes k; without any those of :func:`selection_sizes` for the pairs with a delta in any dimension.
+        deltas: Columns pair_id, dimension, delta of ``quality_deltas``, over all domains of a family.
+        requested: Sizes k; by default those of :func:`selection_sizes` for the pairs with a delta in any dimension.
 
     Returns:
-        Rows of ``delta_overlaps`` for each two dimensions and k; counts and shares that k > n_pairs leaves undefined
-        are null. None where no pair has a delta and no size is asked for.
+        Rows of ``delta_overlaps`` for each pair of dimensions and k; counts and shares are null if k > n_pairs. Empty
+        if no pair has a delta and no size is requested.
     """
-    given = deltas.drop_nulls("delta").select("pair_id", "dimension", "delta")
-    pair_ids = given["pair_id"].unique().to_list()
+    defined = deltas.drop_nulls("delta").select("pair_id", "dimension", "delta")
+    pair_ids = defined["pair_id"].unique().to_list()
     digests = [hashlib.sha256(pair_id.encode()).digest() for pair_id in pair_ids]
-    # Pairs in the order of their hash: a stable sort by delta then breaks ties by it.
+    # Pairs in hash order, so that a stable sort by delta breaks ties by hash.
     order = sorted(range(len(pair_ids)), key=digests.__getitem__)
     places = pl.DataFrame(
         {"pair_id": [pair_ids[i] for i in order], "place": range(len(order))},
         schema={"pair_id": pl.String, "place": pl.Int64},
     )
-    placed = given.join(places, on="pair_id")
+    placed = defined.join(places, on="pair_id")
     columns = {}
     for dimension in DIMENSIONS:
         part = placed.filter(pl.col("dimension") == dimension)
@@ -63,7 +63,7 @@ def delta_overlaps(deltas: pl.DataFrame, asked: Sequence[int] = ()) -> pl.DataFr
     rows = [
         (a, b, k, *_overlap(columns[a], columns[b], k))
         for a, b in combinations(DIMENSIONS, 2)
-        for k in selection_sizes(len(pair_ids), asked)
+        for k in selection_sizes(len(pair_ids), requested)
     ]
     return pl.DataFrame(rows, schema=DELTA_OVERLAPS.own_schema, orient="row")
 
@@ -71,7 +71,7 @@ def delta_overlaps(deltas: pl.DataFrame, asked: Sequence[int] = ()) -> pl.DataFr
 def _overlap(
     first: FloatArray, second: FloatArray, k: int
 ) -> tuple[int, int | None, float | None, float | None, int | None]:
-    """The columns of a row behind its key; NaN stands for no delta."""
+    """Non-key columns of a row; NaN means no delta."""
     has_both = ~(np.isnan(first) | np.isnan(second))
     n_pairs = int(has_both.sum())
     if k > n_pairs:
@@ -82,9 +82,7 @@ def _overlap(
 
 
 def _largest(values: FloatArray, k: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which of the values, shape (n,), are the k largest, the earlier of equal ones first, and which are tied across
-    rank k.
-    """
+    """Masks of shape (n,) of the k largest values (ties: the earlier first), and of values tied across rank k."""
     chosen = np.zeros(len(values), dtype=bool)
     chosen[np.argsort(-values, kind="stable")[:k]] = True
     last = values[chosen].min()

@@ -1,4 +1,4 @@
-"""Ask for the rating of a trace, read it, and make rows of it."""
+"""Messages that request the rating of a trace, parsing of replies, and table rows."""
 
 import re
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from advcluster_dagster.science.prompting import (
     validate_record,
 )
 
-#: Texts of the prompt (``prompts/rating.md``) that are no content when they come back.
+#: Placeholder texts of the prompt (``prompts/rating.md``); a reply that repeats them has no content.
 FORM_TEXTS = ("one sentence", "fault: passage")
-#: Keys under which a judge may give a dimension or a field, beside ours.
+#: Alternative keys accepted for a dimension or a field.
 _OTHER_KEYS = {"strategy_coherence": "strategy", "deductions_found": "deductions"}
 _SCORE = re.compile(r"([1-5])(?:\.0+)?(?:\s*(?:/|out of)\s*5)?")
 _NO_DEDUCTION = frozenset({(), ("none",), ("no", "deductions"), ("n", "a")})
@@ -67,7 +67,7 @@ class TraceRating(BaseModel):
 
     @property
     def by_dimension(self) -> dict[str, DimensionRating]:
-        """The five ratings by dimension, in the order of the tables."""
+        """The five ratings by dimension, in table order."""
         return {
             name: getattr(getattr(self, category), name)
             for category, names in DIMENSIONS_BY_CATEGORY.items()
@@ -79,33 +79,33 @@ _CATEGORIES: dict[str, type[BaseModel]] = {"logic": LogicRatings, "brevity": Bre
 
 
 def rating_messages(template: PromptTemplate, question: str, trace: str) -> tuple[Message, Message]:
-    """Ask for the rating of one trace. Both texts stand unaltered between fences: they are data."""
+    """Build the messages that request the rating of one trace; both texts are fenced unaltered, as data."""
     return fill_template(template, plain={}, fenced={"question": question, "trace": trace})
 
 
 def parse_rating(text: str) -> TraceRating:
-    """Read a rating: categories that hold dimensions, or the dimensions alone; ``"4"``, ``4.0`` and ``"4/5"`` are 4.
+    """Parse a rating: dimensions with or without their categories; ``"4"``, ``4.0`` and ``"4/5"`` are 4.
 
-    A dimension whose score is null, or that is null itself, is not rated.
+    A dimension that is null or has a null score is not rated.
 
     Raises:
-        ReplyFault: no complete JSON object; a dimension is missing; a score is no integer from 1 to 5; no dimension
+        ReplyFault: no complete JSON object; a dimension is missing; a score is not an integer from 1 to 5; no dimension
             is rated; a justification is copied from the reply form.
     """
     return read_reply(text, lambda value: unwrap_record(value, TraceRating, _read_rating))
 
 
-def rating_rows(asked: pl.DataFrame, replies: Sequence[TraceRating | None]) -> pl.DataFrame:
-    """Rows of ``trace_ratings``, five a usable reply.
+def rating_rows(calls: pl.DataFrame, replies: Sequence[TraceRating | None]) -> pl.DataFrame:
+    """Build the rows of ``trace_ratings``, five per usable reply.
 
     Args:
-        asked: question_id, role, trial, generation, is_truncated; one row a call.
-        replies: of these calls, in their order; None for a call without a usable reply, which gives no rows.
+        calls: Columns question_id, role, trial, generation, is_truncated; one row per call.
+        replies: Replies in the order of the calls; None without a usable reply, which gives no rows.
     """
-    calls = asked.select("question_id", "role", "trial", "generation", "is_truncated").iter_rows()
+    keys = calls.select("question_id", "role", "trial", "generation", "is_truncated").iter_rows()
     rows = [
         (question_id, role, trial, dimension, generation, rated.score, rated.justification, rated.deductions, is_cut)
-        for (question_id, role, trial, generation, is_cut), reply in zip(calls, replies, strict=True)
+        for (question_id, role, trial, generation, is_cut), reply in zip(keys, replies, strict=True)
         if reply is not None
         for dimension, rated in reply.by_dimension.items()
     ]
@@ -123,42 +123,42 @@ def _read_rating(value: Any) -> TraceRating:
 
 
 def _nested(value: dict[str, Any]) -> dict[str, Any]:
-    """The dimensions under their categories, however the reply arranges them."""
-    given = name_fields(TraceRating, value)
+    """Arrange the dimensions under their categories, in whatever structure the reply has."""
+    fields = name_fields(TraceRating, value)
     nested: dict[str, Any] = {}
     for category, model in _CATEGORIES.items():
-        part = given.get(category, given)
+        part = fields.get(category, fields)
         if not isinstance(part, dict):
             nested[category] = part
             continue
-        named = _with_our_keys(name_fields(model, part))
-        nested[category] = {name: _dimension(named[name]) for name in model.model_fields if name in named}
+        dimensions = _with_standard_keys(name_fields(model, part))
+        nested[category] = {name: _dimension(dimensions[name]) for name in model.model_fields if name in dimensions}
     return nested
 
 
 def _dimension(value: Any) -> Any:
-    """A dimension's rating with our keys and types; what is none, as it is."""
+    """Normalise keys and types of a dimension's rating; other values are returned unchanged."""
     if value is None:
         return {"score": None}
     if not isinstance(value, dict):
         return value
-    named = _with_our_keys(name_fields(DimensionRating, value))
-    return {key: _FIELDS[key](named[key]) for key in DimensionRating.model_fields if key in named}
+    fields = _with_standard_keys(name_fields(DimensionRating, value))
+    return {key: _FIELDS[key](fields[key]) for key in DimensionRating.model_fields if key in fields}
 
 
-def _with_our_keys(named: dict[str, Any]) -> dict[str, Any]:
-    return {**{ours: named[other] for other, ours in _OTHER_KEYS.items() if other in named}, **named}
+def _with_standard_keys(named: dict[str, Any]) -> dict[str, Any]:
+    return {**{standard: named[other] for other, standard in _OTHER_KEYS.items() if other in named}, **named}
 
 
 def _score(value: Any) -> Any:
-    """The integer that a score is written as; true, false and any other text as a text that is refused."""
+    """Parse a score; booleans and other strings become a text that validation rejects."""
     if isinstance(value, str) and (written := _SCORE.fullmatch(value.strip())):
         return int(written[1])
     return f"not a score: {value}" if isinstance(value, bool | str) else value
 
 
 def _deductions(value: Any) -> Any:
-    """A list of texts without those that say there is none; a single text is a list of one."""
+    """Normalise to a list of texts, without entries such as "none"; a single text becomes a list."""
     items = [] if value is None else [value] if isinstance(value, str) else value
     if not isinstance(items, list):
         return items

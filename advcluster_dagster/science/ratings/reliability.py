@@ -1,7 +1,7 @@
-"""How far the generations of a rating agree: the intraclass correlation, and sums that a bootstrap can reweight.
+"""Reliability of ratings: the intraclass correlation over generations, from sums that a bootstrap can reweight.
 
-The model is one-way random: a generation is any reply of the rater, so generation 1 of two traces have nothing in
-common.
+The model is one-way random: generations are exchangeable replies of the rater, so generation 1 of two traces are
+unrelated.
 """
 
 import numpy as np
@@ -10,34 +10,35 @@ import polars as pl
 from advcluster_dagster.contracts.ratings import HIGHEST_SCORE, LOWEST_SCORE
 from advcluster_dagster.science.statistics.resampling import FloatArray
 
-#: Traces, scores, their total, squares of the totals by number of scores, squares around the means.
+#: Numbers of traces and scores, total, squared total divided by the number of scores, sum of squares around the mean.
 SUMS = ["n_traces", "n_scores", "total", "between", "within"]
 _MIDDLE = (LOWEST_SCORE + HIGHEST_SCORE) / 2
 
 
 def with_traces(ratings: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
-    """Ratings beside what is known of their traces, joined by question_id, role and trial.
+    """Join ratings with columns of their traces by question_id, role and trial.
 
     Raises:
-        ValueError: a rated trace is not among the traces.
+        ValueError: A rated trace is not among the traces.
     """
     key = ["question_id", "role", "trial"]
-    joined = ratings.join(traces.select(key).unique(), on=key, how="anti")
-    if not joined.is_empty():
-        raise ValueError(f"{joined.select(key).n_unique()} rated traces are unknown, first {joined.select(key).row(0)}")
+    unknown = ratings.join(traces.select(key).unique(), on=key, how="anti")
+    if not unknown.is_empty():
+        names = unknown.select(key)
+        raise ValueError(f"{names.n_unique()} rated traces are unknown, e.g. {names.row(0)}")
     return ratings.join(traces, on=key, maintain_order="left", validate="m:1")
 
 
 def trace_sums(ratings: pl.DataFrame, *further: str) -> pl.DataFrame:
-    """Sums of each trace's scores by dimension, from which its mean and any intraclass correlation follow.
+    """Sum each trace's scores by dimension, for means and intraclass correlations.
 
     Args:
-        ratings: question_id, role, trial, dimension, score; one row a generation, null scores are left out.
-        further: columns that belong to the key as well.
+        ratings: Columns question_id, role, trial, dimension, score; one row per generation, null scores are ignored.
+        further: Additional key columns.
 
     Returns:
-        The key, mean_score, and the columns of ``SUMS``, sorted by key; a trace without scores has no row. Sums are of
-        scores less the middle of the scale, which changes no correlation and keeps them exact.
+        The key, mean_score and the columns ``SUMS``, sorted by key; a trace without scores has no row. Sums are of
+        scores minus the middle of the scale, which leaves correlations unchanged and the sums exact.
     """
     key = ["question_id", "role", "trial", "dimension", *further]
     centred = pl.col("score").cast(pl.Float64) - _MIDDLE
@@ -58,20 +59,20 @@ def trace_sums(ratings: pl.DataFrame, *further: str) -> pl.DataFrame:
 
 
 def intraclass_correlation(sums: FloatArray) -> FloatArray:
-    """ICC(1,k) of the mean of k generations, one-way random: 1 - MSW / MSB.
+    """ICC(1,k) of the mean of k generations in the one-way random model: 1 - MSW / MSB.
 
     With n_i scores of trace i of a traces, N = sum of n_i, mean m_i, grand mean m:
 
         MSB = sum of n_i (m_i - m)^2 / (a - 1), MSW = sum over all scores of (x - m_i)^2 / (N - a).
 
-    Where generations are unequally many, k stands for n_0 = (N - sum of n_i^2 / N) / (a - 1), and the variance between
-    traces is (MSB - MSW) / n_0: divided by itself plus MSW / n_0 it gives the same 1 - MSW / MSB.
+    For unequal numbers of generations, k is n_0 = (N - sum of n_i^2 / N) / (a - 1), and the variance between traces is
+    (MSB - MSW) / n_0; divided by itself plus MSW / n_0 this is again 1 - MSW / MSB.
 
     1: the generations of a trace never differ; 0 and below: they differ as much as traces do. NaN for fewer than two
-    traces, without a trace of two scores, or where all traces have the same mean.
+    traces, if no trace has two scores, or if all traces have the same mean.
 
     Args:
-        sums: the columns ``SUMS`` of :func:`trace_sums`, added up over what is to count, shape (..., 5).
+        sums: The columns ``SUMS`` of :func:`trace_sums`, summed over the traces, shape (..., 5).
 
     Returns:
         float64 of shape (...), at most 1.
@@ -82,18 +83,18 @@ def intraclass_correlation(sums: FloatArray) -> FloatArray:
     """
     n_traces, n_scores, total, between, within = np.moveaxis(np.asarray(sums, dtype=np.float64), -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        of_means = between - total**2 / n_scores
-        # What is left of the difference of equal sums is rounding.
-        of_means = np.where(of_means > 1e-9 * np.maximum(between, 1), of_means, np.nan)
-        values: FloatArray = 1 - (within / (n_scores - n_traces)) / (of_means / (n_traces - 1))
+        squares_of_means = between - total**2 / n_scores
+        # A tiny difference of equal sums is rounding error.
+        squares_of_means = np.where(squares_of_means > 1e-9 * np.maximum(between, 1), squares_of_means, np.nan)
+        values: FloatArray = 1 - (within / (n_scores - n_traces)) / (squares_of_means / (n_traces - 1))
     return np.where((n_traces >= 2) & (n_scores > n_traces), values, np.nan)
 
 
 def icc(sums: pl.DataFrame) -> float | None:
-    """ICC(1,k) of the traces of one dimension (see :func:`intraclass_correlation`), None where it is undefined.
+    """ICC(1,k) of the traces of one dimension (see :func:`intraclass_correlation`); None if undefined.
 
     Args:
-        sums: rows of :func:`trace_sums`.
+        sums: Rows of :func:`trace_sums`.
     """
     value = float(intraclass_correlation(sums.select(SUMS).to_numpy().sum(axis=0)))
     return None if np.isnan(value) else value

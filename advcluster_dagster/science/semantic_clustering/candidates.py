@@ -1,8 +1,7 @@
 """The candidate sweep: K-means over PCA dimensions and numbers of clusters, scored and retained (paper section 3.2.3).
 
-Two facts make the sweep quick without changing a number: the projection to a smaller d' is the leading columns of the
-largest one, so one decomposition serves all; and many small K-means runs finish sooner side by side on one thread
-each than in turn on all of them.
+Two optimisations leave the results unchanged: a projection to a smaller d' is the leading columns of the largest
+projection, so one decomposition serves all; and small K-means runs are executed in parallel with one thread each.
 """
 
 import warnings
@@ -32,7 +31,7 @@ from advcluster_dagster.science.semantic_clustering.scores import (
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
 
-#: Starts of the labels of retained candidates.
+#: K-means starts for the final labels of retained candidates.
 REFERENCE_STARTS = 50
 #: Iterations of K-means on permuted points, which have no clusters to converge to.
 _NULL_ITERATIONS = 30
@@ -40,18 +39,18 @@ _NULL_ITERATIONS = 30
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is tried and how much of it is retained.
+    """Settings of the candidate sweep and of retention.
 
     Attributes:
         pca_dims: PCA dimensions d', each >= 1; clamped to what the data allows.
         min_clusters: Smallest K, >= 2.
         max_clusters: Largest K; never more than the number of rows - 1.
-        n_best: K's with the lowest Davies-Bouldin index looked at per dimension.
-        n_dims_kept: Dimensions retained.
+        n_best: Number of K with the lowest Davies-Bouldin index considered per dimension.
+        n_dims_kept: Number of dimensions retained.
         seed: `random_state` of every K-means run.
-        n_init: Starts of every K-means run, the best of which counts. With more than one, the labels of retained
-            candidates are the best of 50; with one, as in the paper's text, they stay those of the one start.
-        n_null: Column-permuted copies of the points behind the null of the index.
+        n_init: Starts of every K-means run, of which the best counts. With more than one, the labels of retained
+            candidates are the best of 50 starts; with one, as in the paper's text, those of the single start.
+        n_null: Number of column-permuted copies of the points for the null distribution of the index.
     """
 
     pca_dims: tuple[int, ...] = (256, 128, 64, 16, 8, 4)
@@ -64,9 +63,9 @@ class SweepSettings:
     n_null: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse settings under which nothing could be tried."""
+        """Reject settings that allow no candidate."""
         if not self.pca_dims or min(self.pca_dims) < 1:
-            raise ValueError(f"pca_dims {self.pca_dims}: give one or more dimensions, each >= 1")
+            raise ValueError(f"pca_dims {self.pca_dims}: set at least one dimension, each >= 1")
         if not 2 <= self.min_clusters <= self.max_clusters:
             raise ValueError(
                 f"numbers of clusters {self.min_clusters} to {self.max_clusters}: "
@@ -89,9 +88,9 @@ class CandidateSweep:
             against that of column-permuted copies).
         labels: Cluster ids per retained (pca_dim, n_clusters), int32 of shape (n,), 0..K-1.
         projections: Points per dimension with a retained candidate, float64 of shape (n, pca_dim).
-        n_skipped: (pca_dim, n_clusters) not tried or not scored because fewer than n_clusters rows
-            differ; they have no row in `metrics`.
-        reason: One line saying why there is no candidate; None if there are some.
+        n_skipped: Number of (pca_dim, n_clusters) skipped because there are fewer than n_clusters
+            distinct rows; they have no row in `metrics`.
+        reason: Why there is no candidate, in one line; None if there is any.
     """
 
     metrics: pl.DataFrame
@@ -108,35 +107,35 @@ def sweep_candidates(
 ) -> CandidateSweep:
     """Cluster and score the embeddings for every (d', K), and retain the favourable candidates.
 
-    PCA and K-means depend on the order of the rows: give them in canonical order. K-means runs on
-    the float32 projection cast to float64, as do the scores. A K above the number of different rows
-    has no clustering of K clusters: it is skipped and counted.
+    PCA and K-means depend on the order of the rows, so pass them in canonical order. K-means and the
+    scores use the float32 projection cast to float64. A K above the number of distinct rows is skipped
+    and counted.
 
     Args:
         embeddings: float32 array of shape (n, d), deduplicated, in canonical order.
-        settings: What to try.
-        on_progress: Called in the calling thread after each dimension with the numbers of
-            (d', K) done and in all.
+        settings: Settings of the sweep.
+        on_progress: Called in the calling thread after each dimension with the number of
+            (d', K) done and the total.
 
     Returns:
-        The scored candidates. Without any (fewer than 3 rows, all rows alike, no K possible) the
-        metrics are empty and `reason` says why.
+        The scored candidates. If there are none (fewer than 3 rows, identical rows, no possible K), the
+        metrics are empty and `reason` states the cause.
 
     Raises:
-        ValueError: If an embedding holds NaN or an infinity.
+        ValueError: An embedding contains NaN or an infinity.
 
     References:
         Paper section 3.2.3, "Clustering and Candidate Generation".
     """
     matrix = check_embeddings(embeddings)
     n_distinct = _count_distinct_rows(matrix)
-    tried = range(settings.min_clusters, min(settings.max_clusters, len(matrix) - 1) + 1)
-    possible = [n_clusters for n_clusters in tried if n_clusters <= n_distinct]
+    cluster_counts = range(settings.min_clusters, min(settings.max_clusters, len(matrix) - 1) + 1)
+    possible = [n_clusters for n_clusters in cluster_counts if n_clusters <= n_distinct]
     dims = clamp_dimensions(settings.pca_dims, *matrix.shape)
     runs = _cluster_all(matrix, dims, possible, settings, on_progress) if possible else []
     metrics = _metrics_table(runs)
     metrics = metrics.with_columns(retain_candidates(metrics, settings.n_best, settings.n_dims_kept))
-    retained = [run for run, keep in zip(runs, metrics["is_retained"], strict=True) if keep]
+    retained = [run for run, is_retained in zip(runs, metrics["is_retained"], strict=True) if is_retained]
     best = _best_labels(retained, settings.seed)
     agreement = {key: _agreement(run.labels, best[key]) for run in retained if (key := (run.pca_dim, run.n_clusters))}
     keys = list(metrics.select("pca_dim", "n_clusters").iter_rows())
@@ -148,7 +147,7 @@ def sweep_candidates(
         ),
         labels=best if settings.n_init > 1 else {(run.pca_dim, run.n_clusters): run.labels for run in retained},
         projections={run.pca_dim: run.points for run in retained},
-        n_skipped=len(dims) * len(tried) - len(runs),
+        n_skipped=len(dims) * len(cluster_counts) - len(runs),
         reason=None if runs else _reason_for_none(len(matrix), n_distinct, settings),
     )
 
@@ -174,7 +173,7 @@ def _cluster_all(
     settings: SweepSettings,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[_Run]:
-    """Cluster and score every (d', K); runs that found fewer than K clusters are left out."""
+    """Cluster and score every (d', K); runs that find fewer than K clusters are omitted."""
     projection = project(matrix, max(dims))
     runs: list[_Run] = []
     with worker_pool() as pool:
@@ -197,12 +196,12 @@ def _cluster_all(
 
 @contextmanager
 def worker_pool() -> Iterator[ThreadPoolExecutor]:
-    """As many worker threads as the numerical libraries would use, each of them confined to one.
+    """A pool of as many threads as the numerical libraries would use, each limited to one thread.
 
-    The limit on BLAS holds for the process while the pool lives, the one on OpenMP for the worker
-    threads alone. K-means' warning of fewer clusters than asked for is silenced: it is counted.
+    The BLAS limit applies to the process while the pool exists, the OpenMP limit only to the worker
+    threads. K-means' warning about fewer clusters than requested is silenced, since they are counted.
     """
-    # scikit-learn takes most of a second to import; it must be there before its thread pools can be counted.
+    # Imported lazily, since it takes most of a second; it must be loaded before its thread pools can be counted.
     import sklearn
     from sklearn.exceptions import ConvergenceWarning
 
@@ -210,7 +209,7 @@ def worker_pool() -> Iterator[ThreadPoolExecutor]:
 
     def confine() -> None:
         threadpool_limits(limits=1, user_api="openmp")
-        # Of this thread only: points were checked once, and checks take as long as a small fit.
+        # For this thread only: points are already validated, and validation takes as long as a small fit.
         sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
 
     with (
@@ -230,14 +229,14 @@ def fit_kmeans(points: FloatArray, n_clusters: int, seed: int, n_init: int, max_
 
 
 def _cluster(points: FloatArray, seed: int, n_init: int, n_clusters: int) -> tuple[LabelArray, float] | None:
-    """Labels 0..K-1 and inertia of one K-means run; None if it found fewer than K clusters."""
+    """Labels 0..K-1 and inertia of one K-means run; None if it finds fewer than K clusters."""
     kmeans = fit_kmeans(points, n_clusters, seed, n_init)
     labels: LabelArray = kmeans.labels_
     return (labels, float(kmeans.inertia_)) if np.bincount(labels, minlength=n_clusters).all() else None
 
 
 def _best_labels(runs: Sequence[_Run], seed: int) -> dict[tuple[int, int], LabelArray]:
-    """Labels of the best of 50 starts of each candidate; its own where that finds fewer clusters or is no better."""
+    """Labels of the best of 50 starts per candidate; the sweep's labels if that has fewer clusters or is no better."""
     with worker_pool() as pool:
         fits = list(pool.map(lambda run: _cluster(run.points, seed, REFERENCE_STARTS, run.n_clusters), runs))
     return {
@@ -253,9 +252,9 @@ def _agreement(labels: LabelArray, others: LabelArray) -> float:
 
 
 def _null_columns(runs: Sequence[_Run], settings: SweepSettings) -> dict[str, pl.Series]:
-    """Mean index of column-permuted copies of the points, and the distance from it in their standard deviations.
+    """Mean index of column-permuted copies of the points, and the z-score of the index against them.
 
-    A raw index falls with d' by itself, so that retention by it prefers the smallest d'; this one compares.
+    The raw index decreases with d', so retention by it favours the smallest d'; the z-score is comparable.
     """
     points = {run.pca_dim: run.points for run in runs}
     rng = np.random.default_rng(settings.seed)
@@ -282,13 +281,13 @@ def _null_columns(runs: Sequence[_Run], settings: SweepSettings) -> dict[str, pl
 
 
 def _count_distinct_rows(matrix: npt.NDArray[np.float32]) -> int:
-    """Number of different rows; adding zero makes -0 and 0 alike."""
+    """Number of distinct rows; adding zero makes -0 equal to 0."""
     digests = {blake2b(row + np.float32(0.0), digest_size=16).digest() for row in matrix}
     return len(digests)
 
 
 def _metrics_table(runs: Sequence[_Run]) -> pl.DataFrame:
-    """The scores of the runs, in the columns of `CandidateSweep.metrics` but the last."""
+    """The scores of the runs, as the first five columns of `CandidateSweep.metrics`."""
     return pl.DataFrame(
         {
             "pca_dim": pl.Series([run.pca_dim for run in runs], dtype=pl.Int64),
@@ -301,12 +300,12 @@ def _metrics_table(runs: Sequence[_Run]) -> pl.DataFrame:
 
 
 def _reason_for_none(n_rows: int, n_distinct: int, settings: SweepSettings) -> str:
-    """Why there is no candidate, in one line."""
+    """State why there is no candidate, in one line."""
     if n_rows < 3:
         return f"no candidates: {n_rows} rows, clustering needs at least 3"
     if n_distinct == 1:
         return f"no candidates: all {n_rows} rows are identical"
     return (
-        f"no candidates: {n_rows} rows, {n_distinct} of them different, give no clustering into "
+        f"no candidates: {n_rows} rows, {n_distinct} of them distinct, cannot form "
         f"{settings.min_clusters} to {settings.max_clusters} clusters"
     )

@@ -1,4 +1,4 @@
-"""Select the descriptions of a cluster that the summariser sees (paper section 3.2.3, appendix A.2.2)."""
+"""Select the descriptions of a cluster to show to the summariser (paper section 3.2.3, appendix A.2.2)."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -19,27 +19,26 @@ def select_shown(
 ) -> list[int]:
     """Choose the rows of one cluster to show.
 
-    A cluster of at most `n_shown` rows is shown whole. Otherwise half the places (rounded up) go to
-    a sample that takes the domains in turn, one row each, until its places are filled; a domain that
-    has no more rows leaves its turns to the others. The rest of the places go to the rows nearest to the
-    centroid (ties: earlier row) that the sample has not taken. A row's rank in its domain is a sha256
-    of seed, pca_dim, n_clusters, cluster_id and its id, so the choice depends on no other call, and a
-    row more or less in the cluster disturbs it little.
+    A cluster of at most `n_shown` rows is shown completely. Otherwise half of the rows (rounded up) are
+    sampled round-robin over the domains; exhausted domains are skipped. The others are the rows nearest
+    to the centroid (ties: earlier row) that are not sampled. A row's rank in its domain is the sha256 of
+    seed, pca_dim, n_clusters, cluster_id and its id, so the selection is independent of other calls and
+    changes little when a row is added or removed.
 
     Args:
-        projection: float64 array of shape (n, pca_dim), the space the clustering was made in.
-        labels: int32 array of shape (n,), cluster ids 0..K-1, each used.
+        projection: float64 array of shape (n, pca_dim), the points that were clustered.
+        labels: int32 array of shape (n,), cluster ids 0..K-1, none empty.
         cluster_id: The cluster to choose from.
         domains: n domain names.
         ids: n unique advantage ids.
-        n_shown: Most rows to choose, >= 1.
+        n_shown: Maximum number of rows, >= 1.
         seed: Seed of the study.
 
     Returns:
         Row indices, ascending (canonical order), without repeats.
 
     Raises:
-        ValueError: If `n_shown` is below 1, no row has this cluster_id, or the lengths differ.
+        ValueError: `n_shown` is below 1, no row has this cluster_id, or the lengths differ.
     """
     n_rows = len(projection)
     if not n_rows == len(labels) == len(domains) == len(ids):
@@ -63,7 +62,7 @@ def select_shown(
 def _sample_over_domains(
     members: Sequence[int], domains: Sequence[str], ids: Sequence[str], key: str, n_places: int
 ) -> list[int]:
-    """Rows of the domains in turn, each domain in the order of its rows' hashes."""
+    """Sample rows round-robin over the domains, each domain in the order of its rows' hashes."""
     ranked = sorted(members, key=lambda row: sha256(f"{key}:{ids[row]}".encode()).digest())
     queues = [[row for row in ranked if domains[row] == name] for name in sorted({domains[row] for row in members})]
     in_turn = (row for turn in zip_longest(*queues) for row in turn if row is not None)
@@ -71,7 +70,7 @@ def _sample_over_domains(
 
 
 def _by_centroid_distance(projection: npt.NDArray[np.float64], members: Sequence[int]) -> list[int]:
-    """The rows from the nearest to the centroid to the farthest."""
+    """Sort rows by distance to the centroid, nearest first."""
     points = projection[members]
     distances = np.linalg.norm(points - points.mean(axis=0), axis=1)
     return [members[position] for position in np.argsort(distances, kind="stable")]
@@ -80,13 +79,13 @@ def _by_centroid_distance(projection: npt.NDArray[np.float64], members: Sequence
 def nearest_others(
     points: npt.NDArray[np.float64], labels: npt.NDArray[np.int32], cluster_id: int, n_shown: int
 ) -> list[int]:
-    """Rows outside a cluster that come nearest to its centroid, nearest first (ties: the earlier row).
+    """Rows outside a cluster nearest to its centroid, nearest first (ties: the earlier row).
 
     Args:
         points: float64 array of shape (n, d').
         labels: int32 array of shape (n,).
-        cluster_id: the cluster.
-        n_shown: most rows.
+        cluster_id: The cluster.
+        n_shown: Maximum number of rows.
     """
     centre = points[labels == cluster_id].mean(axis=0)
     outside = np.flatnonzero(labels != cluster_id)

@@ -1,6 +1,6 @@
-"""Place new advantages in a frozen taxonomy (a rule of this project; the paper clusters once).
+"""Assign new advantages to a frozen taxonomy.
 
-A rule of this project; the paper clusters once.
+An addition of this project; the paper clusters only once.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ import numpy.typing as npt
 from advcluster_dagster.science.semantic_clustering.embeddings import check_embeddings
 from advcluster_dagster.science.semantic_clustering.projection import project
 
-#: Distances of the training advantages up to this percentile are the reach of a taxonomy.
+#: Percentile of the training advantages' distances that defines the reach of a taxonomy.
 REACH_PERCENTILE = 99.0
 
 
 @dataclass(frozen=True)
 class TaxonomyModel:
-    """What places a further advantage in a taxonomy.
+    """Parameters that assign an advantage to a cluster of a taxonomy.
 
     Attributes:
         mean: float32 array of shape (d,), mean of the training embeddings.
         components: float32 array of shape (d', d), their leading principal components.
-        centroids: float32 array of shape (K, d'), the projected centre of each cluster.
+        centroids: float32 array of shape (K, d'), the projected centroid of each cluster.
         reach: 99th percentile (linear interpolation) of the Euclidean distances of all training embeddings to the
             centroid of their cluster, in the reduced space; >= 0.
     """
@@ -35,12 +35,12 @@ class TaxonomyModel:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where embeddings fall in a taxonomy; row i belongs to embedding i.
+    """Assignment of embeddings to a taxonomy; row i corresponds to embedding i.
 
     Attributes:
-        cluster_ids: int64 array of shape (n,), the nearest centroid; of equally near ones the first.
-        distances: float64 array of shape (n,), Euclidean distance to it in the reduced space.
-        is_outside: bool array of shape (n,), whether the distance is beyond the taxonomy's reach.
+        cluster_ids: int64 array of shape (n,), the cluster of the nearest centroid (ties: the first).
+        distances: float64 array of shape (n,), Euclidean distance to that centroid in the reduced space.
+        is_outside: bool array of shape (n,), whether the distance exceeds the taxonomy's reach.
     """
 
     cluster_ids: npt.NDArray[np.int64]
@@ -49,14 +49,14 @@ class Placement:
 
 
 def fit_taxonomy_model(embeddings: npt.ArrayLike, labels: npt.ArrayLike, pca_dim: int) -> TaxonomyModel:
-    """The model of a clustering.
+    """Fit the taxonomy model of a clustering.
 
-    By the choice of the reach about 1 % of advantages like those of the training lie outside. Distances see the d'
-    components alone: what is new in a direction that PCA left out is not seen.
+    By definition of the reach, about 1 % of advantages distributed like the training data lie outside. Distances use
+    only the d' components, so novelty in directions discarded by PCA is not detected.
 
     Args:
         embeddings: float32 array of shape (n, d), n >= 2, in the order in which they were clustered.
-        labels: Clusters 0 .. K-1 of shape (n,), none of them empty.
+        labels: Clusters 0 .. K-1 of shape (n,), none empty.
         pca_dim: d' of the clustering, at most min(n, d).
 
     Raises:
@@ -71,21 +71,21 @@ def fit_taxonomy_model(embeddings: npt.ArrayLike, labels: npt.ArrayLike, pca_dim
 
 
 def place(model: TaxonomyModel, embeddings: npt.ArrayLike) -> Placement:
-    """Place embeddings in a taxonomy.
+    """Assign embeddings to the nearest clusters of a taxonomy.
 
     Args:
         model: The taxonomy.
         embeddings: float32 array of shape (n, d) with the model's d; n may be 0.
 
     Raises:
-        ValueError: The embeddings have another length than the model's, or one is not finite.
+        ValueError: The embeddings' dimension differs from the model's, or an embedding is not finite.
     """
     matrix = np.asarray(embeddings, dtype=np.float32)
     if not matrix.size:
         return Placement(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
     matrix = check_embeddings(matrix)
     if matrix.shape[1] != model.mean.shape[0]:
-        raise ValueError(f"embeddings of {matrix.shape[1]} numbers, the taxonomy has {model.mean.shape[0]}")
+        raise ValueError(f"embeddings have {matrix.shape[1]} dimensions, the taxonomy has {model.mean.shape[0]}")
     points = _reduce(matrix, model.mean, model.components)
     distances = np.linalg.norm(points[:, np.newaxis, :] - model.centroids[np.newaxis, :, :], axis=2)
     nearest = distances.argmin(axis=1)
@@ -94,7 +94,7 @@ def place(model: TaxonomyModel, embeddings: npt.ArrayLike) -> Placement:
 
 
 def cluster_means(points: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Mean of the points of each cluster.
+    """Compute the mean of the points of each cluster.
 
     Args:
         points: Array of shape (n, d).
@@ -115,6 +115,6 @@ def cluster_means(points: npt.NDArray[np.floating], labels: npt.NDArray[np.integ
 def _reduce(
     matrix: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], components: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
-    """Points in the reduced space, float64 of shape (n, d')."""
+    """Project points to the reduced space, float64 of shape (n, d')."""
     reduced: npt.NDArray[np.float64] = (matrix.astype(np.float64) - mean) @ components.T.astype(np.float64)
     return reduced

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from advcluster_dagster.science.semantic_clustering.embeddings import check_embeddings
 
-# Rows compared with the kept ones at a time: bounds the similarity matrix to this many rows.
+# Rows compared with the kept rows at a time; bounds the size of the similarity matrix.
 _BLOCK_ROWS = 256
 
 
@@ -18,9 +18,9 @@ class Deduplication:
 
     Attributes:
         is_kept: bool array of shape (n,).
-        duplicate_of: int64 array of shape (n,); row index of the kept row that a dropped row
-            repeats, -1 for a kept row.
-        similarity: float64 array of shape (n,); cosine of a dropped row to the row it repeats, in
+        duplicate_of: int64 array of shape (n,); for a dropped row the index of the kept row that it
+            duplicates, -1 for a kept row.
+        similarity: float64 array of shape (n,); cosine of a dropped row to the row it duplicates, in
             (threshold, 1]; NaN for a kept row.
     """
 
@@ -32,23 +32,23 @@ class Deduplication:
 def deduplicate(embeddings: npt.ArrayLike, groups: Sequence[Hashable], threshold: float) -> Deduplication:
     """Drop each row that is too similar to an earlier kept row of its group.
 
-    Rows are taken in the given order. A row is dropped when its cosine to a row of the same group
-    that was kept before it is greater than `threshold`, strictly; it then counts as a duplicate of
-    the kept row with the highest cosine, the earliest such row on a tie. A zero vector has no
-    cosine: it is always kept and nothing is a duplicate of it. Cosines are computed in float64.
+    Rows are processed in order. A row is dropped if its cosine to an earlier kept row of the same group
+    is strictly greater than `threshold`; it is a duplicate of the kept row with the highest cosine (ties:
+    the earliest). A zero vector has no cosine: it is always kept and has no duplicates. Cosines are
+    computed in float64.
 
     Args:
         embeddings: float32 array of shape (n, d).
         groups: n group keys; rows of different groups are never compared.
-        threshold: Largest cosine that two kept rows may have, in [0, 1] (paper: 0.95). At 1
-            nothing is dropped.
+        threshold: Maximum cosine of two kept rows, in [0, 1] (paper: 0.95). At 1 nothing is
+            dropped.
 
     Returns:
-        The kept rows and the map from dropped to kept ones.
+        The kept rows and the mapping from dropped to kept rows.
 
     Raises:
-        ValueError: If a row is not finite, the number of groups differs from the number of rows,
-            or the threshold is outside [0, 1].
+        ValueError: A row is not finite, the number of groups differs from the number of rows, or the
+            threshold is outside [0, 1].
 
     References:
         Paper section 3.2.3, "Advantage Encoding and Preprocessing"; counts in table 10.
@@ -78,7 +78,7 @@ def _rows_by_group(groups: Sequence[Hashable]) -> Iterable[npt.NDArray[np.int64]
 
 
 def _unit_rows(matrix: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The chosen rows scaled to length one in float64; zero rows stay zero."""
+    """Scale the selected rows to length one in float64; zero rows stay zero."""
     unit = matrix[rows].astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", unit, unit))
     unit /= np.where(norms > 0.0, norms, 1.0)[:, np.newaxis]
@@ -88,9 +88,9 @@ def _unit_rows(matrix: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> 
 def _deduplicate_group(
     unit: npt.NDArray[np.float64], threshold: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Kept row (-1: is kept itself) and cosine to it for every row of one group.
+    """For every row of one group, the kept row it duplicates (-1 for a kept row) and the cosine to it.
 
-    `unit` is overwritten: its first rows become the kept vectors, which saves a second copy.
+    `unit` is overwritten to save memory: its first rows become the kept vectors.
     """
     n_rows, n_kept = unit.shape[0], 0
     kept = np.empty(n_rows, dtype=np.int64)
@@ -99,7 +99,7 @@ def _deduplicate_group(
     for start in range(0, n_rows, _BLOCK_ROWS):
         block = unit[start : start + _BLOCK_ROWS].copy()
         n_before, within = n_kept, block @ block.T
-        # One column a row that may be kept; those of this block open once their row is kept.
+        # One column per candidate kept row; columns of this block are filled once their row is kept.
         columns = np.concatenate([kept[:n_before], np.arange(start, start + len(block))])
         cosine = np.full((len(block), len(columns)), -1.0)
         cosine[:, :n_before] = block @ unit[:n_before].T

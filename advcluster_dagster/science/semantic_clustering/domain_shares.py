@@ -1,8 +1,8 @@
-"""How a cluster spreads over domains when every domain weighs the same, and which clusters that makes specialised.
+"""Distribution of clusters over equally weighted domains, and the specialised clusters that follow.
 
-The heatmap's row shares follow the number of advantages a domain has. Here each domain counts alike, source items are
-the unit, and a cluster is called specialised only where an interval, a permutation test and the number of questions
-allow it.
+The heatmap's row shares depend on the number of advantages per domain. Here domains have equal weight, source items are
+the unit of resampling, and a cluster is specialised only if an interval, a permutation test and the number of questions
+support it.
 """
 
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ from advcluster_dagster.science.statistics.resampling import (
     q_values,
 )
 
-#: Permutations a cell; with fewer no adjusted p-value of many cells could be small.
+#: Minimum permutations per cell; with fewer, adjusted p-values of many cells could not be small.
 _PERMUTATIONS_PER_CELL = 50
-#: The lower end of a specialised cluster's interval must exceed this many times an even share.
+#: The lower bound of a specialised cluster's interval must exceed this multiple of an even share.
 _ABOVE_EVEN = Fraction(3, 2)
 
 
 @dataclass(frozen=True)
 class ShareSettings:
-    """Confidence in (0, 1), replicates of the key bootstrap, least permutations, false discovery rate."""
+    """Confidence level in (0, 1), bootstrap replicates over source keys, minimum permutations, false discovery rate."""
 
     confidence: float = 0.95
     n_bootstrap: int = 2000
@@ -44,7 +44,7 @@ class ShareSettings:
 
 @dataclass(frozen=True)
 class SpecialisedRule:
-    """When a cluster is specialised in a domain: standardised share in [0, 1], adjusted p, distinct questions."""
+    """Bounds for a specialised cluster: standardised share in [0, 1], adjusted p-value, distinct questions."""
 
     min_share: float = 0.6
     max_q: float = 0.05
@@ -53,7 +53,7 @@ class SpecialisedRule:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Advantages by source key and cluster, int64 of shape (C, K), and the domain of each key, shape (C,)."""
+    """Advantage counts by source key and cluster, int64 of shape (C, K), and the domain of each key, shape (C,)."""
 
     by_key: IntArray
     domains: IntArray
@@ -67,13 +67,13 @@ class _Counts:
 
 
 def standard_shares(cells: npt.NDArray[np.number]) -> FloatArray:
-    """Shares of each cluster over domains that weigh the same: s_kd / sum over d of s_kd with s_kd = n_kd / n_d.
+    """Shares of each cluster over equally weighted domains: s_kd / sum over d of s_kd with s_kd = n_kd / n_d.
 
     Args:
-        cells: advantages of each cluster in each domain, shape (..., K, D).
+        cells: Advantage counts of each cluster in each domain, shape (..., K, D).
 
     Returns:
-        float64 of the same shape; NaN for a cluster without advantages. A domain without any has share 0.
+        float64 of the same shape; NaN for a cluster without advantages. A domain without advantages has share 0.
     """
     sizes = cells.sum(axis=-2, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -85,18 +85,19 @@ def standard_shares(cells: npt.NDArray[np.number]) -> FloatArray:
 def domain_shares(
     placed: pl.DataFrame, domains: list[str], n_clusters: int, settings: ShareSettings, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Expected and standardised share, lift, interval and test of every cluster in every domain.
+    """Compute expected and standardised share, lift, interval and test of every cluster in every domain.
 
     Args:
-        placed: one row an advantage: domain, source_key, question_id, cluster_id.
-        domains: all domains that were analysed, those without advantages included.
-        n_clusters: K; clusters are 0 .. K-1.
-        settings: of intervals and tests.
-        rng: source of random numbers.
+        placed: Columns domain, source_key, question_id, cluster_id, one row per advantage.
+        domains: All analysed domains, including those without advantages.
+        n_clusters: Number of clusters K; clusters are 0 .. K-1.
+        settings: Settings of intervals and tests.
+        rng: Random generator.
 
     Returns:
-        Rows of ``domain_shares``, clusters and domains in order. The p-value is that of a standardised share as large
-        when domain labels are permuted over source keys; intervals are null for fewer than five keys in the cluster.
+        Rows of ``domain_shares``, clusters and domains in order. The p-value is the probability of a standardised share
+        at least as large under permutation of domain labels over source keys; intervals are null for clusters with
+        fewer than five keys.
     """
     if placed.is_empty() or not n_clusters:
         return pl.DataFrame(schema=DOMAIN_SHARES.own_schema)
@@ -116,7 +117,7 @@ def domain_shares(
         lift = row_share / expected[place] if row_share is not None and expected[place] > 0 else None
         low, high = (None, None)
         if size and n_keys[cluster] >= MIN_KEYS:
-            low, high = _ends(
+            low, high = _interval(
                 share, int(n_questions[cluster].sum()), replicates[:, cluster, place], settings.confidence
             )
         rows.append(
@@ -145,9 +146,9 @@ def _count(placed: pl.DataFrame, domains: list[str], n_clusters: int) -> _Counts
     keys = codes_of(list(placed.select("domain", "source_key").iter_rows()))
     by_key = np.zeros((int(keys.max()) + 1, n_clusters), dtype=np.int64)
     np.add.at(by_key, (keys, placed["cluster_id"].to_numpy()), 1)
-    place = {domain: number for number, domain in enumerate(domains)}
-    of_row = np.array([place[domain] for domain in placed["domain"]])
-    return _Counts(by_key, of_row[np.unique(keys, return_index=True)[1]], len(domains))
+    index = {domain: number for number, domain in enumerate(domains)}
+    row_domains = np.array([index[domain] for domain in placed["domain"]])
+    return _Counts(by_key, row_domains[np.unique(keys, return_index=True)[1]], len(domains))
 
 
 def _bootstrap(counts: _Counts, settings: ShareSettings, rng: np.random.Generator) -> FloatArray:
@@ -165,7 +166,7 @@ def _bootstrap(counts: _Counts, settings: ShareSettings, rng: np.random.Generato
 def _permutation_p_values(
     counts: _Counts, shares: FloatArray, settings: ShareSettings, rng: np.random.Generator
 ) -> list[list[float | None]]:
-    """By cluster and domain; null where there is a single domain or an empty cluster."""
+    """P-values by cluster and domain; None for a single domain or an empty cluster."""
     n_clusters, n_domains = shares.shape
     n_present = len(np.unique(counts.domains))
     if n_present < 2:
@@ -187,8 +188,8 @@ def _permutation_p_values(
 
 
 def _adjusted(p_values: list[list[float | None]]) -> list[list[float | None]]:
-    given = [p for row in p_values for p in row if p is not None]
-    adjusted = iter(q_values(given))
+    defined = [p for row in p_values for p in row if p is not None]
+    adjusted = iter(q_values(defined))
     return [[None if p is None else next(adjusted) for p in row] for row in p_values]
 
 
@@ -202,10 +203,10 @@ def _distinct(placed: pl.DataFrame, domains: list[str], n_clusters: int, column:
     return numbers
 
 
-def _ends(
+def _interval(
     share: float, n_questions: int, replicates: FloatArray, confidence: float
 ) -> tuple[float | None, float | None]:
-    """Bootstrap interval; where resampling cannot vary the share (0 or 1), the Jeffreys interval of the questions."""
+    """Bootstrap interval; for shares of 0 or 1, which resampling cannot vary, the Jeffreys interval over questions."""
     if share <= 0 or share >= 1:
         low, high = jeffreys_interval(round(share) * n_questions, n_questions, confidence)
         return float(low), float(high)
@@ -213,19 +214,19 @@ def _ends(
 
 
 def classify_by_shares(shares: pl.DataFrame, rule: SpecialisedRule) -> pl.DataFrame:
-    """Kind and main domain of each cluster.
+    """Classify each cluster and determine its main domain.
 
-    ``specialised`` in a domain: standardised share at least ``min_share``, lower end of its interval above 1.5 times an
-    even share, q at most ``max_q``, at least ``min_questions`` questions. ``common``: not specialised, and a
-    standardised share of at least half an even one in more than half of the domains. ``mixed``: neither.
+    ``specialised`` in a domain: standardised share at least ``min_share``, lower bound of its interval above 1.5 times
+    an even share, q at most ``max_q``, at least ``min_questions`` questions. ``common``: not specialised, with a
+    standardised share of at least half an even share in more than half of the domains. ``mixed``: neither.
 
     Args:
-        shares: rows of ``domain_shares``.
-        rule: the bounds.
+        shares: Rows of ``domain_shares``.
+        rule: Bounds for specialised clusters.
 
     Returns:
-        cluster_id, kind, main_domain (of the largest standardised share, ties by name), domain_entropy (of the
-        standardised shares, normalised; null with one domain or an empty cluster).
+        Columns cluster_id, kind, main_domain (with the largest standardised share, ties by name), domain_entropy (of
+        the standardised shares, normalised; null for a single domain or an empty cluster).
     """
     n_domains = shares["domain"].n_unique()
     even = 1 / n_domains if n_domains else 1.0

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 
 def check_embeddings(embeddings: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Return the embeddings as a C-contiguous float32 matrix without missing numbers.
+    """Validate the embeddings and return them as a C-contiguous float32 matrix.
 
     Args:
         embeddings: Array of shape (n, d), n >= 0 rows; copied only if dtype or layout differ.
@@ -14,17 +14,17 @@ def check_embeddings(embeddings: npt.ArrayLike) -> npt.NDArray[np.float32]:
         float32 array of shape (n, d).
 
     Raises:
-        ValueError: If the array is not two-dimensional, or a row holds NaN or an infinity (the
-            message names the first such row).
+        ValueError: The array is not two-dimensional, or a row contains NaN or an infinity (the message
+            names the first such row).
     """
     matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
     if matrix.ndim != 2:
-        raise ValueError(f"embeddings must have shape (rows, numbers), not {matrix.shape}")
+        raise ValueError(f"embeddings must have shape (rows, dimensions), not {matrix.shape}")
     is_finite = np.isfinite(matrix).all(axis=1)
     if not is_finite.all():
         first = int(np.argmin(is_finite))
         raise ValueError(
-            f"embedding of row {first} holds NaN or infinity "
-            f"({int((~is_finite).sum())} such rows in all): embed these descriptions again"
+            f"embedding of row {first} contains NaN or infinity "
+            f"({int((~is_finite).sum())} such rows in total): embed these descriptions again"
         )
     return matrix

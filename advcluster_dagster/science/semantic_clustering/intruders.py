@@ -1,6 +1,6 @@
-"""Intruder test: can a judge tell which of five descriptions comes from another cluster?
+"""Intruder test: can a judge identify the one of five descriptions that comes from another cluster?
 
-A cluster whose members a reader cannot tell from others holds no common skill, whatever its name says.
+A cluster whose members are indistinguishable from others has no common skill, whatever its name.
 
 References:
     Chang et al. (2009), Reading tea leaves: how humans interpret topic models.
@@ -24,7 +24,7 @@ from advcluster_dagster.science.prompting import (
 )
 from advcluster_dagster.science.semantic_clustering.name_checks import check_rows
 
-#: Members of the cluster that are shown beside the intruder.
+#: Members of the cluster shown together with the intruder.
 N_MEMBERS = 4
 
 
@@ -39,7 +39,7 @@ class IntruderChoice(BaseModel):
 
 @dataclass(frozen=True)
 class IntruderTask:
-    """Descriptions numbered from 0, of which ``texts[intruder]`` is of another cluster."""
+    """Descriptions numbered from 0, of which ``texts[intruder]`` belongs to another cluster."""
 
     cluster_id: int
     texts: tuple[str, ...]
@@ -47,42 +47,44 @@ class IntruderTask:
 
 
 def draw_intruder_tasks(members: pl.DataFrame, n_tasks: int, rng: np.random.Generator) -> list[IntruderTask]:
-    """Tasks of each cluster: four different members, one description of another cluster, in random order.
+    """Sample tasks for each cluster: four different members and one description of another cluster, shuffled.
 
     Args:
-        members: cluster_id, advantage; each advantage once.
-        n_tasks: tasks a cluster.
-        rng: source of random numbers.
+        members: Columns cluster_id, advantage, one row per advantage.
+        n_tasks: Tasks per cluster.
+        rng: Random generator.
 
     Returns:
-        Clusters by number. One of fewer than four different texts, or beside which there is no other text, has none.
+        Tasks sorted by cluster. A cluster with fewer than four distinct texts, or without texts of other clusters, has
+        no tasks.
     """
     texts = {
         int(str(cluster)): sorted(set(rows["advantage"]))
         for (cluster,), rows in members.sort("cluster_id").group_by("cluster_id", maintain_order=True)
     }
     tasks = []
-    for cluster, own in texts.items():
-        others = sorted({text for other, of in texts.items() if other != cluster for text in of} - set(own))
-        for _ in range(n_tasks if len(own) >= N_MEMBERS and others else 0):
-            shown = [own[i] for i in rng.choice(len(own), N_MEMBERS, replace=False)]
-            place = int(rng.integers(N_MEMBERS + 1))
-            shown.insert(place, others[int(rng.integers(len(others)))])
-            tasks.append(IntruderTask(cluster, tuple(shown), place))
+    for cluster, cluster_texts in texts.items():
+        elsewhere = {text for other, other_texts in texts.items() if other != cluster for text in other_texts}
+        others = sorted(elsewhere - set(cluster_texts))
+        for _ in range(n_tasks if len(cluster_texts) >= N_MEMBERS and others else 0):
+            shown = [cluster_texts[i] for i in rng.choice(len(cluster_texts), N_MEMBERS, replace=False)]
+            index = int(rng.integers(N_MEMBERS + 1))
+            shown.insert(index, others[int(rng.integers(len(others)))])
+            tasks.append(IntruderTask(cluster, tuple(shown), index))
     return tasks
 
 
 def intruder_messages(template: PromptTemplate, texts: Sequence[str]) -> tuple[Message, Message]:
-    """Ask which description does not belong with the others."""
+    """Build the messages that ask which description does not belong with the others."""
     blocks = "\n".join(f"{number}: {' '.join(text.split())}" for number, text in enumerate(texts))
     return fill_template(template, plain={}, fenced={"candidates": blocks})
 
 
 def parse_intruder(text: str) -> IntruderChoice:
-    """Read a choice.
+    """Parse a choice.
 
     Raises:
-        ReplyFault: no complete JSON object, or a number that was not shown.
+        ReplyFault: no complete JSON object, or a number out of range.
     """
 
     def read(value: object) -> IntruderChoice:
@@ -95,13 +97,13 @@ def parse_intruder(text: str) -> IntruderChoice:
 
 
 def intruder_checks(clusters: Sequence[int], outcomes: Sequence[tuple[int, bool]]) -> pl.DataFrame:
-    """Share of intruders that the judge named, by cluster and over all.
+    """Share of intruders identified by the judge, by cluster and overall.
 
     Args:
-        clusters: numbers of the clusters.
-        outcomes: (cluster, whether the intruder was named), one a usable reply.
+        clusters: Cluster ids.
+        outcomes: (cluster, whether the intruder was identified), one per usable reply.
 
     Returns:
-        Rows of ``name_checks`` of the check ``intruder``; chance is 1/5. Shares are null without replies.
+        Rows of ``name_checks`` for the check ``intruder``; chance is 1/5. Shares are null without replies.
     """
     return check_rows("intruder", clusters, outcomes, 1 / (N_MEMBERS + 1))

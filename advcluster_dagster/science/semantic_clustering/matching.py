@@ -1,6 +1,6 @@
-"""Match the clusters of two taxonomies: continued, born, died, split, merged (a rule of this project).
+"""Match the clusters of two taxonomies: continued, born, died, split, merged.
 
-A rule of this project; the paper clusters once.
+An addition of this project; the paper clusters only once.
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ Change = Literal["continued", "merged", "died", "split", "born"]
 
 @dataclass(frozen=True)
 class ClusterChange:
-    """The fate of an old cluster, or the origin of a new one.
+    """What became of an old cluster, or the origin of a new cluster.
 
     Attributes:
-        change: ``continued``: the old cluster is the new one. ``merged``: the old one went into a new one that it
-            is not paired with. ``split``: the new one came out of an old one that it is not paired with. ``died``: an
-            old one without successor. ``born``: a new one without predecessor.
+        change: ``continued``: the old cluster is the new one. ``merged``: the old cluster was absorbed by a new
+            cluster that it is not paired with. ``split``: the new cluster was split off an old cluster that it is
+            not paired with. ``died``: an old cluster without successor. ``born``: a new cluster without predecessor.
         old: Old cluster; None if born.
         new: New cluster; None if died.
-        distance: Euclidean distance of their centres, >= 0; None without a partner.
-        n_shared: Advantages that lie in both; None without a partner.
-        old_share: Share of the old cluster's advantages, of those still there, that lie in the new one, [0, 1]; None
-            without a partner or without such advantages.
-        new_share: The same of the new cluster's advantages, of those the old taxonomy knew.
+        distance: Euclidean distance between their centres, >= 0; None without a partner.
+        n_shared: Number of advantages in both; None without a partner.
+        old_share: Share of the old cluster's remaining advantages that are in the new cluster, [0, 1]; None
+            without a partner or without remaining advantages.
+        new_share: Share of the new cluster's previously known advantages that are in the old cluster; None likewise.
     """
 
     change: Change
@@ -41,27 +41,27 @@ class ClusterChange:
 def match_clusters(
     old_centres: npt.NDArray[np.floating], new_centres: npt.NDArray[np.floating], n_shared: npt.NDArray[np.integer]
 ) -> list[ClusterChange]:
-    """Match the clusters of two taxonomies over one space.
+    """Match the clusters of two taxonomies in the same embedding space.
 
     1. The Hungarian method pairs min(K, K') clusters with the least sum of Euclidean distances between centres.
-    2. A pair is one cluster that continues when it shares more than half of the old one's advantages still there, or
-       more than half of the new one's that the old taxonomy knew. Where neither has such advantages, it continues
-       when each centre is the other's nearest.
-    3. Any other old cluster is merged into the new one that holds more than half of its advantages still there, else
-       it died. Any other new cluster is split off the old one that more than half of its known advantages come from,
-       else it was born.
+    2. A pair is continued if it shares more than half of the old cluster's remaining advantages, or more than half of
+       the new cluster's previously known advantages. If neither cluster has such advantages, the pair is continued if
+       the centres are mutual nearest neighbours.
+    3. Any other old cluster is merged into the new cluster with more than half of its remaining advantages, or else
+       died. Any other new cluster is split off the old cluster with more than half of its previously known
+       advantages, or else was born.
 
-    Renumbering either side renumbers the result and changes nothing else, unless sums of distances tie.
+    Renumbering either side only renumbers the result, unless sums of distances tie.
 
     Args:
-        old_centres: Shape (K, d), means of the clusters' embeddings.
+        old_centres: Shape (K, d), mean embedding of each cluster.
         new_centres: Shape (K', d).
         n_shared: Shape (K, K'), number of advantages in both an old and a new cluster.
 
     Returns:
-        Old clusters in order, then new ones that continue none.
+        Changes of the old clusters in order, then of the new clusters that continue none.
     """
-    # Imported where they are needed: every process that starts would wait for them.
+    # Imported lazily to keep process start fast.
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
@@ -75,44 +75,44 @@ def match_clusters(
     continued = {new: old for old, new in pairs.items()}
     changes = []
     for old in range(len(old_centres)):
-        heir = pairs.get(old, _holder_of_most(n_shared[old]))
+        target = pairs.get(old, _majority_index(n_shared[old]))
         kind: Change = "continued" if old in pairs else "merged"
         changes.append(
-            ClusterChange("died", old, None) if heir is None else _change(kind, old, heir, distances, n_shared)
+            ClusterChange("died", old, None) if target is None else _change(kind, old, target, distances, n_shared)
         )
     for new in range(len(new_centres)):
         if new not in continued:
-            origin = _holder_of_most(n_shared[:, new])
+            origin = _majority_index(n_shared[:, new])
             born = ClusterChange("born", None, new)
             changes.append(born if origin is None else _change("split", origin, new, distances, n_shared))
     return changes
 
 
 def _is_continued(old: int, new: int, distances: npt.NDArray[np.float64], n_shared: npt.NDArray[np.integer]) -> bool:
-    of_old, of_new = int(n_shared[old].sum()), int(n_shared[:, new].sum())
-    if of_old or of_new:
-        return 2 * int(n_shared[old, new]) > min(count for count in (of_old, of_new) if count)
+    n_old, n_new = int(n_shared[old].sum()), int(n_shared[:, new].sum())
+    if n_old or n_new:
+        return 2 * int(n_shared[old, new]) > min(count for count in (n_old, n_new) if count)
     return bool(distances[old].argmin() == new and distances[:, new].argmin() == old)
 
 
-def _holder_of_most(counts: npt.NDArray[np.integer]) -> int | None:
-    """The only place that holds more than half; None where there is none."""
+def _majority_index(counts: npt.NDArray[np.integer]) -> int | None:
+    """Index with more than half of the total count; None if there is none."""
     if not counts.any():
         return None
-    place = int(counts.argmax())
-    return place if 2 * int(counts[place]) > int(counts.sum()) else None
+    index = int(counts.argmax())
+    return index if 2 * int(counts[index]) > int(counts.sum()) else None
 
 
 def _change(
     kind: Change, old: int, new: int, distances: npt.NDArray[np.float64], n_shared: npt.NDArray[np.integer]
 ) -> ClusterChange:
-    shared, of_old, of_new = int(n_shared[old, new]), int(n_shared[old].sum()), int(n_shared[:, new].sum())
+    shared, n_old, n_new = int(n_shared[old, new]), int(n_shared[old].sum()), int(n_shared[:, new].sum())
     return ClusterChange(
         kind,
         old,
         new,
         float(distances[old, new]),
         shared,
-        shared / of_old if of_old else None,
-        shared / of_new if of_new else None,
+        shared / n_old if n_old else None,
+        shared / n_new if n_new else None,
     )

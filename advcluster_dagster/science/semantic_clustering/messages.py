@@ -8,7 +8,7 @@ from advcluster_dagster.science.prompting import Message, PromptTemplate, fill_t
 
 @dataclass(frozen=True)
 class NamedCluster:
-    """A cluster as the reviewer sees it; ``size`` counts its descriptions."""
+    """A cluster as shown to the reviewer; ``size`` is the number of its descriptions."""
 
     cluster_id: int
     tag: str
@@ -17,16 +17,16 @@ class NamedCluster:
 
 
 def named_clusters(rows: Iterable[tuple[int, str | None, str | None, int]]) -> list[NamedCluster]:
-    """Clusters from (cluster_id, tag, definition, size); a cluster whose naming failed says so."""
+    """Build clusters from (cluster_id, tag, definition, size); missing names become "(not named)"."""
     return [NamedCluster(number, tag or "(not named)", text or "(not named)", size) for number, tag, text, size in rows]
 
 
 def naming_messages(
     template: PromptTemplate, descriptions: Sequence[str], others: Sequence[str]
 ) -> tuple[Message, Message]:
-    """Ask for a tag and a definition of the cluster that holds these descriptions, one bullet each.
+    """Build the messages that ask for a tag and a definition of the cluster with these descriptions, one per bullet.
 
-    ``others`` are the descriptions of other clusters that come nearest to it, so that the name sets it apart.
+    ``others`` are the nearest descriptions of other clusters, so that the name distinguishes the cluster from them.
     """
     fenced = {"descriptions": _bullets(descriptions), "others": _bullets(others)}
     return fill_template(template, plain={}, fenced=fenced)
@@ -37,7 +37,7 @@ def _bullets(texts: Sequence[str]) -> str:
 
 
 def review_messages(template: PromptTemplate, clusters: Sequence[NamedCluster]) -> tuple[Message, Message]:
-    """Ask for five scores of the candidate taxonomy made of these clusters."""
+    """Build the messages that ask for five scores of the candidate taxonomy with these clusters."""
     blocks = "\n\n".join(
         f"id: {cluster.cluster_id}\ntag: {_on_one_line(cluster.tag)}\n"
         f"definition: {_on_one_line(cluster.definition)}\ncount: {cluster.size}"
@@ -47,5 +47,5 @@ def review_messages(template: PromptTemplate, clusters: Sequence[NamedCluster]) 
 
 
 def _on_one_line(text: str) -> str:
-    """Model-written text without line breaks, so that it cannot pass for another bullet or another cluster."""
+    """Remove line breaks from model-written text, so that it cannot mimic another bullet or cluster."""
     return " ".join(text.split())

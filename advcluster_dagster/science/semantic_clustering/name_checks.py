@@ -1,6 +1,6 @@
-"""Can a judge apply the names? Advantages are assigned to clusters by tag and definition alone.
+"""Name check: a judge assigns advantages to clusters by tag and definition alone.
 
-A tag that nobody can apply names nothing, however well its cluster is separated.
+A tag that a judge cannot apply is no name, however well its cluster is separated.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from advcluster_dagster.science.prompting import (
     validate_record,
 )
 
-#: Stands for all clusters together.
+#: Cluster id of the row over all clusters.
 ALL_CLUSTERS = -1
 
 
@@ -36,7 +36,7 @@ class NameChoice(BaseModel):
 def name_check_messages(
     template: PromptTemplate, groups: Sequence[tuple[int, str, str]], description: str
 ) -> tuple[Message, Message]:
-    """Ask which group a description belongs to; groups are (number, tag, definition)."""
+    """Build the messages that ask which group a description belongs to; groups are (number, tag, definition)."""
     blocks = "\n\n".join(
         f"group: {number}\ntag: {' '.join(tag.split())}\ndefinition: {' '.join(text.split())}"
         for number, tag, text in groups
@@ -45,7 +45,7 @@ def name_check_messages(
 
 
 def parse_name_choice(text: str, numbers: Sequence[int]) -> NameChoice:
-    """Read a choice.
+    """Parse a choice.
 
     Raises:
         ReplyFault: no complete JSON object, or a group that does not exist.
@@ -63,16 +63,16 @@ def parse_name_choice(text: str, numbers: Sequence[int]) -> NameChoice:
 def draw_for_name_checks(
     members: pl.DataFrame, shown: set[str], n_drawn: int, rng: np.random.Generator
 ) -> tuple[pl.DataFrame, bool]:
-    """Advantages to assign: those that the summariser was not shown, or any where it was shown all of them.
+    """Sample advantages to assign among those not shown to the summariser, or among all if it was shown all.
 
     Args:
-        members: advantage_id, cluster_id, advantage.
-        shown: ids that were shown.
-        n_drawn: most advantages.
-        rng: source of random numbers.
+        members: Columns advantage_id, cluster_id, advantage.
+        shown: Ids of the advantages shown.
+        n_drawn: Maximum number of advantages.
+        rng: Random generator.
 
     Returns:
-        The rows drawn, in order, and whether they were unseen.
+        The sampled rows in order, and whether they were unseen.
     """
     unseen = members.filter(~pl.col("advantage_id").is_in(list(shown)))
     pool = unseen if unseen.height else members
@@ -81,17 +81,17 @@ def draw_for_name_checks(
 
 
 def name_checks(clusters: Sequence[int], choices: Sequence[tuple[int, int]], is_unseen: bool) -> pl.DataFrame:
-    """Share of advantages assigned to their own cluster, by cluster and over all, with chance and Cohen's kappa.
+    """Share of advantages assigned to their own cluster, by cluster and overall, with chance level and Cohen's kappa.
 
     Args:
-        clusters: numbers of the clusters.
-        choices: (cluster of the advantage, cluster chosen), one a usable reply.
-        is_unseen: whether the summariser had not seen these advantages.
+        clusters: Cluster ids.
+        choices: (cluster of the advantage, chosen cluster), one per usable reply.
+        is_unseen: Whether the summariser had not seen these advantages.
 
     Returns:
-        Rows of ``name_checks``; the row of cluster -1 is over all. Shares are null without advantages.
+        Rows of ``name_checks``; cluster -1 is the overall row. Shares are null without advantages.
     """
-    outcomes = [(own, own == chosen) for own, chosen in choices]
+    outcomes = [(actual, actual == chosen) for actual, chosen in choices]
     chance = 1 / len(clusters) if clusters else None
     return check_rows("assignment", clusters, outcomes, chance, cohen_kappa(choices), is_unseen)
 
@@ -104,27 +104,27 @@ def check_rows(
     kappa: float | None = None,
     is_unseen: bool = False,
 ) -> pl.DataFrame:
-    """Rows of ``name_checks`` of one check: over all clusters, then by cluster; none without clusters.
+    """Build the rows of ``name_checks`` for one check: overall, then by cluster; empty without clusters.
 
     Args:
-        check: name of the check.
-        clusters: numbers of the clusters.
-        outcomes: (cluster, whether the reply was right), one a usable reply.
-        chance: share by chance.
-        kappa: over all clusters.
-        is_unseen: whether the summariser had not seen the advantages.
+        check: Name of the check.
+        clusters: Cluster ids.
+        outcomes: (cluster, whether the reply was right), one per usable reply.
+        chance: Share expected by chance.
+        kappa: Cohen's kappa over all clusters.
+        is_unseen: Whether the summariser had not seen the advantages.
     """
     rows = []
     for cluster in (ALL_CLUSTERS, *clusters):
-        right = [is_right for of, is_right in outcomes if cluster in (ALL_CLUSTERS, of)]
+        right = [is_right for actual, is_right in outcomes if cluster in (ALL_CLUSTERS, actual)]
         share = sum(right) / len(right) if right else None
-        of_all = kappa if cluster == ALL_CLUSTERS else None
-        rows.append((check, cluster, len(right), sum(right), share, chance, of_all, is_unseen))
+        row_kappa = kappa if cluster == ALL_CLUSTERS else None
+        rows.append((check, cluster, len(right), sum(right), share, chance, row_kappa, is_unseen))
     return pl.DataFrame(rows if clusters else [], schema=NAME_CHECKS.own_schema, orient="row")
 
 
 def cohen_kappa(pairs: Sequence[tuple[object, object]]) -> float | None:
-    """Agreement of two labellings beyond chance; None without pairs, or where chance alone would agree fully.
+    """Cohen's kappa of two labellings; None without pairs, or if all labels are equal.
 
     References:
         Cohen (1960), A coefficient of agreement for nominal scales.

@@ -1,4 +1,4 @@
-"""Parse the replies of summariser and reviewer (paper appendices A.2.2 and A.2.3)."""
+"""Parse the replies of the summariser and the reviewer (paper appendices A.2.2 and A.2.3)."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ _PAPER_KEYS = {
     "interpretability_score": "interpretability", "balance_score": "balance",
     "taxonomy_resolution_score": "resolution",
 }  # fmt: skip
-#: Texts of the prompt (``prompts/naming.md``) that are no content when they come back.
+#: Placeholder texts of the prompt (``prompts/naming.md``); a reply that repeats them has no content.
 FORM_TEXTS = (
     '2 to 4 words, the first a strong action verb in the -ing form ("Verifying", "Mapping").',
     "2 to 4 sentences on how information is handled on the way to a conclusion.",
@@ -56,7 +56,7 @@ class CandidateReview(BaseModel):
 
 
 def parse_cluster_name(text: str) -> ClusterName:
-    """Read the summariser's reply.
+    """Parse the summariser's reply.
 
     Raises:
         ReplyFault: no complete JSON object with a tag and a definition, a text copied from the reply form, or a
@@ -66,7 +66,7 @@ def parse_cluster_name(text: str) -> ClusterName:
 
 
 def parse_candidate_review(text: str) -> CandidateReview:
-    """Read the reviewer's reply, with our keys or the paper's; ``"8"``, ``8.0`` and ``"8/10"`` are 8.
+    """Parse the reviewer's reply, with this project's keys or the paper's; ``"8"``, ``8.0`` and ``"8/10"`` are 8.
 
     Raises:
         ReplyFault: no complete JSON object with the five integer scores from 1 to 10.
@@ -86,14 +86,14 @@ def _read_name(value: Any) -> ClusterName:
 
 def _read_review(value: Any) -> CandidateReview:
     if isinstance(value, dict):
-        ours: dict[str, Any] = {_PAPER_KEYS.get(key.strip().lower(), str(key)): score for key, score in value.items()}
-        named = name_fields(CandidateReview, ours)
-        value = {key: _score(score) if key in _CRITERIA else score for key, score in named.items()}
+        keyed: dict[str, Any] = {_PAPER_KEYS.get(key.strip().lower(), str(key)): score for key, score in value.items()}
+        fields = name_fields(CandidateReview, keyed)
+        value = {key: _score(score) if key in _CRITERIA else score for key, score in fields.items()}
     return validate_record(CandidateReview, value)
 
 
 def _score(value: Any) -> Any:
-    """The integer that a score is written as; what is none, true and false included, as a text that is refused."""
+    """Parse a score; strings that are no score, and booleans, become a text that validation rejects."""
     if isinstance(value, dict) and "score" in value:
         value = value["score"]
     written = _SCORE.fullmatch(value.strip()) if isinstance(value, str) else None

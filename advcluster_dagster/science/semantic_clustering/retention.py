@@ -1,4 +1,4 @@
-"""Retain the scored candidates that are good enough to be named and reviewed (paper section 3.2.3)."""
+"""Select the scored candidates to be named and reviewed (paper section 3.2.3)."""
 
 from statistics import fmean, mean, stdev
 
@@ -8,22 +8,22 @@ _BY_INDEX = ["davies_bouldin", "silhouette", "n_clusters"]
 
 
 def retain_candidates(metrics: pl.DataFrame, n_best: int, n_dims_kept: int) -> pl.Series:
-    """Decide which candidates are retained.
+    """Decide which candidates to retain.
 
-    1. For each dimension take the `n_best` numbers of clusters with the lowest Davies-Bouldin
+    1. For each dimension, take the `n_best` numbers of clusters with the lowest Davies-Bouldin
        index (ties: higher silhouette, then fewer clusters).
-    2. Of these drop the ones whose silhouette is below their mean minus one sample standard
-       deviation. With fewer than two the deviation is undefined and nothing is dropped.
-    3. Keep the `n_dims_kept` dimensions whose remaining candidates have the lowest mean index
-       (ties: the smaller dimension). What remains in them is retained.
+    2. Drop those whose silhouette is below their mean minus one sample standard deviation. With
+       fewer than two candidates the deviation is undefined and nothing is dropped.
+    3. Retain the remaining candidates of the `n_dims_kept` dimensions with the lowest mean index
+       (ties: the smaller dimension).
 
     Args:
         metrics: One row per candidate: pca_dim, n_clusters, davies_bouldin, silhouette.
-        n_best: Candidates looked at per dimension, >= 1.
-        n_dims_kept: Dimensions kept, >= 1.
+        n_best: Number of candidates considered per dimension, >= 1.
+        n_dims_kept: Number of dimensions retained, >= 1.
 
     Returns:
-        Boolean series `is_retained`, one value per row of `metrics`, in its order.
+        Boolean series `is_retained`, one value per row of `metrics`.
 
     References:
         Paper section 3.2.3, "Clustering and Candidate Generation".
@@ -38,9 +38,9 @@ def retain_candidates(metrics: pl.DataFrame, n_best: int, n_dims_kept: int) -> p
 
 
 def _drop_poorly_separated(best: pl.DataFrame) -> pl.DataFrame:
-    """Drop candidates whose silhouette lies more than one deviation below the mean."""
+    """Drop candidates whose silhouette is more than one sample standard deviation below the mean."""
     values = best["silhouette"].to_list()
     if len(values) < 2:
         return best
-    # `statistics` computes exactly: equal values have their mean and no deviation, none drops.
+    # `statistics` computes exactly: equal values have zero deviation, so none is dropped.
     return best.filter(pl.col("silhouette") >= mean(values) - stdev(values))

@@ -1,6 +1,6 @@
-"""Davies-Bouldin index and silhouette of many clusterings of the same points (paper section 3.2.3).
+"""Davies-Bouldin index and silhouettes of many clusterings of the same points (paper section 3.2.3).
 
-The values are scikit-learn's; the distances between points, the costly part, are computed once for all clusterings.
+The values equal scikit-learn's; the costly distances between points are computed once for all clusterings.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,23 +13,23 @@ FloatArray = npt.NDArray[np.float64]
 LabelArray = npt.NDArray[np.int32]
 ChunkMap = Callable[[Callable[[slice], FloatArray], Iterable[slice]], Iterable[FloatArray]]
 
-# Distances held at a time, in numbers (8 bytes each): small enough to stay in the processor cache.
+# Number of distances (8 bytes each) in memory at a time: small enough for the processor cache.
 _CHUNK_DISTANCES = 1_000_000
 
 
 def davies_bouldin(points: FloatArray, labels: LabelArray) -> float:
-    """Davies-Bouldin index: mean over clusters of the likeness to their most similar cluster.
+    """Davies-Bouldin index: mean over clusters of the similarity to their most similar cluster.
 
-    The likeness of clusters i and j is (s_i + s_j) / m_ij, where s is the mean distance of a
-    cluster's points to its centroid and m the distance of the centroids (Euclidean). As in
-    scikit-learn it is 0 when all s or all m vanish, and coinciding centroids are not compared.
+    The similarity of clusters i and j is (s_i + s_j) / m_ij, where s is the mean distance of a
+    cluster's points to its centroid and m the distance between the centroids (Euclidean). As in
+    scikit-learn, the index is 0 if all s or all m are 0, and coinciding centroids are not compared.
 
     Args:
         points: float64 array of shape (n, d').
-        labels: int32 array of shape (n,), cluster ids 0..K-1, each used, K >= 2.
+        labels: int32 array of shape (n,), cluster ids 0..K-1, none empty, K >= 2.
 
     Returns:
-        The index, >= 0; lower is better. It falls with d', so compare only within one d'.
+        The index, >= 0; lower is better. It decreases with d', so compare only within one d'.
 
     References:
         Davies and Bouldin (1979), A Cluster Separation Measure, IEEE TPAMI 1(2).
@@ -49,15 +49,15 @@ def davies_bouldin(points: FloatArray, labels: LabelArray) -> float:
 def silhouettes(points: FloatArray, labelings: Sequence[LabelArray], map_chunks: ChunkMap = map) -> list[float]:
     """Mean silhouette (Euclidean) of several clusterings of the same points.
 
-    For a point with mean distance a to the others of its cluster and lowest mean distance b to
-    another cluster, the silhouette is (b - a) / max(a, b); 0 for a cluster of one point, and where
+    For a point with mean distance a to the other points of its cluster and lowest mean distance b to
+    another cluster, the silhouette is (b - a) / max(a, b); 0 for a cluster of one point, and if
     a = b = 0.
 
     Args:
         points: float64 array of shape (n, d').
-        labelings: Cluster ids of each clustering, int32 arrays of shape (n,) with ids 0..K-1, each
-            used, 2 <= K <= n - 1.
-        map_chunks: Applies a function to the chunks of rows; a thread pool's `map` makes it
+        labelings: Cluster ids of each clustering, int32 arrays of shape (n,) with ids 0..K-1, none
+            empty, 2 <= K <= n - 1.
+        map_chunks: Applies a function to the chunks of rows; pass a thread pool's `map` to run in
             parallel.
 
     Returns:
@@ -83,7 +83,7 @@ def silhouettes(points: FloatArray, labelings: Sequence[LabelArray], map_chunks:
 
 @dataclass(frozen=True)
 class _SilhouetteScorer:
-    """What every chunk of rows needs; `membership` holds the clusterings side by side."""
+    """Inputs shared by all chunks of rows; `membership` concatenates the clusterings' one-hot columns."""
 
     points: FloatArray
     squared_norms: FloatArray
@@ -91,7 +91,7 @@ class _SilhouetteScorer:
     membership: FloatArray
 
     def chunk_totals(self, rows: slice) -> FloatArray:
-        """Sum of the silhouettes of the given rows, one number per clustering."""
+        """Sum of the silhouettes of the given rows, one value per clustering."""
         to_clusters = self._distances(rows) @ self.membership
         sizes = self.membership.sum(axis=0)
         totals, first = [], 0
@@ -117,11 +117,11 @@ def _silhouette_total(to_clusters: FloatArray, labels: LabelArray, sizes: FloatA
     """Sum of silhouettes from each point's summed distances to the clusters of one clustering."""
     rows, own_size = np.arange(len(labels)), sizes[labels]
     with np.errstate(divide="ignore", invalid="ignore"):
-        own = to_clusters[rows, labels] / (own_size - 1.0)
+        within = to_clusters[rows, labels] / (own_size - 1.0)
         means = to_clusters / sizes
         means[rows, labels] = np.inf
         nearest = means.min(axis=1)
-        silhouette = (nearest - own) / np.maximum(own, nearest)
+        silhouette = (nearest - within) / np.maximum(within, nearest)
     return float(np.where(own_size > 1.0, np.nan_to_num(silhouette), 0.0).sum())
 
 

@@ -1,4 +1,4 @@
-"""Which clusters of different families, or of the published ones, are the same pattern; none where chance would do."""
+"""Match clusters across families, or with the published clusters, beyond similarities expected by chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import polars as pl
 from advcluster_dagster.contracts.themes import PATTERN_MATCHES, PUBLISHED_MATCHES, SHARED_PATTERNS
 from advcluster_dagster.science.statistics.resampling import FloatArray, IntArray
 
-#: Percentile of the similarities of different clusters within a family that a match must exceed.
+#: A match must exceed this percentile of the similarities between different clusters of one family.
 _NULL_PERCENTILE = 95.0
-#: A match must be among the other's so many most similar clusters.
+#: Each cluster of a match must be among this many most similar clusters of the other.
 _N_BEST = 2
 
 
@@ -21,11 +21,11 @@ class FamilyClusters:
     """The clusters of one family.
 
     Attributes:
-        family: its name.
-        tags: tag of each cluster, None where naming failed.
-        embeddings: float64 of shape (n, d), its advantages in the full space.
+        family: Name of the family.
+        tags: Tag of each cluster; None if naming failed.
+        embeddings: float64 of shape (n, d), embeddings of its advantages in the full space.
         labels: int64 of shape (n,), clusters 0 .. K-1, none empty.
-        definitions: float64 of shape (K, d), vectors of "tag. definition".
+        definitions: float64 of shape (K, d), embeddings of "tag. definition".
     """
 
     family: str
@@ -36,13 +36,13 @@ class FamilyClusters:
 
     @property
     def n_clusters(self) -> int:
-        """K."""
+        """Number of clusters K."""
         return len(self.tags)
 
 
 @dataclass(frozen=True)
 class _Space:
-    """Centroids of every family after centring by the pooled mean, and the similarity of any two clusters."""
+    """Embeddings of every family, centred by the pooled mean, for similarities between clusters."""
 
     centroids: dict[str, FloatArray]
     members: dict[str, FloatArray]
@@ -57,15 +57,15 @@ class _Space:
 
 
 def match_patterns(families: Sequence[FamilyClusters]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Clusters of two families matched one to one, and the patterns that follow.
+    """Match clusters of each two families one to one, and derive shared patterns.
 
-    Embeddings are centred by the mean of the families' means, so that each family weighs the same; without that every
-    cosine is near 1. Similarity is the mean of the cosines of centroids and of definitions. A pair of the optimal
-    assignment is a match where its similarity exceeds the 95th percentile of those of different clusters within a
-    family, and each is among the other's two most similar.
+    Embeddings are centred by the mean of the families' means, which weights families equally; without centring all
+    cosines are near 1. Similarity is the mean of the cosines of centroids and of definitions. A pair of the optimal
+    assignment is a match if its similarity exceeds the 95th percentile of similarities between different clusters of
+    one family, and each cluster is among the other's two most similar.
 
     Args:
-        families: two or more, embedded by one model.
+        families: Families embedded by the same model.
 
     Returns:
         Rows of ``shared_patterns`` and of ``pattern_matches``; both empty for fewer than two families.
@@ -120,13 +120,13 @@ def _cosines(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def _null(within: Sequence[FloatArray]) -> float:
-    """The 95th percentile of similarities of different clusters of one family; 1 where no family has two."""
+    """95th percentile of similarities between different clusters of one family; 1 if no family has two clusters."""
     values = np.concatenate([square[~np.eye(len(square), dtype=bool)] for square in within])
     return float(np.percentile(values, _NULL_PERCENTILE)) if len(values) else 1.0
 
 
 def _member_shares(space: _Space, first: FamilyClusters, second: FamilyClusters) -> FloatArray:
-    """Share of each cluster's advantages that are nearest to each centroid of the other family, shape (K_1, K_2)."""
+    """Share of each cluster's advantages nearest to each centroid of the other family, shape (K_1, K_2)."""
     nearest = _cosines(space.members[first.family], space.centroids[second.family]).argmax(axis=1)
     table = np.zeros((first.n_clusters, second.n_clusters))
     np.add.at(table, (first.labels, nearest), 1)
@@ -137,17 +137,17 @@ def _member_shares(space: _Space, first: FamilyClusters, second: FamilyClusters)
 def _patterns(
     edges: Sequence[tuple[tuple[str, int], tuple[str, int], float]], families: Sequence[FamilyClusters]
 ) -> pl.DataFrame:
-    """Connected components of matches; one with two clusters of a family says so."""
+    """Connected components of matches; components with two clusters of one family are flagged."""
     group: dict[tuple[str, int], int] = {}
     for number, (first, second, _) in enumerate(edges):
         merged = {group.get(first, number), group.get(second, number), number}
         smallest = min(merged)
         group |= {first: smallest, second: smallest}
-        group = {node: smallest if of in merged else of for node, of in group.items()}
+        group = {node: smallest if number in merged else number for node, number in group.items()}
     tags = {(family.family, k): tag for family in families for k, tag in enumerate(family.tags)}
     rows = []
     for number, component in enumerate(dict.fromkeys(group.values())):
-        members = sorted(node for node, of in group.items() if of == component)
+        members = sorted(node for node, assigned in group.items() if assigned == component)
         strengths = [weight for first, _, weight in edges if group[first] == component]
         names = [family for family, _ in members]
         rows.append(
@@ -169,17 +169,17 @@ def nearest_published(
     published: FloatArray,
     names: Sequence[tuple[str, int, str]],
 ) -> pl.DataFrame:
-    """The published cluster that each of a family's clusters resembles most, by the cosine of their definitions.
+    """Find the published cluster most similar to each of a family's clusters, by the cosine of definitions.
 
     Args:
-        family: name of the family.
-        definitions: float64 of shape (K, d), vectors of "tag. definition".
-        published: float64 of shape (P, d), the same of the published clusters.
+        family: Name of the family.
+        definitions: float64 of shape (K, d), embeddings of "tag. definition".
+        published: float64 of shape (P, d), embeddings of the published clusters' "tag. definition".
         names: (family, cluster, tag) of each published cluster.
 
     Returns:
-        Rows of ``published_matches``. ``is_match`` where the cosine exceeds the 95th percentile of those of different
-        published clusters of one family: closer than what the authors keep apart.
+        Rows of ``published_matches``. ``is_match`` is true if the cosine exceeds the 95th percentile of the cosines
+        between different published clusters of one family, that is, clusters which the authors separate.
     """
     if not len(definitions) or not len(published):
         return pl.DataFrame(schema=PUBLISHED_MATCHES.own_schema)
@@ -194,11 +194,11 @@ def nearest_published(
         (
             family,
             cluster,
-            *names[int(place)],
-            float(cosines[cluster, place]),
+            *names[int(index)],
+            float(cosines[cluster, index]),
             null,
-            bool(cosines[cluster, place] > null),
+            bool(cosines[cluster, index] > null),
         )
-        for cluster, place in enumerate(best)
+        for cluster, index in enumerate(best)
     ]
     return pl.DataFrame(rows, schema=PUBLISHED_MATCHES.own_schema, orient="row")

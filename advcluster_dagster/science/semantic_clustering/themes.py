@@ -1,6 +1,6 @@
-"""Themes above the clusters: grouped by repeated judgement, and tested where a study declares them beforehand.
+"""Themes of clusters: proposed by repeated judgements, and tested if a study declares them in advance.
 
-Paper section 5 groups clusters under patterns such as Constraint-Guided Reasoning by eye.
+Paper section 5 groups clusters manually under patterns such as Constraint-Guided Reasoning.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from advcluster_dagster.science.statistics.resampling import (
     percentile_interval,
 )
 
-#: Share of the repeats in which two clusters stand together from which on they share a theme.
+#: Share of the repeats in which two clusters must be grouped together to share a theme.
 _TOGETHER = 0.5
 
 
@@ -62,7 +62,7 @@ class ThemeVote(BaseModel):
 
 @dataclass(frozen=True)
 class ClusterCard:
-    """A cluster as a judge sees it: id (``FAMILY#CLUSTER``), tag, definition, size, shares by domain in [0, 1]."""
+    """A cluster as shown to a judge: id (``FAMILY#CLUSTER``), tag, definition, size, shares by domain in [0, 1]."""
 
     identifier: str
     tag: str
@@ -72,7 +72,7 @@ class ClusterCard:
 
 
 def themes_messages(template: PromptTemplate, clusters: Sequence[ClusterCard]) -> tuple[Message, Message]:
-    """Ask for themes over all clusters of a study."""
+    """Build the messages that ask for themes over all clusters of a study."""
     blocks = "\n\n".join(
         f"id: {card.identifier}\ntag: {_on_one_line(card.tag)}\ndefinition: {_on_one_line(card.definition)}\n"
         f"descriptions: {card.size}\nsubjects: "
@@ -83,7 +83,7 @@ def themes_messages(template: PromptTemplate, clusters: Sequence[ClusterCard]) -
 
 
 def vote_messages(template: PromptTemplate, theme: str, description: str) -> tuple[Message, Message]:
-    """Ask whether a description belongs to a theme, given as ``name: definition``."""
+    """Build the messages that ask whether a description belongs to a theme, given as ``name: definition``."""
     fenced = {"theme": _on_one_line(theme), "description": _on_one_line(description)}
     return fill_template(template, plain={}, fenced=fenced)
 
@@ -93,29 +93,29 @@ def _on_one_line(text: str) -> str:
 
 
 def parse_themes(text: str, identifiers: Sequence[str]) -> ThemesReply:
-    """Read a reply; every id must stand exactly once.
+    """Parse a reply; every id must occur exactly once.
 
     Raises:
-        ReplyFault: no complete JSON object, an unknown id, an id twice or never.
+        ReplyFault: no complete JSON object, an unknown id, or an id that is repeated or missing.
     """
 
     def read(value: Any) -> ThemesReply:
         reply = validate_record(ThemesReply, value)
-        named = [name for theme in reply.themes for name in theme.clusters] + reply.none
-        if unknown := sorted(set(named) - set(identifiers)):
+        mentioned = [name for theme in reply.themes for name in theme.clusters] + reply.none
+        if unknown := sorted(set(mentioned) - set(identifiers)):
             raise ReplyFault(f"clusters: unknown id {unknown[0]!r}")
-        if wrong := [name for name in identifiers if named.count(name) != 1]:
-            raise ReplyFault(f"clusters: id {wrong[0]!r} stands {named.count(wrong[0])} times, not once")
+        if wrong := [name for name in identifiers if mentioned.count(name) != 1]:
+            raise ReplyFault(f"clusters: id {wrong[0]!r} stands {mentioned.count(wrong[0])} times, not once")
         return reply
 
     return read_reply(text, lambda value: unwrap_record(value, ThemesReply, read))
 
 
 def parse_vote(text: str) -> ThemeVote:
-    """Read a vote.
+    """Parse a vote.
 
     Raises:
-        ReplyFault: no complete JSON object with true or false.
+        ReplyFault: no complete JSON object with a boolean vote.
     """
     return read_reply(text, lambda value: unwrap_record(value, ThemeVote, lambda v: validate_record(ThemeVote, v)))
 
@@ -123,14 +123,14 @@ def parse_vote(text: str) -> ThemeVote:
 def consolidate_themes(
     replies: Sequence[ThemesReply], clusters: Sequence[ClusterCard]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Themes on which repeats agree: average linkage over how often two clusters stand together, cut at one half.
+    """Consolidate repeats by average linkage over the share of repeats that group two clusters, cut at one half.
 
-    A cluster that stands in no theme in more than half of the repeats has none. Names are those of the repeat that
-    agrees best with the others.
+    A cluster that has no theme in more than half of the repeats has none. Names come from the repeat that agrees best
+    with the others.
 
     Args:
-        replies: one a repeat, at least one.
-        clusters: all clusters, in order.
+        replies: One reply per repeat, at least one.
+        clusters: All clusters, in order.
 
     Returns:
         Rows of ``themes`` and of ``theme_members``.
@@ -151,10 +151,10 @@ def consolidate_themes(
     members: list[tuple[str, int, int | None, float]] = []
     for group in dict.fromkeys(groups[~in_none].tolist()):
         inside = [i for i in range(len(clusters)) if groups[i] == group and not in_none[i]]
-        named = _named(best, [clusters[i].identifier for i in inside])
+        theme = _best_theme(best, [clusters[i].identifier for i in inside])
         sizes = sum(clusters[i].size for i in inside)
         number = len(themes)
-        themes.append((number, named.name, named.definition, len(inside), sizes, _mean_agreement(agreements)))
+        themes.append((number, theme.name, theme.definition, len(inside), sizes, _mean_agreement(agreements)))
         for i in inside:
             others = [j for j in inside if j != i]
             support = float(together[i, others].mean()) if others else float((labels[:, i] >= 0).mean())
@@ -176,7 +176,7 @@ def _labels(reply: ThemesReply, clusters: Sequence[ClusterCard]) -> list[int]:
 
 
 def _pairwise_agreement(labels: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Adjusted Rand index of each two repeats; clusters without a theme form one group."""
+    """Adjusted Rand index of every pair of repeats; clusters without a theme form one group."""
     from sklearn.metrics import adjusted_rand_score
 
     return np.array([[float(adjusted_rand_score(a, b)) for b in labels] for a in labels])
@@ -187,8 +187,8 @@ def _mean_agreement(agreements: np.ndarray[Any, np.dtype[np.float64]]) -> float 
     return float((agreements.sum() - n) / (n * (n - 1))) if n > 1 else None
 
 
-def _named(reply: ThemesReply, identifiers: Sequence[str]) -> ProposedTheme:
-    """The theme of a repeat that holds most of some clusters."""
+def _best_theme(reply: ThemesReply, identifiers: Sequence[str]) -> ProposedTheme:
+    """The theme of a repeat that contains most of the given clusters."""
     counts = [len(set(theme.clusters) & set(identifiers)) for theme in reply.themes]
     if not counts or not max(counts):
         return ProposedTheme(name="(no common name)", definition="The repeats agree on no name.", clusters=["-"])
@@ -203,16 +203,16 @@ def _split(identifier: str) -> tuple[str, int]:
 def theme_shares(
     placed: pl.DataFrame, confidence: float, n_bootstrap: int, rng: np.random.Generator
 ) -> list[tuple[str, int, int, float, float | None, float | None, int]]:
-    """Share of advantages that belong to a theme, by domain and over all, with an interval over source keys.
+    """Share of advantages that belong to a theme, by domain and overall, with a bootstrap interval over source keys.
 
     Args:
-        placed: domain, source_key, belongs (bool), one row an advantage.
-        confidence: of the interval.
-        n_bootstrap: replicates.
-        rng: source of random numbers.
+        placed: Columns domain, source_key, belongs (bool), one row per advantage.
+        confidence: Confidence level of the interval.
+        n_bootstrap: Number of replicates.
+        rng: Random generator.
 
     Returns:
-        (domain, n_advantages, n_belonging, share, low, high, n_keys) each; nothing without advantages.
+        Tuples (domain, n_advantages, n_belonging, share, low, high, n_keys); empty without advantages.
     """
     rows = []
     parts = [(str(domain), part) for (domain,), part in placed.group_by("domain", maintain_order=True)]

@@ -1,4 +1,4 @@
-"""One worked case a cluster (as paper figure 1): a member near the centre whose evidence stands in both traces."""
+"""One worked case per cluster (as paper figure 1): a central member whose quotes occur in both traces."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from advcluster_dagster.contracts.semantic_clustering import WORKED_CASES
 from advcluster_dagster.science.quotes import find_passage
 from advcluster_dagster.science.statistics.resampling import FloatArray
 
-#: Characters of a trace that are shown on either side of a quoted passage.
+#: Characters of a trace shown on either side of a quoted passage.
 AROUND = 300
 
 
@@ -23,7 +23,7 @@ class Excerpt:
 
 
 def excerpt(trace: str, quote: str, around: int = AROUND) -> Excerpt | None:
-    """The first place of a quoted passage in a trace with what stands around it; None where it does not stand there.
+    """The first occurrence of a quoted passage in a trace with its context; None if it does not occur.
 
     >>> excerpt("one two three four", "three", around=4)
     Excerpt(text='two three fou', start=4, end=9)
@@ -37,22 +37,22 @@ def excerpt(trace: str, quote: str, around: int = AROUND) -> Excerpt | None:
 
 
 def nearest_members(members: pl.DataFrame, embeddings: FloatArray) -> pl.DataFrame:
-    """Of each cluster, the eligible member nearest to the centroid of all its members.
+    """Select from each cluster the eligible member nearest to the centroid of all its members.
 
     Args:
-        members: cluster_id, advantage_id, is_eligible; each advantage once.
-        embeddings: one vector a member, shape (n, d).
+        members: Columns cluster_id, advantage_id, is_eligible, one row per advantage.
+        embeddings: One vector per member, shape (n, d).
 
     Returns:
-        cluster_id, advantage_id, by cluster; clusters without an eligible member have no row. Ties go to the first
-        advantage_id.
+        Columns cluster_id, advantage_id, sorted by cluster; clusters without an eligible member have no row. Ties are
+        broken by advantage_id.
     """
     clusters = members["cluster_id"].to_numpy()
     distances = np.zeros(len(clusters))
     for cluster in np.unique(clusters):
-        of_cluster = clusters == cluster
-        centre = embeddings[of_cluster].mean(axis=0)
-        distances[of_cluster] = np.linalg.norm(embeddings[of_cluster] - centre, axis=1)
+        in_cluster = clusters == cluster
+        centre = embeddings[in_cluster].mean(axis=0)
+        distances[in_cluster] = np.linalg.norm(embeddings[in_cluster] - centre, axis=1)
     ranked = members.with_columns(distance=pl.Series(distances, dtype=pl.Float64).round(9)).filter("is_eligible")
     return (
         ranked.sort("cluster_id", "distance", "advantage_id")
@@ -62,14 +62,14 @@ def nearest_members(members: pl.DataFrame, embeddings: FloatArray) -> pl.DataFra
 
 
 def worked_cases(cases: pl.DataFrame) -> pl.DataFrame:
-    """Excerpts of both traces around the quoted passages.
+    """Extract both traces' excerpts around the quoted passages.
 
     Args:
-        cases: cluster_id, advantage_id, domain, question_id, question, stage, larger_quote, smaller_quote,
-            larger_response, smaller_response; one row a cluster.
+        cases: Columns cluster_id, advantage_id, domain, question_id, question, stage, larger_quote, smaller_quote,
+            larger_response, smaller_response; one row per cluster.
 
     Returns:
-        Rows of ``worked_cases``; cases of which a passage does not stand in its trace are left out.
+        Rows of ``worked_cases``; cases with a passage that does not occur in its trace are omitted.
     """
     names = ("cluster_id", "advantage_id", "domain", "question_id", "question", "stage")
     rows = []

@@ -1,1 +1,1 @@
-"""How sure a finding is: intervals and tests in which the question, not the advantage, is the unit of evidence."""
+"""Intervals and tests that use the question, not the advantage, as the unit of evidence."""

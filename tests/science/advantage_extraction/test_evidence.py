@@ -1,4 +1,4 @@
-"""Quotes of the extractor looked up in the traces."""
+"""Lookup of the extractor's quotes in the traces."""
 
 import polars as pl
 import pytest
@@ -25,19 +25,19 @@ def checked(larger_quote, smaller_quote, failure_quote="F = m / a"):
     ("larger", "smaller", "n", "in_larger", "in_smaller", "supported"),
     [
         ("F = m * a", "F = m / a", 2, True, True, True),
-        ("a.   Then a = 3", "", 1, True, None, True),  # spacing is free
+        ("a.   Then a = 3", "", 1, True, None, True),  # white space may differ
         ("F = m / a", "F = m / a", 2, False, True, False),  # quoted from the other trace
         ("", "", 0, None, None, False),
         (" \n", "a = 13", 1, None, False, False),
     ],
 )
-def test_quotes_must_stand_in_their_own_trace(larger, smaller, n, in_larger, in_smaller, supported):
+def test_quotes_must_occur_in_their_own_trace(larger, smaller, n, in_larger, in_smaller, supported):
     row = checked(larger, smaller)
     assert (row["n_quotes"], row["is_in_larger"], row["is_in_smaller"]) == (n, in_larger, in_smaller)
     assert row["is_supported"] is supported
 
 
-def test_where_the_first_error_begins():
+def test_position_of_the_first_error():
     assert checked("", "")["failure_position"] == SMALLER.index("F = m / a") / len(SMALLER)
     assert checked("", "", "not there")["failure_position"] is None
     assert relative_position("x", None) is None

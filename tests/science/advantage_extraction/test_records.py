@@ -25,7 +25,7 @@ def tables_of(pair_ids, outcomes):
     return tables
 
 
-def test_every_pair_ends_as_a_first_error_or_as_a_failure():
+def test_every_pair_is_a_first_error_or_a_failure():
     outcomes = [
         (reply("Reading", "Tracks units", "Uses 2 cases"), "", "", "{...}"),
         (None, "no_json", "no list in it", "I am sorry"),

@@ -28,7 +28,7 @@ def reply(**changes):
 
 
 def typed_list(n_failures=1, n_advantages=2):
-    """The reply in the form that the paper's prompt asks for."""
+    """A reply in the form requested by the paper's prompt."""
     failure = {"type": "failure", "failure_stage": "Process Skills", "failure_description": "Slips in a product."}
     return [failure] * n_failures + [{"type": "advantage", **advantage(i)} for i in range(n_advantages)]
 
@@ -39,16 +39,16 @@ def test_depths_are_newmans_stages_in_order():
     }  # fmt: skip
 
 
-def test_our_object():
-    found = parse_extraction_reply(json.dumps(reply()))
-    assert found.model_dump(exclude_defaults=True) == reply()
+def test_the_projects_object():
+    parsed = parse_extraction_reply(json.dumps(reply()))
+    assert parsed.model_dump(exclude_defaults=True) == reply()
 
 
 def test_the_papers_list():
-    found = parse_extraction_reply(json.dumps(typed_list(n_advantages=3)))
-    assert found.failure_stage == "Process Skills"
-    assert found.failure_description == "Slips in a product."
-    assert [item.advantage for item in found.advantages] == [advantage(i)["advantage"] for i in range(3)]
+    parsed = parse_extraction_reply(json.dumps(typed_list(n_advantages=3)))
+    assert parsed.failure_stage == "Process Skills"
+    assert parsed.failure_description == "Slips in a product."
+    assert [item.advantage for item in parsed.advantages] == [advantage(i)["advantage"] for i in range(3)]
 
 
 @pytest.mark.parametrize("wrap", ["{}", "```json\n{}\n```", "```\n{}\n```", "Here it is:\n{}\nThat is all."])
@@ -68,11 +68,11 @@ def test_bare_fenced_or_in_prose(wrap, value):
         ("Encoding.", "Encoding"),
     ],
 )
-def test_stages_are_known_whatever_their_spelling(spelt, stage):
+def test_stages_are_recognised_in_any_spelling(spelt, stage):
     assert parse_extraction_reply(json.dumps(reply(failure_stage=spelt))).failure_stage == stage
 
 
-def test_space_around_texts_is_no_part_of_them():
+def test_surrounding_white_space_is_stripped():
     spaced = [{"advantage": "  Tracks units\n", "evidence": "\tx "}, ADVANTAGES[1]]
     assert parse_extraction_reply(json.dumps(reply(advantages=spaced))).advantages[0].advantage == "Tracks units"
 
@@ -102,7 +102,7 @@ def test_space_around_texts_is_no_part_of_them():
         ([1, "two", None], "exactly one failure object, found 0"),
     ],
 )
-def test_broken_replies_are_named_in_one_line(value, words):
+def test_faulty_replies_have_one_line_faults(value, words):
     with pytest.raises(ReplyFault) as caught:
         parse_extraction_reply(json.dumps(value))
     assert words in str(caught.value)
@@ -110,7 +110,7 @@ def test_broken_replies_are_named_in_one_line(value, words):
 
 
 @pytest.mark.parametrize("text", ["", "I cannot compare these.", "{", "null", "42", '"text"', json.dumps(reply())[:-3]])
-def test_what_holds_no_reply_is_a_fault(text):
+def test_text_without_a_reply_is_a_fault(text):
     with pytest.raises(ReplyFault):
         parse_extraction_reply(text)
 
@@ -125,7 +125,7 @@ JSON_VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(JSON_VALUES)
-def test_any_other_json_is_a_fault_and_never_another_error(value):
+def test_any_other_json_is_a_fault(value):
     with pytest.raises(ReplyFault):
         parse_extraction_reply(json.dumps(value))
 

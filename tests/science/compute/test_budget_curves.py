@@ -1,4 +1,4 @@
-"""Budget curves and matches, by hand; their votes are those of the table of majority votes."""
+"""Budget curves and matches, by hand; votes are compared with the table of majority votes."""
 
 import numpy as np
 import polars as pl
@@ -69,7 +69,7 @@ TWO_QUESTIONS = (
 def test_samples_by_hand():
     table = curves(frame(*TWO_QUESTIONS))
     assert rows_of(table, "smaller", "single")["accuracy"].to_list() == pytest.approx([(2 / 3 + 1 / 3) / 2])
-    # pass@2: q1 always, of three wrong pairs of q2 one; pass@3: both.
+    # pass@2: q1 always, q2 in two of three pairs; pass@3: both.
     assert rows_of(table, "smaller", "pass_at_k")["accuracy"].to_list() == pytest.approx([(1 + 2 / 3) / 2, 1.0])
     # Votes of two: q1 7-7 right, twice a tie: (1 + .5 + .5) / 3; q2 twice a tie, 8-8 wrong: 1/3. Of three: q1 alone.
     assert rows_of(table, "smaller", "majority")["accuracy"].to_list() == pytest.approx([(2 / 3 + 1 / 3) / 2, 0.5])
@@ -77,7 +77,7 @@ def test_samples_by_hand():
     assert rows_of(table, "smaller", "majority")["tokens"].to_list() == [12, 18]
 
 
-def test_samples_read_their_prompt_once_and_pay_for_it_each_time():
+def test_samples_read_their_prompt_once_but_pay_for_it_each_time():
     table = rows_of(curves(frame(*TWO_QUESTIONS)), "larger", "pass_at_k").row(1, named=True)
     reading = float(prefill_flops(SHAPE, 3))
     writing = (
@@ -90,7 +90,7 @@ def test_samples_read_their_prompt_once_and_pay_for_it_each_time():
 
 def test_limits_by_hand():
     table = rows_of(curves(frame(*TWO_QUESTIONS)), "smaller", "early_stop")
-    # Lengths 2 4 6 8 8 8: percentiles 2, 4, 6, 8 and 8, of which the last two are one row.
+    # Lengths 2 4 6 8 8 8: percentiles 2, 4, 6, 8 and 8; the last two are one row.
     assert table["token_limit"].to_list() == [2, 4, 6, 8]
     assert table["length_percentile"].to_list() == [0, 25, 50, 100]
     assert table["accuracy"].to_list() == pytest.approx([1 / 6, 1 / 3, 1 / 3, 1 / 2])
@@ -105,15 +105,15 @@ def test_fronts_by_hand():
     table = curves(frame(*TWO_QUESTIONS), sizes=(3,))
     front = table.filter("is_efficient_unaided_tokens", pl.col("domain") == "d")
     points = front.sort("tokens").select("role", "strategy", "tokens", "accuracy").rows()
-    # The smaller model's limits and single trial up to 1/2 for 6 tokens; 18 tokens of its vote give no more; then the
-    # larger model: 5/6 for 30 tokens, and 1 for three times that.
+    # The smaller model's limits and single trial reach 1/2 for 6 tokens; its vote for 18 tokens gives no more; then the
+    # larger model: 5/6 for 30 tokens, and 1 for three times as many.
     cheap = [point for point in points if point[0] == "smaller"]
     assert [point[1] for point in cheap] == ["early_stop", "early_stop", "single", "early_stop"]
     dear = [
         (strategy, tokens, pytest.approx(accuracy)) for role, strategy, tokens, accuracy in points if role == "larger"
     ]
     assert dear == [("single", 30, 5 / 6), ("early_stop", 30, 5 / 6), ("majority", 90, 1.0)]
-    # With a checker the smaller model's three samples, 18 tokens, are right everywhere: nothing dearer is efficient.
+    # With a checker the smaller model's three samples, 18 tokens, are always right: no costlier point is efficient.
     checked = table.filter("is_efficient_tokens", pl.col("domain") == "d")
     assert checked["tokens"].max() == 18
     assert table.filter(pl.col("strategy") == "pass_at_k")["is_efficient_unaided"].null_count() == 4
@@ -130,7 +130,7 @@ def test_without_a_shape_or_a_price_there_are_tokens():
     assert table["is_efficient_tokens"].null_count() == 0
 
 
-def test_trials_without_token_counts_count_for_accuracy_and_not_for_limits():
+def test_trials_without_token_counts_are_ignored_for_limits_only():
     unknown = trials("q1", "larger", ("7", 10)), trials("q1", "smaller", ("7", None), ("8", 4))
     table = curves(frame(*unknown), sizes=(1,))
     assert rows_of(table, "smaller", "single").select("accuracy", "tokens", "n_without_tokens").row(0) == (0.5, 4, 1)
@@ -141,7 +141,7 @@ def test_trials_without_token_counts_count_for_accuracy_and_not_for_limits():
     assert table["is_efficient_tokens"].to_list() == [None] * 4
 
 
-def test_unscored_trials_and_questions_of_one_model_are_left_out():
+def test_unscored_trials_and_questions_of_one_model_are_ignored():
     more = trials("q3", "larger", ("7", 9)), trials("q4", "larger", ("?", 9)), trials("q4", "smaller", ("7", 9))
     assert curves(frame(*TWO_QUESTIONS, *more)).equals(curves(frame(*TWO_QUESTIONS)))
     assert curves(frame()).is_empty()
@@ -155,7 +155,7 @@ def test_the_row_order_of_the_input_does_not_matter():
     result = curves(table)
     assert result.equals(curves(table.sample(fraction=1, shuffle=True, seed=2)))
     assert result["domain"].unique(maintain_order=True).to_list() == ["d", "e", "all"]
-    # Domains 5/6 and 1 of the larger model weigh alike.
+    # Domains with 5/6 and 1 for the larger model have equal weight.
     assert rows_of(result, "larger", "single", "all")["accuracy"].to_list() == pytest.approx([(5 / 6 + 1) / 2])
 
 
@@ -174,11 +174,11 @@ def test_samples_agree_with_the_tables_of_one_benchmark(questions):
         ("majority", majority_votes(table, sizes, 0.95, 0)),
         ("pass_at_k", pass_at_k_rates(table, sizes, 0.95)),
     ):
-        wanted = expected.filter(pl.col("role") == "smaller", pl.col("k") > 1, pl.col("n_questions") > 0).sort("k")
-        ours = rows_of(result, "smaller", strategy)
-        assert ours["n_questions"].to_list() == wanted["n_questions"].to_list()
+        reference = expected.filter(pl.col("role") == "smaller", pl.col("k") > 1, pl.col("n_questions") > 0).sort("k")
+        rows = rows_of(result, "smaller", strategy)
+        assert rows["n_questions"].to_list() == reference["n_questions"].to_list()
         for name, other in (("accuracy", "mean"), ("low", "low"), ("high", "high")):
-            assert ours[name].to_list() == [None if v is None else pytest.approx(v) for v in wanted[other]]
+            assert rows[name].to_list() == [None if v is None else pytest.approx(v) for v in reference[other]]
 
 
 def test_answers_are_counted_by_value():
@@ -200,7 +200,7 @@ def test_matches_by_hand():
         groups.append(trials(f"q{i}", "larger", *[("7" if i else "8", 10)] * 3))
         groups.append(trials(f"q{i}", "smaller", *([("7", 4), ("7", 4), ("8", 4)] if i else [("8", 4)] * 3)))
     by_strategy = {row["strategy"]: row for row in matches(frame(*groups)).iter_rows(named=True)}
-    # The t interval of six keys reaches down to 5/6 - 2.57 * .167 = .405, which one trial, 5/9, reaches.
+    # The lower bound of the t interval of six keys is 5/6 - 2.57 * .167 = .405, which one trial, 5/9, reaches.
     vote = by_strategy["majority"]
     assert (vote["larger_low"], vote["larger_high"]) == (pytest.approx(0.405, abs=1e-3), 1.0)
     assert (vote["outcome"], vote["k"], vote["largest_k"]) == ("reached", 1, 3)

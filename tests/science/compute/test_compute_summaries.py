@@ -64,7 +64,7 @@ def test_two_questions_by_hand():
     assert larger["accuracy_truncated_dropped"] == pytest.approx((2 / 3 + 1) / 2)
     assert larger["accuracy_truncated_right"] == (0.75 + 1) / 2
     assert larger["truncated_share"] == (0.25 + 0) / 2
-    # Means of the questions 350 and 400; over all right trials (100 + 100 + 300 + 500) / 4, over wrong (400 + 800) / 2.
+    # Mean per question 350 and 400; over all right trials (100 + 100 + 300 + 500) / 4, over wrong (400 + 800) / 2.
     assert (larger["tokens_mean"], larger["tokens_correct"], larger["tokens_wrong"]) == (375, 250, 600)
     assert larger["flops_mean"] == 3750
     assert larger["cost_mean"] is None
@@ -79,7 +79,7 @@ def test_two_questions_by_hand():
     assert (larger["length_effect_low"], larger["length_effect_high"]) == (None, None)  # one key
 
 
-def test_the_row_order_of_the_input_does_not_matter():
+def test_the_result_is_independent_of_row_order():
     table = frame(*TWO_QUESTIONS)
     assert summaries(table).equals(summaries(table.sample(fraction=1, shuffle=True, seed=4)))
 
@@ -110,7 +110,7 @@ def test_means_are_over_questions_then_benchmarks_then_domains():
     assert table["length_effect"].null_count() == table.height  # one trial a question
 
 
-def test_questions_of_one_model_are_counted_and_left_out():
+def test_questions_of_one_model_are_counted_and_ignored():
     lost = trials("q3", "larger", (10, True)), trials("q4", "larger", (10, True)), trials("q4", "smaller", (10, None))
     table = summaries(frame(*TWO_QUESTIONS, *lost))
     assert (row(table, "larger")["n_questions"], row(table, "larger")["n_unpaired"]) == (2, 2)
@@ -120,7 +120,7 @@ def test_questions_of_one_model_are_counted_and_left_out():
     assert row(alone, "smaller")["accuracy"] is None
 
 
-def test_a_benchmark_without_token_counts_leaves_no_mean_above_it():
+def test_a_benchmark_without_token_counts_makes_higher_means_null():
     unknown = trials("q3", "larger", (None, True), benchmark="c"), trials("q3", "smaller", (9, True), benchmark="c")
     table = summaries(frame(*TWO_QUESTIONS, *unknown))
     assert row(table, "larger")["tokens_mean"] is None
@@ -137,7 +137,7 @@ def test_the_token_factor_is_over_questions_with_counts_of_both():
     assert row(table, "smaller")["tokens_mean"] == (50 + 100 + 9000) / 3
 
 
-def test_nothing_but_truncated_trials_have_bounds_of_zero_and_one():
+def test_truncated_trials_alone_have_bounds_of_zero_and_one():
     cut = [trials("q", role, (9, False, True), (9, False, True)) for role in ("larger", "smaller")]
     only = row(summaries(frame(*cut)), "larger")
     bounds = [only[name] for name in ("accuracy", "accuracy_truncated_dropped", "accuracy_truncated_right")]
@@ -145,7 +145,7 @@ def test_nothing_but_truncated_trials_have_bounds_of_zero_and_one():
     assert only["truncated_share"] == 1.0
 
 
-def test_equal_models_gain_nothing_and_none_gives_none():
+def test_equal_models_have_zero_gain_and_no_trials_no_rows():
     same = [trials(f"q{i}", role, (64, True), (128, False)) for i in range(6) for role in ("larger", "smaller")]
     only = row(summaries(frame(*same)), "larger")
     assert (only["gain"], only["token_factor"]) == (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""FLOPs of both accounts: the known answers, and sums written out token by token."""
+"""FLOPs by both formulas: known values, and sums computed token by token."""
 
 from dataclasses import replace
 
@@ -21,12 +21,12 @@ from advcluster_dagster.science.compute.model_shapes import ModelShape, known_sh
 
 SMALL = ModelShape(vocabulary=10, width=4, feed_forward=8, heads=2, layers=1)
 NANO = ModelShape(vocabulary=100, width=128, feed_forward=384, heads=4, layers=4)
-#: Three layers, two of which see three tokens back; shared keys and values, heads wider than d / h, four experts.
+#: Three layers, two with a window of three tokens; shared keys and values, heads wider than d / h, four experts.
 ODD = ModelShape(7, 6, 5, 4, 3, kv_heads=2, head_dim=3, n_experts=4, experts_per_token=2, sliding_window=3,
                  n_sliding_layers=2)  # fmt: skip
 
 
-def test_the_published_account_by_hand():
+def test_the_published_formula_by_hand():
     # Reading 3 tokens: 2*3*4*10 = 240; 8*3*16 + 4*9*4 + 3*9*2 = 582; 4*3*4*8 = 384; 2*4*10 = 80: 1,286.
     assert published_prefill_flops(SMALL, 3) == 1286
     # A token at context 3: 80 + (8*16 + 4*3*4 + 3*3*2 = 194) + 4*4*8 = 128 + 80 = 482.
@@ -37,7 +37,7 @@ def test_the_published_account_by_hand():
     assert published_training_step_flops(SMALL, 3) == 4338
 
 
-def test_the_published_account_of_a_nano_model():
+def test_the_published_formula_for_a_nano_model():
     assert published_prefill_flops(NANO, 50) == 72_081_600
     assert published_token_flops(NANO, 50) == 1_466_720
     assert published_trace_flops(NANO, 50, 100) == 229_338_400
@@ -60,10 +60,10 @@ def test_known_models_at_a_thousand_tokens(name, published, own):
         assert published_trace_flops(shape, 1000, 1000) == pytest.approx(published, rel=1e-6)
 
 
-def test_windows_of_gpt_oss_save_what_they_do_not_see():
+def test_sliding_windows_of_gpt_oss_save_flops():
     shape = known_shape("gpt-oss-20b")
     everything = replace(shape, sliding_window=0, n_sliding_layers=0)
-    # Of 2,000 * 2,001 / 2 positions seen by a full layer, a window of 128 sees 128 * 129 / 2 + 1,872 * 128.
+    # A full layer attends to 2,000 * 2,001 / 2 positions, a window of 128 to 128 * 129 / 2 + 1,872 * 128.
     unseen = 2_001_000 - (8_256 + 239_616)
     saved = trace_flops(everything, 1000, 1000) - trace_flops(shape, 1000, 1000)
     assert saved == pytest.approx(12 * unseen * (4 * 64 * 64 + 3 * 64))
@@ -71,7 +71,7 @@ def test_windows_of_gpt_oss_save_what_they_do_not_see():
 
 @pytest.mark.parametrize("shape", [SMALL, NANO, ODD])
 @pytest.mark.parametrize(("prompt", "generated"), [(0, 0), (0, 4), (1, 0), (2, 5), (9, 1)])
-def test_the_own_account_token_by_token(shape, prompt, generated):
+def test_the_layer_formula_token_by_token(shape, prompt, generated):
     e, d, h = shape.head_dim, shape.width, shape.heads
     weights = d * h * e + 2 * d * shape.kv_heads * e + h * e * d + d * shape.n_experts
     weights += 3 * d * shape.feed_forward * max(shape.experts_per_token, 1)
@@ -90,19 +90,19 @@ def test_the_own_account_token_by_token(shape, prompt, generated):
 
 
 @given(st.integers(0, 3000), st.integers(0, 200), st.integers(0, 200))
-def test_generating_in_two_goes_costs_as_much_as_in_one(prompt, first, second):
+def test_generating_in_two_steps_costs_as_much_as_in_one(prompt, first, second):
     whole = decode_flops(ODD, prompt, first + second)
     assert whole == decode_flops(ODD, prompt, first) + decode_flops(ODD, prompt + first, second)
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=4), st.integers(0, 500))
-def test_samples_share_the_reading_of_their_prompt(generated, prompt):
+def test_samples_share_the_prefill_of_their_prompt(generated, prompt):
     alone = trace_flops(ODD, prompt, np.array(generated)).sum()
     saved = (len(generated) - 1) * prefill_flops(ODD, prompt)
     assert samples_flops(ODD, np.array([prompt]), np.array([generated]))[0] == alone - saved
 
 
-def test_unknown_lengths_stay_unknown_and_negative_ones_are_refused():
+def test_unknown_lengths_give_nan_and_negative_lengths_are_an_error():
     given_lengths = np.array([np.nan, 3.0])
     for account in (trace_flops, published_trace_flops):
         assert np.isnan(account(ODD, given_lengths, np.array([2.0, np.nan]))).all()

@@ -1,4 +1,4 @@
-"""Length effects by hand, and the interval of their mean."""
+"""Length effects by hand, and intervals of their mean."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_a_question_by_hand():
     assert table.row(0) == ("q", "larger", 3.0, 2.0)
 
 
-def test_one_outcome_has_no_effect_and_so_one_trial_has_none():
+def test_questions_with_one_outcome_have_no_effect():
     table = effects(
         ("a", "larger", 64, True, False),
         ("b", "larger", 64, False, False),
@@ -43,7 +43,7 @@ def test_one_outcome_has_no_effect_and_so_one_trial_has_none():
     assert table["length_effect_finished"].to_list() == [None, None, None]
 
 
-def test_trials_without_a_length_or_a_score_do_not_count():
+def test_trials_without_a_length_or_a_score_are_ignored():
     table = effects(
         ("q", "larger", 8, True, False),
         ("q", "larger", 32, False, False),
@@ -56,7 +56,7 @@ def test_trials_without_a_length_or_a_score_do_not_count():
     assert effects(("q", "larger", None, None, False)).is_empty()
 
 
-def test_intervals_need_five_keys_and_stay_at_a_value_that_all_share():
+def test_intervals_need_five_keys_and_have_zero_width_for_equal_values():
     keys = np.array([0, 1, 2, 3, 4, 4])
     same, few = np.full(6, 0.7), np.array([1.0, 2, 3, 4, math.nan, math.nan])
     rng = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_intervals_need_five_keys_and_stay_at_a_value_that_all_share():
     assert mean_intervals([], keys, ["d"] * 5, 0.95, 300, rng) == []
 
 
-def test_an_interval_is_that_of_the_mean_over_questions_clustered_by_key():
+def test_the_interval_of_the_mean_is_clustered_by_key():
     values = np.random.default_rng(1).normal(size=400)
     keys = np.repeat(np.arange(200), 2)
     ((low, high),) = mean_intervals([values], keys, np.zeros(200), 0.95, 2000, np.random.default_rng(2))

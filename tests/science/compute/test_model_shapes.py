@@ -1,4 +1,4 @@
-"""Shapes of models: known ones against their published sizes, and configurations of several kinds."""
+"""Model shapes: built-in shapes against published sizes, and various configurations."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_known_models_have_their_published_sizes(name, active, without_output):
     assert shape.layer_parameters * shape.layers == pytest.approx(without_output, rel=2e-4)
 
 
-def test_names_are_known_without_organisation_and_case():
+def test_names_are_matched_without_organisation_and_case():
     assert known_shape("openai/GPT-OSS-20b") == known_shape("gpt-oss-20b") is not None
     assert known_shape("Qwen/Qwen3-8B-Base") is None
     assert known_shape("") is None
@@ -43,21 +43,21 @@ def test_a_llama():
     assert shape.layer_parameters == 218_103_808
 
 
-def test_fields_that_are_not_given_follow_from_others():
+def test_missing_fields_have_defaults():
     plain = {name: value for name, value in LLAMA.items() if name != "num_key_value_heads"}
     shape = shape_from_config({**plain, "model_type": "nemotron"})
     assert (shape.kv_heads, shape.head_dim, shape.feed_forward_matrices) == (32, 128, 2)
 
 
 @pytest.mark.parametrize("field", ["vocab_size", "hidden_size", "intermediate_size", "num_attention_heads"])
-def test_a_missing_field_is_named(field):
+def test_a_missing_field_is_an_error_that_names_it(field):
     with pytest.raises(ShapeError, match=f"{field} is missing"):
         shape_from_config({name: value for name, value in LLAMA.items() if name != field})
     with pytest.raises(ShapeError, match=f"{field} is '8'"):
         shape_from_config({**LLAMA, field: "8"})
 
 
-def test_experts_have_their_own_width_where_it_is_given():
+def test_experts_have_their_own_width_if_given():
     qwen = {**LLAMA, "model_type": "qwen3_moe", "num_experts": 128, "num_experts_per_tok": 8,
             "moe_intermediate_size": 768, "decoder_sparse_step": 1, "mlp_only_layers": []}  # fmt: skip
     shape = shape_from_config(qwen)
@@ -95,15 +95,15 @@ def test_windows(fields, window, n_sliding):
     assert (shape.sliding_window, shape.n_sliding_layers) == (window, n_sliding)
 
 
-def test_the_text_part_of_a_model_that_sees():
+def test_the_text_part_of_a_multimodal_model():
     assert shape_from_config({"model_type": "gemma3", "text_config": LLAMA}) == shape_from_config(LLAMA)
 
 
 @pytest.mark.parametrize(
     "fields", [{"kv_lora_rank": 512}, {"n_shared_experts": 1}, {"decoder_sparse_step": 2}, {"mlp_only_layers": [0]}]
 )
-def test_parts_that_a_shape_cannot_express_are_refused(fields):
-    with pytest.raises(ShapeError, match=f"{next(iter(fields))} tells of"):
+def test_unsupported_components_are_an_error(fields):
+    with pytest.raises(ShapeError, match=f"{next(iter(fields))} indicates"):
         shape_from_config({**LLAMA, **fields})
 
 
@@ -119,6 +119,6 @@ def test_parts_that_a_shape_cannot_express_are_refused(fields):
         {"heads": True},
     ],
 )
-def test_impossible_shapes_are_refused(fields):
+def test_invalid_shapes_are_an_error(fields):
     with pytest.raises(ShapeError):
         ModelShape(**{"vocabulary": 10, "width": 4, "feed_forward": 8, "heads": 2, "layers": 2, **fields})

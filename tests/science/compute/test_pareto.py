@@ -19,7 +19,7 @@ def test_single_points_equal_points_and_no_points():
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=20))
-def test_every_point_is_on_the_front_or_beaten_by_a_point_on_it(points):
+def test_every_point_is_on_the_front_or_dominated_by_it(points):
     costs, accuracies = np.array(points, dtype=np.float64).T
     front = pareto_front(costs, accuracies)
     on_it = [point for point, is_on in zip(points, front, strict=True) if is_on]

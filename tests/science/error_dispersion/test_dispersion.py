@@ -26,7 +26,7 @@ COUNTS = st.lists(st.integers(0, 40), min_size=5, max_size=5)
         # Eighths 1,5,2: 3/8 + 0.423795 + 2/4; evenly 2,2,2,1,1: 3 * 2/4 + 2 * 3/8.
         ([0, 1, 5, 2, 0], 1.298795, 2.25, 0.577242),
         ([0, 0, 6, 0, 0], 0, 2.251629, 0),
-        ([1, 1, 0, 0, 0], 1, 1, 1),  # two errors, two depths: as scattered as two can be
+        ([1, 1, 0, 0, 0], 1, 1, 1),  # two errors, two depths: maximum dispersion
         ([1, 0, 0, 0, 0], 0, 0, None),
         ([0, 0, 0, 0, 0], 0, 0, None),
     ],
@@ -56,12 +56,12 @@ def test_zero_is_not_minus_zero():
         (1000, log2(5)),
     ],
 )
-def test_the_largest_entropy(n_errors, expected):
+def test_the_maximum_entropy(n_errors, expected):
     assert max_entropy(n_errors) == pytest.approx(expected, abs=1e-12)
 
 
-def test_no_spread_of_few_errors_beats_the_largest_entropy():
-    # All ways to put N <= 8 errors on 5 depths.
+def test_no_distribution_of_few_errors_exceeds_the_maximum_entropy():
+    # All distributions of N <= 8 errors over 5 depths.
     for n_errors in range(2, 9):
         spreads = _spreads(n_errors, 5)
         assert max(error_dispersion_index(counts) for counts in spreads) == 1
@@ -76,7 +76,7 @@ def _spreads(n, n_depths):
 
 @settings(deadline=None, max_examples=100)
 @given(COUNTS, st.permutations(range(5)))
-def test_within_bounds_and_independent_of_which_depth_is_which(counts, order):
+def test_the_index_is_bounded_and_invariant_to_permuted_depths(counts, order):
     index = error_dispersion_index(counts)
     assert (index is None) == (sum(counts) <= 1)
     if index is not None:
@@ -111,7 +111,7 @@ def test_a_question_by_hand():
     assert row["edi"] == pytest.approx(0.577242, abs=1e-6)
 
 
-def test_a_question_without_first_errors_has_a_row_and_nothing_measured():
+def test_a_question_without_first_errors_has_a_row_of_nulls():
     (row,) = measured({"q": []}).to_dicts()
     assert row == {
         "question_id": "q", "n_errors": 0, **{f"n_depth_{depth}": 0 for depth in range(1, 6)},
@@ -125,12 +125,12 @@ def test_one_first_error_has_a_depth_but_no_index():
     assert (row["edi"], row["mean_depth"]) == (None, 5)
 
 
-def test_questions_keep_their_order_and_others_errors_are_left_out():
-    found = measure_error_dispersion(
+def test_questions_keep_their_order_and_other_errors_are_ignored():
+    table = measure_error_dispersion(
         pl.DataFrame({"question_id": ["b", "a"]}),
         pl.DataFrame({"question_id": ["a", "x", "a", "b"], "depth": [1, 2, 2, 3]}),
     )
-    assert found.select("question_id", "n_errors").rows() == [("b", 1), ("a", 2)]
+    assert table.select("question_id", "n_errors").rows() == [("b", 1), ("a", 2)]
 
 
 def test_no_questions():
@@ -139,6 +139,6 @@ def test_no_questions():
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 5), max_size=12), st.randoms(use_true_random=False))
-def test_the_order_of_first_errors_does_not_matter(depths, random):
+def test_the_result_is_independent_of_row_order(depths, random):
     shuffled = random.sample(depths, len(depths))
     assert measured({"q": depths}).equals(measured({"q": shuffled}))

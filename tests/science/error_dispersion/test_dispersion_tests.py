@@ -1,4 +1,4 @@
-"""First errors against permuted stages: hand-computed agreement, planted concentration, planted chance."""
+"""First errors against permuted stages: hand-computed agreement, simulated concentration, simulated chance."""
 
 import numpy as np
 import polars as pl
@@ -48,25 +48,25 @@ def test_kappa_of_two_questions():
     assert (within[0], between[0], kappa[0]) == pytest.approx((2 / 3, 1 / 2, 1 / 3))
 
 
-def test_pairs_of_a_question_drawn_twice_do_not_count_as_pairs_between_questions():
+def test_pairs_of_a_resampled_question_are_not_pairs_between_questions():
     counts = np.array([[4, 0, 0, 0, 0], [0, 4, 0, 0, 0]])
     _, between, _ = agreements(counts, np.array([[2, 0], [1, 1]]))
     assert np.isnan(between[0])
     assert between[1] == 0.0
 
 
-def test_the_mean_index_is_that_of_the_questions():
+def test_the_mean_index_equals_the_mean_over_questions():
     counts = np.array([[7, 3, 0, 0, 0], [1, 1, 0, 0, 0]])
     expected = np.mean([error_dispersion_index(list(map(int, row))) for row in counts])
     assert mean_dispersion(counts) == pytest.approx(expected)
 
 
-def test_information_of_one_stage_a_question_is_the_entropy_of_the_stages():
+def test_information_with_one_stage_per_question_is_the_entropy():
     assert stage_information(np.array([[4, 0, 0, 0, 0], [0, 4, 0, 0, 0]])) == pytest.approx(1.0)
     assert stage_information(np.array([[2, 2, 0, 0, 0], [2, 2, 0, 0, 0]])) == pytest.approx(0.0)
 
 
-def test_permutations_keep_every_questions_number_and_every_domains_stages():
+def test_permutations_preserve_question_sizes_and_domain_stages():
     counts = np.array([[3, 1, 0, 0, 0], [0, 0, 2, 0, 0], [0, 5, 0, 0, 1]])
     permuted = permuted_counts(counts, np.array([0, 0, 1]), 30, np.random.default_rng(0))
     assert (permuted.sum(axis=2) == counts.sum(axis=1)).all()
@@ -74,7 +74,7 @@ def test_permutations_keep_every_questions_number_and_every_domains_stages():
     assert (permuted[:, 2] == counts[2]).all()
 
 
-def test_one_stage_a_question_is_found():
+def test_one_stage_per_question_is_significant():
     rng = np.random.default_rng(0)
     counts = [np.eye(5, dtype=int)[stage] * 8 for stage in rng.integers(0, 5, 20)]
     row = against_chance(dispersion(counts), ResamplingSettings(n_permutations=1000, n_bootstrap=200)).row(
@@ -85,7 +85,7 @@ def test_one_stage_a_question_is_found():
     assert row["mean_edi"] == 0.0
 
 
-def test_stages_from_the_domains_own_shares_are_not():
+def test_stages_sampled_from_the_domains_shares_are_not_significant():
     """P(p <= .05) at most .08 and kappa near 0; seeds are fixed."""
     p_values, kappas = [], []
     for seed in range(150):
@@ -99,7 +99,7 @@ def test_stages_from_the_domains_own_shares_are_not():
     assert abs(np.mean(kappas)) <= 0.05
 
 
-def test_a_coin_between_two_stages_looks_concentrated_and_is_not():
+def test_random_choice_of_two_stages_has_a_low_index_but_is_not_significant():
     rng = np.random.default_rng(1)
     rows = [(0, 0, heads, 9 - heads, 0) for heads in rng.binomial(9, 0.5, 300)]
     row = against_chance(dispersion(rows)).row(1, named=True)
@@ -114,7 +114,7 @@ def test_too_few_errors_give_nulls(counts):
     assert table["n_left_out"].to_list() == [len(counts)] * table.height
 
 
-def test_below_five_keys_there_is_a_test_and_no_interval():
+def test_with_fewer_than_five_keys_there_is_a_test_but_no_interval():
     row = against_chance(dispersion([[4, 0, 0, 0, 0], [0, 4, 0, 0, 0]])).row(1, named=True)
     assert row["p_value"] is not None
     assert (row["edi_low"], row["kappa_high"]) == (None, None)
@@ -128,7 +128,7 @@ def shares(frame, incomplete=None):
     return {(row["domain"], row["stage"]): row for row in table.iter_rows(named=True)}
 
 
-def test_questions_weigh_the_same_whatever_their_number_of_errors():
+def test_questions_have_equal_weight_for_any_number_of_errors():
     rows = shares(dispersion([[0, 0, 8, 0, 0], [2, 0, 0, 0, 0]]))
     third = rows["d", "Transformation"]
     assert (third["pair_share"], third["question_share"]) == (0.8, 0.5)
@@ -136,7 +136,7 @@ def test_questions_weigh_the_same_whatever_their_number_of_errors():
     assert third["low"] is None  # two questions
 
 
-def test_the_lead_of_a_clear_and_of_an_unclear_first():
+def test_the_lead_of_a_clear_and_of_an_unclear_stage():
     clear = shares(dispersion([[0, 0, 0, 6, 1]] * 10))
     assert clear["d", "Process Skills"]["lead_low"] > 0
     assert clear["d", "Encoding"]["lead"] is None
@@ -146,7 +146,7 @@ def test_the_lead_of_a_clear_and_of_an_unclear_first():
     assert lead["lead_low"] <= 0
 
 
-def test_a_stage_that_every_question_shows_has_the_interval_of_the_questions():
+def test_a_stage_of_every_question_has_the_jeffreys_interval():
     row = shares(dispersion([[0, 0, 0, 5, 0]] * 6))["d", "Process Skills"]
     assert (row["question_share"], row["high"]) == (1.0, 1.0)
     assert row["low"] == pytest.approx(0.67, abs=0.01)  # Jeffreys, 6 of 6

@@ -30,33 +30,33 @@ RESPONSES = st.lists(st.sampled_from([*PIECES, "\n", " ", "5"]) | st.text(max_si
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_cases(case):
-    found = find_answer(
+    result = find_answer(
         case["response"], case["finish_reason"], AnswerPlace(case["marker"]), case.get("answer_type", "text")
     )
-    assert (found.prediction, found.verdict) == (case["prediction"], case["verdict"])
+    assert (result.prediction, result.verdict) == (case["prediction"], case["verdict"])
 
 
 @given(RESPONSES, st.sampled_from([None, "stop", "length"]), st.sampled_from([None, "A:", "\\boxed{"]))
 def test_any_text_has_an_answer_or_a_verdict(response, finish_reason, marker):
-    found = find_answer(response, finish_reason, AnswerPlace(marker))
-    assert found.verdict or found.prediction
-    assert found.prediction is None or found.prediction.strip() == found.prediction != ""
-    assert found.prediction is None or found.prediction in response
+    result = find_answer(response, finish_reason, AnswerPlace(marker))
+    assert result.verdict or result.prediction
+    assert result.prediction is None or result.prediction.strip() == result.prediction != ""
+    assert result.prediction is None or result.prediction in response
 
 
 @given(st.text(alphabet="0123456789abc +-", min_size=1).filter(str.strip))
-def test_a_boxed_text_is_found_again(answer):
+def test_a_boxed_text_is_extracted(answer):
     assert find_answer(f"<think>{{</think> so {{ \\boxed{{{answer}}} }}").prediction == answer.strip()
 
 
 @pytest.mark.parametrize("piece", [r"\boxed{", r"\boxed{}", r"\boxed{ ", "[ANSWER]", "{", "<think></think>"])
-def test_work_on_hostile_text_grows_with_its_length(piece):
+def test_memory_is_linear_in_the_length_of_adversarial_text(piece):
     text = piece * 20_000
     tracemalloc.start()
     assert find_answer(text).prediction is None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # One integer or pair of integers a box, not one text a box: 200 bytes a piece is ample.
+    # Each box costs one or two integers, not a copy of the text: 200 bytes per box is ample.
     assert peak < 3 * len(text) + 200 * 20_000
 
 

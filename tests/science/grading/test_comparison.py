@@ -55,7 +55,7 @@ def test_every_case_names_its_source():
     assert all(case["source"] for case in CASES)
 
 
-def test_what_needs_a_worker_is_left_open():
+def test_comparisons_that_need_a_worker_are_undecided():
     assert compare("math", "x^2", "x*x") is None
     assert compare("python_input", "1", "1") is None
     assert decide_here([Comparison("math", "x", "y"), Comparison("text", "x", "x")]) == ["not_gradable_yet", "correct"]
@@ -70,9 +70,9 @@ JOINERS = st.sampled_from(["", ", ", ",", " and ", "; ", " ", "/"])
 
 
 @given(LETTERS, st.randoms(), JOINERS, st.sampled_from(["{}", "({})", "[{}]", "${}$", r"\text{{{}}}", "**{}**"]))
-def test_a_set_of_letters_equals_itself_in_any_order_and_spelling(letters, random, joiner, dressing):
+def test_a_set_of_letters_equals_itself_in_any_order_and_spelling(letters, random, joiner, wrapper):
     shuffled = random.sample(letters, len(letters))
-    assert compare("choices", "".join(letters), dressing.format(joiner.join(shuffled))) == "correct"
+    assert compare("choices", "".join(letters), wrapper.format(joiner.join(shuffled))) == "correct"
     assert compare("choices", joiner.join(shuffled), "".join(letters)) == "correct"
 
 
@@ -117,7 +117,7 @@ def test_different_numbers_differ_in_any_spelling(number, other):
 @given(first=ANSWERS, second=ANSWERS)
 def test_comparison_is_symmetric(answer_type, first, second):
     verdicts = {compare(answer_type, first, second), compare(answer_type, second, first)}
-    # A gold answer that cannot be read is the question's fault, a prediction that cannot be read is wrong.
+    # An unreadable gold answer is a grader error, an unreadable prediction is wrong.
     assert len(verdicts) == 1 or verdicts == {"wrong", "grader_error"}
 
 

@@ -35,7 +35,7 @@ ROWS = [
     ("m", "quiz", 1, "big", None, None, "imported"),
     ("m", "quiz", 2, "big", "no box", None, "imported"),
 ]
-# prediction, verdict, is_correct, grader, in the order of the rows
+# prediction, verdict, is_correct, grader, in row order
 EXPECTED = [
     ("$18", "correct", True, "numeric"),
     ("19", "wrong", False, "numeric"),
@@ -75,13 +75,13 @@ def test_no_traces_give_no_graded_trials():
     assert graded.schema == grade_trials(_traces(ROWS), QUESTIONS, "smaller", {}).schema
 
 
-def test_an_unknown_question_is_named():
-    with pytest.raises(ValueError, match="smaller traces: question 'n' is not among those of benchmark sums"):
+def test_an_unknown_question_is_an_error():
+    with pytest.raises(ValueError, match="smaller traces: question 'n' is not among the questions of benchmark sums"):
         grade_trials(_traces(ROWS), QUESTIONS.tail(2), "smaller", PLACES)
 
 
-class _Noting:
-    """Decides everything one way and notes what it was asked."""
+class _RecordingDecider:
+    """Decider that returns one verdict and records the comparisons it receives."""
 
     def __init__(self, verdict="wrong"):
         self.asked = []
@@ -95,12 +95,12 @@ class _Noting:
 def test_each_answer_is_compared_once_over_batches_and_roles(monkeypatch):
     monkeypatch.setattr(grade, "BATCH_ROWS", 2)
     rows = [("n", "sums", trial, "big", f"A: {trial % 2}", None, None) for trial in range(6)]
-    traces, noting = _traces(rows).lazy(), _Noting()
-    graded = grade_in_batches({"larger": traces, "smaller": traces}, QUESTIONS, PLACES, noting)
+    traces, decider = _traces(rows).lazy(), _RecordingDecider()
+    graded = grade_in_batches({"larger": traces, "smaller": traces}, QUESTIONS, PLACES, decider)
     assert graded["role"].to_list() == ["larger"] * 6 + ["smaller"] * 6
     assert graded["verdict"].unique().to_list() == ["wrong"]
     # Twelve trials, two different predictions.
-    assert noting.asked == [[Comparison("numeric", "18", "0"), Comparison("numeric", "18", "1")]]
+    assert decider.asked == [[Comparison("numeric", "18", "0"), Comparison("numeric", "18", "1")]]
 
 
 def test_equal_answers_under_different_contexts_are_two_comparisons():
@@ -113,29 +113,29 @@ def test_equal_answers_under_different_contexts_are_two_comparisons():
     assert grade_trials(_traces(rows), questions, "larger", PLACES)["verdict"].to_list() == ["wrong", "correct"]
 
 
-def test_a_context_that_no_rule_reads_makes_no_further_comparison():
+def test_a_context_unused_by_the_rules_adds_no_comparison():
     questions = QUESTIONS.with_columns(answer_context=pl.Series(["{}", '{"source": 1}', '{"source": 2}']))
     questions = questions.with_columns(answer_type=pl.lit("text"))
     rows = [("c", "quiz", trial, "big", "\\boxed{B}", None, None) for trial in range(2)]
-    noting = _Noting()
-    grade_trials(_traces(rows), questions, "larger", PLACES, noting)
-    assert noting.asked == [[Comparison("text", "B", "B")]]
+    decider = _RecordingDecider()
+    grade_trials(_traces(rows), questions, "larger", PLACES, decider)
+    assert decider.asked == [[Comparison("text", "B", "B")]]
 
 
-def test_what_needs_workers_is_not_gradable_without_them():
+def test_comparisons_that_need_workers_are_not_gradable_without_them():
     rows = [("m", "quiz", 0, "big", "\\boxed{x x}", None, None), ("m", "quiz", 1, "big", "\\boxed{y}", None, None)]
     graded = grade_trials(_traces(rows), QUESTIONS, "larger", PLACES)
     assert graded.select("verdict", "is_correct", "grader").unique().rows() == [("not_gradable_yet", None, "none")]
 
 
 @pytest.mark.parametrize("verdict", ["grader_error", "grader_timeout"])
-def test_a_grader_that_gives_up_leaves_null(verdict):
-    graded = grade_trials(_traces(ROWS[:1]), QUESTIONS, "larger", PLACES, _Noting(verdict))
+def test_an_undecided_verdict_leaves_is_correct_null(verdict):
+    graded = grade_trials(_traces(ROWS[:1]), QUESTIONS, "larger", PLACES, _RecordingDecider(verdict))
     assert graded.select("verdict", "is_correct", "grader").rows() == [(verdict, None, "numeric")]
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, len(ROWS)])
-def test_batches_give_what_the_whole_gives(monkeypatch, n_rows):
+def test_grading_in_batches_equals_grading_at_once(monkeypatch, n_rows):
     traces = _traces(ROWS[:n_rows])
     whole = grade_trials(traces, QUESTIONS, "larger", PLACES)
     monkeypatch.setattr(grade, "BATCH_ROWS", 2)

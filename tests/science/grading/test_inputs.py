@@ -19,7 +19,7 @@ def test_expressions_that_are_inputs(arguments):
 
 
 @pytest.mark.parametrize("arguments", _lines("inputs_refused.txt"))
-def test_expressions_that_are_none(arguments):
+def test_expressions_that_are_no_inputs(arguments):
     assert not is_input(f"f({arguments})", NAMES)
 
 
@@ -30,10 +30,10 @@ def test_a_source_that_is_not_one_call_is_no_input(call):
     assert not is_input(call, NAMES)
 
 
-def test_built_in_functions_that_reach_more_than_their_arguments_are_not_allowed():
-    reaching = "eval exec compile open getattr setattr delattr hasattr vars dir globals locals type object super input"
-    reaching += " print breakpoint help id memoryview callable format property classmethod staticmethod __import__"
-    assert not BUILTINS & set(reaching.split())
+def test_impure_built_in_functions_are_rejected():
+    impure = "eval exec compile open getattr setattr delattr hasattr vars dir globals locals type object super input"
+    impure += " print breakpoint help id memoryview callable format property classmethod staticmethod __import__"
+    assert not BUILTINS & set(impure.split())
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_built_in_functions_that_reach_more_than_their_arguments_are_not_allowed
         ("```python\nf(1)\n```", "f(1)"),
         ("1 == 1", "f(1 == 1)"),
         ("f('é', 0)", "f('é', 0)"),
-        # More than one call, or one inside something else: the whole is taken for arguments, which name the function.
+        # Several calls, or a nested call: the whole text is taken as arguments, which then name the function.
         ("f(1), f(2)", "f(f(1), f(2))"),
         ("f(1) and 2", "f(f(1) and 2)"),
         ("f(1)(2)", "f(f(1)(2))"),
@@ -79,7 +79,7 @@ def test_built_in_functions_that_reach_more_than_their_arguments_are_not_allowed
         ("the input is 5", None),
     ],
 )
-def test_the_call_that_a_prediction_writes_down(text, call):
+def test_the_call_in_a_prediction_is_extracted(text, call):
     assert read_call(text) == call
 
 

@@ -16,22 +16,22 @@ ANSWER = AnswerPlace(field="answer")
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_cases(case):
-    found = find_answer(case["response"], case["finish_reason"], ANSWER, case["answer_type"])
-    assert (found.prediction, found.verdict) == (case["prediction"], case["verdict"])
+    result = find_answer(case["response"], case["finish_reason"], ANSWER, case["answer_type"])
+    assert (result.prediction, result.verdict) == (case["prediction"], case["verdict"])
 
 
-# Control characters are left out: a backspace before a letter is taken for the LaTeX command it was.
+# Control characters are excluded: a backspace before a letter is read as the LaTeX command it came from.
 TEXTS = st.text(st.characters(exclude_categories=["C"], exclude_characters="<"))
 
 
 @given(TEXTS.filter(str.strip), TEXTS, st.booleans())
-def test_the_answer_of_strict_json_is_read_as_json_reads_it(answer, reasoning, is_indented):
+def test_the_answer_in_strict_json_is_parsed_exactly(answer, reasoning, is_indented):
     response = json.dumps({"reasoning": reasoning, "answer": answer}, indent=2 if is_indented else None)
     assert find_answer(f"{response}\n", None, ANSWER).prediction == answer.strip()
 
 
 @given(st.one_of(st.text(), st.integers(), st.lists(st.text()), st.booleans(), st.none()))
-def test_a_python_literal_stands_for_itself(value):
+def test_a_python_literal_is_unchanged(value):
     assert python_text(repr(value)) == repr(value)
 
 

@@ -37,8 +37,8 @@ def graded(trials=TRIALS):
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def agreements(cast, pairs=PAIRS, trials=TRIALS):
-    table = panel_agreements(panel_votes(pairs, cast), list(cast), graded(trials))
+def agreements(votes, pairs=PAIRS, trials=TRIALS):
+    table = panel_agreements(panel_votes(pairs, votes), list(votes), graded(trials))
     PANEL_AGREEMENTS.check(PANEL_AGREEMENTS.conform(table.lazy(), PARTITION), PARTITION)
     return table
 
@@ -62,13 +62,13 @@ def test_agreements_by_hand():
         ("b", "c", 3, 2 / 3, 0.4, 31.25),
         ("all", "all", 3, 7 / 9, 0.55, (37.5 + 62.5 + 62.5) / 6),
     ]
-    found = agreements(CAST).rows()
-    assert [row[:3] for row in found] == [row[:3] for row in expected]
-    for row, wanted in zip(found, expected, strict=True):
-        assert row[3:] == pytest.approx(wanted[3:], abs=1e-12)
+    rows = agreements(CAST).rows()
+    assert [row[:3] for row in rows] == [row[:3] for row in expected]
+    for row, reference in zip(rows, expected, strict=True):
+        assert row[3:] == pytest.approx(reference[3:], abs=1e-12)
 
 
-def test_votes_are_kept_one_a_judge():
+def test_there_is_one_row_per_judge_and_answer():
     votes = panel_votes(PAIRS, CAST)
     PANEL_VOTES.check(PANEL_VOTES.conform(votes.lazy(), PARTITION), PARTITION)
     assert votes.rows()[:4] == [
@@ -88,38 +88,38 @@ def test_without_a_panel_there_is_no_row():
     assert empty.schema == PANEL_AGREEMENTS.own_schema
 
 
-def test_a_panel_without_an_answer_agrees_on_nothing():
+def test_a_panel_without_answers_has_null_agreements():
     nothing = (0, None, None, None)
     assert agreements({"a": [], "b": []}, PAIRS.clear()).rows() == [("a", "b", *nothing), ("all", "all", *nothing)]
 
 
-def test_judges_that_never_answer_have_nulls_and_no_zero():
-    found = agreements({"a": [True] * 4, "b": [None] * 4, "c": [True, True, True, False]}).rows()
-    assert found[0] == ("a", "b", 0, None, None, None)
-    assert found[2] == ("b", "c", 0, None, None, None)
+def test_judges_that_never_reply_have_null_agreements():
+    rows = agreements({"a": [True] * 4, "b": [None] * 4, "c": [True, True, True, False]}).rows()
+    assert rows[0] == ("a", "b", 0, None, None, None)
+    assert rows[2] == ("b", "c", 0, None, None, None)
     # c alone says no to answer 4, two trials of the larger model on y: 100 points there and 0 on x, median 50. Votes of
     # a are all alike: by chance they agree in 3 of 4, and no more than that, kappa 0.
-    assert found[1] == ("a", "c", 4, 0.75, 0.0, 50.0)
-    assert found[3] == ("all", "all", 0, None, None, 50.0)
+    assert rows[1] == ("a", "c", 4, 0.75, 0.0, 50.0)
+    assert rows[3] == ("all", "all", 0, None, None, 50.0)
 
 
-def test_votes_that_are_all_the_same_leave_kappa_undefined():
-    found = agreements({"a": [True] * 4, "b": [True] * 4}).rows()
-    assert found == [("a", "b", 4, 1.0, None, 0.0), ("all", "all", 4, 1.0, None, 0.0)]
+def test_kappa_is_undefined_if_all_votes_are_equal():
+    rows = agreements({"a": [True] * 4, "b": [True] * 4}).rows()
+    assert rows == [("a", "b", 4, 1.0, None, 0.0), ("all", "all", 4, 1.0, None, 0.0)]
 
 
 def test_a_single_answer():
-    one = PAIRS.head(1)
-    assert agreements({"a": [True], "b": [False]}, one).rows() == [
+    pair = PAIRS.head(1)
+    assert agreements({"a": [True], "b": [False]}, pair).rows() == [
         ("a", "b", 1, 0.0, 0.0, 100.0),
         # Votes are half yes, half no: Pe = 1/2, P = 0, kappa -1.
         ("all", "all", 1, 0.0, -1.0, 100.0),
     ]
 
 
-def test_a_judge_may_be_called_like_a_column_or_like_the_last_row():
-    cast = {"all": CAST["a"], "question_id": CAST["b"]}
-    assert agreements(cast).rows()[0] == ("all", "question_id", 4, 0.75, 0.5, 18.75)
+def test_a_judge_may_have_the_name_of_a_column_or_of_the_total_row():
+    votes = {"all": CAST["a"], "question_id": CAST["b"]}
+    assert agreements(votes).rows()[0] == ("all", "question_id", 4, 0.75, 0.5, 18.75)
 
 
 def test_fleiss_kappa_of_the_published_example():
@@ -146,7 +146,7 @@ VOTES = st.integers(2, 5).flatmap(
 
 
 @given(VOTES)
-def test_kappas_keep_their_range_and_know_no_order_of_judges_and_answers(rows):
+def test_kappas_are_within_range_and_invariant_to_order(rows):
     votes = np.array(rows)
     m = votes.shape[1]
     kappa = fleiss_kappa(votes)
@@ -156,8 +156,8 @@ def test_kappas_keep_their_range_and_know_no_order_of_judges_and_answers(rows):
     assert fleiss_kappa(~votes) == kappa
     pair = votes[:, :2]
     assert cohen_kappa(pair) == cohen_kappa(pair[::-1, ::-1])
-    both = cohen_kappa(pair)
-    assert both is None or -1 <= both <= 1
+    cohen = cohen_kappa(pair)
+    assert cohen is None or -1 <= cohen <= 1
     if len(np.unique(votes[:, 0])) == 2:
         same = np.repeat(votes[:, :1], 2, axis=1)
         assert cohen_kappa(same) == fleiss_kappa(same) == agreeing_share(same) == 1
@@ -172,12 +172,12 @@ def test_the_order_of_rows_changes_nothing(random):
     assert panel_agreements(shuffled[0], names, shuffled[1]).equals(expected)
 
 
-def test_many_trials_take_no_time_a_row():
+def test_many_trials_are_processed_quickly():
     n = 100_000
     pairs = pl.DataFrame({"question_id": [f"q{i}" for i in range(n)], "prediction": ["1"] * n})
     rng = np.random.default_rng(0)
-    cast = {name: (rng.random(n) < 0.5).tolist() for name in "abcde"}
+    votes = {name: (rng.random(n) < 0.5).tolist() for name in "abcde"}
     trials = pairs.with_columns(benchmark=pl.lit("x"), role=pl.lit("larger"))
-    table = panel_agreements(panel_votes(pairs, cast), list(cast), trials)
+    table = panel_agreements(panel_votes(pairs, votes), list(votes), trials)
     assert table["n_pairs"].to_list() == [n] * 11
     assert table["kappa"].abs().max() < 0.02

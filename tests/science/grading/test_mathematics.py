@@ -41,9 +41,11 @@ GROUPS = _by_source()
 
 @pytest.fixture(scope="module")
 def verdicts():
-    asked = [Comparison(case["answer_type"], case["gold"], case["prediction"], case.get("context")) for case in CASES]
+    comparisons = [
+        Comparison(case["answer_type"], case["gold"], case["prediction"], case.get("context")) for case in CASES
+    ]
     with Deciders(2) as deciders:
-        return dict(zip(asked, deciders.decide_many(asked), strict=True))
+        return dict(zip(comparisons, deciders.decide_many(comparisons), strict=True))
 
 
 @pytest.mark.parametrize("group", sorted(GROUPS), ids=lambda group: ": ".join(group))
@@ -102,12 +104,12 @@ def test_normal_texts(text, normal):
         ("", "", None),
     ],
 )
-def test_what_needs_no_expressions(gold, prediction, is_right):
+def test_cheap_comparisons(gold, prediction, is_right):
     assert compare_math_cheaply(gold, prediction) is is_right
 
 
 @pytest.mark.parametrize("text", ["{" * 25 + "}" * 25, "x" * 1001, "-" * 30, r"\{" * 25])
-def test_what_is_out_of_bounds_is_refused(text):
+def test_oversized_text_is_rejected(text):
     with pytest.raises(OversizedAnswerError):
         check_size(text)
 
@@ -117,7 +119,7 @@ def test_what_is_out_of_bounds_is_refused(text):
     ["10^{20001}", "2^{2^{20}}", "10^{10^{10}}", r"\left(10\right)^{10^{10}}", "5001!", "(5!)!!!^2", "(7!)!",
      "e^{10^8}", "2^{2^{2^{2^{2^{2}}}}}", r"\sin(10^{400})", r"\binom{6000}{3}", "9^{9^{9^{9^{9}}}}"],
 )  # fmt: skip
-def test_values_out_of_bounds_are_not_worked_out(text):
+def test_values_out_of_bounds_are_not_evaluated(text):
     with pytest.raises((OversizedAnswerError, UnreadableAnswerError)):
         compare_math(text, "7.5")
     assert compare_math("7.5", text) is False
@@ -128,7 +130,7 @@ def test_values_out_of_bounds_are_not_worked_out(text):
     # 2^(2^10) has 309 digits; 1^(9^9) is 1
     ["10^{20000}", "2^{2^{10}}", "2^{2024}", "2018!", "3!!", r"\binom{20}{10}", "1^{9^{9}}", "(3!)!"],
 )
-def test_values_within_bounds_are_worked_out(text):
+def test_values_within_bounds_are_evaluated(text):
     assert are_equal(read_expression(text), read_expression(f"{text}+1-1"))
     assert not are_equal(read_expression(text), read_expression(f"{text}+1"))
 
@@ -177,7 +179,7 @@ def test_answers_that_are_words(text, word):
         (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "matrix", 4),
     ],
 )
-def test_answers_are_taken_apart(text, kind, n_parts):
+def test_answers_are_parsed_into_forms(text, kind, n_parts):
     form = read_answer(text)
     assert (form.kind, len(form.parts)) == (kind, n_parts)
 
@@ -197,7 +199,7 @@ def test_expressions_with_a_value(text, is_expression):
     assert is_numeric_expression(text) is is_expression
 
 
-def test_numbers_that_must_be_worked_out_are_exact_without_a_tolerance():
+def test_expressions_are_compared_exactly_without_a_tolerance():
     # sqrt(8) = 2 sqrt(2), not 2.828427
     assert compare_number(r"2\sqrt{2}", r"\sqrt{8}", AnswerContext())
     assert not compare_number("2.828427", r"\sqrt{8}", AnswerContext())
@@ -246,7 +248,7 @@ def test_rational_expressions_have_their_exact_value(tree):
 
 
 @given(st.integers(-9, 9), st.integers(-9, 9), st.integers(-9, 9), st.integers(-9, 9))
-def test_products_equal_their_expansion_and_nothing_beside(a, b, c, d):
+def test_products_equal_their_expansion_only(a, b, c, d):
     # (a x + b)(c x + d) = ac x^2 + (ad + bc) x + bd
     product = f"({a}x+({b}))({c}x+({d}))"
     expanded = f"({a * c})x^2+({a * d + b * c})x+({b * d})"
@@ -256,7 +258,7 @@ def test_products_equal_their_expansion_and_nothing_beside(a, b, c, d):
 
 
 @given(st.fractions(max_denominator=10**6), st.fractions(max_denominator=10**6))
-def test_different_constants_differ_however_near(first, second):
+def test_different_constants_differ_however_close(first, second):
     assert compare_math(f"{first} \\cdot \\pi", f"{second} \\cdot \\pi") == (first == second)
 
 

@@ -50,7 +50,7 @@ def test_a_context_gives_options_as_a_list_a_mapping_or_with_letters():
 
 
 @pytest.mark.parametrize("piece", ["answer is ", "(A", "and B ", "not A, ", "\\boxed{", "- "])
-def test_long_texts_name_no_option(piece):
+def test_adversarial_texts_name_no_option(piece):
     text = piece * (MAX_CHARACTERS // len(piece) + 1)
     assert read_choice(text, None) is None  # longer than the bound
     assert read_choice(text[:MAX_CHARACTERS], {"A": "5 m", "B": "6 m"}) is None

@@ -47,7 +47,7 @@ def _pairs(rows=ROWS, n_agreement_pairs=9, seed=0):
     return panel_pairs(_graded(rows), QUESTIONS, n_agreement_pairs, seed, "f")
 
 
-def test_each_distinct_answer_is_put_once_and_those_of_programs_never():
+def test_distinct_answers_are_selected_once_without_program_answers():
     assert _pairs().rows() == [
         ("a", "12", "a dozen", "grader_error", "How many?"),
         ("a", "13", "a dozen", "grader_timeout", "How many?"),
@@ -56,20 +56,20 @@ def test_each_distinct_answer_is_put_once_and_those_of_programs_never():
     ]
 
 
-def test_the_draw_is_bounded_and_depends_on_the_seed_alone():
+def test_the_sample_is_bounded_and_depends_only_on_the_seed():
     rows = [("b", "larger", n, str(n), "wrong", False, "numeric") for n in range(40)]
-    drawn = _pairs(rows, 10)
-    assert drawn.height == 10
-    assert drawn.equals(_pairs(rows[::-1], 10))
-    assert not drawn.equals(_pairs(rows, 10, seed=1))
-    # Without one that was drawn, the other nine stay.
-    first = drawn["prediction"][0]
-    again = _pairs([row for row in rows if row[3] != first], 10)
-    assert set(drawn["prediction"]) - {first} < set(again["prediction"])
+    sample = _pairs(rows, 10)
+    assert sample.height == 10
+    assert sample.equals(_pairs(rows[::-1], 10))
+    assert not sample.equals(_pairs(rows, 10, seed=1))
+    # If a sampled answer disappears, the other nine stay in the sample.
+    first = sample["prediction"][0]
+    smaller_sample = _pairs([row for row in rows if row[3] != first], 10)
+    assert set(sample["prediction"]) - {first} < set(smaller_sample["prediction"])
     assert _pairs(rows, 0).is_empty()
 
 
-def test_nothing_graded_puts_nothing():
+def test_without_graded_trials_there_are_no_pairs():
     pairs = _pairs([])
     assert pairs.is_empty()
     panel = count_votes(pairs, [[], []])
@@ -90,15 +90,15 @@ def test_nothing_graded_puts_nothing():
         ((True, True, False, False), 4, 2, None),
     ],
 )
-def test_the_majority_of_those_that_answered(votes, n_votes, n_same, is_same):
+def test_the_majority_of_the_replies_decides(votes, n_votes, n_same, is_same):
     pairs = _pairs(ROWS[:1])
     assert count_votes(pairs, [[vote] for vote in votes]).rows() == [
         ("a", "12", "a dozen", "grader_error", n_votes, n_same, is_same)
     ]
 
 
-def test_the_panel_decides_what_the_rules_did_not_and_nothing_else():
-    # "12" is held for the same, "13" is a tie, the panel is wrong about "5" and "6".
+def test_the_panel_decides_only_undecided_answers():
+    # "12" is judged equal, "13" is a tie, the panel is wrong about "5" and "6".
     panel = count_votes(_pairs(), [[True, True, False, True], [True, False, False, True]])
     decided = decide_by_panel(_graded(), panel)
     assert decided.columns == list(GRADED_SCHEMA)
@@ -124,13 +124,13 @@ def test_agreement_by_hand():
     # 10 answers: 4 right for both, 1 for the rules alone, 2 for the panel alone, 3 for neither: 7 of 10 agree.
     # By chance: 0.5 * 0.6 + 0.5 * 0.4 = 0.5, so kappa = (0.7 - 0.5) / (1 - 0.5) = 0.4.
     rows = [("correct", True)] * 4 + [("correct", False)] + [("wrong", True)] * 2 + [("wrong", False)] * 3
-    found = measure_agreement(_panel(*rows, ("correct", None), ("grader_error", True)))
-    assert (found.n_pairs, found.share) == (10, 0.7)
-    assert found.kappa == pytest.approx(0.4)
+    agreement = measure_agreement(_panel(*rows, ("correct", None), ("grader_error", True)))
+    assert (agreement.n_pairs, agreement.share) == (10, 0.7)
+    assert agreement.kappa == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(
-    ("rows", "wanted"),
+    ("rows", "expected"),
     [
         ([], Agreement(0, None, None)),
         ([("grader_error", True), ("wrong", None)], Agreement(0, None, None)),
@@ -140,12 +140,12 @@ def test_agreement_by_hand():
         ([("correct", True), ("correct", False)], Agreement(2, 0.5, 0.0)),  # by chance 1 * 1/2
     ],
 )
-def test_agreement_at_its_edges(rows, wanted):
-    assert measure_agreement(_panel(*rows)) == wanted
+def test_agreement_at_its_edges(rows, expected):
+    assert measure_agreement(_panel(*rows)) == expected
 
 
 @given(st.lists(st.tuples(st.sampled_from(["correct", "wrong"]), st.none() | st.booleans())))
 def test_agreement_is_within_bounds(rows):
-    found = measure_agreement(_panel(*rows))
-    assert (found.share is None) == (found.n_pairs == 0)
-    assert found.kappa is None or (math.isfinite(found.kappa) and -1 <= found.kappa <= 1)
+    agreement = measure_agreement(_panel(*rows))
+    assert (agreement.share is None) == (agreement.n_pairs == 0)
+    assert agreement.kappa is None or (math.isfinite(agreement.kappa) and -1 <= agreement.kappa <= 1)

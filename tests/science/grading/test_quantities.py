@@ -46,7 +46,7 @@ def test_numbers_are_read_with_their_units(text, value, unit):
      "5 = x", "< 5", "5 to 7", "5 \u00b1 1", "5x", "5 x y", "five", "", "(4,2)", "x = 5 or 6", "5 dozen",
      "9**9**9 m", "1/0"],
 )  # fmt: skip
-def test_what_is_no_single_number_is_not_read(text):
+def test_text_that_is_not_a_single_number_is_rejected(text):
     assert read_quantity(text) is None
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_single_number_is_not_read(text):
         ("x =", None),
     ],
 )
-def test_the_last_side_of_equations_is_what_they_state(text, side):
+def test_the_last_side_of_an_equation_is_extracted(text, side):
     assert last_side(text) == side
 
 
@@ -89,7 +89,7 @@ def _spelled(number):
 
 
 @pytest.mark.parametrize("words", ["", "one two", "hundred", "six clips", "twenty eleven", "one thousand million"])
-def test_other_words_are_no_number(words):
+def test_other_words_are_not_a_number(words):
     assert read_number_words(words) is None
 
 

@@ -26,7 +26,7 @@ from advcluster_dagster.science.grading.units import convert, read_unit
         ("kΩ", 10**6, {("g", 1), ("m", 2), ("s", -3), ("A", -2)}),
         ("degrees Celsius", 1, {("°C", 1)}),
         ("microfarads", Fraction(1, 10**9), {("g", -1), ("m", -2), ("s", 4), ("A", 2)}),
-        # no prefix before a unit that takes none
+        # a unit that takes no prefix
         ("pin", 1, {("pin", 1)}),
     ],
 )
@@ -52,13 +52,13 @@ def test_one_unit_in_three_spellings():
         (1, "m", "s", None),
     ],
 )
-def test_units_of_one_kind_are_converted_and_money_is_not(value, unit, into, converted):
+def test_units_of_one_dimension_are_converted_but_not_money(value, unit, into, converted):
     assert convert(Fraction(value), unit, into) == converted
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"tolerance": "x"}', '{"tolerance": -1}', '{"code": 1}', "[" * 100_000])
 @pytest.mark.usefixtures("_no_collection")
-def test_a_context_that_cannot_be_read_is_an_error(text):
+def test_an_unreadable_context_is_an_error(text):
     with pytest.raises(UnreadableAnswerError, match="answer context"):
         read_context(text)
 

@@ -1,4 +1,4 @@
-"""Preference pairs: verdicts, trace pairs first, reasons, matching, and independence of what does not matter."""
+"""Preference pairs: verdicts, reuse of trace pairs, reasons, matching, and independence of irrelevant input."""
 
 import time
 from dataclasses import replace
@@ -63,15 +63,15 @@ def pairs_of(*rows):
     )  # fmt: skip
 
 
-def draw(questions, trials, what, n_trials, pairs=NO_PAIRS, held_out=NO_MATCHES, allowed=("b",), seed=1):
-    return draw_preferences(questions, trials, pairs, held_out, allowed, what, n_trials, "f", seed)
+def draw(questions, trials, settings, n_trials, pairs=NO_PAIRS, held_out=NO_MATCHES, allowed=("b",), seed=1):
+    return draw_preferences(questions, trials, pairs, held_out, allowed, settings, n_trials, "f", seed)
 
 
 def reasons(drawn):
     return drawn.preferences["reason_left_out"].to_list()
 
 
-def test_every_combination_has_the_verdicts_of_its_name():
+def test_pairs_have_the_verdicts_of_their_combination():
     trials = trials_of({"q": ("cic", "iic"), "r": ("cii", "cci")})
     drawn = draw(questions_of("q", "r"), trials, ALL, 3)
     verdicts = {
@@ -102,7 +102,7 @@ def test_numbers_of_pairs_by_hand():
         "generator c_i": 2, "generator c_c": 1, "generator i_i": 1, "generator i_c": 1,
         "same_model c_i": 1, "same_model i_i": 1, "same_model i_c": 1,
     }  # fmt: skip
-    # One correct trial makes no pair with itself.
+    # A single correct trial has no partner.
     assert drawn.without_pair == {("same_model", "c_c", "no_rejected_trial"): 1}
     assert drawn.preferences.filter(scheme="generator", combination="c_c")["preference_id"].to_list() == [
         "generator:c_c:q:0"
@@ -116,12 +116,12 @@ def test_numbers_of_pairs_by_hand():
     )
 
 
-def test_trace_pairs_come_first_and_only_where_they_belong():
+def test_trace_pairs_are_used_first_and_only_for_their_combination():
     trials = trials_of({"q": ("ccccc", "iiiii")})
     pairs = pairs_of(("q", 1, 4, 0), ("q", 0, 2, 3))
     for seed in range(10):
-        what = replace(ALL, combinations=("c_i",), n_per_question=4, schemes=("generator",))
-        table = draw(questions_of("q"), trials, what, 5, pairs, seed=seed).preferences
+        settings = replace(ALL, combinations=("c_i",), n_per_question=4, schemes=("generator",))
+        table = draw(questions_of("q"), trials, settings, 5, pairs, seed=seed).preferences
         assert table.select("chosen_trial", "rejected_trial", "pair_id").rows()[:2] == [(2, 3, "q:0"), (4, 0, "q:1")]
         assert table["pair_id"].to_list()[2:] == [None, None]
         for side in ("chosen_trial", "rejected_trial"):
@@ -130,7 +130,7 @@ def test_trace_pairs_come_first_and_only_where_they_belong():
     assert other["pair_id"].null_count() == other.height > 0
 
 
-def test_a_trace_pair_that_cannot_be_exported_is_not_taken_first():
+def test_a_trace_pair_that_cannot_be_exported_is_not_used_first():
     trials = trials_of({"q": ("cc", "ii")}, q_smaller_0={"finish_reason": "length"})
     table = draw(questions_of("q"), trials, DrawSettings(), 2, pairs_of(("q", 0, 0, 0))).preferences
     assert table.select("rejected_trial", "is_exported", "pair_id").rows() == [(1, True, None)]
@@ -157,7 +157,7 @@ def test_traces_that_cannot_be_exported(column, value, reason, side):
     assert drawn.preferences["is_exported"].to_list() == [reason is None]
 
 
-def test_what_is_unknown_can_be_accepted():
+def test_unknown_values_can_be_accepted():
     unknown = {"finish_reason": None, "prompt_tokens": None, "completion_tokens": None}
     trials = trials_of({"q": ("c", "i")}, q_larger_0=unknown)
     accepting = DrawSettings(max_tokens=None, accepts_unknown_finish=True)
@@ -166,18 +166,18 @@ def test_what_is_unknown_can_be_accepted():
     assert reasons(draw(questions_of("q"), cut_off, accepting, 1)) == ["not_finished"]
 
 
-def test_equal_texts_are_paired_only_where_nothing_else_is_left():
+def test_equal_texts_are_paired_only_as_a_last_resort():
     same = {"response": "same"}
     trials = trials_of({"q": ("ci", "ii")}, q_larger_1=same, q_smaller_0={"response": "same \n"})
     for seed in range(10):
-        what = DrawSettings(combinations=("i_i",))
-        table = draw(questions_of("q"), trials, what, 2, seed=seed).preferences
+        settings = DrawSettings(combinations=("i_i",))
+        table = draw(questions_of("q"), trials, settings, 2, seed=seed).preferences
         assert table.select("chosen_trial", "rejected_trial", "is_exported").rows() == [(1, 1, True)]
     alone = trials_of({"q": ("i", "i")}, q_larger_0=same, q_smaller_0=same)
     assert reasons(draw(questions_of("q"), alone, DrawSettings(combinations=("i_i",)), 1)) == ["identical_text"]
 
 
-def test_the_gate_leaves_out_questions_and_those_of_the_same_source():
+def test_held_out_questions_and_those_of_the_same_source_are_left_out():
     trials = trials_of(dict.fromkeys("abcdef", ("c", "i")), c_larger_0={"finish_reason": "length"})
     questions = pl.concat([
         questions_of("a", "b", key="program"), questions_of("c", "d", "e"), questions_of("f", benchmark="refused")
@@ -198,13 +198,13 @@ def test_questions_without_a_pair_are_counted_by_reason():
     drawn = draw(questions_of(*"abcdef"), trials, DrawSettings(), 2)
     assert drawn.preferences["question_id"].to_list() == ["a"]
     assert drawn.without_pair == {
-        ("generator", "c_i", "incomplete"): 3,  # b: one not scored; e: one trial of two; f: none at all
+        ("generator", "c_i", "incomplete"): 3,  # b: one trial unscored; e: one trial of two; f: no trials
         ("generator", "c_i", "no_chosen_trial"): 1,
         ("generator", "c_i", "no_rejected_trial"): 1,
     }
 
 
-def test_matched_draws_are_of_the_same_questions():
+def test_matched_pairs_are_of_the_same_questions():
     four = DrawSettings(combinations=COMBINATIONS, is_matched=True, n_per_question=3)
     trials = trials_of(
         {"a": ("ccii", "ccii"), "b": ("cccc", "ccii"), "c": ("ccii", "ccii"), "d": ("ccii", "ccii")},
@@ -213,7 +213,7 @@ def test_matched_draws_are_of_the_same_questions():
     )
     drawn = draw(questions_of(*"abcd"), trials, four, 4)
     exported = drawn.preferences.filter("is_exported").group_by("question_id", "combination").len()
-    # a gives two of each; d has one correct trial of the larger model left, so one of each; c has none of c_i and i_i.
+    # a has two of each; d has one usable correct trial of the larger model, so one of each; c has none of c_i and i_i.
     assert sorted(exported.rows()) == [("a", name, 2) for name in sorted(COMBINATIONS)] + [
         ("d", name, 1) for name in sorted(COMBINATIONS)
     ]
@@ -238,7 +238,7 @@ VERDICTS = st.text("ci?", min_size=3, max_size=3)
     st.data(),
 )
 @settings(max_examples=60)
-def test_counts_add_up_and_order_does_not_matter(verdicts, is_matched, n_per_question, data):
+def test_counts_add_up_and_row_order_is_irrelevant(verdicts, is_matched, n_per_question, data):
     what = replace(ALL, is_matched=is_matched, n_per_question=n_per_question)
     trials, questions = trials_of(verdicts), questions_of(*"abcdef")
     drawn = draw(questions, trials, what, 3)
@@ -258,7 +258,7 @@ def test_counts_add_up_and_order_does_not_matter(verdicts, is_matched, n_per_que
     assert shuffled.without_pair == drawn.without_pair
 
 
-def test_a_question_keeps_its_pairs_whatever_else_is_drawn():
+def test_a_questions_pairs_are_independent_of_other_questions():
     trials = trials_of(dict.fromkeys("abcdefgh", ("cccccc", "iiiiii")))
     table = draw(questions_of(*"abcdefgh"), trials, DrawSettings(), 6).preferences
     alone = draw(questions_of("c"), trials, ALL, 6).preferences.filter(preference_id="generator:c_i:c:0")
@@ -269,7 +269,7 @@ def test_a_question_keeps_its_pairs_whatever_else_is_drawn():
 
 
 @pytest.mark.parametrize("verdicts", [{}, {"q": ("??", "??")}])
-def test_nothing_to_draw_from_gives_empty_tables(verdicts):
+def test_without_trials_tables_are_empty(verdicts):
     names = list(verdicts)
     drawn = draw(questions_of(*names), trials_of(verdicts), replace(ALL, is_matched=True), 2)
     assert drawn.preferences.is_empty()
@@ -281,12 +281,12 @@ def test_nothing_to_draw_from_gives_empty_tables(verdicts):
 @pytest.mark.parametrize(
     "wrong", [{"schemes": ("x",)}, {"combinations": ("c_x",)}, {"n_per_question": 0}, {"max_tokens": 0}]
 )
-def test_wrong_settings_are_refused(wrong):
+def test_invalid_settings_are_an_error(wrong):
     with pytest.raises(ValueError, match=r"allowed|at least 1"):
         DrawSettings(**wrong)
 
 
-def test_a_hundred_thousand_traces_take_seconds():
+def test_a_hundred_thousand_traces_are_processed_quickly():
     trials = trials_of({"q": ("ccciii" + "c" * 4, "ccciiiiiii")})
     many = pl.concat([trials.with_columns(question_id=pl.lit(f"q{i}")) for i in range(5000)])
     start = time.perf_counter()

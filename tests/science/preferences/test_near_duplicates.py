@@ -1,4 +1,4 @@
-"""Near-duplicates of held-out questions: planted copies, questions of the same style, changed numbers."""
+"""Near-duplicates of held-out questions: generated copies, questions of the same style, changed numbers."""
 
 import random
 import re
@@ -64,7 +64,7 @@ def kinds():
 
 
 def numbers(rng):
-    """Few numbers, so that unrelated questions often have the same ones."""
+    """Few distinct numbers, so that unrelated questions often share them."""
     return [rng.randint(2, 9) for _ in range(3)]
 
 
@@ -79,7 +79,7 @@ def listed(text, options):
 
 @pytest.fixture(scope="module")
 def planted():
-    """(held out, copies, unrelated, siblings), texts; the i-th copies and the i-th sibling are of held-out i."""
+    """Texts (held out, copies, unrelated, siblings); the i-th copies and sibling belong to held-out question i."""
     rng = random.Random(5)
     chosen = rng.sample(kinds(), 480)
     held_out, copies, siblings = [], [], []
@@ -109,7 +109,7 @@ def frame(texts, prefix):
     )
 
 
-def test_planted_copies_are_caught_and_others_are_not(planted):
+def test_generated_copies_are_found_and_other_questions_are_not(planted):
     held_out, copies, unrelated, siblings = planted
     flat = [copy for group in copies for copy in group]
     assert (len(held_out), len(flat), len(unrelated), len(siblings)) == (50, 200, 1000, 50)
@@ -118,7 +118,9 @@ def test_planted_copies_are_caught_and_others_are_not(planted):
     matches = held_out_matches(pool, frame(held_out, "h"))
     duplicates = matches.filter(pl.col("relation") == "duplicate")
     pairs = set(duplicates.select("question_id", "held_out_id").iter_rows())
-    assert {(f"copy{place}", f"h{place // 4}") for place in range(200)} <= pairs  # all 200, each of its own
+    assert {
+        (f"copy{place}", f"h{place // 4}") for place in range(200)
+    } <= pairs  # all 200, each matched to its original
     wrong = duplicates.filter(pl.col("question_id").str.starts_with("other"))["question_id"].n_unique()
     assert wrong <= 10  # 1 % of 1,000
     assert duplicates.filter(pl.col("question_id").str.starts_with("sibling")).is_empty()
@@ -155,7 +157,7 @@ def test_embeddings_by_hand():
         }
     )
     kept_out = pl.DataFrame({"question_id": ["h", "id"], "question": ["Three fish are eaten by cats", ""]})
-    # Cosines with h: cos .1 = .995, cos .2 = .980, cos .4 = .921; with id none is above .95.
+    # Cosines with h: cos .1 = .995, cos .2 = .980, cos .4 = .921; with id all are below .95.
     embeddings = (unit(0.1, 0.2, 0.4, 2.0), unit(0.0, 4.0))
     assert held_out_matches(pool, kept_out, embeddings).rows() == [
         ("id", "id", "duplicate", "ids"),
@@ -168,12 +170,12 @@ def test_embeddings_by_hand():
     assert held_out_matches(pool, kept_out, embeddings, 1.0).rows() == [("id", "id", "duplicate", "ids")]
 
 
-def test_the_first_way_counts_and_a_duplicate_is_no_sibling():
+def test_the_first_method_counts_and_a_duplicate_is_no_sibling():
     text = "Buy 3 pens and 4 caps"
     pool = pl.DataFrame({"question_id": ["a", "h2"], "question": [text, "Buy 4 pens and 3 caps"]})
     kept_out = pl.DataFrame({"question_id": ["h1", "h2"], "question": [text.upper(), "Buy 5 pens and 4 caps"]})
     matches = held_out_matches(pool, kept_out)
-    # a repeats h1 and has other numbers than h2; h2 is itself held out, and has the numbers of h1 in another order.
+    # a repeats h1 and differs in numbers from h2; h2 is itself held out, with the numbers of h1 in another order.
     assert matches.rows() == [
         ("a", "h1", "duplicate", "normalised"),
         ("a", "h2", "sibling", "normalised"),
@@ -196,16 +198,16 @@ def test_questions_without_numbers_need_more_in_common():
 
 
 @pytest.mark.parametrize("with_embeddings", [False, True])
-def test_nothing_gives_no_matches(with_embeddings):
+def test_empty_input_gives_no_matches(with_embeddings):
     def matrices(left, right):
         return (np.ones((left.height, 2)), np.ones((right.height, 2))) if with_embeddings else None
 
-    empty, one = frame([], "q"), frame(["Buy 3 pens"], "q")
-    for left, right in ((empty, empty), (one, empty), (empty, one)):
+    empty, question = frame([], "q"), frame(["Buy 3 pens"], "q")
+    for left, right in ((empty, empty), (question, empty), (empty, question)):
         matches = held_out_matches(left, right, matrices(left, right))
         assert matches.is_empty()
         assert matches.schema == HELD_OUT_MATCHES.own_schema
-    counted = count_matches(one, held_out_matches(one, empty))
+    counted = count_matches(question, held_out_matches(question, empty))
     assert counted["unmatched"] == sum(counted.values()) == 1
 
 
@@ -228,7 +230,7 @@ def test_equal_questions_all_match():
         (None, 1.5, "outside"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(embeddings, threshold, message):
-    one = frame(["Buy 3 pens"], "q")
+def test_incomparable_input_is_an_error(embeddings, threshold, message):
+    question = frame(["Buy 3 pens"], "q")
     with pytest.raises(ValueError, match=message):
-        held_out_matches(one, one, embeddings, threshold)
+        held_out_matches(question, question, embeddings, threshold)

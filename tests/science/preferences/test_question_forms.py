@@ -32,7 +32,7 @@ from advcluster_dagster.science.preferences.question_forms import masked_questio
         ("Which? a) red b) blue", "which? (A) Blue (B) Red"),
     ],
 )
-def test_copies_that_differ_in_typing_are_equal(first, second):
+def test_copies_with_typographic_differences_are_equal(first, second):
     assert normalise_question(first) == normalise_question(second)
     assert numbers_of(first) == numbers_of(second)
 
@@ -50,7 +50,7 @@ def test_copies_that_differ_in_typing_are_equal(first, second):
         ("x^2", "x 2"),
     ],
 )
-def test_questions_that_ask_something_else_differ(first, second):
+def test_different_questions_differ(first, second):
     assert normalise_question(first) != normalise_question(second)
 
 
@@ -58,18 +58,18 @@ def test_numbers_by_hand():
     assert numbers_of("1,000 and 0.50 and .5 and 3. Then seven") == ("0.5", "0.5", "1000", "3", "7")
     assert numbers_of("5 - 3, 5-3, x=-7, (-2)") == ("-2", "-7", "3", "3", "5", "5")
     assert numbers_of("two hundred and twenty") == ("220",)
-    assert numbers_of("one two three") == ("1", "2", "3")  # words that state no number together
+    assert numbers_of("one two three") == ("1", "2", "3")  # words that do not form one number
     assert numbers_of("Which? (A) 4 (B) 5") == ("4", "5")
     assert numbers_of("someone has a bone") == ()
 
 
-def test_masked_forms_are_those_of_the_template():
+def test_masked_forms_equal_those_of_the_template():
     assert masked_question("Buy 3 pens for $1.50.") == masked_question("Buy twelve pens for $2.")
     assert masked_question("Buy 3 pens") != masked_question("Sell 3 pens")
 
 
 @pytest.mark.parametrize("empty", ["", " \n\t ", "...", "$$"])
-def test_nothing_has_an_empty_form(empty):
+def test_empty_questions_have_an_empty_form(empty):
     assert (normalise_question(empty), masked_question(empty), numbers_of(empty)) == ("", "", ())
 
 
@@ -97,7 +97,7 @@ def test_any_text_has_forms(text):
 
 
 @pytest.mark.parametrize("piece", ["(a", "{", r"\frac{", "1,", "one-", "a) ", "\\", "\u00a0", "\n", "(a "])
-def test_long_hostile_texts_take_no_time(piece):
+def test_long_adversarial_texts_are_processed_quickly(piece):
     start = time.perf_counter()
     normalise_question(piece * 20_000 + "x")
     assert time.perf_counter() - start < 5

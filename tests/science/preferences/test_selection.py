@@ -1,4 +1,4 @@
-"""Labels of preference pairs, selections of them, their controls and lengths."""
+"""Labels of preference pairs, selections, controls and length ratios."""
 
 import hashlib
 from collections import Counter
@@ -22,7 +22,7 @@ from advcluster_dagster.science.preferences.selection import (
 
 
 def pairs(*rows):
-    """Exported pairs p0, p1, ... of question q0, q1, ...; each row holds the columns that differ."""
+    """Exported pairs p0, p1, ... of question q0, q1, ...; each row gives the columns that differ."""
     schema = {**PREFERENCE_PAIRS.own_schema, "domain": pl.String}
     base = dict.fromkeys(schema) | {
         "benchmark": "b", "scheme": "generator", "combination": "c_i", "chosen_role": "larger", "chosen_trial": 0,
@@ -63,7 +63,7 @@ def test_deltas_by_hand():
         with_deltas(table, qualities, "speed")
 
 
-def test_clusters_and_stages_are_those_of_the_trace_pair():
+def test_clusters_and_stages_come_from_the_trace_pair():
     table = pairs({"pair_id": "q0:0"}, {"pair_id": "q1:0"}, {"pair_id": "q2:0"}, {}).drop("domain")
     advantages = pl.DataFrame(
         {"pair_id": ["q0:0", "q0:0", "q0:0", "q1:0"], "cluster_id": [4, 2, 4, None]},
@@ -71,7 +71,7 @@ def test_clusters_and_stages_are_those_of_the_trace_pair():
     )
     errors = pl.DataFrame({"pair_id": ["q0:0"], "stage": ["Encoding"]})
     labelled = with_pair_labels(table, advantages, errors)
-    # q1's only advantage was not kept, q2 was not extracted, the last pair is no trace pair.
+    # q1's only advantage was not kept, q2 was not extracted, the last pair is not a trace pair.
     assert labelled["clusters"].to_list() == [[2, 4], [], None, None]
     assert labelled["first_error_stage"].to_list() == ["Encoding", None, None, None]
     assert set(PREFERENCE_PAIRS.own_schema) - set(labelled.columns) <= {"domain"}
@@ -125,17 +125,17 @@ def test_a_control_has_the_size_and_mix_of_its_selection(rows, k, seed):
     assert control.rows.schema == PREFERENCE_SELECTIONS.own_schema
 
 
-def test_a_control_is_drawn_from_what_the_selection_was_chosen_from():
+def test_a_control_is_sampled_from_the_candidates_of_the_selection():
     table = pairs(*({"delta_strategy": float(i) if i % 2 else None} for i in range(200)))
     top = select_top_delta(table, "strategy", 20)
-    draws = [set(ids(select_control(top, seed))) for seed in range(5)]
-    assert all(int(name[1:]) % 2 for drawn in draws for name in drawn)  # rated ones alone
-    assert len(set(map(frozenset, draws))) == 5
-    # 20 of 100 at random share 4 with the top 20 on average.
-    assert 1 <= np.mean([len(drawn & set(ids(top))) for drawn in draws]) <= 8
+    samples = [set(ids(select_control(top, seed))) for seed in range(5)]
+    assert all(int(name[1:]) % 2 for sample in samples for name in sample)  # only rated pairs
+    assert len(set(map(frozenset, samples))) == 5
+    # A random 20 of 100 share 4 with the top 20 on average.
+    assert 1 <= np.mean([len(sample & set(ids(top))) for sample in samples]) <= 8
 
 
-def test_nothing_to_select():
+def test_without_pairs_selections_are_empty():
     table = pairs()
     for selection in (
         select_all(table), select_top_delta(table, DELTA_DIMENSIONS[0], 3), select_by_cluster(table, [1]),

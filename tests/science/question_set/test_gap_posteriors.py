@@ -1,4 +1,4 @@
-"""What selection leaves of a gap: planted pass rates, the estimate of the kept questions' gap against the truth."""
+"""Gap posteriors on simulated pass rates: estimated against true gaps of the selected questions."""
 
 import numpy as np
 import polars as pl
@@ -54,7 +54,7 @@ def equal_rates(rng, n):
 
 
 def kept_errors(make, n, n_runs):
-    """Per run (estimated - true, observed - true) mean gap of the kept questions, and whether any were kept."""
+    """(estimated - true, observed - true) mean gap of the selected questions, per run with enough of them."""
     errors = []
     for seed in range(n_runs):
         rng = np.random.default_rng(seed)
@@ -70,19 +70,19 @@ def kept_errors(make, n, n_runs):
 
 
 @pytest.mark.parametrize("make", [beta_rates, mixture_rates])
-def test_the_estimated_gap_of_kept_questions_is_nearly_unbiased(make):
+def test_the_estimated_gap_of_selected_questions_is_nearly_unbiased(make):
     errors = kept_errors(make, 300, 40)
     assert len(errors) > 10
     assert abs(errors[:, 0].mean()) <= 0.03
     assert errors[:, 1].mean() > 0.03  # the observed gap is not
 
 
-def test_without_any_gap_little_of_the_observed_one_is_left():
+def test_without_a_true_gap_the_estimate_is_far_below_the_observed_gap():
     errors = kept_errors(equal_rates, 300, 40)
     assert abs(errors[:, 0].mean()) <= errors[:, 1].mean() / 3
 
 
-def test_the_overall_interval_covers():
+def test_coverage_of_the_interval():
     rng = np.random.default_rng(1)
     larger, smaller = beta_rates(rng, 1500)
     counts = np.stack(
@@ -102,7 +102,7 @@ def test_mass_exactly_at_the_threshold_counts_half():
     assert (posteriors.mean[0], posteriors.low[0], posteriors.high[0]) == pytest.approx((0.6, 0.575, 0.625))
 
 
-def test_the_prior_is_estimated_where_there_are_enough_questions():
+def test_the_prior_is_estimated_if_there_are_enough_questions():
     many = pass_rates([(8, 10, 2, 10)] * 100, "many")
     few = pass_rates([(8, 10, 2, 10)] * 5, "few")
     assert priors_of(pl.concat([many, few]), RULE) == {"many": "benchmark", "few": "domain"}
@@ -147,7 +147,7 @@ def test_discoveries_are_adjusted_over_all_complete_questions():
     assert row["estimated_gap"] < 1.0
 
 
-def test_without_any_gap_there_is_hardly_ever_a_discovery():
+def test_without_a_true_gap_discoveries_are_rare():
     n_with = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)

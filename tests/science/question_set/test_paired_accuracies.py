@@ -38,22 +38,22 @@ def test_hand_computed_standard_errors():
     assert clustered.standard_error == pytest.approx(0.125)
 
 
-def test_one_key_has_no_standard_error_and_equal_values_have_none_but_zero():
+def test_one_key_has_no_standard_error_and_equal_values_have_zero():
     assert weighted_mean(D, np.full(4, 0.25), ONE, ONE, 0.95).standard_error is None
     constant = weighted_mean(np.full(4, 0.3), np.full(4, 0.25), ONE, np.arange(4), 0.95)
     assert constant.standard_error == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_standard_error_is_that_of_a_clustered_regression_on_a_constant():
+def test_the_standard_error_equals_that_of_a_clustered_intercept_regression():
     """CR1 of an intercept-only regression: residuals summed by cluster, C / (C - 1)."""
     rng = np.random.default_rng(0)
     keys = rng.integers(0, 12, 60)
     values = rng.normal(size=60) + keys * 0.1
     keys = np.unique(keys, return_inverse=True)[1]
-    ours = weighted_mean(values, np.full(60, 1 / 60), np.zeros(60, dtype=np.int64), keys, 0.95)
+    estimate = weighted_mean(values, np.full(60, 1 / 60), np.zeros(60, dtype=np.int64), keys, 0.95)
     sums = np.bincount(keys, values - values.mean())
     n_keys = len(sums)
-    assert ours.standard_error == pytest.approx(np.sqrt((sums**2).sum() * n_keys / (n_keys - 1)) / 60)
+    assert estimate.standard_error == pytest.approx(np.sqrt((sums**2).sum() * n_keys / (n_keys - 1)) / 60)
 
 
 def test_the_mean_is_over_benchmarks_then_domains():
@@ -69,28 +69,28 @@ def test_the_mean_is_over_benchmarks_then_domains():
     assert (family["n_larger_better"], family["n_ties"], family["n_smaller_better"]) == (6, 2, 0)
 
 
-def test_formats_are_split_only_where_there_are_two():
+def test_formats_are_split_only_if_there_are_two():
     rows = [("d", "a", f"a{i}", "open_ended", 10, 10, i, 10) for i in range(3)]
     assert set(compared(rows)["task_format"]) == {"all"}
     mixed = [*rows, *(("d", "a", f"m{i}", "multiple_choice", 5, 10, i, 10) for i in range(3))]
     assert set(compared(mixed)["task_format"]) == {"all", "open_ended", "multiple_choice"}
 
 
-def test_questions_without_a_scored_trial_are_left_out_and_none_at_all_gives_no_rows():
+def test_questions_without_a_scored_trial_are_ignored():
     table = compared([("d", "a", "1", "open_ended", 1, 2, 0, 2), ("d", "a", "2", "open_ended", 0, 0, 0, 2)])
     assert table["n_questions"].to_list() == [1, 1, 1]
     assert table["standard_error"].null_count() == 3
     assert compared([("d", "a", "2", "open_ended", 0, 0, 0, 2)]).is_empty()
 
 
-def test_one_trial_says_nothing_of_what_more_trials_would_win():
+def test_with_one_trial_the_trial_share_is_undefined():
     table = compared([("d", "a", str(i), "open_ended", i % 2, 1, 0, 1) for i in range(8)])
     assert table["trial_variance_share"].null_count() == table.height
     several = compared([("d", "a", str(i), "open_ended", 3 + i % 5, 10, 2, 10) for i in range(8)])
     assert several["trial_variance_share"].is_between(0, 1).all()
 
 
-def test_flipping_signs():
+def test_sign_flip_p():
     assert sign_flip_p(np.array([1.0]), 100, np.random.default_rng(0)) is None
     assert sign_flip_p(np.ones(12), 4095, np.random.default_rng(0)) < 0.005  # 2 of 4,096 sign patterns
     assert sign_flip_p(np.array([1.0, -1.0]), 99, np.random.default_rng(0)) == 1.0
@@ -98,7 +98,7 @@ def test_flipping_signs():
 
 @pytest.mark.parametrize("n", [20, 60])
 def test_the_interval_covers_the_population_mean(n):
-    """Questions redrawn each time; two trials or ten; truth is the mean of the population."""
+    """Questions are resampled in each run, with two or ten trials; the true value is the population mean."""
     rng = np.random.default_rng(n)
     truth = 0.2
     for n_trials in (2, 10):
@@ -112,7 +112,7 @@ def test_the_interval_covers_the_population_mean(n):
         assert 0.93 <= covered / 1000 <= 0.97
 
 
-def test_the_interval_is_students():
+def test_the_interval_equals_students_t():
     result = weighted_mean(D, np.full(4, 0.25), ONE, np.arange(4), 0.9)
     assert result.high - result.mean == pytest.approx(t.ppf(0.95, 3) * result.standard_error)
 
@@ -139,7 +139,7 @@ def test_a_gap_is_shown_by_the_interval_of_all_questions_or_by_a_discovery(low, 
 
 @pytest.mark.parametrize("n_questions", range(1, 60))
 def test_the_mean_of_equal_values_is_that_value(n_questions):
-    """20 times 1/20 adds up to more than 1 in floating point."""
+    """20 times 1/20 exceeds 1 in floating point."""
     ones = np.ones(n_questions)
     none = np.zeros(n_questions, dtype=np.int64)
     mean = weighted_mean(ones, np.full(n_questions, 1 / n_questions), none, np.arange(n_questions), 0.95).mean

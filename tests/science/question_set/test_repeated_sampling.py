@@ -43,7 +43,7 @@ def test_split_half_gaps_add_up_questions():
     assert (row["replicated_low"], row["replicated_high"]) == (None, None)  # two keys
 
 
-def test_one_trial_has_no_half_and_questions_that_are_never_kept_no_gap():
+def test_one_trial_cannot_be_split_and_questions_never_selected_have_no_gap():
     assert split_half_gaps(rates([(1, 0)], 1), 0.6, 1, 0.95, 200, np.random.default_rng(0)).is_empty()
     table = split_half_gaps(rates([(0, 5)], 10), 0.6, 10, 0.95, 200, np.random.default_rng(0))
     assert table["replicated_gap"].to_list() == [None, None]
@@ -57,13 +57,13 @@ def test_pass_at_k_by_hand():
 
 
 @given(st.integers(0, 12), st.integers(1, 12))
-def test_pass_at_k_never_falls_with_k(n_correct, n_scored):
+def test_pass_at_k_is_monotone_in_k(n_correct, n_scored):
     values = [pass_at_k(min(n_correct, n_scored), n_scored, k) for k in range(1, n_scored + 1)]
     assert values == sorted(values)
 
 
 def brute_force(answers, k):
-    """Mean over all subsets of (share of the vote that 0, the right answer, has; whether there is a tie)."""
+    """Mean over all subsets of (share of the vote for 0, the right answer; whether there is a tie)."""
     outcomes = []
     for subset in combinations(answers, k):
         votes = [a for a in subset if a is not None]
@@ -80,14 +80,14 @@ def test_a_vote_of_three_by_hand():
 
 
 @given(st.lists(st.sampled_from([0, 1, 2, None]), min_size=1, max_size=7), st.integers(1, 7))
-def test_votes_are_those_of_all_subsets(answers, k):
+def test_votes_equal_the_enumeration_of_all_subsets(answers, k):
     k = min(k, len(answers))
     wrong = tuple(sorted((n for n in (answers.count(1), answers.count(2)) if n), reverse=True))
     given_vote = majority_vote(answers.count(0), wrong, answers.count(None), k, 0)
     assert given_vote == pytest.approx(tuple(brute_force(answers, k)))
 
 
-def test_very_many_answers_are_drawn_with_a_seed():
+def test_very_many_answers_are_sampled_with_a_seed():
     wrong = (1,) * 60
     first, again = (majority_vote(4, wrong, 0, 5, 7) for _ in range(2))
     assert first == again
@@ -118,7 +118,7 @@ def test_tables_of_one_benchmark():
     assert votes["hard_solved_share"].to_list() == [0.0]
 
 
-def test_nothing_scored_gives_empty_tables():
+def test_without_scored_trials_tables_are_empty():
     rows = trials([("b", "larger", "q", "q", "text", None, "missing_response", None)])
     assert pass_at_k_rates(rows, [1], 0.95).is_empty()
     assert majority_votes(rows, [1], 0.95, 0).is_empty()

@@ -27,15 +27,15 @@ def selected(frame, trials, min_gap=0.6):
     return select_analysis_questions(frame, min_gap, trials)["question_id"].to_list()
 
 
-def test_the_gap_counts_from_the_threshold_on():
+def test_the_threshold_is_inclusive():
     # T = 10: gaps (9-3)/10 = 0.6, (9-4)/10 = 0.5, (10-0)/10 = 1, (3-9)/10 = -0.6.
     frame = pass_rates((10, 9, 10, 3), (10, 9, 10, 4), (10, 10, 10, 0), (10, 3, 10, 9))
     assert selected(frame, 10) == ["q0", "q2"]
 
 
-def test_what_is_kept_of_a_row():
-    found = select_analysis_questions(pass_rates((4, 4, 4, 1)), 0.6, 4)
-    assert found.to_dicts() == [
+def test_columns_of_the_selection():
+    selected_rows = select_analysis_questions(pass_rates((4, 4, 4, 1)), 0.6, 4)
+    assert selected_rows.to_dicts() == [
         {
             "question_id": "q0",
             "benchmark": "b",
@@ -47,7 +47,7 @@ def test_what_is_kept_of_a_row():
     ]
 
 
-def test_a_gap_that_floats_miss_by_a_bit_is_kept():
+def test_a_gap_at_the_threshold_is_selected_despite_float_error():
     # 9/10 - 8/10 = 1/10, but as floats 0.9 - 0.8 = 0.09999999999999998, below the threshold.
     assert 9 / 10 - 8 / 10 < 0.1
     assert selected(pass_rates((10, 9, 10, 8)), 10, min_gap=0.1) == ["q0"]
@@ -56,8 +56,8 @@ def test_a_gap_that_floats_miss_by_a_bit_is_kept():
 @pytest.mark.parametrize("trials", [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 33, 50])
 def test_all_counts_at_six_tenths(trials):
     pairs = [(n, m) for n in range(trials + 1) for m in range(trials + 1)]
-    found = selected(pass_rates(*((trials, n, trials, m) for n, m in pairs)), trials)
-    assert found == [f"q{i}" for i, (n, m) in enumerate(pairs) if 5 * (n - m) >= 3 * trials]
+    selected_rows = selected(pass_rates(*((trials, n, trials, m) for n, m in pairs)), trials)
+    assert selected_rows == [f"q{i}" for i, (n, m) in enumerate(pairs) if 5 * (n - m) >= 3 * trials]
 
 
 @settings(deadline=None)
@@ -85,16 +85,16 @@ def test_the_comparison_is_exact(trials, counts, min_gap):
         ((9, 9, 10, 0), True),  # a trial of the larger model is missing or not graded
         ((10, 10, 9, 0), True),
         ((0, 0, 0, 0), True),
-        ((11, 11, 10, 0), True),  # more trials than the study asks for are no complete set either
+        ((11, 11, 10, 0), True),  # more trials than requested are not a complete set either
     ],
 )
-def test_incomplete_questions_are_counted_and_not_kept(counts, is_incomplete):
+def test_incomplete_questions_are_counted_and_not_selected(counts, is_incomplete):
     frame = pass_rates(counts)
     assert count_incomplete_questions(frame, 10) == is_incomplete
     assert selected(frame, 10) == ([] if is_incomplete else ["q0"])
 
 
-def test_the_order_given_is_kept():
+def test_row_order_is_preserved():
     frame = pass_rates(*[(2, 2, 2, 0)] * 5)[[3, 0, 4, 1, 2]]
     assert selected(frame, 2) == ["q3", "q0", "q4", "q1", "q2"]
 
@@ -105,5 +105,5 @@ def test_no_questions():
     assert count_incomplete_questions(frame, 10) == 0
 
 
-def test_all_equal_models_keep_nothing():
+def test_equal_models_select_nothing():
     assert selected(pass_rates(*[(10, n, 10, n) for n in range(11)]), 10) == []

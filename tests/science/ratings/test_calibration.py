@@ -1,4 +1,4 @@
-"""Checks of the rater, by hand."""
+"""Calibration checks of the rater, by hand."""
 
 from itertools import product
 
@@ -53,15 +53,15 @@ def areas(items):
 
 
 def test_area_of_one_question():
-    # Right 4.5 and 3, wrong 3 and 2: of the couples (4.5,3) (4.5,2) (3,2) are won and (3,3) is even: 3.5 / 4.
+    # Right 4.5 and 3, wrong 3 and 2: the couples (4.5,3) (4.5,2) (3,2) are ordered and (3,3) is tied: 3.5 / 4.
     items = [("q", "larger", 0, True, (4, 5)), ("q", "larger", 1, True, (3,)), ("q", "larger", 2, False, (3,)),
              ("q", "larger", 3, False, (2,))]  # fmt: skip
     assert areas(items) == {"q": 0.875}
 
 
-def test_roles_of_a_question_are_compared_apart_and_averaged():
-    # The smaller model's right trace is below the larger one's wrong trace; within each role right is above wrong or
-    # even with it: (1 + 1/2) / 2. Question r has no wrong trace, s no verdict for one.
+def test_roles_of_a_question_are_compared_separately_and_averaged():
+    # The smaller model's right trace scores below the larger model's wrong trace; within each role the right trace
+    # scores above the wrong trace or equally: (1 + 1/2) / 2. Question r has no wrong trace, s no verdict for one.
     items = [("q", "larger", 0, True, (5,)), ("q", "larger", 1, False, (4,)), ("q", "smaller", 0, True, (2,)),
              ("q", "smaller", 1, False, (2,)), ("r", "larger", 0, True, (5,)), ("r", "smaller", 0, False, (1,)),
              ("s", "larger", 0, True, (5,)), ("s", "larger", 1, None, (1,))]  # fmt: skip
@@ -87,7 +87,7 @@ def rows_of(table, check):
     return {row["dimension"]: row for row in table.filter(check=check).to_dicts()}
 
 
-def test_a_rater_that_agrees_and_tells_right_from_wrong():
+def test_a_consistent_and_discriminating_rater():
     each = [("changed_number", "computational_precision", (3, 3)), ("changed_number", "factuality", (5, 4)),
             ("added_filler", "signal_to_noise", (1, 2)), ("added_filler", "strategy", (4, 4))]  # fmt: skip
     seen = [(f"q{i}", *fault) for i in range(6) for fault in each]
@@ -110,7 +110,7 @@ def test_a_rater_that_agrees_and_tells_right_from_wrong():
     assert (number["strategy"]["is_passed"], filler["strategy"]["is_passed"]) == (None, False)
 
 
-def test_a_rater_that_guesses():
+def test_a_guessing_rater():
     rated = study(right_and_wrong(6, right=(5, 1), wrong=(4, 3)))
     blind = [(f"q{i}", "changed_number", "computational_precision", (3, 3)) for i in range(6)]
     table = checked(rating_calibrations(*rated, faults(*blind), bootstrap()))
@@ -121,7 +121,7 @@ def test_a_rater_that_guesses():
     assert rows_of(table, "changed_number")["computational_precision"]["is_passed"] is False
 
 
-def test_few_keys_have_values_but_no_interval_and_a_fault_is_not_decided():
+def test_few_keys_give_values_without_interval_or_verdict():
     seen = faults(("q0", "changed_number", "computational_precision", (1,)))
     table = checked(rating_calibrations(*study(right_and_wrong(2)), seen, bootstrap()))
     assert (table["low"].null_count(), table["high"].null_count()) == (table.height, table.height)
@@ -131,7 +131,7 @@ def test_few_keys_have_values_but_no_interval_and_a_fault_is_not_decided():
 
 
 @pytest.mark.parametrize("items", [[], right_and_wrong(6, (None,), (None,)), right_and_wrong(6, (3, 3), (3, 3))])
-def test_nothing_or_nothing_but_equal_scores(items):
+def test_without_ratings_or_with_equal_scores(items):
     table = checked(rating_calibrations(*study(items), faults(), bootstrap()))
     assert table.height == 19
     repeat = rows_of(table, "repeatability")["factuality"]
@@ -142,7 +142,7 @@ def test_nothing_or_nothing_but_equal_scores(items):
     assert (area["estimate"], area["is_passed"]) == ((0.5, False) if equal else (None, None))
 
 
-def test_changes_are_of_the_same_trace():
+def test_changes_are_relative_to_the_same_trace():
     rated, traces = study([("q", "larger", 0, True, (4, 5)), ("q", "larger", 1, True, (1, 1))], ("strategy",))
     changed = faults(("q", "changed_number", "strategy", (3, 3, 4)), ("q", "changed_number", "factuality", (3,)))
     changes = fault_changes(trace_sums(rated), trace_sums(changed, "fault").join(traces, on=list(TRACE)))
@@ -150,7 +150,7 @@ def test_changes_are_of_the_same_trace():
     assert changes["change"].to_list() == pytest.approx([10 / 3 - 4.5])
 
 
-def test_any_order_of_rows():
+def test_the_result_is_independent_of_row_order():
     rng = np.random.default_rng(1)
     items = [(f"q{i}", role, trial, bool(rng.integers(2)), tuple(rng.integers(1, 6, 3).tolist()))
              for i in range(8) for role in ("larger", "smaller") for trial in range(3)]  # fmt: skip

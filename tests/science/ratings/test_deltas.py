@@ -48,7 +48,7 @@ def test_five_generations_and_their_delta():
     assert deltas.row(0) == ("q:0", "factuality", "q", "s", None, None, None)
 
 
-def test_equal_differences_are_equal_numbers():
+def test_equal_differences_are_exactly_equal():
     table = trace_qualities(
         ratings(
             ("q", "larger", 0, "strategy", (5, 5, 4, 5, 4)), ("q", "smaller", 0, "strategy", (3, 3, 3, 4, 3)),
@@ -60,7 +60,7 @@ def test_equal_differences_are_equal_numbers():
     assert deltas["delta"].to_list() == [1.4, 1.4]
 
 
-def test_scores_that_are_missing_stay_missing():
+def test_missing_scores_stay_null():
     table = trace_qualities(
         ratings(("q", "larger", 0, "strategy", (4, None)), ("q", "larger", 0, "factuality", (None, None)),
                 ("q", "smaller", 0, "factuality", (2, 4)))
@@ -72,7 +72,7 @@ def test_scores_that_are_missing_stay_missing():
     assert deltas.select("larger_score", "smaller_score", "delta").rows()[:2] == [(None, 3.0, None), (4.0, None, None)]
 
 
-def test_nothing_rated():
+def test_without_ratings():
     assert trace_qualities(ratings()).schema == TRACE_QUALITIES.own_schema
     assert quality_deltas(pairs(), trace_qualities(ratings())).is_empty()
     assert quality_deltas(pairs(("q:0", "q", "s", 0, 0)), trace_qualities(ratings()))["delta"].null_count() == 5
@@ -130,13 +130,13 @@ def test_summaries_of_two_domains():
     a, b, both = rows["a"], rows["b"], rows["all"]
     assert (a["n_pairs"], a["n_unrated"], a["n_questions"], a["n_keys"]) == (4, 0, 3, 3)
     assert (b["n_pairs"], b["n_unrated"], both["n_pairs"], both["n_unrated"]) == (2, 1, 6, 1)
-    # Keys of two domains are different ones, whatever their names.
+    # Equal key names in two domains are different keys.
     assert both["n_keys"] == 5
     assert (a["mean_delta"], b["mean_delta"], both["mean_delta"]) == (0.5, 2, 1)
     assert (a["share_positive"], both["share_positive"]) == (0.5, pytest.approx(4 / 6))
     assert (a["low"], b["low"]) == (None, None)  # fewer than five keys
     assert both["low"] < 1 < both["high"]
-    # Questions' mean deltas 1.5, 0, -1 rise with .6, .4, .1; in b only one question has both.
+    # Questions' mean deltas 1.5, 0, -1 increase with .6, .4, .1; in b only one question has both.
     assert (a["gap_correlation"], b["gap_correlation"]) == (pytest.approx(1), None)
     # Differences of length -10, -20, -40, 30 against deltas 2, 1, 0, -1.
     assert a["length_correlation"] == pytest.approx(spearmanr([2, 1, 0, -1], [-10, -20, -40, 30]).statistic)
@@ -151,7 +151,7 @@ def test_dimensions_that_are_not_rated_are_null():
     assert table.row(0)[2:] == (0, 7, 0, 0, None, None, None, None, None, None, None, 0, None)
 
 
-def test_equal_deltas_leave_no_width_and_no_correlation():
+def test_equal_deltas_give_zero_width_and_no_correlation():
     items = [("a", f"s{i}", f"q{i}", (4, 4), (3, 3), 10 + i, 10, 0.1 * i) for i in range(6)]
     row = summaries(family(items, is_mixed=False)).filter(dimension="strategy", domain="a").to_dicts()[0]
     assert (row["mean_delta"], row["low"], row["high"], row["share_positive"]) == (1, 1, 1, 1)
@@ -173,15 +173,15 @@ def test_a_single_pair_and_none():
     assert summaries(family([])).is_empty()
 
 
-def test_pairs_of_an_item_stand_and_fall_together():
-    # Six items of five pairs each against thirty items of one pair: the same deltas, less known.
+def test_pairs_of_an_item_are_resampled_together():
+    # Six items of five pairs each versus thirty items of one pair: equal deltas, but less information.
     few = [("a", f"s{i}", f"q{i}", (1 + i % 5,), (3,), 1, 1, 0.5) for i in range(6) for _ in range(5)]
     many = [("a", f"s{n}", f"q{n}", *item[3:]) for n, item in enumerate(few)]
     widths = []
     for items in (few, many):
         row = summaries(family(items)).filter(dimension="strategy", domain="a").to_dicts()[0]
         widths.append(row["high"] - row["low"])
-    # The standard errors differ by the root of 5.
+    # The standard errors differ by a factor of sqrt(5).
     assert widths[0] / widths[1] == pytest.approx(5**0.5, rel=0.2)
 
 
@@ -208,7 +208,7 @@ numbers = st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), max_size=1
 
 
 @given(numbers)
-def test_correlations_are_scipys(points):
+def test_correlations_equal_scipy(points):
     a, b = ([p[i] for p in points] for i in (0, 1))
     if len(points) < 3 or len(set(a)) == 1 or len(set(b)) == 1:
         assert (correlation(a, b), rank_correlation(a, b)) == (None, None)

@@ -1,4 +1,4 @@
-"""Faults put into right traces."""
+"""Faults injected into right traces."""
 
 import re
 
@@ -45,7 +45,7 @@ def test_without_a_number_nothing_is_changed(text):
 
 
 @given(st.text(alphabet="0123456789 =.,$-+xS\n", max_size=60), st.integers(0, 3))
-def test_one_character_is_changed_and_no_other(text, seed):
+def test_exactly_one_character_is_changed(text, seed):
     changed = change_number(text, seed)
     assert change_number(text, seed) == changed
     if changed is not None:
@@ -56,7 +56,7 @@ def test_one_character_is_changed_and_no_other(text, seed):
 
 
 @given(st.text(max_size=100), st.integers())
-def test_filler_is_two_hundred_words_behind_the_text(text, seed):
+def test_filler_is_two_hundred_words_after_the_text(text, seed):
     filled = append_filler(text, seed)
     assert filled.startswith(text.rstrip())
     filler = filled[len(text.rstrip()) :]
@@ -73,7 +73,7 @@ def traces(*rows):
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def test_right_traces_alone_are_used_one_a_question():
+def test_only_right_traces_are_used_one_per_question():
     table = traces(
         ("q", "larger", 0, True, "2+2=4"),
         ("q", "larger", 1, True, "2+2=4"),
@@ -91,7 +91,7 @@ def test_right_traces_alone_are_used_one_a_question():
     assert re.fullmatch("3=[12456789]", row[4])
 
 
-def test_smaller_draws_are_part_of_larger_ones_in_any_order():
+def test_smaller_samples_are_subsets_of_larger_ones_in_any_order():
     table = traces(*((str(i), "larger", j, True, f"{i} = {i + 1}") for i in range(30) for j in range(2)))
     small, large = (faulted_traces(table, "f", 1, n)[0] for n in (5, 12))
     assert (small.height, large.height) == (10, 24)

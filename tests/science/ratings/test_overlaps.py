@@ -25,7 +25,7 @@ def rows_of(table, a="factuality", b="strategy"):
 
 def test_six_pairs():
     table = delta_overlaps(deltas(factuality=[3, 2.5, 2, 1, 0, -1], strategy=[3, 0, 2.5, 2, 1, -1]), (1, 2, 3, 6))
-    # Of p0 p1 p2 and p0 p2 p3 two are the same; of p0 p1 and p0 p2 one.
+    # p0 p1 p2 and p0 p2 p3 share two pairs; p0 p1 and p0 p2 share one.
     assert rows_of(table) == [
         (1, 6, 1, 1.0, pytest.approx(1 / 6), 0),
         (2, 6, 1, 0.5, pytest.approx(1 / 3), 0),
@@ -40,12 +40,12 @@ def test_default_sizes_of_six_pairs():
     assert table.height == 2 * 10
 
 
-def test_ties_at_the_last_rank_are_broken_by_the_hash_and_told():
+def test_ties_at_the_last_rank_are_broken_by_hash_and_counted():
     by_hash = sorted(PAIRS, key=lambda pair: hashlib.sha256(pair.encode()).digest())
-    # All deltas of factuality are equal: its two are the first by hash. Strategy prefers the last two by hash.
+    # All deltas of factuality are equal: its top two are the first by hash. Strategy prefers the last two by hash.
     strategy = [float(by_hash.index(pair)) for pair in PAIRS]
     table = delta_overlaps(deltas(factuality=[1.0] * 6, strategy=strategy), (2, 5, 6))
-    # At 5 each leaves out another pair: 4 are the same. At 6 nothing is left out, so nothing is tied across.
+    # At 5 each excludes a different pair: 4 are shared. At 6 nothing is excluded, so there is no tie across the rank.
     assert [(k, n_shared, n_tied) for k, _, n_shared, _, _, n_tied in rows_of(table)] == [
         (2, 0, 6),
         (5, 4, 6),

@@ -1,4 +1,4 @@
-"""Ratings asked for and read."""
+"""Rating messages and parsing of ratings."""
 
 import json
 import re
@@ -24,7 +24,7 @@ TEMPLATE = load_prompt("rating")
 
 
 def reply(**scores):
-    """A reply with 4 for each dimension but those given."""
+    """A reply with score 4 for each dimension that is not given."""
     return {
         category: {name: {"justification": f"J {name}", "deductions": ["d"], "score": scores.get(name, 4)}
                    for name in names}
@@ -36,7 +36,7 @@ def scores_of(rating):
     return {name: rated.score for name, rated in rating.by_dimension.items()}
 
 
-def test_the_judge_sees_question_and_trace_unaltered_and_nothing_else():
+def test_the_messages_have_question_and_trace_unaltered_and_nothing_else():
     system, user = rating_messages(TEMPLATE, "Q {{trace}}\n", "T >>> ===\n  end")
     assert read_fenced(user.content) == {"question": "Q {{trace}}\n", "trace": "T >>> ===\n  end"}
     assert user.content.index("## Question") < user.content.index("## Solution") < user.content.index("## What to do")
@@ -49,7 +49,7 @@ def test_every_dimension_is_in_the_prompt_and_in_the_records():
     assert tuple(BrevityRatings.model_fields) == DIMENSIONS_BY_CATEGORY["brevity"]
 
 
-def test_texts_of_the_reply_form_are_known():
+def test_texts_of_the_reply_form_are_listed():
     form = TEMPLATE.user.split("## Reply")[1]
     texts = re.findall(r': \[?"([^"]*)"', form)
     assert sorted(set(texts)) == sorted(FORM_TEXTS)
@@ -57,12 +57,12 @@ def test_texts_of_the_reply_form_are_known():
     assert all(" ".join(words_of(text)) in " ".join(words_of(form)) for text in FORM_TEXTS)
 
 
-def test_the_form_itself_is_no_rating():
+def test_the_form_itself_is_a_fault():
     with pytest.raises(ReplyFault, match="text of the reply form"):
         parse_rating(TEMPLATE.user.split("## Reply")[1])
 
 
-def test_a_rating_is_read_with_text_around_it():
+def test_a_rating_is_parsed_with_surrounding_text():
     rating = parse_rating(f"<think>hm {{}}</think>Here it is:\n```json\n{json.dumps(reply(strategy=1))}\n```\nDone.")
     assert scores_of(rating) == {**dict.fromkeys(DIMENSIONS, 4), "strategy": 1}
     assert rating.logic.strategy.justification == "J strategy"
@@ -80,13 +80,13 @@ def test_scores_as_judges_write_them(written, score):
 @pytest.mark.parametrize(
     "written", [0, 6, -1, 4.5, "4.5", "6", "good", "", "not rated", True, False, [4], {"score": 4}]
 )
-def test_other_scores_are_refused(written):
+def test_other_scores_are_a_fault(written):
     with pytest.raises(ReplyFault, match="factuality"):
         parse_rating(json.dumps(reply(factuality=written)))
 
 
 @pytest.mark.parametrize("name", DIMENSIONS)
-def test_a_missing_dimension_or_score_is_refused(name):
+def test_a_missing_dimension_or_score_is_a_fault(name):
     without, unscored = reply(), reply()
     category = next(category for category, names in DIMENSIONS_BY_CATEGORY.items() if name in names)
     del without[category][name]
@@ -99,7 +99,7 @@ def test_a_missing_dimension_or_score_is_refused(name):
 @pytest.mark.parametrize(
     "text", ["", "no JSON", "[]", "{}", "[1, 2]", '{"logic": 4}', '{"logic": {}, "brevity": null}']
 )
-def test_what_is_no_rating_is_refused(text):
+def test_text_without_a_rating_is_a_fault(text):
     with pytest.raises(ReplyFault):
         parse_rating(text)
 
@@ -120,7 +120,7 @@ def test_other_arrangements_of_the_same_rating():
     assert parse_rating(json.dumps(paper)).brevity.signal_to_noise.deductions == ["x"]
 
 
-def test_a_dimension_may_be_not_rated_but_not_all():
+def test_a_dimension_may_be_unrated_but_not_all():
     part = reply(factuality=None)
     part["logic"]["strategy"] = None
     rating = parse_rating(json.dumps(part))
@@ -146,7 +146,7 @@ def test_the_schema_that_is_sent_requires_every_field():
     assert schema["$defs"]["LogicRatings"]["required"] == list(DIMENSIONS_BY_CATEGORY["logic"])
 
 
-def asked(*rows):
+def call_rows(*rows):
     names = ["question_id", "role", "trial", "generation", "is_truncated"]
     return pl.DataFrame(rows, schema=names, orient="row") if rows else pl.DataFrame(
         schema={"question_id": pl.String, "role": pl.String, "trial": pl.Int64, "generation": pl.Int64,
@@ -154,7 +154,7 @@ def asked(*rows):
 
 
 def test_rows_of_usable_replies():
-    calls = asked(("q", "larger", 3, 0, False), ("q", "larger", 3, 1, False), ("q", "smaller", 0, 0, True))
+    calls = call_rows(("q", "larger", 3, 0, False), ("q", "larger", 3, 1, False), ("q", "smaller", 0, 0, True))
     table = rating_rows(calls, [parse_rating(json.dumps(reply(strategy=None))), None,
                                 parse_rating(json.dumps(reply()))])  # fmt: skip
     TRACE_RATINGS.check(TRACE_RATINGS.conform(table.lazy(), {"family": "f", "domain": "d"}))
@@ -167,4 +167,4 @@ def test_rows_of_usable_replies():
 
 
 def test_no_calls_give_no_rows():
-    assert rating_rows(asked(), []).schema == TRACE_RATINGS.own_schema
+    assert rating_rows(call_rows(), []).schema == TRACE_RATINGS.own_schema

@@ -1,4 +1,4 @@
-"""Agreement of generations, by hand."""
+"""Reliability over generations, by hand."""
 
 import numpy as np
 import polars as pl
@@ -35,7 +35,7 @@ def test_unequal_generations():
     assert icc_of((4, 5), (2,)) == pytest.approx(1 - 0.5 * 6 / 25)
 
 
-def test_generations_that_agree_have_1_and_those_that_differ_more_than_traces_less_than_0():
+def test_icc_is_1_for_equal_generations_and_negative_for_widely_differing_ones():
     assert icc_of((5, 5), (2, 2)) == 1
     # Means 3 and 3.5, grand mean 3.25: MSB = 2 * 2 * .25^2 = .25; MSW = (8 + .5) / 2 = 4.25.
     assert icc_of((1, 5), (3, 4)) == pytest.approx(1 - 17)
@@ -57,7 +57,7 @@ def test_undefined(traces):
     assert icc_of(*traces) is None
 
 
-def test_null_scores_are_left_out():
+def test_null_scores_are_ignored():
     assert icc_of((4, 5, None), (2, 3), (3, 3), (None,)) == icc_of((4, 5), (2, 3), (3, 3))
 
 
@@ -84,7 +84,7 @@ def test_sums_of_a_trace():
     assert sums.rows() == [("q0", "larger", 0, "strategy", "x", 4.5, 1, 2, 3, 4.5, 0.5)]
 
 
-def test_replicates_are_those_of_the_weights():
+def test_replicate_sums_equal_weighted_sums():
     sums = np.arange(12.0).reshape(6, 2)
     strata = ["d", "d", "e", "d", "e", "e"]
     weights = bootstrap_weights(strata, 50, np.random.default_rng(3))
@@ -95,5 +95,5 @@ def test_a_rated_trace_that_is_unknown_is_an_error():
     ratings = table((3,), (4,))
     known = ratings.head(1).select("question_id", "role", "trial", is_correct=pl.lit(True))
     assert with_traces(ratings.head(1), known)["is_correct"].to_list() == [True]
-    with pytest.raises(ValueError, match=r"1 rated traces are unknown, first \('q1', 'larger', 0\)"):
+    with pytest.raises(ValueError, match=r"1 rated traces are unknown, e.g. \('q1', 'larger', 0\)"):
         with_traces(ratings, known)

@@ -1,4 +1,4 @@
-"""The draw of traces to rate."""
+"""Sampling of traces to rate."""
 
 import polars as pl
 import pytest
@@ -33,7 +33,7 @@ def keys(sample):
     return set(sample.traces.select(KEY).iter_rows())
 
 
-def test_a_question_adds_a_trial_of_the_other_verdict_of_each_role():
+def test_a_question_adds_a_trial_with_the_other_verdict_per_role():
     # Larger: trials 0, 1 right, 2 wrong. Smaller: all wrong, so there is no other verdict.
     sample = draw_rated_traces(pairs(("q", 0, 0, 1)), trials({"q": ("ccw", "wtw")}), "f", 0)
     assert sample.traces.rows() == [
@@ -44,10 +44,10 @@ def test_a_question_adds_a_trial_of_the_other_verdict_of_each_role():
     assert (sample.n_left_out, sample.n_without_text) == (0, 0)
 
 
-def test_questions_come_before_further_pairs_and_pairs_are_drawn_whole():
+def test_questions_precede_further_pairs_and_pairs_are_taken_completely():
     table = trials(dict.fromkeys("abcd", ("cc", "ww")))
     every = pairs(*((name, i, i, i) for name in "abcd" for i in range(2)))
-    # Four questions of two pairs: 16 traces. Seven hold three first pairs; a fourth would make eight.
+    # Four questions of two pairs: 16 traces. A cap of seven allows three first pairs; a fourth would give eight.
     seven = draw_rated_traces(every, table, "f", 0, 7)
     assert (seven.traces.height, seven.traces["question_id"].n_unique(), seven.n_left_out) == (6, 3, 10)
     ten = draw_rated_traces(every, table, "f", 0, 10)
@@ -56,7 +56,7 @@ def test_questions_come_before_further_pairs_and_pairs_are_drawn_whole():
     assert keys(draw_rated_traces(every, table, "f", 0, 8)) != keys(draw_rated_traces(every, table, "f", 0, 7))
 
 
-def test_traces_of_several_pairs_are_drawn_once():
+def test_traces_of_several_pairs_are_sampled_once():
     sample = draw_rated_traces(pairs(("q", 0, 0, 0), ("q", 1, 0, 1)), trials({"q": ("c", "ww")}), "f", 0)
     assert sample.traces.select(KEY).rows() == [("q", "larger", 0), ("q", "smaller", 0), ("q", "smaller", 1)]
 
@@ -66,12 +66,12 @@ def test_traces_without_text_are_counted():
     assert (sample.traces.height, sample.n_without_text, sample.n_left_out) == (1, 1, 0)
 
 
-def test_a_trial_that_could_not_be_graded_is_no_other_verdict():
+def test_an_ungraded_trial_has_no_other_verdict():
     sample = draw_rated_traces(pairs(("q", 0, 0, 0)), trials({"q": ("cm", "wm")}), "f", 0)
     assert (sample.traces.height, sample.traces["is_mixed"].any()) == (2, False)
 
 
-def test_without_pairs_nothing_is_drawn():
+def test_without_pairs_the_sample_is_empty():
     sample = draw_rated_traces(pairs(), trials({"q": ("cw", "cw")}), "f", 0)
     assert (sample.traces.height, sample.n_left_out, sample.n_without_text) == (0, 0, 0)
     assert sample.traces.columns == [*KEY, "is_correct", "is_truncated", "is_paired", "is_mixed"]
@@ -99,7 +99,7 @@ def studies(draw):
 
 @settings(deadline=None)
 @given(studies(), st.integers(0, 30), st.integers(0, 30), st.randoms())
-def test_smaller_draws_are_part_of_larger_ones_in_any_order_of_rows(study, cap, more, random):
+def test_smaller_samples_are_subsets_of_larger_ones_in_any_row_order(study, cap, more, random):
     table, every = study
     small, large = (draw_rated_traces(every, table, "f", 5, n) for n in (cap, cap + more))
     assert keys(small) <= keys(large)

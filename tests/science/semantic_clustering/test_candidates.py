@@ -42,7 +42,7 @@ def test_scores_equal_plain_scikit_learn():
         points = pca.fit_transform(embeddings).astype(np.float64)
         assert of_dim["explained_variance"].to_list() == pytest.approx([pca.explained_variance_ratio_.sum()] * 14)
         for _, n_clusters, index, silhouette, _, is_retained, *_ in of_dim.iter_rows():
-            with threadpool_limits(1):  # only for speed: tiny runs lose more than they win by threads
+            with threadpool_limits(1):  # only for speed: threads slow tiny runs down
                 labels = KMeans(n_clusters, random_state=0, n_init="auto").fit_predict(points)
             assert index == pytest.approx(davies_bouldin_score(points, labels), abs=1e-6)
             assert silhouette == pytest.approx(silhouette_score(points, labels), abs=1e-6)
@@ -93,7 +93,7 @@ def test_three_rows_allow_two_clusters():
         ([[0.0, 1], [-0.0, 1], [0.0, 1]], "all 3 rows are identical"),
     ],
 )
-def test_says_why_there_are_no_candidates(embeddings, reason):
+def test_the_reason_for_no_candidates_is_reported(embeddings, reason):
     sweep = sweep_candidates(embeddings, SweepSettings())
     assert reason in sweep.reason
     assert dict(sweep.metrics.schema) == COLUMNS
@@ -103,11 +103,11 @@ def test_says_why_there_are_no_candidates(embeddings, reason):
 
 def test_too_few_rows_for_the_smallest_number_of_clusters():
     sweep = sweep_candidates(blobs(n_rows=4), SweepSettings(min_clusters=5))
-    assert "4 rows, 4 of them different" in sweep.reason
+    assert "4 rows, 4 of them distinct" in sweep.reason
 
 
-def test_more_clusters_than_different_rows_are_skipped_and_counted():
-    # Three different rows four times each: K = 2, 3 remain of 2..11 in the one dimension that 256..2 clamp to.
+def test_more_clusters_than_distinct_rows_are_skipped_and_counted():
+    # Three distinct rows four times each: of K = 2..11 only 2, 3 remain, in the single dimension that 256..2 clamp to.
     embeddings = np.repeat(np.array([[0, 0], [0, 9], [9, 0]], dtype=np.float32), 4, axis=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -117,7 +117,7 @@ def test_more_clusters_than_different_rows_are_skipped_and_counted():
 
 
 def test_rows_that_coincide_after_projection_are_skipped_and_counted(monkeypatch):
-    # Six different rows, but two different points: K-means finds 2 clusters for K = 2, 3, 4 and 5.
+    # Six distinct rows, but two distinct points: K-means finds 2 clusters for K = 2, 3, 4 and 5.
     points = np.repeat(np.array([[-1.0], [1.0]], dtype=np.float32), 3, axis=0)
     monkeypatch.setattr(candidates, "project", lambda *_: Projection(points, np.array([1.0]), points[0], points[:1]))
     with warnings.catch_warnings():
@@ -127,7 +127,7 @@ def test_rows_that_coincide_after_projection_are_skipped_and_counted(monkeypatch
     assert sweep.n_skipped == 3
 
 
-def test_names_the_row_with_a_missing_number():
+def test_an_embedding_with_nan_is_an_error_that_names_its_row():
     embeddings = blobs(n_rows=6)
     embeddings[4, 2] = np.nan
     with pytest.raises(ValueError, match="row 4"):
@@ -157,6 +157,6 @@ def test_same_input_same_output():
         {"n_dims_kept": 0},
     ],
 )
-def test_refuses_senseless_settings(wrong):
+def test_invalid_settings_are_rejected(wrong):
     with pytest.raises(ValueError, match=r"at least|each"):
         SweepSettings(**wrong)

@@ -36,11 +36,11 @@ def test_tie_goes_to_the_lower_index():
 def test_then_to_the_higher_silhouette():
     choice = choose_candidate(reviews((8, 6, 0, 40), (8, 7, 0, 40), (4, 6, 0, 40)), METRICS, None)
     assert (choice.pca_dim, choice.n_clusters) == (4, 6)
-    assert choice.reason.endswith("tied with 2 other, higher silhouette")
+    assert choice.reason.endswith("tied with 2 others, higher silhouette")
 
 
-def test_broken_review_counts_for_nothing():
-    # (8, 6) has one valid total, 30, and one broken review: its mean is 30, not 15.
+def test_invalid_reviews_are_ignored():
+    # (8, 6) has one valid total, 30, and one invalid review: its mean is 30, not 15.
     choice = choose_candidate(reviews((8, 6, 0, 30), (8, 6, 1, None), (8, 7, 0, 29)), METRICS, None)
     assert (choice.pca_dim, choice.n_clusters, choice.mean_total) == (8, 6, 30.0)
     assert "over 1 valid review" in choice.reason
@@ -52,7 +52,7 @@ def test_unreviewed_candidate_loses():
 
 
 def test_without_any_review_the_index_decides():
-    # Indices 1.2, 1.1, 1.1; the silhouette 0.3 of (4, 6) settles the tie. (4, 7) is not retained.
+    # Indices 1.2, 1.1, 1.1; the silhouette 0.3 of (4, 6) breaks the tie. (4, 7) is not retained.
     for table in (reviews(), reviews((8, 6, 0, None))):
         choice = choose_candidate(table, METRICS, None)
         assert (choice.pca_dim, choice.n_clusters, choice.mean_total) == (4, 6, None)
@@ -66,7 +66,7 @@ def test_pin_wins_and_keeps_its_total():
     assert choose_candidate(reviews(), METRICS, (8, 6)).reason == "pinned by the study; no valid review"
 
 
-def test_refuses_candidates_that_are_not_retained():
+def test_candidates_that_are_not_retained_are_rejected():
     names = r"\(4, 6\), \(8, 6\), \(8, 7\)"
     with pytest.raises(ValueError, match=rf"pinned candidate \(4, 7\) is not retained.*{names}"):
         choose_candidate(reviews(), METRICS, (4, 7))
@@ -74,6 +74,6 @@ def test_refuses_candidates_that_are_not_retained():
         choose_candidate(reviews((4, 7, 0, 50)), METRICS, None)
 
 
-def test_nothing_to_choose_from():
+def test_without_retained_candidates_there_is_no_choice():
     with pytest.raises(ValueError, match="no retained candidate"):
         choose_candidate(reviews(), METRICS.clear(), None)

@@ -4,7 +4,7 @@ import pytest
 
 from advcluster_dagster.science.semantic_clustering.corpus import gather_corpus, stack_vectors
 
-#: Domain, question, pair, position of each description, in canonical order; benchmarks make z-1 come before a-1.
+#: Domain, question, pair, position of each description, in canonical order; by benchmark, z-1 precedes a-1.
 CANONICAL = [
     ("law", "z-1", 0, 0),
     ("law", "z-1", 0, 1),
@@ -18,7 +18,7 @@ BENCHMARKS = {"z-1": "alpha", "a-1": "beta", "a:1": "sums", "b:1": "sums"}
 
 
 def parts(order=None, dropped=()):
-    """The five inputs of one family, rows in the given order, each description's vector its canonical place."""
+    """The five inputs of one family, rows in the given order; each embedding is the description's canonical index."""
     rows = [
         {
             "domain": domain,
@@ -48,8 +48,8 @@ def parts(order=None, dropped=()):
 
 
 @pytest.mark.parametrize("order", [range(7), range(6, -1, -1), [3, 1, 6, 0, 2, 5, 4]])
-def test_rows_stand_in_canonical_order_whatever_order_they_come_in(order):
-    # Pair 10 follows pair 2: pairs are ordered as numbers. Benchmark alpha precedes beta, whatever the question ids.
+def test_rows_are_in_canonical_order_for_any_input_order(order):
+    # Pair 10 follows pair 2: pairs are sorted numerically. Benchmark alpha precedes beta, whatever the question ids.
     advantages, pairs, questions, deduplicated, embeddings = parts(list(order))
     corpus = gather_corpus(
         advantages, pairs, questions, deduplicated[::-1], embeddings.sample(fraction=1, shuffle=True, seed=1)
@@ -60,7 +60,7 @@ def test_rows_stand_in_canonical_order_whatever_order_they_come_in(order):
     np.testing.assert_array_equal(corpus.embeddings, np.array([[i, 1] for i in range(7)], dtype=np.float32))
 
 
-def test_duplicates_are_left_out():
+def test_duplicates_are_excluded():
     corpus = gather_corpus(*parts(dropped=(1, 4)))
     assert corpus.embeddings[:, 0].tolist() == [0, 2, 3, 5, 6]
     assert corpus.rows.height == 5
@@ -79,7 +79,7 @@ def test_equal_question_ids_of_two_domains_keep_their_benchmarks():
     assert corpus.rows.select("domain", "benchmark").rows() == [("law", "cases"), ("math", "sums")]
 
 
-def test_the_place_of_a_pair_is_its_column_and_not_its_id():
+def test_pairs_are_sorted_by_index_and_not_by_id():
     ids = {f"{question}:{pair}": f"pair {7 - i}" for i, (_, question, pair, _) in enumerate(CANONICAL)}
     inputs = [
         part.with_columns(pl.col("pair_id").replace_strict(ids)) if "pair_id" in part.columns else part
@@ -88,14 +88,14 @@ def test_the_place_of_a_pair_is_its_column_and_not_its_id():
     assert gather_corpus(*inputs).embeddings[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_a_description_without_its_pair_is_refused():
+def test_a_description_without_a_pair_is_an_error():
     advantages, pairs, *others = parts()
-    with pytest.raises(ValueError, match=r"^1 kept descriptions belong to no pair; extract the advantages again$"):
+    with pytest.raises(ValueError, match=r"^1 kept descriptions have no trace pair; extract the advantages again$"):
         gather_corpus(advantages, pairs.filter(pl.col("pair_index") != 10), *others)
 
 
 @pytest.mark.parametrize("dropped", [range(7), None])
-def test_nothing_kept_and_nothing_at_all(dropped):
+def test_an_empty_corpus(dropped):
     inputs = parts(dropped=dropped) if dropped else [part.clear() for part in parts()]
     corpus = gather_corpus(*inputs)
     assert corpus.rows.is_empty()
@@ -104,13 +104,13 @@ def test_nothing_kept_and_nothing_at_all(dropped):
 
 
 @pytest.mark.parametrize("dtype", [pl.List(pl.Float32), pl.Array(pl.Float32, 2)])
-def test_vectors_become_a_matrix(dtype):
-    found = stack_vectors(pl.Series([[1.0, 2.0], [3.0, 4.0]], dtype=dtype))
-    assert found.dtype == np.float32
-    assert found.flags.c_contiguous
-    assert found.tolist() == [[1, 2], [3, 4]]
+def test_vectors_are_stacked_to_a_matrix(dtype):
+    matrix = stack_vectors(pl.Series([[1.0, 2.0], [3.0, 4.0]], dtype=dtype))
+    assert matrix.dtype == np.float32
+    assert matrix.flags.c_contiguous
+    assert matrix.tolist() == [[1, 2], [3, 4]]
 
 
-def test_vectors_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match=r"^embeddings have 2 different lengths, among them \[1, 2\]$"):
+def test_vectors_of_different_lengths_are_an_error():
+    with pytest.raises(ValueError, match=r"^embeddings have 2 different lengths, including \[1, 2\]$"):
         stack_vectors(pl.Series([[1.0], [1.0, 2.0]], dtype=pl.List(pl.Float32)))

@@ -26,8 +26,8 @@ def test_threshold_is_strict():
     assert deduplicate(embeddings, groups, 0.5999).is_kept.tolist() == [True, False]
 
 
-def test_dropped_rows_drop_nobody():
-    # Angles 0, 40, 80 degrees; cos 40 = 0.766, cos 80 = 0.174. Row 1 falls to row 0; row 2 is near row 1 alone.
+def test_dropped_rows_have_no_duplicates():
+    # Angles 0, 40, 80 degrees; cos 40 = 0.766, cos 80 = 0.174. Row 1 duplicates row 0; row 2 is close only to row 1.
     angles = np.radians([0, 40, 80])
     result = deduplicate(np.column_stack([np.cos(angles), np.sin(angles)]), ["q"] * 3, 0.7)
     assert result.is_kept.tolist() == [True, False, True]
@@ -44,13 +44,13 @@ def test_groups_are_not_compared():
     assert result.similarity[2:].tolist() == [1.0, 1.0]
 
 
-def test_zero_vectors_are_no_duplicates():
+def test_zero_vectors_are_not_duplicates():
     result = deduplicate([[0, 0], [0, 0], [1, 0], [0, 0]], ["q"] * 4, 0.0)
     assert result.is_kept.all()
     assert np.isnan(result.similarity).all()
 
 
-def test_all_alike_keeps_the_first_and_threshold_one_keeps_all():
+def test_equal_rows_keep_the_first_and_threshold_one_keeps_all():
     embeddings = np.full((5, 7), 0.3)
     assert deduplicate(embeddings, [0] * 5, 0.95).duplicate_of.tolist() == [-1, 0, 0, 0, 0]
     assert deduplicate(embeddings, [0] * 5, 1.0).is_kept.all()
@@ -70,12 +70,12 @@ def test_no_rows_and_one_row():
         ([1, 0], ["a", "a"], 0.9, "shape"),
     ],
 )
-def test_refuses_what_it_cannot_compare(embeddings, groups, threshold, message):
+def test_invalid_input_is_rejected(embeddings, groups, threshold, message):
     with pytest.raises(ValueError, match=message):
         deduplicate(embeddings, groups, threshold)
 
 
-# Small whole numbers, so that near and exact repeats are common.
+# Small integers, so that near and exact duplicates are common.
 matrices = arrays(np.float32, st.tuples(st.integers(0, 24), st.just(3)), elements=st.integers(-2, 2).map(float))
 
 
@@ -105,7 +105,7 @@ def test_kept_rows_differ_and_duplicates_do_not(embeddings, threshold, data):
 
 @given(matrices, matrices)
 @settings(deadline=None)
-def test_other_groups_change_nothing(own, other):
+def test_other_groups_have_no_effect(own, other):
     alone = deduplicate(own, ["own"] * len(own), 0.8)
     mixed = deduplicate(np.vstack([other, own]), ["other"] * len(other) + ["own"] * len(own), 0.8)
     assert mixed.is_kept[len(other) :].tolist() == alone.is_kept.tolist()
@@ -114,7 +114,7 @@ def test_other_groups_change_nothing(own, other):
 
 @given(matrices)
 @settings(deadline=None)
-def test_blocks_do_not_show(embeddings):
+def test_block_size_has_no_effect(embeddings):
     whole = deduplicate(embeddings, [0] * len(embeddings), 0.7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deduplication, "_BLOCK_ROWS", 3)

@@ -19,7 +19,7 @@ def kinds(table, **settings):
 
 def test_residual_by_hand():
     # Table 30 10 / 10 50: N = 100, row 40, column 40, expected 16, variance 16 * 0.6 * 0.6 = 5.76 = 2.4 squared.
-    # (30 - 16) / 2.4 = 5.8333; in a two-by-two table all four have this size.
+    # (30 - 16) / 2.4 = 5.8333; in a two-by-two table all four residuals have this magnitude.
     residuals = adjusted_residuals(counts({0: {"math": 30, "physics": 10}, 1: {"math": 10, "physics": 50}}))
     assert residuals["adjusted_residual"].to_list() == pytest.approx([35 / 6, -35 / 6, -35 / 6, 35 / 6])
 
@@ -75,8 +75,8 @@ def test_residual_must_exceed_the_bound():
     assert kinds(table, min_residual=5.84)[0][1] == "common"
 
 
-def test_low_min_share_looks_at_every_domain():
-    # Cluster 0: math 50 % but everyone's, physics 40 % and hardly anybody else's.
+def test_low_min_share_considers_every_domain():
+    # Cluster 0: math 50 %, common in all clusters; physics 40 %, rare elsewhere.
     rows = kinds({0: {"math": 50, "physics": 40, "chemistry": 10}, 1: {"math": 500, "physics": 20}}, min_share=0.4)
     assert rows[0][1:3] == ("specialised", "physics")
 
@@ -86,7 +86,7 @@ def test_one_domain_is_common_and_has_no_entropy():
 
 
 def test_entropy_counts_all_domains_of_the_table():
-    # Cluster 0 in two of three domains alike: 1 bit of log2(3). Cluster 1 in one: 0, not -0.
+    # Cluster 0 equally in two of three domains: 1 bit of log2(3). Cluster 1 in one domain: 0, not -0.
     rows = kinds({0: {"math": 2, "physics": 2}, 1: {"chemistry": 4}})
     assert rows[0][3] == pytest.approx(1 / math.log2(3))
     assert math.copysign(1, rows[1][3]) == 1
@@ -100,7 +100,7 @@ def test_empty_cluster_and_empty_table():
     assert classify_clusters(counts({})).columns == ["cluster_id", "kind", "main_domain", "domain_entropy"]
 
 
-def test_refuses_a_pair_counted_twice():
+def test_a_repeated_pair_is_an_error():
     table = counts({0: {"math": 3}})
-    with pytest.raises(ValueError, match="cluster 0, domain 'math' is counted twice"):
+    with pytest.raises(ValueError, match="cluster 0, domain 'math' occurs more than once"):
         classify_clusters(pl.concat([table, table]))

@@ -1,4 +1,4 @@
-"""Shares of clusters over domains: standardisation by hand, the rule, planted nulls."""
+"""Shares of clusters over domains: standardisation by hand, the classification rule, simulated nulls."""
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ FEW = ShareSettings(n_bootstrap=200, n_permutations=200)
 
 
 def placed(rows):
-    """(domain, key, cluster) an advantage; every key is a question of its own."""
+    """One (domain, key, cluster) per advantage; every key is a separate question."""
     frame = pl.DataFrame(rows, schema=["domain", "source_key", "cluster_id"], orient="row", infer_schema_length=None)
     return frame.with_columns(question_id=pl.col("source_key"), cluster_id=pl.col("cluster_id").cast(pl.Int64))
 
@@ -30,7 +30,7 @@ def spread(n_keys, cluster, per_key=1, domains=DOMAINS):
     return [(domain, f"{domain}{i}", cluster) for domain in domains for i in range(n_keys) for _ in range(per_key)]
 
 
-def test_domains_weigh_the_same():
+def test_domains_have_equal_weight():
     # Cluster 0: 10 of 100 in one domain, 10 of 20 in the other: rates .1 and .5, shares 1/6 and 5/6.
     assert standard_shares(np.array([[10, 10], [90, 10]])) == pytest.approx(
         np.array([[1 / 6, 5 / 6], [0.6429, 0.3571]]), abs=1e-4
@@ -80,12 +80,12 @@ def test_one_domain_has_no_test_and_everything_is_common():
     assert set(kinds(table).values()) == {"common"}
 
 
-def test_nothing_placed_gives_no_rows():
+def test_without_advantages_there_are_no_rows():
     assert measured([], n_clusters=0).is_empty()
 
 
 def test_shuffled_domains_give_hardly_any_specialised_cluster():
-    """At most 5 % of clusters over seeded runs; the former rule calls far more specialised."""
+    """At most 5 % of clusters over seeded runs; the former rule classified far more as specialised."""
     n_specialised = n_clusters = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -93,9 +93,9 @@ def test_shuffled_domains_give_hardly_any_specialised_cluster():
         for key in range(60):
             domain, own = DOMAINS[rng.integers(4)], rng.dirichlet(np.full(6, 0.3))
             rows += [(domain, f"k{key}", int(cluster)) for cluster in rng.choice(6, size=10, p=own)]
-        found = kinds(measured(rows, 6, seed=seed))
-        n_specialised += sum(kind == "specialised" for kind in found.values())
-        n_clusters += len(found)
+        kind_of_cluster = kinds(measured(rows, 6, seed=seed))
+        n_specialised += sum(kind == "specialised" for kind in kind_of_cluster.values())
+        n_clusters += len(kind_of_cluster)
     assert n_specialised / n_clusters <= 0.05
 
 

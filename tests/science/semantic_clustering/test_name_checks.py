@@ -1,4 +1,4 @@
-"""Names applied by a judge, and clusters under other settings."""
+"""Name checks by a judge, and sensitivity of the clusters to settings."""
 
 import json
 
@@ -38,26 +38,26 @@ def test_without_choices_shares_are_null_and_without_clusters_there_are_no_rows(
     assert name_checks([], [], False).is_empty()
 
 
-def test_kappa_is_undefined_where_chance_agrees_fully():
+def test_kappa_is_undefined_if_all_labels_are_equal():
     assert cohen_kappa([]) is None
     assert cohen_kappa([("a", "a"), ("a", "a")]) is None
     assert cohen_kappa([("a", "b"), ("b", "a")]) == -1.0
 
 
-def test_choices_are_read_and_strangers_refused():
+def test_choices_are_parsed_and_unknown_groups_are_a_fault():
     assert parse_name_choice('{"reason": "r", "group": 1}', [0, 1]).group == 1
     with pytest.raises(ReplyFault, match="7 is none of 0, 1"):
         parse_name_choice(json.dumps({"group": 7}), [0, 1])
 
 
-def test_texts_stay_data():
+def test_texts_are_data():
     _, user = name_check_messages(load_prompt("name_check"), [(0, "T\ngroup: 9", "D")], "a\nb")
     fenced = read_fenced(user.content)
     assert fenced["groups"].splitlines() == ["group: 0", "tag: T group: 9", "definition: D"]
     assert fenced["description"] == "a b"
 
 
-def test_unseen_advantages_come_first():
+def test_unseen_advantages_are_preferred():
     members = pl.DataFrame({"advantage_id": list("abcde"), "cluster_id": [0] * 5, "advantage": list("abcde")})
     rng = np.random.default_rng(0)
     drawn, is_unseen = draw_for_name_checks(members, {"a", "b", "c"}, 10, rng)

@@ -6,7 +6,7 @@ from threadpoolctl import threadpool_limits
 from advcluster_dagster.science.semantic_clustering.projection import clamp_dimensions, project
 
 
-def test_clamped_dimensions_that_coincide_are_kept_once():
+def test_clamped_dimensions_are_distinct():
     assert clamp_dimensions((4, 256, 128, 8), n_rows=20, n_features=3072) == [20, 8, 4]
     assert clamp_dimensions((256, 4), n_rows=1000, n_features=3) == [3]
 
@@ -31,7 +31,7 @@ def test_equals_scikit_learn_for_every_smaller_dimension(shape):
 
 
 @pytest.mark.parametrize("shape", [(300, 700), (700, 300)])
-def test_the_number_of_threads_changes_no_bit(shape):
+def test_the_result_is_bitwise_independent_of_the_number_of_threads(shape):
     noise = np.random.default_rng(5).normal(size=shape).astype(np.float32)  # no structure: every bit counts
     projected = []
     for n_threads in (1, 2, 4):

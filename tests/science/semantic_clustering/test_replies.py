@@ -40,7 +40,7 @@ def test_the_bounds_of_the_total(score, total):
         ({}, "distinctness"),
     ],
 )
-def test_broken_reviews_are_named_in_one_line(value, words):
+def test_invalid_reviews_have_one_line_faults(value, words):
     with pytest.raises(ReplyFault) as caught:
         parse_candidate_review(json.dumps(value))
     assert words in str(caught.value)
@@ -65,7 +65,7 @@ def test_names():
         ([NAME], "the reply"),
     ],
 )
-def test_broken_names_are_named_in_one_line(value, words):
+def test_invalid_names_have_one_line_faults(value, words):
     with pytest.raises(ReplyFault) as caught:
         parse_cluster_name(json.dumps(value))
     assert words in str(caught.value)
@@ -74,6 +74,6 @@ def test_broken_names_are_named_in_one_line(value, words):
 
 @pytest.mark.parametrize("parse", [parse_candidate_review, parse_cluster_name])
 @pytest.mark.parametrize("text", ["", "no", "7 6 10 1 8", "null", "{"])
-def test_what_holds_no_reply_is_a_fault(parse, text):
+def test_text_without_a_reply_is_a_fault(parse, text):
     with pytest.raises(ReplyFault):
         parse(text)

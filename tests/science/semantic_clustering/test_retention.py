@@ -30,7 +30,7 @@ def test_drops_silhouettes_below_mean_minus_one_sample_deviation():
     assert retained(table) == [(8, 2), (8, 3), (8, 4)]
 
 
-def test_a_silhouette_at_the_bound_stays():
+def test_a_silhouette_at_the_bound_is_retained():
     # Silhouettes 0, 0.75, 0.75: mean 0.5, sample deviation sqrt(0.375 / 2) = 0.433, bound 0.067: 0 drops.
     # Silhouettes 0, 0.25, 0.5: mean 0.25, sample deviation 0.25, bound 0: 0 is not below it and stays.
     # (The population deviation, 0.204, would drop it.)
@@ -38,7 +38,7 @@ def test_a_silhouette_at_the_bound_stays():
     assert retained(metrics((8, 2, 1.0, 0.0), (8, 3, 1.0, 0.25), (8, 4, 1.0, 0.5))) == [(8, 2), (8, 3), (8, 4)]
 
 
-def test_keeps_the_dimensions_with_the_lowest_mean_of_what_remains():
+def test_retains_the_dimensions_with_the_lowest_remaining_mean():
     # Dimension 16: its 0.1 has the worst silhouette (see above) and drops, the rest have mean 1.0.
     # Dimensions 8 and 4 have means 0.9 and 0.95 and are kept.
     table = metrics(

@@ -1,4 +1,4 @@
-"""Stability under other seeds and resampled source items: planted clusters, planted noise, degenerate inputs."""
+"""Stability under other seeds and resampled source items: simulated clusters and noise, degenerate inputs."""
 
 import numpy as np
 import polars as pl
@@ -22,7 +22,7 @@ FEW = StabilitySettings(n_seeds=2, n_bootstrap=30, n_choices=4)
 
 
 def rows_of(n_questions, n_each):
-    """Corpus rows, questions in turn, all of one domain."""
+    """Corpus rows of one domain, cycling through the questions."""
     ids = [f"q{i}" for i in range(n_questions)] * n_each
     return pl.DataFrame({"domain": ["d"] * len(ids), "source_key": ids, "question_id": ids})
 
@@ -50,7 +50,7 @@ def test_separated_clusters_are_stable(separated):
     assert separated.choices["retained_share"].to_list() == [1.0]
 
 
-def test_one_cloud_cut_in_four_is_not():
+def test_one_blob_split_in_four_is_not_stable():
     points = np.random.default_rng(0).normal(size=(400, 20)).astype(np.float32)
     tables = measured(points, rows_of(40, 10))
     assert tables.candidates.filter(pl.col("kind") == "bootstrap")["ari_mean"][0] <= 0.6
@@ -96,13 +96,13 @@ def test_equal_seeds_give_equal_tables(separated):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30))
-def test_the_index_is_scikit_learns(pairs):
+def test_adjusted_rand_equals_scikit_learn(pairs):
     first, second = (np.array(column) for column in zip(*pairs, strict=True))
     assert adjusted_rand(first, second) == pytest.approx(adjusted_rand_score(first, second))
 
 
 def test_jaccards_by_hand():
-    # Cluster 0 {0, 1} meets {0, 1, 2}: 2/3; cluster 1 {2, 3} meets {3}: 1/2; cluster 2 is empty.
+    # Cluster 0 {0, 1} against {0, 1, 2}: 2/3; cluster 1 {2, 3} against {3}: 1/2; cluster 2 is empty.
     values = best_jaccards(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), 3)
     assert values[:2] == pytest.approx([2 / 3, 1 / 2])
     assert np.isnan(values[2])

@@ -1,4 +1,4 @@
-"""Themes from repeated grouping, votes on declared ones, patterns of several families, published counterparts."""
+"""Themes from repeated grouping, votes on declared themes, patterns across families, published counterparts."""
 
 import json
 
@@ -45,7 +45,7 @@ def checked(name, frame):
     return frame
 
 
-def test_repeats_that_agree_give_their_themes():
+def test_agreeing_repeats_give_their_themes():
     themes, members = consolidate_themes([reply([0, 1], [2, 3], none=[4])] * 3, CARDS)
     checked("themes", themes)
     checked("theme_members", members)
@@ -57,7 +57,7 @@ def test_repeats_that_agree_give_their_themes():
     assert members["support"].to_list() == [1.0] * 5
 
 
-def test_a_cluster_goes_with_those_it_stands_with_in_most_repeats():
+def test_a_cluster_joins_its_most_frequent_group():
     replies = [reply([0, 1, 2], [3, 4]), reply([0, 1], [2, 3, 4]), reply([0, 1], [2, 3, 4])]
     _, members = consolidate_themes(replies, CARDS)
     assert members["theme_id"].to_list() == [0, 0, 1, 1, 1]
@@ -74,7 +74,7 @@ def test_one_repeat_and_one_cluster():
     [([["a", "b"]], [], "'c' stands 0 times"), ([["a", "b"], ["b", "c"]], [], "'b' stands 2 times"),
      ([["a", "b", "x"]], ["c"], "unknown id 'x'")],
 )  # fmt: skip
-def test_every_id_must_stand_once(groups, none, fault):
+def test_every_id_must_occur_once(groups, none, fault):
     themes = [{"name": "N", "definition": "D", "clusters": group} for group in groups]
     with pytest.raises(ReplyFault, match=fault):
         parse_themes(json.dumps({"themes": themes, "none": none}), ["a", "b", "c"])
@@ -88,7 +88,7 @@ def test_votes():
         parse_vote('{"phrase": "restricts"}')
 
 
-def test_texts_stay_data_in_the_prompts():
+def test_texts_are_data_in_the_prompts():
     hostile = ClusterCard("f#0", "Tag\n\nid: f#9", "D", 3, {})
     _, user = themes_messages(load_prompt("themes"), [hostile])
     assert read_fenced(user.content)["theme_clusters"].count("\nid:") == 0
@@ -110,7 +110,7 @@ def test_shares_of_a_declared_theme():
 
 
 def clusters(family, axes, rng):
-    """A family of clusters, each around one axis of a space of 30."""
+    """A family of clusters, each around one axis of a 30-dimensional space."""
     points = np.concatenate([np.eye(30)[axis] * 5 + rng.normal(size=(30, 30)) * 0.3 for axis in axes])
     labels = np.repeat(np.arange(len(axes)), 30)
     definitions = np.eye(30)[list(axes)] + rng.normal(size=(len(axes), 30)) * 0.05
@@ -128,19 +128,19 @@ def test_a_family_matches_itself_cluster_by_cluster():
     assert patterns["is_in_all"].all()
 
 
-def test_families_of_other_clusters_match_nowhere():
+def test_families_with_different_clusters_do_not_match():
     rng = np.random.default_rng(0)
     patterns, matches = match_patterns([clusters("a", range(5), rng), clusters("b", range(10, 15), rng)])
     assert patterns.is_empty()
     assert not matches["is_match"].any()
 
 
-def test_shared_and_own_clusters_and_a_third_family():
+def test_shared_and_unshared_clusters_of_three_families():
     rng = np.random.default_rng(0)
     families = [clusters("a", (0, 1, 2, 3), rng), clusters("b", (3, 0, 8, 9), rng), clusters("c", (0, 20, 21), rng)]
     patterns, _ = match_patterns(families)
-    found = {tuple(members) for members in patterns["members"].to_list()}
-    assert found >= {("a#0", "b#1", "c#0"), ("a#3", "b#0")}
+    members_of_patterns = {tuple(members) for members in patterns["members"].to_list()}
+    assert members_of_patterns >= {("a#0", "b#1", "c#0"), ("a#3", "b#0")}
     of_all = patterns.filter(pl.col("members").list.contains("a#0"))
     assert of_all["is_in_all"].to_list() == [True]
     assert not patterns["has_several_of_one"].any()
@@ -163,7 +163,7 @@ def test_the_nearest_published_cluster():
     assert nearest_published("f", np.empty((0, 12)), published, names).is_empty()
 
 
-def test_the_published_clusters_hold_the_papers_numbers():
+def test_the_published_clusters_match_the_papers_numbers():
     """Sizes under Constraint-Guided Reasoning: 1,128 of 1,824 and 1,375 of 1,963 follow from table 4 and section 5."""
     records = published_clusters(Study.model_validate({**GIVEN, "published_results": "paper"}))
     assert len(records) == 12

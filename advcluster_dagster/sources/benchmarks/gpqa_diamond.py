@@ -1,9 +1,9 @@
 r"""GPQA diamond: graduate multiple-choice questions in physics and chemistry (paper section 4.1).
 
-Two schemas are read. The public multiple-choice copy (problem with lettered options, solution ``\boxed{LETTER}``,
-domain) keeps its order of options. The authors' own gated set (Question, Correct Answer, Incorrect Answer 1 to 3,
-High-level domain, Record ID) has the right option first, so its options are put in an order that depends on the
-question's own text alone.
+Two schemas are supported. The public multiple-choice copy (problem with lettered options, solution
+``\boxed{LETTER}``, domain) keeps its order of options. The authors' gated set (Question, Correct Answer, Incorrect
+Answer 1 to 3, High-level domain, Record ID) lists the right option first, so its options are shuffled by a hash of the
+question's text and the option.
 """
 
 import hashlib
@@ -48,8 +48,8 @@ GPQA_DIAMOND = BenchmarkDefinition(
     revision="284143babc24a94fbac45d143333b2307e64ff80",
     files=("data/test-00000-of-00001.parquet",),
     size={"physics": 86, "chemistry": 93},
-    rows="the domain's rows, biology left out; ids count the rows of the file from 0. A file of the authors' own gated"
-    " set is read too (ids are its Record ID, options in an order fixed by the question's text)",
+    rows="the domain's rows, without biology; ids count the rows of the file from 0. A file of the authors' gated set"
+    " is also supported (ids are its Record ID, options in an order fixed by the question's text)",
     answers="`choice`",
     read=_read,
     example={

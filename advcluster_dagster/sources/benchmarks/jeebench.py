@@ -1,6 +1,6 @@
 """JEEBench: entrance examination problems of four kinds in three subjects (paper section 4.1).
 
-Departs from the data set's own scoring in one point: a part of the right options earns nothing, not a quarter each.
+Unlike the data set's own scoring, an incomplete set of right options earns nothing instead of a quarter each.
 """
 
 import re

@@ -105,7 +105,7 @@ def test_bad_rows_are_counted_beyond_those_named(home: Home) -> None:
     study = study_of({"programming": ["cruxeval-o"]}, {"cruxeval-o": crux(file="crux.jsonl")["cruxeval-o"]})
     assert load_questions(home, study, "programming", warnings).height == 2
     # 1 repeated id + 2 unreadable lines + 20 nulls, of which 20 are named.
-    assert "rows left out: 23, row 3: id cruxeval-o-sample_0 stands already in row 1; row 4: not a JSON" in warnings[0]
+    assert "rows skipped: 23, row 3: id cruxeval-o-sample_0 already occurs in row 1; row 4: not a JSON" in warnings[0]
     assert warnings[0].endswith("(and 3 more)")
 
 
@@ -118,7 +118,7 @@ def test_no_usable_row_is_an_error(home: Home) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.txt", b"", "unknown kind of file; allowed: .jsonl, .json, .csv, .parquet"),
+        ("rows.txt", b"", "unsupported file type; allowed: .jsonl, .json, .csv, .parquet"),
         ("rows.json", b"[{]", "cannot be read as json"),
         ("rows.jsonl", b"\xff\xfe{", "cannot be read as jsonl"),
         ("rows.parquet", b"no parquet", "cannot be read as parquet"),
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read(home: Home, name: str, content: bytes, messa
 def test_a_missing_file_is_named(home: Home) -> None:
     study = study_of(PROGRAMS, crux(file="nowhere.jsonl"))
     assert can_load_questions(home, study, "programming")
-    with pytest.raises(BenchmarkError, match=r"benchmark 'cruxeval-i': there is no file .*nowhere.jsonl"):
+    with pytest.raises(BenchmarkError, match=r"benchmark 'cruxeval-i': file .*nowhere.jsonl"):
         load_questions(home, study, "programming")
 
 
@@ -220,13 +220,13 @@ def test_the_next_name_is_tried_where_a_data_set_has_no_such_file(home: Home, mo
         (lambda: errors.GatedRepoError("gated", response=_response(403)), "is gated: accept its terms .* HF_TOKEN"),
         (
             lambda: errors.RepositoryNotFoundError("?", response=_response(404)),
-            "is not there, or only with an HF_TOKEN",
+            "does not exist, or HF_TOKEN has no access",
         ),
         (lambda: errors.RevisionNotFoundError("?", response=_response(404)), "has no such revision"),
         (lambda: errors.LocalEntryNotFoundError("offline"), "could not be reached: check the network"),
         (lambda: errors.RemoteEntryNotFoundError("?", response=_response(404)), "has no file test.jsonl"),
-        (lambda: httpx2.ReadTimeout("too slow"), r"could not be fetched \(too slow\)"),
-        (lambda: OSError("disk\nfull"), r"could not be fetched \(disk full\)"),
+        (lambda: httpx2.ReadTimeout("too slow"), r"could not be downloaded \(too slow\)"),
+        (lambda: OSError("disk\nfull"), r"could not be downloaded \(disk full\)"),
     ],
 )
 def test_what_cannot_be_fetched_says_what_to_do(
@@ -294,14 +294,14 @@ def test_a_dropped_in_file_of_questions(home: Home) -> None:
     found = [json.loads(text) if text else None for text in questions["answer_context"]]
     assert found == [None, context, context, None]
     assert len(warnings) == 1
-    assert "rows left out: 4, row 4: answer_type 'essay' is not one of" in warnings[0]
+    assert "rows skipped: 4, row 4: answer_type 'essay' is not one of" in warnings[0]
 
 
 def test_an_id_in_two_benchmarks_is_refused(home: Home) -> None:
     study = study_of({"sums": ["own", "other"]}, {"own": {"source": "jsonl"}, "other": {"source": "jsonl"}})
     for name in ("own", "other"):
         write_rows(home.root / "benchmarks" / f"{name}.jsonl", [OWN])
-    with pytest.raises(BenchmarkError, match="'sums-1' stands in other and own"):
+    with pytest.raises(BenchmarkError, match="'sums-1' occurs in other and own"):
         load_questions(home, study, "sums")
 
 

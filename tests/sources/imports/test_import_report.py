@@ -55,9 +55,9 @@ def test_what_was_found_is_counted_with_examples(told):
     )
     assert lines == [
         "Read 8 traces of sums from t.jsonl (JSON Lines or a JSON array).",
-        "Larger larger: 8 traces, 4 questions, trials a question: 2; answers located in 8 of 8 responses looked at, "
+        "Larger larger: 8 traces, 4 questions, trials per question: 2; answers located in 8 of 8 sampled responses, "
         "such as '0', '1', '2', '99', '3'; right 6 of 8 (75.0%); recorded verdicts contradicted: 1 of 8.",
-        "Traces of sums in family f by now: larger larger 8, smaller smaller none yet.",
+        "Traces of sums in family f so far: larger larger 8, smaller smaller none yet.",
     ]
 
 
@@ -99,7 +99,7 @@ def test_a_wrong_setting_is_named_too(told):
     assert any("have no answer behind 'Solution:'" in line and 'set answer_marker: "A:"' in line for line in lines)
     lines = told(lambda n, t: f"\\boxed{{{n}}}", _study(answer_marker="A:"))
     assert any(
-        "set none of answer_marker, answer_field, whole_response: answers stand in \\boxed{}" in line for line in lines
+        "set none of answer_marker, answer_field, whole_response: answers are in \\boxed{}" in line for line in lines
     )
 
 
@@ -124,8 +124,8 @@ def test_contradicted_verdicts_point_to_the_answer_type(told):
 def test_missing_trials_are_named_with_the_setting(told):
     lines = told(lambda n, t: f"\\boxed{{{n}}}", _study(trials=10))
     assert (
-        "Note: the study says trials: 10, but 4 of 4 questions of the larger model larger have fewer, at least 2; such "
-        "questions are incomplete and not kept; if there are no more, set trials: 2 in sums.yaml."
+        "Note: the study sets trials: 10, but 4 of 4 questions of the larger model larger have fewer, at least 2; "
+        "incomplete questions are not kept; if there are no more, set trials: 2 in sums.yaml."
     ) in lines
 
 
@@ -136,24 +136,24 @@ def test_trials_that_count_from_one_are_named(write, root):
     traces = [{"question_id": "q", "model": "smaller", "trial": t, "response": "\\boxed{1}"} for t in (1, 2)]
     summary = import_traces(write(*traces), study, "f", "math", "sums", root)
     lines = describe_import([summary], study, root, FILE).lines
-    assert any("(the first trial is number 1; they count from 0)" in line for line in lines)
+    assert any("(the first trial is number 1; trials count from 0)" in line for line in lines)
 
 
 def test_missing_responses_are_told_apart(told):
     lines = told(lambda n, t: None if t else f"\\boxed{{{n}}}")
-    assert "answers located in 4 of 4 responses looked at (4 more are missing or too long)" in lines[1]
-    assert "no responses to look at" in told(lambda n, t: None)[1]
+    assert "answers located in 4 of 4 sampled responses (4 more are missing or too long)" in lines[1]
+    assert "no responses to check" in told(lambda n, t: None)[1]
 
 
 def test_what_needs_worker_processes_is_left_to_the_run(told):
     lines = told(lambda n, t: f"\\boxed{{\\frac{{{n}}}{{{t + 1}}}}}", kind="math", gold=lambda n: f"\\sqrt{{{n}}}")
-    assert "can only be graded in the run" in lines[1]
+    assert "can only be graded during the run" in lines[1]
 
 
 def test_only_a_sample_is_looked_at(told, monkeypatch, root):
     monkeypatch.setattr(preview_module, "MOST_RESPONSES", 20)
     lines = told(lambda n, t: f"\\boxed{{{n}}}", n_questions=50)
-    assert "answers located in 20 of 20 responses looked at" in lines[1]
+    assert "answers located in 20 of 20 sampled responses" in lines[1]
     assert lines[1].startswith("Larger larger: 100 traces, 50 questions")
     study = _study()
     import polars as pl
@@ -175,7 +175,7 @@ def test_questions_are_described_and_unreadable_golds_named(write, root):
     assert describe_import([summary], study, root, FILE).lines == [
         "Read 4 questions of sums from file.jsonl (JSON Lines or a JSON array): answers compared as numeric, such "
         "as '5', 'some 18', '1/2'.",
-        "Note: 2 gold answers cannot be read as their answer_type says, such as 'some 18' of question 'q1' as numeric; "
+        "Note: 2 gold answers do not parse as their answer_type, such as 'some 18' of question 'q1' as numeric; "
         "trials of such questions cannot be graded.",
     ]
 
@@ -189,6 +189,4 @@ def test_traces_left_without_their_questions_are_named(write, root):
     )
     summary = import_questions(write(question | {"question_id": "p"}), study, "math", "sums", root)
     lines = describe_import([summary], study, root, FILE).lines
-    assert lines[1].startswith(
-        "Note: 1 traces of the larger model of family f that were imported before are of questions"
-    )
+    assert lines[1].startswith("Note: 1 earlier imported traces of the larger model of family f belong to questions")

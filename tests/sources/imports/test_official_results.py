@@ -126,12 +126,12 @@ BAD_RUNS = {
         "run 0, record 1, field 'gold': is null; allowed: text that is not blank, or",
     ),
     "verdict": ([GOOD | {"correct": "yes"}], "run 0, record 1, field 'correct': 'yes'; allowed: true or false"),
-    "question twice": ([GOOD, GOOD], "run 0, record 2, field 'question': stands there twice; allowed: once in a run"),
+    "question twice": ([GOOD, GOOD], "run 0, record 2, field 'question': occurs twice; allowed: once per run"),
     "two golds": (
         [GOOD | {"question": "0 + 1?"}, GOOD | {"gold": "3"}],
         "run 0, record 2: question 'addition-c97c3a9c9b99' is not the one imported for addition: its gold answer",
     ),
-    "NUL": ([GOOD | {"full_response": "\0"}], "run 0, record 1, field 'full_response': has the character U+0000"),
+    "NUL": ([GOOD | {"full_response": "\0"}], "run 0, record 1, field 'full_response': contains U+0000"),
     "record no object": ([1], "run 0, field 'records': allowed: a list of objects"),
 }
 
@@ -152,9 +152,9 @@ def test_a_bad_record_is_named_and_nothing_changes(folder, study, root, content,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"{", "not JSON that can be read"),
+        (b"{", "invalid JSON"),
         (b"\xff", "byte 1 is not UTF-8"),
-        (b"[" * 100_000, "not JSON that can be read"),
+        (b"[" * 100_000, "invalid JSON"),
         (b"[]", "field 'runs': allowed: a list of one or more runs"),
         (b'{"runs": []}', "field 'runs': allowed: a list of one or more runs"),
         (b'{"runs": [{"run_id": 0}]}', "field 'records': allowed: a list of objects"),
@@ -177,7 +177,7 @@ def test_a_bad_file_is_named(folder, study, root, content, text, message):
         ("math/motion", "small", "f", "domain math of study sums has no benchmark 'motion'"),
         ("math/addition", "tiny", "f", "folder of the model: 'tiny'; allowed: org/large, large, small"),
         ("math/addition", "gpt", None, "folder of the model: 'gpt'; allowed: org/large, large, small, served, tiny"),
-        ("math/addition", "served", None, "'served', whose provider is vllm; allowed: models with provider: imported"),
+        ("math/addition", "served", None, "'served' has provider vllm; allowed: models with provider: imported"),
         ("math/addition", "small", "h", "study sums has no family 'h'; allowed: f, g"),
     ],
 )
@@ -200,5 +200,5 @@ def test_one_model_under_two_names_is_refused(folder, study, root):
 def test_an_unknown_answer_type_or_an_empty_folder_is_refused(tmp_path, folder, study, root):
     with pytest.raises(ImportFileError, match="answer type 'number'; allowed: numeric, choice"):
         _import(folder("small", [GOOD]), study, root, answer_type="number")
-    with pytest.raises(ImportFileError, match="holds no result files"):
+    with pytest.raises(ImportFileError, match="contains no result files"):
         _import(tmp_path / "nothing", study, root)

@@ -98,7 +98,7 @@ def test_the_study_is_like_any_other(compared: Comparison, home: Path) -> None:
     assert set(states.filter(step="gap_tests")["state"]) == {"fresh"}
     assert set(states.filter(step="extracted_advantages")["state"]) == {"missing"}
     assert study.query("select count(*) as n from graded_trials")["n"].item() == 2 * 2 * N
-    with pytest.raises(KeyError, match="'graded' is no table; tables: benchmark_questions"):
+    with pytest.raises(KeyError, match="'graded' is not a table; tables: benchmark_questions"):
         study.table("graded")
 
 
@@ -188,24 +188,24 @@ SMALL: Rows = lambda: records("org/small", N_WRONG)  # noqa: E731
 @pytest.mark.parametrize(
     ("larger", "smaller", "options", "error", "line"),
     [
-        (LARGE, LARGE, {}, ImportFileError, "hold the same bytes; allowed: logs of two models"),
+        (LARGE, LARGE, {}, ImportFileError, "have the same content; allowed: logs of two models"),
         (LARGE, lambda: records("org/large", 3), {}, ImportFileError, "are both of model 'org/large'"),
         (LARGE, lambda: records("org/small", 3, prefix="x-"), {}, CompareError, "share no question"),
         (lambda: without(LARGE(), "gold"), SMALL, {}, ImportFileError, "'answer'.* is missing"),
-        (lambda: without(LARGE(), "outputs"), SMALL, {}, ImportFileError, "no field for response; name it with --map"),
+        (lambda: without(LARGE(), "outputs"), SMALL, {}, ImportFileError, "no field for response; map it with --map"),
         (lambda: without(LARGE(), "id", "problem"), SMALL, {}, ImportFileError, "no id and no text of the question"),
         (LARGE, SMALL, {"fields": ["response=reply"]}, ImportFileError, "--map response=reply, but there is no such"),
         (LARGE, SMALL, {"fields": ["respons=outputs"]}, ImportFileError, "column 'respons'; allowed: question_id, "),
         (LARGE, SMALL, {"fields": ["response"]}, ImportFileError, "allowed: column=field"),
         (LARGE, SMALL, {"fields": ["answer=outputs", "response=outputs"]}, ImportFileError, "is a list; allowed: text"),
         (LARGE, SMALL, {"answer_type": "number"}, ImportFileError, "answer type 'number'; allowed: numeric, "),
-        (LARGE, SMALL, {"answer_marker": "Solution:"}, CompareError, "only 0 of 24 responses looked at hold an answer"),
+        (LARGE, SMALL, {"answer_marker": "Solution:"}, CompareError, "only 0 of 24 sampled responses hold an answer"),
         (LARGE, SMALL, {"judge": "m@nowhere"}, JudgeError, "judge 'm@nowhere'; allowed: embedded, MODEL"),
-        (LARGE, SMALL, {"judge": "embeded"}, JudgeError, "judge 'embeded' is no model's name; did you mean embedded?"),
-        (LARGE, SMALL, {"judge": "gpt-5"}, JudgeError, "judge 'gpt-5' is a model of OpenAI, and OPENAI_API_KEY holds"),
-        (LARGE, lambda: records("another", 0)[::-1], {}, CompareError, "is the same; allowed: logs of two models"),
+        (LARGE, SMALL, {"judge": "embeded"}, JudgeError, "judge 'embeded' is not a model; did you mean embedded?"),
+        (LARGE, SMALL, {"judge": "gpt-5"}, JudgeError, "judge 'gpt-5' is a model of OpenAI, but OPENAI_API_KEY is"),
+        (LARGE, lambda: records("another", 0)[::-1], {}, CompareError, "are equal; allowed: logs of two models"),
         (lambda: [], SMALL, {}, ImportFileError, "the file is empty"),
-        (lambda: [*LARGE(), *SMALL()], SMALL, {}, ImportFileError, "allowed: one model a file"),
+        (lambda: [*LARGE(), *SMALL()], SMALL, {}, ImportFileError, "allowed: one model per file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_one_line_and_leaves_nothing(

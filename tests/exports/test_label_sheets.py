@@ -143,7 +143,7 @@ def test_other_files_are_refused(given_once: SmallHome, tmp_path: Path, content:
 
 def test_an_existing_file_is_kept(given_once: SmallHome, sheet: Path) -> None:
     before = sheet.read_bytes()
-    with pytest.raises(LabelError, match="exists already; read it with --read"):
+    with pytest.raises(LabelError, match="already exists; read it with --read"):
         write_sheet(given_once.home, given_once.study, "f", sheet)
     assert sheet.read_bytes() == before
 

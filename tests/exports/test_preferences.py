@@ -103,7 +103,7 @@ def test_thinking_is_kept_or_stripped(tmp_path):
     card = (tmp_path / "strip" / "README.md").read_text()
     assert "| open\\_thinking | 1 | when written |" in card
     assert "thinking is removed" in card
-    assert "Some chat templates strip thinking" in (tmp_path / "keep" / "README.md").read_text()
+    assert "Some chat templates silently strip" in (tmp_path / "keep" / "README.md").read_text()
 
 
 def test_only_what_is_exported_and_selected_is_written(tmp_path):
@@ -115,7 +115,7 @@ def test_only_what_is_exported_and_selected_is_written(tmp_path):
 
 @pytest.mark.parametrize("given", [pairs(), pairs({"is_exported": False}), pairs(("Q", "a", "a"), ("", "a", "b"))])
 def test_nothing_to_write_is_an_error(tmp_path, given):
-    with pytest.raises(PreferenceExportError, match="no preference pair is left to write") as error:
+    with pytest.raises(PreferenceExportError, match="no preference pair remains to write") as error:
         write_preferences(tmp_path / "x", given, "dpo", "keep", FACTS)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "x").exists()

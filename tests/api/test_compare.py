@@ -1,4 +1,4 @@
-"""Two logs compared: what is written, what is said, what a repetition does, and what is refused."""
+"""Compare two logs: files written, findings, repetition, and errors."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ N, N_WRONG = 12, 5
 
 
 def records(model: str, n_wrong: int, n_questions: int = N, prefix: str = "") -> list[dict[str, Any]]:
-    """A row a question, both trials in a list, under names of their own."""
+    """One row per question, both trials in a list, with unusual field names."""
     return [
         {
             "id": f"{prefix}{question['question_id']}",
@@ -91,7 +91,7 @@ def test_the_study_is_like_any_other(compared: Comparison, home: Path) -> None:
     assert study.settings.trials == 2
     assert study.settings.families["models"].larger.model == "org/large"
     assert study.report is not None
-    # Nothing was left to a stand-in.
+    # No stand-in was used.
     assert "by the embedded analyst, a" not in study.report.read_text(encoding="utf-8")
     assert study.table("benchmark_questions")["answer_type"].unique().to_list() == ["numeric"]
     states = study.status()
@@ -171,9 +171,9 @@ def test_answers_in_a_json_field_are_located_without_being_told(tmp_path: Path) 
             answer = row["gold"] if number >= n_wrong else "1"
             row["outputs"] = json.dumps({"reasoning": "It follows.", "answer": answer})
         paths.append(write(tmp_path / model.rpartition("/")[2], rows))
-    found = compare(*paths, home=tmp_path / "home")
-    assert found.study.settings.benchmark("questions").answer_field == "answer"
-    assert found.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
+    comparison = compare(*paths, home=tmp_path / "home")
+    assert comparison.study.settings.benchmark("questions").answer_field == "answer"
+    assert comparison.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
 
 
 def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
@@ -224,21 +224,21 @@ def test_files_that_name_no_model_are_named_by_where_they_lie(tmp_path: Path) ->
     for folder, n_wrong in (("large", 0), ("small", N_WRONG)):
         (tmp_path / folder).mkdir()
         paths.append(write(tmp_path / folder / "out", without(records("m", n_wrong), "generator")))
-    found = compare(*paths, home=tmp_path / "home")
-    assert (found.larger, found.smaller) == ("large/out", "small/out")
-    assert found.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
+    comparison = compare(*paths, home=tmp_path / "home")
+    assert (comparison.larger, comparison.smaller) == ("large/out", "small/out")
+    assert comparison.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
 
 
 def test_accuracies_are_told_before_a_judge_reads_or_a_report_is_written(
     logs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    told: list[tuple[str, bool]] = []
+    events: list[tuple[str, bool]] = []
 
     def on_finding(line: str) -> None:
-        told.append((line, any(tmp_path.rglob("report.html"))))
+        events.append((line, any(tmp_path.rglob("report.html"))))
 
     judged = compare(*logs, home=tmp_path, judge="embedded", on_finding=on_finding)
-    assert [line for line, _ in told] == list(judged.lines)
-    before = [line for line, has_report in told if not has_report]
+    assert [line for line, _ in events] == list(judged.lines)
+    before = [line for line, has_report in events if not has_report]
     assert len(before) == 2
     assert before[0].startswith("org/large answers 100.0 % correctly")

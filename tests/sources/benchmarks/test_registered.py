@@ -1,4 +1,4 @@
-"""Each registered benchmark against a small file of its data set's schema."""
+"""Each registered benchmark with a small file in its data set's schema."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files under tests/cases/lm_eval/runs were written by the lm-evaluation-harness (make.py beside them)."""
+"""Samples in tests/cases/lm_eval/runs, written by the lm-evaluation-harness (see make.py there)."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def study():
 
 @pytest.fixture
 def runs(tmp_path):
-    """The runs of the models asked for, in a folder of their own."""
+    """Copy the runs of the given models to a separate folder."""
 
     def copy(*models):
         for model in models or ("large", "small"):
@@ -273,8 +273,8 @@ def test_what_is_no_log_is_left_to_other_imports(tmp_path, write, runs):
     assert find_logs(tmp_path / "nothing") is None
     (tmp_path / "empty").mkdir()
     assert find_logs(tmp_path / "empty") is None
-    found = find_logs(runs("small"))
-    assert (found.source_format, len(found.paths)) == ("lm_eval_samples", 3)
+    logs = find_logs(runs("small"))
+    assert (logs.source_format, len(logs.paths)) == ("lm_eval_samples", 3)
     (tmp_path / "runs" / "a.eval").touch()
     with pytest.raises(ImportFileError, match="contains logs of different tools"):
         find_logs(tmp_path / "runs")

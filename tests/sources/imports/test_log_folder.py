@@ -1,4 +1,4 @@
-"""Every file of a folder that bears a log's name is imported, or named with its reason."""
+"""Every file named like a log is imported, or skipped with a reason."""
 
 import gzip
 import json
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_stops_the_import_of_its_task(name, is_alone,
     assert message in str(error.value)
     assert "nothing was imported" in str(error.value)
     assert content() == {}
-    # A file of another task is named and does not stop this one.
+    # A file of another task is reported and does not stop the import.
     path.rename(path.with_name("samples_more_2099-01-01T00-00-00.000000.jsonl"))
     if not is_alone:
         outcome = _import(runs, root)
@@ -224,7 +224,7 @@ def test_runs_with_other_responses_are_trials_of_each_question(runs, root):
     _change_all(later, lambda number, record: record | {"resps": [["other"]]} if number == 0 else record)
     _import(runs, root)
     counted = _traces(root, "smaller").group_by("question_id").len().sort("question_id")
-    # The last question was asked in the later run alone; its one trial is number 0.
+    # The last question occurs only in the later run; its only trial is number 0.
     assert counted.rows()[-1] == ("sums-3", 1)
     assert _traces(root, "smaller").filter(question_id="sums-3")["trial"].to_list() == [0]
 
@@ -336,7 +336,7 @@ def test_a_zero_of_a_scorer_with_partial_credit_is_no_verdict(runs, root):
 
 
 class _Log:
-    """A log of which the header matters."""
+    """A log with a header only."""
 
     facts = warnings = ()
 
@@ -363,10 +363,12 @@ def test_of_attempts_at_a_run_the_last_that_ended_well_counts(tmp_path, statuses
         _Log(path, "run", str(number), status)
         for number, (path, status) in enumerate(zip(paths, statuses, strict=True))
     )
-    found = find_logs(tmp_path)
-    found = type(found)(found.source_format, found.paths, lambda _: next(logs), found.task_in_name)
+    folder_logs = find_logs(tmp_path)
+    folder_logs = type(folder_logs)(
+        folder_logs.source_format, folder_logs.paths, lambda _: next(logs), folder_logs.task_in_name
+    )
     remarks = []
-    (kept,) = choose_logs(found, tmp_path, "sums", remarks)
+    (kept,) = choose_logs(folder_logs, tmp_path, "sums", remarks)
     assert kept.header.path == paths[chosen]
     left = [path.name for path in paths if path != paths[chosen]]
     assert remarks == ([f"skipped {len(left)} logs of runs that were retried: {', '.join(left)}"] if left else [])

@@ -1,4 +1,4 @@
-"""Records of any form: paths and constants, usual names, trials, ids, what gold answers look like."""
+"""Records of any form: paths and constants, common field names, trials, ids, inferred answer types."""
 
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ def test_usual_names_fill_what_is_left_open_and_no_field_is_taken_twice() -> Non
 
 def test_rows_are_trials_in_turn_and_lists_are_several(tmp_path: Path) -> None:
     rows = [{"id": "a", "output": ["1", None]}, {"id": "b", "output": "2"}, {"id": "a", "output": "3"}]
-    found = [(t.ids[-1], t.trial, t.trace["response"]) for t in log(tmp_path, rows).trials("bench")]
-    assert found == [("a", 0, "1"), ("a", 1, None), ("b", 0, "2"), ("a", 2, "3")]
+    actual = [(t.ids[-1], t.trial, t.trace["response"]) for t in log(tmp_path, rows).trials("bench")]
+    assert actual == [("a", 0, "1"), ("a", 1, None), ("b", 0, "2"), ("a", 2, "3")]
 
 
 def test_numbers_of_trials_are_kept_where_they_are_given(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Imports for a family that is one model in two ways: each row, file or folder says which of the two it is."""
+"""Imports for a family that uses one model with two settings; roles or labels tell them apart."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def _responses(root, study, role):
         ({"role": "larger"}, {"role": "smaller"}),
         ({"label": "with thinking"}, {"label": "without thinking"}),
         ({"role": "larger", "label": "with thinking"}, {"label": "without thinking", "role": None}),
-        ({"model": "with thinking"}, {"model": "qwen-direct"}),  # a label, and an alias of one of them, are clear too
+        ({"model": "with thinking"}, {"model": "qwen-direct"}),  # a label, or an alias of one model, is unambiguous too
     ],
 )
 def test_a_row_says_by_role_or_label_whose_it_is(write, study, ready, thinking, direct):
@@ -102,10 +102,10 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("case", BAD_ROWS)
 def test_a_row_that_does_not_say_it_is_refused_in_one_line_and_nothing_changes(write, study, ready, content, case):
-    said, message = BAD_ROWS[case]
+    extra, message = BAD_ROWS[case]
     _import(write(TRACE | {"role": "larger", "response": "before"}), study, ready)
     before = content()
-    path = write(TRACE | {"role": "smaller"}, TRACE | said)
+    path = write(TRACE | {"role": "smaller"}, TRACE | extra)
     with pytest.raises(ImportFileError) as caught:
         _import(path, study, ready)
     assert str(caught.value).startswith(f"{path}, line 2, {message}")
@@ -118,12 +118,12 @@ def test_roles_of_two_models_may_be_given_and_must_be_theirs(write, root):
     question = {"question_id": "q1", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
     import_questions(write(question, name="questions.jsonl"), study, "math", "addition", root)
     assert _import(write(TRACE | {"model": "small", "role": "smaller"}), study, root).labels == {}
-    for said, message in (
+    for extra, message in (
         ({"role": "larger"}, "field 'role': 'larger' of model 'small'; allowed: 'smaller'"),
         ({"label": "l"}, "field 'label': 'l'; family f of the study has no labels; give each of its models one, or"),
     ):
         with pytest.raises(ImportFileError, match=re.escape(message)):
-            _import(write(TRACE | {"model": "small"} | said), study, root)
+            _import(write(TRACE | {"model": "small"} | extra), study, root)
 
 
 def test_traces_of_a_label_that_is_now_the_other_model_are_not_taken(write, study, ready):

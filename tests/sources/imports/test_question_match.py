@@ -162,10 +162,10 @@ OPTION_TEXTS = {
 @pytest.mark.parametrize("name", OPTION_TEXTS)
 def test_options_are_read_from_a_text(name):
     text, expected = OPTION_TEXTS[name]
-    found = options_in_text(text)
-    assert (found is None) == (expected is None)
+    parsed = options_in_text(text)
+    assert (parsed is None) == (expected is None)
     if expected is not None:
-        assert same_options(found, named_options(expected))
+        assert same_options(parsed, named_options(expected))
     assert text.startswith(without_options(text))
 
 
@@ -182,7 +182,7 @@ def study():
 
 @pytest.fixture
 def log(tmp_path):
-    """Writes a sample file of a model: (question, gold, response) by document, further fields of each document."""
+    """Write a sample file of a model: (question, gold, response) per document, and further document fields."""
 
     def write_log(model, *documents, name="samples_sums_2026-01-01T00-00-00.0.jsonl", **doc):
         path = tmp_path / "logs" / model / name

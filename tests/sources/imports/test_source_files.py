@@ -1,4 +1,4 @@
-"""Files of every kind that people name: what is read, and one line for what is not."""
+"""Supported and unsupported kinds of files, with one-line errors."""
 
 import gzip
 import json

@@ -149,7 +149,7 @@ def test_questions_that_were_imported_stay_and_must_be_the_logs(tmp_path):
     _import(run(tmp_path, "small", SUMS[:1], WRONG), root)
     assert _questions(root)["question"].to_list() == ["What is 2 + 3?"]
     assert _traces(root, "smaller")["question_id"].to_list() == ["1"]
-    with pytest.raises(ImportFileError, match="sample 2, epoch 1, field 'question_id': 'sums-2' is no question"):
+    with pytest.raises(ImportFileError, match="sample 2, epoch 1, field 'question_id': 'sums-2' is not a question"):
         _import(run(tmp_path, "small", SUMS, WRONG), root)
     for sample, message in (
         (Sample(input="What is 2+3?", target="6"), "its gold answer is '6', imported: '5.0'; 1 of 1"),
@@ -176,7 +176,7 @@ def test_of_several_tasks_the_one_named_as_the_benchmark_is_taken(tmp_path):
     run(logs, "small", SUMS, WRONG)
     run(logs, "small", SUMS, WRONG, name="other")
     (remark,) = _import(logs, tmp_path / "imports").remarks
-    assert re.fullmatch(r"left aside 1 logs of other tasks than sums: \S+_other_\w+\.eval", remark)
+    assert re.fullmatch(r"skipped 1 logs of other tasks than sums: \S+_other_\w+\.eval", remark)
     with pytest.raises(ImportFileError, match="contains logs of the tasks other, sums; allowed: logs of one task"):
         _import(logs, tmp_path / "imports", "options")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from advcluster_dagster.sources.imports.copies import file_hash, joint_hash
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
-from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
+from advcluster_dagster.sources.imports.log_folder import LogFiles, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
-from advcluster_dagster.sources.imports.mapped_questions import kind_of_golds
+from advcluster_dagster.sources.imports.mapped_questions import infer_answer_type
 from advcluster_dagster.sources.imports.mapped_records import MappedRecords, mapped_logs
 from advcluster_dagster.sources.imports.source_files import access_fault
 from advcluster_dagster.study.base import MAX_NAME
@@ -34,7 +34,7 @@ class ComparedLogs:
     """
 
     path: Path
-    logs: FoundLogs
+    logs: LogFiles
     chosen: Sequence[EvaluationLog]
     model: str
     task: str
@@ -47,7 +47,7 @@ class ComparedLogs:
             if logged.question.get("answer_type") is not None or "answer" not in logged.question:
                 return None
             golds.append(logged.question["answer"])
-        return kind_of_golds(golds)
+        return infer_answer_type(golds)
 
     def question_ids(self, benchmark: str) -> set[str]:
         """Ids of all questions."""

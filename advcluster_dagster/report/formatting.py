@@ -87,7 +87,7 @@ def is_long_worded(text: str) -> bool:
     return any(len(word) > MAX_WORD for word in text.split())
 
 
-def isolated(text: str | None) -> str:
+def quoted(text: str | None) -> str:
     """Quote external text inside a sentence, isolated so that it cannot change the direction of surrounding text."""
     return f"“\N{FIRST STRONG ISOLATE}{foreign_text(text, MAX_NAME)}\N{POP DIRECTIONAL ISOLATE}”"
 

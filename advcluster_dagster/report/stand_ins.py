@@ -2,7 +2,7 @@
 
 from advcluster_dagster.study.study import Study
 
-MADE_BY = "produced by the embedded reader, a stand-in without language understanding, and are not findings"
+STAND_IN_NOTE = "produced by the embedded reader, a stand-in without language understanding, and are not findings"
 
 
 def is_stand_in(study: Study, family: str, part: str) -> bool:
@@ -15,5 +15,7 @@ def is_stand_in(study: Study, family: str, part: str) -> bool:
 def explorer_notice(study: Study, family: str) -> str | None:
     """Explorer notice for a family whose evidence an embedded judge produced; None if not needed."""
     if is_stand_in(study, family, "extractor"):
-        return f"Advantages, evidence, first errors and tags of {family} were {MADE_BY}."
-    return f"Tags and definitions of {family} were {MADE_BY}." if is_stand_in(study, family, "summariser") else None
+        return f"Advantages, evidence, first errors and tags of {family} were {STAND_IN_NOTE}."
+    return (
+        f"Tags and definitions of {family} were {STAND_IN_NOTE}." if is_stand_in(study, family, "summariser") else None
+    )

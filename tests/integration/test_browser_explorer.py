@@ -245,8 +245,7 @@ def test_models_go_by_their_labels_everywhere(open_page, tmp_path):
         page.goto(address)
         page.locator("main h2", has_text="<b>on</b> & thinking over off 'direct'").wait_for()
         assert (
-            "a right one of <b>on</b> & thinking and a wrong one of off 'direct'."
-            in page.locator(".lead").inner_text()
+            "a right one of <b>on</b> & thinking and a wrong one of off 'direct'." in page.locator(".lead").inner_text()
         )
         shown = [page.locator("body").inner_text()]
         page.goto(f"{address}#advantage=math-0:0:0")

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 from advcluster_dagster.demo.analyst.arithmetic import is_among, is_close
-from advcluster_dagster.demo.analyst.calculations import last_with
+from advcluster_dagster.demo.analyst.calculations import last_with_value
 from advcluster_dagster.demo.analyst.findings import Difference, Finding
 from advcluster_dagster.demo.analyst.reading import Trace
 
@@ -23,7 +23,7 @@ def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
     if right.final is None or wrong.final is None or _is_same(right.final, wrong.final):
         return None
     stated = wrong.result
-    source = None if stated is None else last_with(wrong.calculations, len(wrong.calculations), stated)
+    source = None if stated is None else last_with_value(wrong.calculations, len(wrong.calculations), stated)
     if source is not None and stated is not None and right.result is not None and not is_close(right.result, stated):
         return _from_calculation(right, wrong, source)
     if right.result is None and right.calculations and source is not None and stated is not None:

@@ -100,7 +100,7 @@ def named_numbers(statement: str) -> tuple[tuple[str, float], ...]:
     return tuple((match[1], float(match[2])) for match in _NAMED.finditer(statement))
 
 
-def last_with(calculations: Sequence[Calculation], before: int, value: float) -> int | None:
+def last_with_value(calculations: Sequence[Calculation], before: int, value: float) -> int | None:
     """Index of the last calculation before ``before`` whose value is, or rounds to, the given one, ignoring sign."""
     for index in range(before - 1, -1, -1):
         off = abs(abs(calculations[index].claimed) - abs(value))

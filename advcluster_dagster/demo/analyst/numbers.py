@@ -7,7 +7,7 @@ from functools import cached_property
 
 from advcluster_dagster.demo.analyst.answers import is_scaled
 from advcluster_dagster.demo.analyst.arithmetic import is_among, is_close, numbers_with_words
-from advcluster_dagster.demo.analyst.calculations import Calculation, last_with, named_numbers
+from advcluster_dagster.demo.analyst.calculations import Calculation, last_with_value, named_numbers
 from advcluster_dagster.demo.analyst.equations import false_equations, unknowns_of
 from advcluster_dagster.demo.analyst.findings import Difference, Finding
 from advcluster_dagster.demo.analyst.reading import Trace
@@ -154,7 +154,7 @@ class NumericComparison:
             return set()
         if final is None or not calculations:
             return set() if self.wrong.final is None else None
-        last = last_with(calculations, len(calculations), final)
+        last = last_with_value(calculations, len(calculations), final)
         if last is None:
             reached = [calculation.claimed for calculation in calculations]
             return set() if self.right.result is not None and is_among(self.right.result, reached) else None
@@ -170,7 +170,7 @@ class NumericComparison:
             if index != last and is_among(calculations[index].claimed, self.agreed):
                 continue
             for operand in calculations[index].sum.operands:
-                earlier = last_with(calculations, index, operand)
+                earlier = last_with_value(calculations, index, operand)
                 if earlier is not None:
                     waiting.append(earlier)
         return suspects

@@ -7,7 +7,7 @@ import polars as pl
 from advcluster_dagster.demo.analyst.findings import NoContrast
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import counted, integer
-from advcluster_dagster.report.stand_ins import MADE_BY, is_stand_in
+from advcluster_dagster.report.stand_ins import STAND_IN_NOTE, is_stand_in
 
 _BARE = [NoContrast.NO_REASONING, NoContrast.RIGHT_WITHOUT_REASONING, NoContrast.WRONG_WITHOUT_REASONING]
 
@@ -16,13 +16,15 @@ def notices(data: ReportData, family: str) -> Mapping[str, str | None]:
     """Notice or None by section: extraction, clustering, taxonomy, errors, ratings."""
     names: dict[str, str | None] = dict.fromkeys(("extraction", "clustering", "taxonomy", "errors", "ratings"))
     if is_stand_in(data.study, family, "rating_judge"):
-        names["ratings"] = f"The ratings were {MADE_BY}."
+        names["ratings"] = f"The ratings were {STAND_IN_NOTE}."
     if is_stand_in(data.study, family, "extractor"):
-        names["extraction"] = f"The advantages counted here were {MADE_BY}."
-        names["clustering"] = names["taxonomy"] = f"The advantages and all results derived from them were {MADE_BY}."
-        names["errors"] = f"The stages of first errors and the Error Dispersion Index were {MADE_BY}."
+        names["extraction"] = f"The advantages counted here were {STAND_IN_NOTE}."
+        names["clustering"] = names["taxonomy"] = (
+            f"The advantages and all results derived from them were {STAND_IN_NOTE}."
+        )
+        names["errors"] = f"The stages of first errors and the Error Dispersion Index were {STAND_IN_NOTE}."
     elif is_stand_in(data.study, family, "summariser"):
-        names["taxonomy"] = f"The tags and definitions were {MADE_BY}."
+        names["taxonomy"] = f"The tags and definitions were {STAND_IN_NOTE}."
     return names
 
 

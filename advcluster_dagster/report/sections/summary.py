@@ -11,8 +11,8 @@ from advcluster_dagster.report.formatting import (
     counted,
     decimal,
     integer,
-    isolated,
     percent,
+    quoted,
     ratio,
     signed,
     word_list,
@@ -122,7 +122,7 @@ def _taxonomy(data: ReportData, family: str) -> list[str]:
     total, first = int(taxonomy["size"].sum()), taxonomy.row(0, named=True)
     sentences = [
         f"The advantages form {counted(taxonomy.height, 'cluster')} (d' = {first['pca_dim']}, K ="
-        f" {first['n_clusters']}), the largest {isolated(first['tag'])} with {ratio(first['size'], total, 0)} %"
+        f" {first['n_clusters']}), the largest {quoted(first['tag'])} with {ratio(first['size'], total, 0)} %"
         f"{_stable_clusters(data, family, taxonomy)}."
     ]
     if not data.is_gap_shown(family):
@@ -132,7 +132,7 @@ def _taxonomy(data: ReportData, family: str) -> list[str]:
     special = taxonomy.filter(pl.col("kind") == "specialised").select("tag", "main_domain").rows()
     if not special:
         return [*sentences, "No cluster is specialised in a domain."]
-    listed = "; ".join(f"{isolated(tag)} in {domain}" for tag, domain in special)
+    listed = "; ".join(f"{quoted(tag)} in {domain}" for tag, domain in special)
     return [*sentences, f"{counted(len(special), 'is', 'are')} specialised: {listed}."]
 
 

@@ -34,12 +34,12 @@ def ask(problem: str, request: str) -> str:
     return f"{problem.strip()}\n\n{request}"
 
 
-def lettered(options: Mapping[str, str]) -> str:
+def format_options(options: Mapping[str, str]) -> str:
     """Format options one per line, each after its letter."""
     return "\n".join(f"({letter}) {text}" for letter, text in options.items())
 
 
-def options_in(text: str) -> tuple[str, dict[str, str]]:
+def split_options(text: str) -> tuple[str, dict[str, str]]:
     """Split a text into stem and options A to D at line starts near its end; no options if it has none."""
     markers = list(_OPTION.finditer(text))[-4:]
     if [match[1] for match in markers] != ["A", "B", "C", "D"]:

@@ -9,7 +9,7 @@ question's text and the option.
 import hashlib
 import re
 
-from advcluster_dagster.sources.benchmarks.asking import ONE_OPTION, ask, lettered, options_in
+from advcluster_dagster.sources.benchmarks.asking import ONE_OPTION, ask, format_options, split_options
 from advcluster_dagster.sources.benchmarks.definition import BadRowError, BenchmarkDefinition, Item, Row
 
 _CLOSING = re.compile(r"\s*Please write your final answer in the form of.*\Z", re.DOTALL)
@@ -21,12 +21,12 @@ def _read(row: Row, domain: str) -> Item | None:
     if row.text("High-level domain" if is_authors else "domain").lower() != domain:
         return None
     source_id, stem, options, answer = _from_authors(row) if is_authors else _from_copy(row)
-    question = f"{stem}\n\n{lettered(options)}"
+    question = f"{stem}\n\n{format_options(options)}"
     return Item(source_id, question, ask(question, ONE_OPTION), answer, "choice", {"options": options})
 
 
 def _from_copy(row: Row) -> tuple[str, str, dict[str, str], str]:
-    stem, options = options_in(_CLOSING.sub("", row.text("problem")))
+    stem, options = split_options(_CLOSING.sub("", row.text("problem")))
     if not options:
         raise BadRowError("problem has no options (A) to (D)")
     if (letter := _LETTER.search(row.text("solution"))) is None:

@@ -37,10 +37,10 @@ def equal_files(paths: Sequence[Path]) -> dict[Path, Path]:
     return copies
 
 
-Answered = Mapping[str, int]
+ResponseHashes = Mapping[str, int]
 
 
-def answered(log: EvaluationLog, benchmark: str) -> Answered:
+def response_hashes(log: EvaluationLog, benchmark: str) -> ResponseHashes:
     """Hash of the responses to each question of a log; equal responses have equal hashes within this process."""
     counts: dict[str, int] = {}
     for trial in log.trials(benchmark):
@@ -48,7 +48,7 @@ def answered(log: EvaluationLog, benchmark: str) -> Answered:
     return counts
 
 
-def repeats(runs: Sequence[Answered]) -> dict[int, int]:
+def redundant_runs(runs: Sequence[ResponseHashes]) -> dict[int, int]:
     """Map each redundant run of one model, by index, to the run that contains all of its responses.
 
     Of two identical runs the earlier is kept; of a run and a subset of it, the larger.

@@ -13,10 +13,10 @@ import polars as pl
 
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.sources.imports import fields
-from advcluster_dagster.sources.imports.copies import answered, file_hash, joint_hash, repeats
+from advcluster_dagster.sources.imports.copies import file_hash, joint_hash, redundant_runs, response_hashes
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.json_lines import Progress
-from advcluster_dagster.sources.imports.log_folder import FoundLogs, LogFormat, choose_logs, find_logs
+from advcluster_dagster.sources.imports.log_folder import LogFiles, LogFormat, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
 from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary, read_provenance
 from advcluster_dagster.sources.imports.question_match import QuestionMatch, check_overlap
@@ -37,7 +37,7 @@ from advcluster_dagster.sources.imports.staging import (
     staging,
     store,
 )
-from advcluster_dagster.sources.imports.targets import Naming, Player, check_benchmark, players
+from advcluster_dagster.sources.imports.targets import FamilyModel, Naming, check_benchmark, family_models
 from advcluster_dagster.sources.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
 from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
@@ -48,12 +48,12 @@ _WHOSE_LOG = (
     " lm-evaluation-harness from a folder named after the label ({labels}), other logs as rows with a field role"
 )
 
-__all__ = ["FoundLogs", "find_logs", "import_logs"]
+__all__ = ["LogFiles", "find_logs", "import_logs"]
 
 
 def import_logs(
     path: Path,
-    logs: FoundLogs,
+    logs: LogFiles,
     study: Study,
     family: str,
     domain: str,
@@ -124,7 +124,7 @@ class _BenchmarkImport:
         begin = f"remove {self._target} and import again" if self._brings_questions else "import the questions again"
         self._match = QuestionMatch(self.benchmark, f"import the log under another benchmark name, or {begin}")
         self._trials = TrialSet(list(self._questions), self.study)
-        self._known = players(self.study, self.family, self.path)
+        self._known = family_models(self.study, self.family, self.path)
         #: By role, the number of trials of each question in the logs processed so far.
         self._n_trials: dict[Role, dict[str, int]] = {role: {} for role in ROLES}
         self._n_failed = 0
@@ -159,11 +159,11 @@ class _BenchmarkImport:
         by_model: dict[str, list[EvaluationLog]] = {}
         for log in logs:
             is_known = any(name in self._known for name in log.header.model_names)
-            by_model.setdefault(self._player_of(log).role if is_known else log.header.model_names[0], []).append(log)
+            by_model.setdefault(self._model_of(log).role if is_known else log.header.model_names[0], []).append(log)
         skipped = []
         for group in by_model.values():
-            runs = [answered(log, self.benchmark) for log in group] if len(group) > 1 else []
-            for copy, superset in repeats(runs).items():
+            runs = [response_hashes(log, self.benchmark) for log in group] if len(group) > 1 else []
+            for copy, superset in redundant_runs(runs).items():
                 skipped.append(group[copy])
                 names = [self._name_of(group[number]) for number in (copy, superset)]
                 remarks.append(
@@ -190,7 +190,7 @@ class _BenchmarkImport:
             outcome.remarks += [f"{name}: {warning}" for warning in log.warnings]
             outcome.facts += [fact for fact in log.facts if fact not in outcome.facts]
         for log in logs:
-            role, status = self._player_of(log).role, log.header.status or "success"
+            role, status = self._model_of(log).role, log.header.status or "success"
             if not self._n_trials[role]:
                 raise ImportFileError(
                     f"{log.header.path}: the log contains no trials (status {status}), so the {role} model would have "
@@ -216,7 +216,7 @@ class _BenchmarkImport:
         path = log.header.path
         return path.relative_to(self.path).as_posix() if path != self.path else path.name
 
-    def _player_of(self, log: EvaluationLog) -> Player:
+    def _model_of(self, log: EvaluationLog) -> FamilyModel:
         """The model of a log, by the first of its names that is unambiguous, else by the first known name."""
         header = log.header
         ranked = sorted(header.model_names, key=lambda name: (not self._known.is_clear(name), name not in self._known))
@@ -230,7 +230,7 @@ class _BenchmarkImport:
 
     def _add(self, log: EvaluationLog, traces: TraceFiles, sha256: str, on_progress: Progress | None) -> None:
         """Stage the traces of a log after those of earlier logs of the model, and register its questions."""
-        role, model = self._player_of(log)
+        role, model = self._model_of(log)
         n_earlier, n_here = self._n_trials[role], dict[str, int]()
         for logged in log.trials(self.benchmark, on_progress):
             question_id = self._note_question(logged, sha256)

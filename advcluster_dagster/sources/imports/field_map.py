@@ -49,7 +49,7 @@ class FieldMap:
         value = _follow(record, self.paths[column]) if column in self.paths else None
         return None if value is _MISSING else value
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """List every column with its field or constant."""
         parts = [f"{column} = {'.'.join(path)}" for column, path in self.paths.items()]
         return ", ".join([*parts, *(f"{column} = {json.dumps(value)}" for column, value in self.constants.items())])
@@ -83,7 +83,7 @@ def parse_map(entries: Sequence[str]) -> FieldMap:
     return FieldMap(paths, constants)
 
 
-def completed(given: FieldMap, first: Mapping[str, Any], where: str) -> FieldMap:
+def complete_map(given: FieldMap, first: Mapping[str, Any], where: str) -> FieldMap:
     """Complete a map with the common field names that the first record has.
 
     Raises:

@@ -40,7 +40,7 @@ _TOOLS = (
 
 
 @dataclass(frozen=True)
-class FoundLogs:
+class LogFiles:
     """The files under a path that are logs of one tool, by content or by name.
 
     ``others`` are further files next to them; hidden files are not opened.
@@ -53,7 +53,7 @@ class FoundLogs:
     others: tuple[Path, ...] = ()
 
 
-def find_logs(path: Path) -> FoundLogs | None:
+def find_logs(path: Path) -> LogFiles | None:
     """Find the logs at a path or in a folder; None if there are none.
 
     Raises:
@@ -65,7 +65,7 @@ def find_logs(path: Path) -> FoundLogs | None:
         paths = [each for each in shown if _is_log(tool, each) or (path.is_dir() and tool.is_named(each))]
         if paths:
             others = tuple(each for each in (*shown, *hidden) if each not in set(paths) and _might_be_meant(each))
-            log_files.append(FoundLogs(tool.source_format, tuple(paths), tool.open, tool.task_in_name, others))
+            log_files.append(LogFiles(tool.source_format, tuple(paths), tool.open, tool.task_in_name, others))
     if len(log_files) > 1:
         names = " and ".join(logs.paths[0].name for logs in log_files)
         raise ImportFileError(f"{path}: contains logs of different tools ({names}); allowed: one tool at a time")
@@ -80,7 +80,7 @@ def _might_be_meant(path: Path) -> bool:
     return path.suffix in (".jsonl", ".json", ".eval", ".gz") and not path.name.startswith("results_")
 
 
-def choose_logs(logs: FoundLogs, path: Path, benchmark: str, remarks: list[str]) -> list[EvaluationLog]:
+def choose_logs(logs: LogFiles, path: Path, benchmark: str, remarks: list[str]) -> list[EvaluationLog]:
     """Choose the logs of one task to import, sorted by time, without copies and with one attempt per run.
 
     A file that cannot be read is an error, unless its name shows that it belongs to another task.
@@ -111,7 +111,7 @@ def choose_logs(logs: FoundLogs, path: Path, benchmark: str, remarks: list[str])
     return _one_attempt([log for log in in_order if log.header.path not in copies], remarks)
 
 
-def _opened(logs: FoundLogs) -> tuple[list[EvaluationLog], dict[Path, str]]:
+def _opened(logs: LogFiles) -> tuple[list[EvaluationLog], dict[Path, str]]:
     opened, faults = [], {}
     for file in logs.paths:
         try:
@@ -164,7 +164,7 @@ def _one_attempt(logs: Sequence[EvaluationLog], remarks: list[str]) -> list[Eval
     return chosen
 
 
-def _note_others(logs: FoundLogs) -> list[str]:
+def _note_others(logs: LogFiles) -> list[str]:
     """Remark on files next to the logs that are not logs of the tool."""
     names = [file.name for file in logs.others]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advcluster_dagster.sources.imports.errors import ImportFileError
-from advcluster_dagster.sources.imports.field_map import FieldMap, completed
+from advcluster_dagster.sources.imports.field_map import FieldMap, complete_map
 from advcluster_dagster.sources.imports.fields import SpelledFloat
 from advcluster_dagster.sources.imports.json_lines import Progress
 from advcluster_dagster.sources.imports.records import Record, read_records
@@ -43,21 +43,21 @@ class MappedQuestions:
         if not first:
             raise ImportFileError(f"{path}: the file has no records; allowed: one JSON object per line, or a table")
         self.first_place, self.first = where, first
-        self.map = completed(given, first, where)
+        self.map = complete_map(given, first, where)
         self._answer_type = answer_type
 
     @property
     def facts(self) -> list[str]:
         """Describe the fields that were read."""
         guessed = "" if self._kind is None else f"; gold answers look {self._kind}"
-        return [f"fields of {self._path.name}: {self.map.described()}{guessed}"]
+        return [f"fields of {self._path.name}: {self.map.describe()}{guessed}"]
 
     @cached_property
     def _kind(self) -> str | None:
         """Answer type inferred from the gold answers; None if it is given elsewhere."""
         if self._answer_type is not None or "answer_type" in (*self.map.paths, *self.map.constants):
             return None
-        return kind_of_golds([self._gold_of(record) for _, record in read_records(self._path)])
+        return infer_answer_type([self._gold_of(record) for _, record in read_records(self._path)])
 
     def records(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[Record]:
         """Yield position and question of each record, by columns of ``benchmark_questions``.
@@ -77,7 +77,7 @@ class MappedQuestions:
             question.setdefault("prompt", question["question"])
         if (gold := self._gold_of(record)) is not None:
             if isinstance(gold, list | dict | bool):
-                raise ImportFileError(not_a_text("answer", gold, self.map, where))
+                raise ImportFileError(not_text_message("answer", gold, self.map, where))
             question["answer"] = gold
         if options := self.map.value(record, "options"):
             question["answer_context"] = {"options": options}
@@ -108,14 +108,14 @@ class MappedQuestions:
     def _text(self, record: Mapping[str, Any], column: str, where: str) -> str | None:
         value = self.map.value(record, column)
         if isinstance(value, list | dict):
-            raise ImportFileError(not_a_text(column, value, self.map, where))
+            raise ImportFileError(not_text_message(column, value, self.map, where))
         return None if value is None else str(value)
 
 
-def kind_of_golds(golds: list[Any]) -> str:
+def infer_answer_type(golds: list[Any]) -> str:
     """Infer the answer type that fits most gold answers: numeric, choice, python_output, math, else text.
 
-    >>> kind_of_golds(["18", "1,200"]), kind_of_golds(["A", "(C)"]), kind_of_golds(["[1, 2]", "'ab'", "3"])
+    >>> infer_answer_type(["18", "1,200"]), infer_answer_type(["A", "(C)"]), infer_answer_type(["[1, 2]", "'ab'", "3"])
     ('numeric', 'choice', 'python_output')
     """
     texts = [gold.spelling if isinstance(gold, SpelledFloat) else str(gold) for gold in golds if gold is not None]
@@ -135,7 +135,7 @@ def field_name(fields: FieldMap, column: str) -> str:
     return ".".join(fields.paths.get(column, (column,)))
 
 
-def not_a_text(column: str, value: Any, fields: FieldMap, where: str) -> str:
+def not_text_message(column: str, value: Any, fields: FieldMap, where: str) -> str:
     """Error message for a list, object or boolean where text is expected."""
     kind = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "true or false"
     deeper = f"{field_name(fields, column)}.{0 if isinstance(value, list) else next(iter(value), 'NAME')}"

@@ -11,9 +11,9 @@ from typing import Any
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap
 from advcluster_dagster.sources.imports.json_lines import Progress
-from advcluster_dagster.sources.imports.log_folder import FoundLogs
+from advcluster_dagster.sources.imports.log_folder import LogFiles
 from advcluster_dagster.sources.imports.logged_trials import LoggedTrial, LogHeader
-from advcluster_dagster.sources.imports.mapped_questions import MappedQuestions, field_name, not_a_text
+from advcluster_dagster.sources.imports.mapped_questions import MappedQuestions, field_name, not_text_message
 from advcluster_dagster.sources.imports.records import read_records
 
 #: Columns that identify the model of a trace.
@@ -92,7 +92,7 @@ class MappedRecords:
         if isinstance(response, list) and all(isinstance(text, str | None) for text in response):
             return trial, response
         if isinstance(response, list | dict):
-            raise ImportFileError(not_a_text("response", response, self.map, where))
+            raise ImportFileError(not_text_message("response", response, self.map, where))
         return trial, [response if response is None else str(response)]
 
     def _trace_fields(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,11 +108,11 @@ class MappedRecords:
         return {column: value for column, value in values.items() if value is not None}
 
 
-def mapped_logs(path: Path, given: FieldMap, answer_type: str | None = None) -> FoundLogs:
+def mapped_logs(path: Path, given: FieldMap, answer_type: str | None = None) -> LogFiles:
     """Wrap a file of records, or the record files of a folder, as logs."""
     suffixes = (".jsonl", ".json", ".ndjson", ".gz", ".parquet", ".csv", ".tsv")
     files = sorted(each for each in path.rglob("*") if each.suffix in suffixes) if path.is_dir() else [path]
     if not files:
         raise ImportFileError(f"{path}: the folder contains no file of records; allowed: {', '.join(suffixes)}")
     opened: Callable[[Path], MappedRecords] = lambda file: MappedRecords(file, given, answer_type)  # noqa: E731
-    return FoundLogs("mapped_records", tuple(files), opened, lambda _: None)
+    return LogFiles("mapped_records", tuple(files), opened, lambda _: None)

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from advcluster_dagster.sources.imports.copies import repeats
+from advcluster_dagster.sources.imports.copies import redundant_runs
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.fields import SpelledFloat
 from advcluster_dagster.sources.imports.source_files import kind_fault, walk_files
-from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
+from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, family_models
 from advcluster_dagster.study.base import Role
 from advcluster_dagster.study.study import Study
 
@@ -70,7 +70,7 @@ def _owners(path: Path, folder: Path, study: Study, family: str | None, benchmar
     if benchmark not in (named, None):
         return []
     check_benchmark(study, domain, named, path)
-    known = {name: players(study, name, path) for name in ([family] if family else study.families)}
+    known = {name: family_models(study, name, path) for name in ([family] if family else study.families)}
     model = "/".join(model_parts)
     owners = [name for name in known if model in known[name]]
     if not owners:
@@ -115,7 +115,7 @@ def without_repeats(
 ) -> dict[int, list[dict[str, Any]]]:
     """The runs by index, without those that repeat another in every response and so are not separate trials."""
     answered = [{str(record.get("question")): hash(str(record.get("full_response"))) for record in run} for run in runs]
-    copies = repeats(answered)
+    copies = redundant_runs(answered)
     remarks += [
         f"skipped run {copy} of {path}: it repeats run {superset} in every response, so it is not another trial"
         for copy, superset in sorted(copies.items())

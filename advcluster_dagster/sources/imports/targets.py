@@ -11,7 +11,7 @@ from advcluster_dagster.study.models import Family, Model
 from advcluster_dagster.study.study import Study
 
 
-class Player(NamedTuple):
+class FamilyModel(NamedTuple):
     """A model of a family and its role."""
 
     role: Role
@@ -51,7 +51,7 @@ class Naming:
     remedy: str = "tell them apart in each row with a field role (larger or smaller) or label ({labels})"
 
 
-class Players:
+class FamilyModels:
     """The two models of a family, looked up by name or alias; a model used in both roles matches both."""
 
     def __init__(self, family: str, models: Family) -> None:
@@ -70,7 +70,7 @@ class Players:
         """Whether a name refers to exactly one of the models."""
         return len(self._roles_of(name)) == 1
 
-    def find(self, naming: Naming) -> Player:
+    def find(self, naming: Naming) -> FamilyModel:
         """Find the model that a file names.
 
         Raises:
@@ -94,7 +94,7 @@ class Players:
                 f"{naming.where}, {naming.field}: {shown(naming.name)} has provider {model.provider}; "
                 "allowed: models with provider: imported"
             )
-        return Player(roles[0], model)
+        return FamilyModel(roles[0], model)
 
     def _roles_of(self, name: str) -> list[Role]:
         return [role for role, model in self._models.items() if name in model.names]
@@ -119,7 +119,7 @@ class Players:
         return matching
 
 
-def players(study: Study, family: str, path: Path) -> Players:
+def family_models(study: Study, family: str, path: Path) -> FamilyModels:
     """The models of a family.
 
     Raises:
@@ -129,4 +129,4 @@ def players(study: Study, family: str, path: Path) -> Players:
         raise ImportFileError(
             f"{path}: study {study.study} has no family {shown(family)}; allowed: {', '.join(study.families)}"
         )
-    return Players(family, study.families[family])
+    return FamilyModels(family, study.families[family])

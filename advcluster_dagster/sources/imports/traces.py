@@ -27,7 +27,7 @@ from advcluster_dagster.sources.imports.staging import (
     store,
     traces_file,
 )
-from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
+from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, family_models
 from advcluster_dagster.study.base import ROLES, Role
 from advcluster_dagster.study.study import Study
 
@@ -96,7 +96,7 @@ def import_traces(
     """
     check_benchmark(study, domain, benchmark, path)
     check_source_is_imported(study, benchmark, path)
-    known = players(study, family, path)
+    known = family_models(study, family, path)
     expected = {"benchmark": benchmark, "domain": domain, "family": family}
     target = questions_file(imports_root, study.study, domain, benchmark)
     questions = _questions(target, study, domain, benchmark, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advcluster_dagster.sources.imports.copies import TrialHashes, repeats
+from advcluster_dagster.sources.imports.copies import TrialHashes, redundant_runs
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.evaluation_logs import find_logs, import_logs
 from advcluster_dagster.sources.imports.inspect_logs import inspect_task, is_inspect_name
@@ -230,12 +230,12 @@ def test_runs_with_other_responses_are_trials_of_each_question(runs, root):
 
 
 def test_runs_that_repeat_each_other():
-    assert repeats([]) == {}
-    assert repeats([{}]) == {}
-    assert repeats([{"a": 1}, {"a": 1}]) == {1: 0}
-    assert repeats([{"a": 1}, {"a": 2}]) == {}
-    assert repeats([{"a": 1}, {"a": 1, "b": 2}]) == {0: 1}
-    assert repeats([{"a": 1}, {"b": 1}, {"a": 1}]) == {2: 0}
+    assert redundant_runs([]) == {}
+    assert redundant_runs([{}]) == {}
+    assert redundant_runs([{"a": 1}, {"a": 1}]) == {1: 0}
+    assert redundant_runs([{"a": 1}, {"a": 2}]) == {}
+    assert redundant_runs([{"a": 1}, {"a": 1, "b": 2}]) == {0: 1}
+    assert redundant_runs([{"a": 1}, {"b": 1}, {"a": 1}]) == {2: 0}
 
 
 def test_trials_that_are_equal_in_every_response():

@@ -19,7 +19,7 @@ _UNITS = re.compile(
 
 
 def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
-    """Find where the wrong solution, whose work agrees with the right first, turns to another answer."""
+    """Find where the wrong solution, whose work agrees with the right one, turns to another answer."""
     if right.final is None or wrong.final is None or _is_same(right.final, wrong.final):
         return None
     stated = wrong.result
@@ -54,7 +54,7 @@ def _from_calculation(right: Trace, wrong: Trace, source: int) -> Finding | None
 
 
 def _stops_early(right: Trace, wrong: Trace) -> bool:
-    """Whether the work ends before the right first's last result, with an intermediate value or an early choice."""
+    """Whether the work ends before the last result of the right one, with an intermediate value or an early choice."""
     right_values, wrong_values = ([earlier.claimed for earlier in trace.calculations] for trace in (right, wrong))
     if right_values and wrong_values and not is_among(right_values[-1], wrong_values):
         if wrong.result is not None:
@@ -84,7 +84,7 @@ def _at_end(right: Trace, wrong: Trace, kind: Difference) -> Finding:
 
 
 def is_other_form(right: Trace, wrong: Trace) -> bool:
-    """Whether the stated answer may be another form of the right first.
+    """Whether the stated answer may be another form of the right one.
 
     Such forms are quotes or brackets, another unit or sign, a rounded value and swapped digits.
     """

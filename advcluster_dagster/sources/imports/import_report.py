@@ -222,7 +222,7 @@ def _as_words(place: AnswerPlace) -> str:
     if place.is_whole:
         return "as a whole"
     if place.marker is not None:
-        return f"behind {shown(place.marker)}"
+        return f"after {shown(place.marker)}"
     if place.field is not None:
         return f"in a JSON field {shown(place.field)} or in \\boxed{{}}"
     return "in \\boxed{} or [ANSWER] marks"

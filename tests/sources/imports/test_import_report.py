@@ -96,7 +96,7 @@ def test_an_untouched_template_over_answers_behind_a_marker(report_lines):
 
 def test_a_wrong_setting_is_named_too(report_lines):
     lines = report_lines(PLACES["A:"], _study(answer_marker="Solution:"))
-    assert any("have no answer behind 'Solution:'" in line and 'set answer_marker: "A:"' in line for line in lines)
+    assert any("have no answer after 'Solution:'" in line and 'set answer_marker: "A:"' in line for line in lines)
     lines = report_lines(lambda n, t: f"\\boxed{{{n}}}", _study(answer_marker="A:"))
     assert any(
         "set none of answer_marker, answer_field, whole_response: answers are in \\boxed{}" in line for line in lines

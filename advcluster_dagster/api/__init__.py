@@ -1,1 +1,1 @@
-"""What Python programs and notebooks use; the command line calls the same functions."""
+"""Python API for programs and notebooks; the command line calls the same functions."""

@@ -1,4 +1,4 @@
-"""Compare two models by their logs: a study is written, the logs are imported, what can be said is run."""
+"""Compare two models by their logs: write a study, import the logs, run the analyses that they permit."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +29,16 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import StudyError
 
 _HEADER = """\
-# Written by `advcluster compare`; a study like any other: docs/study_file.md lists every setting.
+# Written by `advcluster compare`; an ordinary study file: docs/study_file.md lists every setting.
 # Without a section `judges`, `advcluster run` compares traces with an embedded stand-in, which needs no key.
 """
 _FAMILY = "models"
-#: As many trials as a study may have.
+#: Maximum number of trials of a study.
 _MOST_TRIALS = 1000
-#: Characters of a model's name in the study's.
+#: Maximum length of a model's name within the study's default name.
 _MOST_OF_A_NAME = 22
 _SAME_QUESTIONS = "compare logs of the same version of the questions"
-#: What can be said without a judge.
+#: Tables that need no judge.
 _WITHOUT_JUDGE = (
     "analysis_question_set",
     "paired_accuracies",
@@ -50,21 +50,21 @@ _WITHOUT_JUDGE = (
 
 
 class CompareError(AdvClusterError, ValueError):
-    """Two logs cannot be compared as they are; one line."""
+    """Two logs cannot be compared; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models compared.
+    """Result of a comparison of two models.
 
     Attributes:
-        study: the study that was written; ``study.table(...)`` gives every table.
-        family: name of its family.
-        larger: name of the larger model.
-        smaller: name of the smaller model.
-        lines: the findings in words, a sentence each.
-        notes: what was imported, and what to know of it.
-        has_judge: whether traces were compared by a judge.
+        study: The study that was written; ``study.table(...)`` returns its tables.
+        family: Name of its family.
+        larger: Name of the larger model.
+        smaller: Name of the smaller model.
+        lines: The findings, one sentence each.
+        notes: Notes on the import.
+        has_judge: Whether traces were compared by a judge.
     """
 
     study: Study
@@ -77,12 +77,12 @@ class Comparison:
 
     @property
     def differences(self) -> pl.DataFrame:
-        """Accuracies and paired differences with intervals, by benchmark, domain and in all."""
+        """Accuracies and paired differences with intervals, by benchmark, by domain and overall."""
         return self.study.table("paired_accuracies", family=self.family)
 
     @property
     def kept(self) -> pl.DataFrame:
-        """Kept questions: observed gap, and the gap that fresh trials would show."""
+        """Kept questions: observed gap, and the gap expected in fresh trials."""
         return self.study.table("selection_reliabilities", family=self.family)
 
     def __str__(self) -> str:
@@ -117,38 +117,40 @@ def compare(
 ) -> Comparison:
     """Compare two models by their logs on the same questions.
 
-    Writes a study, imports both logs into it and runs what can be said. The same call again asks no model; the study is
-    known to the UI, to ``status``, ``audit`` and every other command.
+    Writes a study, imports both logs and runs the analyses that they permit. Repeating the call makes no model calls;
+    the study is available in the UI and to ``status``, ``audit`` and every other command.
 
     Args:
-        larger: file or folder with the larger model's logs: Inspect, lm-evaluation-harness samples, or records (JSON
+        larger: File or folder with the larger model's logs: Inspect, lm-evaluation-harness samples, or records (JSON
             Lines, a JSON array, Parquet, CSV).
-        smaller: the same of the smaller model.
-        questions: JSON Lines of questions, for logs that hold none.
+        smaller: The same for the smaller model.
+        questions: JSON Lines of questions, for logs that contain none.
         judge: ``embedded``, ``MODEL`` of OpenAI, or ``MODEL@URL`` of a compatible server; None compares accuracies
-            alone.
-        name: of the study; by default made of both models' names.
-        domain: of the questions.
-        benchmark: name of the benchmark; by default the logs' task.
-        fields: ``column=field`` for records in another form, such as ``response=output.0``.
-        answer_type: how answers are compared, where the logs do not say it.
-        answer_field: JSON field of a response that holds its answer.
-        answer_marker: text behind which the answer stands.
-        whole_response: the whole response is the answer.
-        labels: what people read in place of the models' names, larger first; with labels both logs may be of one
-            model that was asked in two ways, such as with and without thinking.
-        accept: go on where most responses hold no answer.
-        home: folder that holds everything; by default the one that ADVCLUSTER_HOME names.
-        on_note: told each line on the import as it is known.
-        on_finding: told each finding as it is known: accuracies before a judge is asked or a report is written.
+            only.
+        name: Name of the study; by default derived from both models' names and the benchmark.
+        domain: Domain of the questions.
+        benchmark: Name of the benchmark; by default the logs' task.
+        fields: ``column=field`` entries for records with other field names, such as ``response=output.0``.
+        answer_type: How answers are compared, if the logs do not specify it.
+        answer_field: JSON field of a response that contains its answer.
+        answer_marker: Text that precedes the answer.
+        whole_response: Treat the whole response as the answer.
+        labels: Names shown in place of the models' names, larger first. With labels, both logs may be of one model
+            that was asked in two ways, such as with and without thinking.
+        accept: Continue even if most responses hold no answer or both logs have equal responses.
+        home: Home folder; by default the one set in ADVCLUSTER_HOME.
+        on_note: Called with each line on the import.
+        on_finding: Called with each finding as soon as it is known: accuracies before a judge is queried or a report
+            is written.
 
     Returns:
         The comparison; ``print`` shows the findings.
 
     Raises:
-        CompareError: the logs share no question, or most responses hold no answer where one is looked for.
-        ImportFileError: a file cannot be read; file, line and field are named.
-        StudyError: the study's name is in use by other logs.
+        CompareError: the logs share no question, have equal responses, or most responses hold no answer in the expected
+            place.
+        ImportFileError: a file cannot be read; the message names file, line and field.
+        StudyError: a study of that name exists for other logs or settings.
 
     Example:
         >>> from advcluster_dagster import compare
@@ -173,7 +175,7 @@ def compare(
     run_tables(where, plan.name, () if judge else ("study_report",))
     lines = [*(study.findings(_FAMILY) if judge else first)]
     if not judge:
-        lines.append("Add --judge MODEL or MODEL@URL to learn by which habits, and what fails first.")
+        lines.append("Add --judge MODEL or MODEL@URL to learn which habits make the difference, and what fails first.")
     for line in lines:
         if line not in first:
             on_finding(line)
@@ -186,7 +188,7 @@ def _default_name(models: tuple[str, str], benchmark: str) -> str:
 
 
 def _shortened(name: str) -> str:
-    """As many of a name's words as fit."""
+    """Drop trailing words of a name until it fits."""
     while len(name) > _MOST_OF_A_NAME and "-" in name:
         name = name.rpartition("-")[0]
     return name[:_MOST_OF_A_NAME]
@@ -194,7 +196,7 @@ def _shortened(name: str) -> str:
 
 @dataclass
 class _Plan:
-    """The study of a comparison: its file, its imports, and whether both are there already."""
+    """The study of a comparison: its file and imports, created unless they exist."""
 
     home: Home
     name: str
@@ -214,8 +216,8 @@ class _Plan:
         return self.home.imports / self.name / "compared.json"
 
     def prepare(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
-        """Write the study and import the logs where that is not done yet; lines on what came in."""
-        asked: dict[str, Any] = {
+        """Write the study and import the logs unless that is done already; returns notes on the import."""
+        origin: dict[str, Any] = {
             "larger": self.opened[0].sha256,
             "smaller": self.opened[1].sha256,
             "questions": file_hash(questions) if questions else None,
@@ -226,29 +228,31 @@ class _Plan:
             **({"labels": list(self.labels)} if self.labels else {}),
         }
         if self._file.exists():
-            self._check_same(asked)
+            self._check_same(origin)
             if judge:
                 self._set_judge(judge)
             return []
-        notes = self._make(questions, judge, accept)
+        notes = self._create(questions, judge, accept)
         with atomic_write(self._record) as staged:
-            staged.write_text(json.dumps(asked), encoding="utf-8")
+            staged.write_text(json.dumps(origin), encoding="utf-8")
         return notes
 
-    def _check_same(self, asked: Mapping[str, Any]) -> None:
+    def _check_same(self, origin: Mapping[str, Any]) -> None:
         known = json.loads(self._record.read_text(encoding="utf-8")) if self._record.exists() else {}
-        if known != asked:
-            changed = [key for key in asked if known.get(key) != asked[key]] if known else []
-            what = f"other {', '.join(changed)}" if changed else "another origin"
-            raise StudyError(f"study {self.name} exists with {what}; choose another --name, or remove {self._file}")
+        if known != origin:
+            changed = [key for key in origin if known.get(key) != origin[key]] if known else []
+            difference = f"other {', '.join(changed)}" if changed else "another origin"
+            raise StudyError(
+                f"study {self.name} exists with {difference}; choose another --name, or remove {self._file}"
+            )
 
-    def _make(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
+    def _create(self, questions: Path | None, judge: str | None, accept: bool) -> list[str]:
         try:
-            self._write(_MOST_TRIALS, self.place, judge)  # how many trials there are is known once they are imported
-            guessed = None if questions or self.answer_type else self.opened[0].answer_type(self.benchmark)
-            summaries, notes = self._import(questions, self.answer_type or guessed)
-            if guessed:
-                notes.append(f"the logs do not say how answers are compared; the gold answers look {guessed}")
+            self._write(_MOST_TRIALS, self.place, judge)  # the number of trials is known after the import
+            inferred = None if questions or self.answer_type else self.opened[0].answer_type(self.benchmark)
+            summaries, notes = self._import(questions, self.answer_type or inferred)
+            if inferred:
+                notes.append(f"the logs do not specify how answers are compared; the gold answers look {inferred}")
             previews = self._previews()
             n_trials = self._n_trials()
             fitting = _fitting(previews) if self.place == AnswerPlace() else None
@@ -262,8 +266,8 @@ class _Plan:
             self._remove()
             raise
         if n_trials[0] != n_trials[1]:
-            notes.append(f"The models have {n_trials[0]} and {n_trials[1]} trials a question; {min(n_trials)} count")
-        # Which file brought what is said by the lines on each model.
+            notes.append(f"The models have {n_trials[0]} and {n_trials[1]} trials per question; {min(n_trials)} count")
+        # The lines on each model already describe what was read.
         shown = [line for line in lines if not line.startswith(("Read ", "Traces of"))]
         return list(dict.fromkeys([*shown, *(f"{note[0].upper()}{note[1:]}." for note in notes)]))
 
@@ -279,7 +283,7 @@ class _Plan:
                     source.path, source.logs, study, *place, answer_type, role=role, advice=_SAME_QUESTIONS
                 )
             except ImportFileError:
-                self._check_overlap()  # explains whatever else does not fit
+                self._check_overlap()  # explains any other error
                 raise
             summaries += outcome.summaries
             notes += [*outcome.facts, *outcome.remarks]
@@ -297,19 +301,19 @@ class _Plan:
         return traces_file(self.home.imports, self.name, _FAMILY, self.domain, self.benchmark, role)
 
     def _n_trials(self) -> list[int]:
-        """Most trials of a question, by model."""
+        """Maximum number of trials per question, by model."""
         counts = [pl.scan_parquet(self._traces(role), glob=False).group_by("question_id").len() for role in ROLES]
-        return [int(of.select(pl.col("len").max()).collect().item()) for of in counts]
+        return [int(lengths.select(pl.col("len").max()).collect().item()) for lengths in counts]
 
     def _previews(self) -> list[Preview]:
-        """What a sample of each model's responses holds."""
+        """Preview a sample of each model's responses."""
         study = self.home.load_study(self.name)
         questions = pl.read_parquet(questions_file(self.home.imports, self.name, self.domain, self.benchmark))
         where = answer_place(study.benchmark(self.benchmark))
         return [preview_traces(self._traces(role), questions, role, where) for role in ROLES]
 
     def _are_alike(self) -> bool:
-        """Whether both models gave the same response in every trial that both have."""
+        """Whether both models gave the same response in every shared trial."""
         larger, smaller = (
             pl.scan_parquet(self._traces(role), glob=False).select("question_id", "trial", "response") for role in ROLES
         )
@@ -321,16 +325,16 @@ class _Plan:
     def _check(self, previews: Sequence[Preview], accept: bool) -> None:
         if not accept and self._are_alike():
             raise CompareError(
-                f"every response of {self.opened[0].path} and {self.opened[1].path} is the same; allowed: logs of two"
-                " models, or --yes if they do answer alike"
+                f"all responses of {self.opened[0].path} and {self.opened[1].path} are equal; allowed: logs of two"
+                " models, or --yes if the models do answer identically"
             )
         for source, preview in zip(self.opened, previews, strict=True):
             n_all = preview.n_responses
             if not accept and (not n_all or preview.n_located < (1 - NOTABLE_SHARE) * n_all):
-                advice = preview.proposal or "name the place with --answer-field, --answer-marker or --whole-response"
+                advice = preview.proposal or "set --answer-field, --answer-marker or --whole-response"
                 raise CompareError(
-                    f"{source.path}: only {preview.n_located} of {n_all} responses looked at hold an answer where one"
-                    f" is looked for; {advice}, or go on with --yes"
+                    f"{source.path}: only {preview.n_located} of {n_all} sampled responses hold an answer in the"
+                    f" expected place; {advice}, or continue with --yes"
                 )
 
     def _write(self, trials: int, place: AnswerPlace, judge: str | None) -> None:
@@ -347,18 +351,18 @@ class _Plan:
             "domains": {self.domain: [self.benchmark]},
             "benchmarks": {self.benchmark: _place_settings(place)},
             **judge_settings(judge or "embedded"),
-            # A comparison is run when it is asked for, not by the UI's daemon.
+            # A comparison runs on request, not through the UI's daemon.
             "automation": {"follow_changes": False},
         }
         self._save(settings)
 
     def _set_judge(self, judge: str) -> None:
-        """Put the judge into a study that `compare` wrote, everything else as it stands."""
+        """Set the judge in a study written by `compare`; other settings are kept."""
         settings = yaml.safe_load(self._file.read_text(encoding="utf-8"))
-        wanted = {key: value for key, value in settings.items() if key not in ("judges", "providers")}
-        wanted |= judge_settings(judge)
-        if wanted != settings:
-            self._save(wanted)
+        updated = {key: value for key, value in settings.items() if key not in ("judges", "providers")}
+        updated |= judge_settings(judge)
+        if updated != settings:
+            self._save(updated)
 
     def _save(self, settings: Mapping[str, Any]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -367,7 +371,7 @@ class _Plan:
         self.home.load_study(self.name)
 
     def _remove(self) -> None:
-        """Leave nothing of a comparison that could not be made."""
+        """Remove everything of a comparison that failed."""
         import shutil
 
         self._file.unlink(missing_ok=True)
@@ -375,7 +379,7 @@ class _Plan:
 
 
 def _aliases(source: ComparedLogs) -> set[str]:
-    """Other names that the logs have for their model."""
+    """Alternative names of the model in the logs."""
     return {*source.chosen[0].header.model_names} - {source.model}
 
 
@@ -385,5 +389,5 @@ def _place_settings(place: AnswerPlace) -> dict[str, Any]:
 
 
 def _fitting(previews: Sequence[Preview]) -> AnswerPlace | None:
-    """A place that fits a model's responses, where the usual one does not."""
+    """A place that fits a model's responses if the default one does not."""
     return next((preview.fitting for preview in previews if preview.fitting is not None), None)

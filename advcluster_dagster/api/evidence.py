@@ -1,4 +1,4 @@
-"""Clusters and pairs of traces as objects that a notebook shows."""
+"""Clusters and pairs of traces as objects with notebook display."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Cluster:
     """A cluster of the final taxonomy.
 
     Attributes:
-        cluster_id: its number.
-        tag: short name; None where it could not be named.
-        definition: what unites it; None where it could not be named.
-        size: kept advantages.
-        kind: common, specialised or mixed; None where no gap between the models is shown.
-        main_domain: domain with the largest share.
-        stability: very stable, stable, pattern or unstable; None where that cannot be said.
+        cluster_id: Cluster number.
+        tag: Short name; None if naming failed.
+        definition: What the members have in common; None if naming failed.
+        size: Number of kept advantages.
+        kind: common, specialised or mixed; None if no gap between the models is established.
+        main_domain: Domain with the largest share.
+        stability: very stable, stable, pattern or unstable; None if unknown.
     """
 
     cluster_id: int
@@ -49,15 +49,15 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Pair:
-    """A right trace of the larger model beside a wrong one of the smaller model.
+    """A right trace of the larger model paired with a wrong trace of the smaller model.
 
     Attributes:
-        pair_id: its id in every table.
-        question: the problem.
-        larger: response of the larger model.
-        smaller: response of the smaller model.
-        stage: of the smaller model's first error; None where the extraction failed.
-        advantages: (description, passage of the larger trace, passage of the smaller trace) each.
+        pair_id: Id of the pair in every table.
+        question: The problem.
+        larger: Response of the larger model.
+        smaller: Response of the smaller model.
+        stage: Stage of the smaller model's first error; None if the extraction failed.
+        advantages: One (description, passage of the larger trace, passage of the smaller trace) per advantage.
     """
 
     pair_id: str
@@ -80,7 +80,7 @@ class Pair:
 
 
 def clusters_of(table: Callable[..., pl.DataFrame], family: str) -> list[Cluster]:
-    """The clusters of a family, largest first, with the stability of the chosen candidate's."""
+    """The clusters of a family, largest first, with their stability in the chosen candidate."""
     keys = ["pca_dim", "n_clusters", "cluster_id"]
     stabilities = table("cluster_stabilities", family=family).select(*keys, "verdict")
     rows = (
@@ -88,7 +88,7 @@ def clusters_of(table: Callable[..., pl.DataFrame], family: str) -> list[Cluster
         .join(stabilities, on=keys, how="left", maintain_order="left")
         .sort("size", "cluster_id", descending=[True, False])
     )
-    # Without a gap between the models nothing is claimed of a cluster, as in the report.
+    # Without an established gap, no claim is made about a cluster, as in the report.
     verdict = pl.when(pl.col("kind").is_not_null()).then(pl.col("verdict"))
     columns = ("cluster_id", "tag", "definition", "size", "kind", "main_domain")
     return [Cluster(*row) for row in rows.select(*columns, verdict).iter_rows()]
@@ -101,10 +101,10 @@ def pairs_of(home: Home, study: StudySettings, family: str, domain: str) -> Iter
         path = table_path(home.lake, study.study, name, Partition(family, domain).at(TABLES[name].level))
         frames[name] = scan_file(path) if path.exists() else TABLES[name].empty().lazy()
     columns = ("advantage", "larger_quote", "smaller_quote")
-    found: dict[str, list[tuple[str, str, str]]] = {}
+    advantages: dict[str, list[tuple[str, str, str]]] = {}
     corpus = frames["advantage_corpus"].select("pair_id", *columns).collect()
     for pair_id, *rest in corpus.iter_rows():
-        found.setdefault(pair_id, []).append((rest[0], rest[1] or "", rest[2] or ""))
+        advantages.setdefault(pair_id, []).append((rest[0], rest[1] or "", rest[2] or ""))
     for row in pair_rows(frames).iter_rows(named=True):
         yield Pair(
             row["pair_id"],
@@ -112,12 +112,12 @@ def pairs_of(home: Home, study: StudySettings, family: str, domain: str) -> Iter
             row["larger_response"] or "",
             row["smaller_response"] or "",
             row["stage"],
-            tuple(found.get(row["pair_id"], ())),
+            tuple(advantages.get(row["pair_id"], ())),
         )
 
 
 def _marked(text: str, passages: list[str]) -> str:
-    """The text as HTML, the passages marked where they stand in it."""
+    """Render the text as HTML with the passages marked."""
     spans = sorted(span for passage in passages if passage for span in find_passage(passage, text).spans[:1])
     parts, end = [], 0
     for start, stop in spans:

@@ -1,4 +1,4 @@
-"""A judge as it is named in one word: ``embedded``, ``MODEL`` of OpenAI, or ``MODEL@URL`` of a compatible server."""
+"""Parse a judge specification: ``embedded``, ``MODEL`` of OpenAI, or ``MODEL@URL`` of a compatible server."""
 
 import os
 from difflib import get_close_matches
@@ -11,14 +11,14 @@ _SERVER = "judge-server"
 
 
 class JudgeError(AdvClusterError, ValueError):
-    """A judge that cannot be meant; one line."""
+    """Invalid judge specification; the message is one line."""
 
 
 def judge_settings(judge: str) -> dict[str, Any]:
-    """The sections ``judges`` and ``providers`` of a study; none for the embedded analyst, which is the default.
+    """Build the sections ``judges`` and ``providers`` of a study; empty for the embedded analyst, the default.
 
     Raises:
-        JudgeError: the judge has no name, or a server no URL.
+        JudgeError: the judge has no name, a server no URL, or OpenAI no API key.
 
     >>> judge_settings("qwen3@http://localhost:8000/v1")["providers"]
     {'judge-server': {'base_url': 'http://localhost:8000/v1'}}
@@ -27,11 +27,11 @@ def judge_settings(judge: str) -> dict[str, Any]:
         return {}
     model, at, url = judge.partition("@")
     if not at and get_close_matches(model.lower(), ["embedded"], cutoff=0.75):
-        raise JudgeError(f"judge {judge!r} is no model's name; did you mean embedded?")
+        raise JudgeError(f"judge {judge!r} is not a model; did you mean embedded?")
     if not at and not os.environ.get("OPENAI_API_KEY"):
         raise JudgeError(
-            f"judge {judge!r} is a model of OpenAI, and OPENAI_API_KEY holds no key; set it, or name a server of your"
-            f" own: {judge}@http://HOST:PORT/v1"
+            f"judge {judge!r} is a model of OpenAI, but OPENAI_API_KEY is not set; set it, or use your own server:"
+            f" {judge}@http://HOST:PORT/v1"
         )
     if not model or (at and not url.startswith(("http://", "https://"))):
         raise JudgeError(f"judge {judge!r}; allowed: embedded, MODEL (of OpenAI), or MODEL@http://HOST:PORT/v1")

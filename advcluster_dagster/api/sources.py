@@ -1,4 +1,4 @@
-"""The files of one model that are compared: which format, which model, how many trials, which task."""
+"""Open the logs of two models for a comparison: format, model, task and files."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ from pathlib import Path
 from advcluster_dagster.sources.imports.copies import file_hash, joint_hash
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap, parse_map
-from advcluster_dagster.sources.imports.log_folder import FoundLogs, choose_logs, find_logs
+from advcluster_dagster.sources.imports.log_folder import LogFiles, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
-from advcluster_dagster.sources.imports.mapped_questions import kind_of_golds
+from advcluster_dagster.sources.imports.mapped_questions import infer_answer_type
 from advcluster_dagster.sources.imports.mapped_records import MappedRecords, mapped_logs
 from advcluster_dagster.sources.imports.source_files import access_fault
 from advcluster_dagster.study.base import MAX_NAME
 
-#: Trials whose gold answers say how answers are compared.
+#: Maximum number of trials whose gold answers are used to infer the answer type.
 _MOST_GOLDS = 500
 
 
@@ -25,29 +25,29 @@ class ComparedLogs:
     """Logs of one model.
 
     Attributes:
-        path: file or folder as it was named.
-        logs: what lies there.
-        chosen: those of one task without copies, opened.
-        model: name of the model.
-        task: name of the task in a study's alphabet; empty where the files do not say it.
-        sha256: of all files.
+        path: File or folder as given by the user.
+        logs: All logs found there.
+        chosen: The opened logs of one task, without copies.
+        model: Name of the model.
+        task: Name of the task in a study's alphabet; empty if the files do not name it.
+        sha256: Joint hash of all files.
     """
 
     path: Path
-    logs: FoundLogs
+    logs: LogFiles
     chosen: Sequence[EvaluationLog]
     model: str
     task: str
     sha256: str
 
     def answer_type(self, benchmark: str) -> str | None:
-        """What the first gold answers look like, where the logs do not say how answers are compared; else None."""
+        """Infer the answer type from the first gold answers; None if the logs specify it or contain no answers."""
         golds = []
         for logged in islice(self._trials(benchmark), _MOST_GOLDS):
             if logged.question.get("answer_type") is not None or "answer" not in logged.question:
                 return None
             golds.append(logged.question["answer"])
-        return kind_of_golds(golds)
+        return infer_answer_type(golds)
 
     def question_ids(self, benchmark: str) -> set[str]:
         """Ids of all questions."""
@@ -65,36 +65,38 @@ def open_sources(
     benchmark: str = "",
     may_share_model: bool = False,
 ) -> tuple[ComparedLogs, ComparedLogs]:
-    """The logs of the larger and of the smaller model.
+    """Open the logs of the larger and the smaller model.
 
     Args:
-        larger: file or folder: logs of Inspect or lm-evaluation-harness, or records (JSON Lines, JSON array, Parquet,
+        larger: File or folder: logs of Inspect or lm-evaluation-harness, or records (JSON Lines, JSON array, Parquet,
             CSV).
-        smaller: as ``larger``.
-        fields: ``column=field`` entries for records of another form.
-        answer_type: how answers are compared, for records that do not say it.
-        benchmark: of logs of several tasks, those of the task of this name are taken.
-        may_share_model: both may be of one model, asked in two ways.
+        smaller: Like ``larger``.
+        fields: ``column=field`` entries for records with other field names.
+        answer_type: How answers are compared, for records that do not specify it.
+        benchmark: Selects the task of this name from logs of several tasks.
+        may_share_model: Whether both may be of one model, asked in two ways.
 
     Raises:
-        ImportFileError: a path cannot be read, holds several models, or both are of one model.
+        ImportFileError: a path cannot be read, contains several models, or both contain the same model.
     """
-    given = parse_map(fields)
-    one, two = (_opened(path, given, answer_type, benchmark) for path in (larger, smaller))
-    if one.sha256 == two.sha256:
-        raise ImportFileError(f"{larger} and {smaller} hold the same bytes; allowed: logs of two models")
-    if one.model == two.model and not may_share_model:
-        named = [_with_folder(logs) for logs in (one, two)]
-        if one.logs.source_format != "mapped_records" or named[0] == named[1] or _says_model(one):
+    field_map = parse_map(fields)
+    first, second = (_opened(path, field_map, answer_type, benchmark) for path in (larger, smaller))
+    if first.sha256 == second.sha256:
+        raise ImportFileError(f"{larger} and {smaller} have the same content; allowed: logs of two models")
+    if first.model == second.model and not may_share_model:
+        names = [_with_folder(logs) for logs in (first, second)]
+        if first.logs.source_format != "mapped_records" or names[0] == names[1] or _has_model_field(first):
             raise ImportFileError(
-                f"{larger} and {smaller} are both of model {shown(one.model)}; allowed: logs of two models, or of one"
-                " model in two ways with --labels"
+                f"{larger} and {smaller} are both of model {shown(first.model)}; allowed: logs of two models,"
+                " or of one model in two ways with --labels"
             )
-        one, two = (
-            _opened(logs.path, FieldMap(given.paths, {**given.constants, "model": name}), answer_type, benchmark)
-            for logs, name in zip((one, two), named, strict=True)
+        first, second = (
+            _opened(
+                logs.path, FieldMap(field_map.paths, {**field_map.constants, "model": name}), answer_type, benchmark
+            )
+            for logs, name in zip((first, second), names, strict=True)
         )
-    return one, two
+    return first, second
 
 
 def _opened(path: Path, given: FieldMap, answer_type: str | None, benchmark: str) -> ComparedLogs:
@@ -105,13 +107,13 @@ def _opened(path: Path, given: FieldMap, answer_type: str | None, benchmark: str
     chosen = choose_logs(logs, path, benchmark, [])
     models = sorted({log.header.model_names[0] for log in chosen})
     if len(models) > 1:
-        raise ImportFileError(f"{path}: holds logs of the models {', '.join(models)}; allowed: those of one model")
+        raise ImportFileError(f"{path}: contains logs of the models {', '.join(models)}; allowed: logs of one model")
     task = as_name(chosen[0].header.task.rpartition("/")[2])
     return ComparedLogs(path, logs, chosen, models[0], task, joint_hash([file_hash(each) for each in logs.paths]))
 
 
-def _says_model(source: ComparedLogs) -> bool:
-    """Whether the records themselves name their model."""
+def _has_model_field(source: ComparedLogs) -> bool:
+    """Whether the records have a field for the model."""
     (first, *_) = source.chosen
     return isinstance(first, MappedRecords) and "model" in first.map.paths
 
@@ -122,7 +124,7 @@ def _with_folder(source: ComparedLogs) -> str:
 
 
 def as_name(text: str) -> str:
-    """A text in the alphabet of a study's names; empty where nothing is left of it.
+    """Convert a text to the alphabet of a study's names; may be empty.
 
     >>> as_name("Meta-Llama 3.1 (70B)")
     'meta-llama-3.1-70b'

@@ -1,4 +1,4 @@
-"""A study as an object: its tables, its findings, what it would run and what it knows of single pairs of traces."""
+"""Study objects: tables, queries, runs, findings and pairs of traces."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class RunFailedError(AdvClusterError):
-    """Partitions of a study did not finish; the message holds a line for each."""
+    """Partitions of a study did not finish; the message names each with its error."""
 
 
 class Study:
-    """A study of a home.
+    """A study in a home folder.
 
     Example:
         >>> from advcluster_dagster import open_study
@@ -46,10 +46,10 @@ class Study:
 
     @property
     def settings(self) -> StudySettings:
-        """What the study file says now.
+        """Current settings, read from the study file.
 
         Raises:
-            StudyError: there is no such study, or its file is wrong; one line.
+            StudyError: the study does not exist or its file is invalid.
         """
         return self._home.load_study(self.name)
 
@@ -59,12 +59,12 @@ class Study:
         return list(TABLES)
 
     def table(self, name: str, family: str | None = None, domain: str | None = None) -> pl.DataFrame:
-        """Rows of a table; a table that was not made yet has none.
+        """Return the rows of a table; empty if it has not been materialised yet.
 
         Args:
-            name: one of :attr:`tables`.
-            family: only rows of this family, where the table has families.
-            domain: only rows of this domain, where the table has domains.
+            name: One of :attr:`tables`.
+            family: Only rows of this family, if the table has a family column.
+            domain: Only rows of this domain, if the table has a domain column.
 
         Raises:
             KeyError: there is no such table.
@@ -73,7 +73,7 @@ class Study:
             >>> study.table("final_taxonomy", family="orion")  # doctest: +SKIP
         """
         if name not in TABLES:
-            raise KeyError(f"{name!r} is no table; tables: {', '.join(TABLES)}")
+            raise KeyError(f"{name!r} is not a table; tables: {', '.join(TABLES)}")
         frame = read_table(self._home.lake, self.settings, TABLES[name])
         for column, value in (("family", family), ("domain", domain)):
             if value is not None and column in frame.columns:
@@ -81,10 +81,10 @@ class Study:
         return frame
 
     def query(self, sql: str) -> pl.DataFrame:
-        """Rows of a SQL query over the study's tables, in DuckDB's dialect.
+        """Run a SQL query over the study's tables, in DuckDB's dialect.
 
         Raises:
-            QueryError: the SQL is wrong, or does anything but select.
+            QueryError: the SQL is invalid, or is not a select statement.
 
         Example:
             >>> study.query("select domain, count(*) as n from advantage_corpus group by all")  # doctest: +SKIP
@@ -92,19 +92,19 @@ class Study:
         return query_study(self._home, self.settings, sql)
 
     def run(self, tables: Sequence[str] = ()) -> int:
-        """Run what is not up to date; how many model calls were made.
+        """Run the steps that are not up to date and return the number of model calls.
 
         Args:
-            tables: only the steps that make these; empty for the whole study.
+            tables: Only the steps that produce these tables; empty for the whole study.
 
         Raises:
-            RunFailedError: a partition did not finish; everything that did is kept.
-            StudyIsRunningError: another process runs the study.
+            RunFailedError: a partition did not finish; completed work is kept.
+            StudyIsRunningError: another process is running the study.
         """
         return run_tables(self._home, self.name, tables)
 
     def status(self) -> pl.DataFrame:
-        """One row a step and partition: step, family, domain, state (fresh, stale, missing, failed, ...), reasons."""
+        """Status per step and partition: step, family, domain, state (fresh, stale, missing, failed, ...), reasons."""
         from advcluster_dagster.orchestration.instance import open_instance
         from advcluster_dagster.pipeline.platform import Platform
         from advcluster_dagster.planning.status import study_status
@@ -120,22 +120,22 @@ class Study:
 
     @property
     def report(self) -> Path | None:
-        """The report's file; None before it was written."""
+        """Path of the report; None if it has not been written."""
         page = page_path(self._home.reports, self.name, "study_report")
         return page if page.exists() else None
 
     @property
     def explorer(self) -> Path | None:
-        """The explorer's file; None before it was written."""
+        """Path of the explorer; None if it has not been written."""
         page = page_path(self._home.reports, self.name, "evidence_explorer")
         return page if page.exists() else None
 
     def findings(self, family: str, has_judge: bool = True) -> tuple[str, ...]:
-        """What the report's first page says of a family, a sentence each.
+        """Findings on a family, one sentence each, as on the report's first page.
 
         Args:
-            family: name of the family.
-            has_judge: with False, only what needs no judge: accuracies and kept questions.
+            family: Name of the family.
+            has_judge: If False, only findings that need no judge: accuracies and kept questions.
         """
         from advcluster_dagster.report.sections.summary import accuracy_findings, findings
 
@@ -143,20 +143,20 @@ class Study:
         return findings(data, family) if has_judge else accuracy_findings(data, family)
 
     def figures(self, family: str) -> dict[str, "Figure"]:
-        """The report's figures of a family as matplotlib objects: accuracy, pass_rates, sweep, heatmap, depths.
+        """Figures of the report for a family as matplotlib objects: accuracy, pass_rates, sweep, heatmap, depths.
 
-        A notebook draws them after ``%matplotlib inline``.
+        Notebooks display them after ``%matplotlib inline``.
         """
         from advcluster_dagster.report.figures import family_figures
 
         return family_figures(self._report_data(), family)
 
     def taxonomy(self, family: str) -> list[Cluster]:
-        """The clusters of a family's final taxonomy, largest first; empty before there is one."""
+        """The clusters of a family's final taxonomy, largest first; empty if there is none yet."""
         return clusters_of(self.table, family)
 
     def pairs(self, family: str, domain: str | None = None) -> Iterator[Pair]:
-        """The pairs of traces of a family, both texts with what the extractor made of them, domain by domain."""
+        """Yield the pairs of traces of a family, domain by domain, with both texts and the extracted advantages."""
         for name in self.settings.domains if domain is None else (domain,):
             yield from pairs_of(self._home, self.settings, family, name)
 
@@ -170,14 +170,14 @@ class Study:
 
 
 def open_study(name: str, home: str | Path | None = None) -> Study:
-    """A study by its name, or a study file, which is copied into the home.
+    """Open a study by name, or a study file, which is copied into the home folder.
 
     Args:
-        name: name of a study (``demo`` is shipped), or path of a study file.
-        home: folder that holds everything; by default the one that ADVCLUSTER_HOME names.
+        name: Name of a study (``demo`` is included), or path of a study file.
+        home: Home folder; by default the one set in ADVCLUSTER_HOME.
 
     Raises:
-        StudyError: there is no such study, or its file is wrong; one line.
+        StudyError: the study does not exist or its file is invalid.
 
     Example:
         >>> open_study("demo").run()  # doctest: +SKIP
@@ -187,12 +187,12 @@ def open_study(name: str, home: str | Path | None = None) -> Study:
 
 
 def in_home(home: str | Path | None) -> Home:
-    """A home by its folder, else that of the environment."""
+    """Home at the given folder, or the one from the environment."""
     return Home.from_environment() if home is None else Home(Path(home).expanduser().resolve())
 
 
 def run_tables(home: Home, name: str, tables: Sequence[str]) -> int:
-    """Run the steps of these tables (of all where there are none) while no other process runs the study.
+    """Run the steps of these tables (all if empty) under the study's run lock; returns the number of model calls.
 
     Raises:
         RunFailedError: a partition did not finish.

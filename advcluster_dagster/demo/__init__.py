@@ -1,1 +1,1 @@
-"""The demonstration: simulated model families and their questions, the embedded analyst and embedder."""
+"""Demonstration: simulated model families and their questions, embedded analyst and embedder."""

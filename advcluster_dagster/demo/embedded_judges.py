@@ -1,6 +1,6 @@
-"""The embedded analyst and embedder as providers: deterministic, without key, GPU or download.
+"""Embedded analyst and embedder as providers: deterministic, without key, GPU or download.
 
-They stand in for the judge models of paper appendix A.1 and say so in every reply.
+They replace the judge models of paper appendix A.1; every reply is marked as coming from a stand-in.
 """
 
 import json
@@ -35,7 +35,7 @@ from advcluster_dagster.science.quotes import find_passage
 
 ANALYST = "analyst"
 EMBEDDER = "wordllama-256"
-#: Reason of the failure where two responses show no contrast; its detail is a text of ``NoContrast``.
+#: Failure reason if two responses show no contrast; the detail is a text of ``NoContrast``.
 NO_CONTRAST = "no_contrast"
 STAND_IN = "embedded analyst (stand-in)"
 EMBEDDING_DIMENSIONS = 256
@@ -43,7 +43,7 @@ _LONGEST_TEXT = 20_000
 
 
 class EmbeddedAnalyst:
-    """A chat provider that answers extraction, naming and review deterministically, from the messages alone."""
+    """Chat provider that answers judge requests deterministically, from the messages alone."""
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Answer each request in order.
@@ -57,17 +57,17 @@ class EmbeddedAnalyst:
             yield index, _answer(request)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; there are no resources to release."""
 
 
 class EmbeddedEmbedder:
-    """An embedding provider on WordLlama's packaged weights: unit vectors of 256 numbers, loaded once a process."""
+    """Embedding provider with WordLlama's packaged weights, loaded once per process: unit vectors of 256 numbers."""
 
     def embed(self, requests: Sequence[EmbeddingRequest]) -> Iterator[tuple[int, EmbeddingReply | CallFailure]]:
-        """Embed all texts at once; a text without a word is a failure. Of a very long text the beginning counts.
+        """Embed all texts in one batch; a text without tokens is a failure, very long texts are truncated.
 
         Raises:
-            FatalModelError: a request names another model or asks for another number of dimensions.
+            FatalModelError: a request names another model or another number of dimensions.
         """
         for request in requests:
             if request.model != EMBEDDER:
@@ -82,11 +82,11 @@ class EmbeddedEmbedder:
                 yield index, CallFailure("empty_text", "there is nothing to embed in the text")
 
     def close(self) -> None:
-        """The weights stay loaded for the process."""
+        """Do nothing; the weights stay loaded for the process."""
 
 
 def embed_texts(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """L2-normalised vectors, float32 of shape (n, 256); zeros where a text holds no token."""
+    """Embed texts as L2-normalised vectors, float32 of shape (n, 256); zeros for texts without tokens."""
     vectors = np.zeros((len(texts), EMBEDDING_DIMENSIONS), dtype=np.float32)
     filled = [index for index, text in enumerate(texts) if text.strip()]
     if filled:
@@ -106,10 +106,10 @@ def _wordllama() -> _Embeds:
     level, handlers = root.level, list(root.handlers)
     import wordllama
 
-    # Its import sets up logging for the whole process; that is the caller's affair.
+    # Importing wordllama configures logging for the whole process; restore the caller's configuration.
     root.setLevel(level)
     root.handlers[:] = handlers
-    # The library's own lookup misses its packaged tokenizer when downloads are off; as a cache folder it is found.
+    # With downloads disabled, the library finds its packaged tokenizer only if given as the cache folder.
     folder = Path(wordllama.__file__).parent
     return cast(_Embeds, wordllama.WordLlama.load(cache_dir=folder, disable_download=True))
 
@@ -154,12 +154,12 @@ def _answer(request: ChatRequest) -> ChatReply | CallFailure:
 
 
 def _n_tokens(text: str) -> int:
-    """A quarter of the characters, rounded up: an order of magnitude, for nothing is tokenised."""
+    """Estimate the token count as a quarter of the characters, rounded up; nothing is tokenised."""
     return ceil(approximate_tokens(len(text)))
 
 
 def _verbatim(passage: str, text: str) -> str:
-    """The passage as it stands in the text, spacing included; empty where it does not."""
+    """The passage as it occurs in the text, including spacing; empty if it does not occur."""
     spans = find_passage(passage, text).spans if passage else ()
     return text[slice(*spans[0])] if spans else ""
 

@@ -1,4 +1,4 @@
-"""The demonstration's providers: simulated model families, and the embedded analyst and embedder that need no key."""
+"""Providers of the demonstration: simulated model families, embedded analyst and embedder; none needs a key."""
 
 from advcluster_dagster.demo.simulation.questions import GENERATOR_VERSION
 from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
@@ -6,10 +6,10 @@ from advcluster_dagster.models.registry import ProviderKind
 from advcluster_dagster.study.models import Provider
 from advcluster_dagster.study.study import Study
 
-#: Raise when the embedded analyst answers differently.
+#: Increment when the embedded analyst's answers change.
 ANALYST_REVISION = "analyst-2"
 
-# Word vectors and the generator take long to import, so each is imported when its provider is opened.
+# Word vectors and the generator are slow to import, so each is imported when its provider is opened.
 
 
 def _open_analyst(_name: str, _settings: Provider, _study: Study) -> ChatProvider:
@@ -30,7 +30,7 @@ def _open_simulated(name: str, _settings: Provider, study: Study) -> ChatProvide
 
     try:
         return SimulatedFamily(seed=study.seed, benchmarks=answerable_benchmarks(study))
-    except ValueError as error:  # a domain there are no simulated questions for
+    except ValueError as error:  # no simulated questions for a domain
         raise FatalModelError(f"provider {name}: {error}") from None
 
 

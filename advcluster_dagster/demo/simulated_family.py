@@ -1,6 +1,6 @@
-"""The simulated model families as a chat provider.
+"""Simulated model families as a chat provider.
 
-The same study seed gives the same replies in every process.
+Replies are deterministic given the study's seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +14,11 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 
 
 class SimulatedFamily:
-    """A chat provider that answers the prompts of simulated questions.
+    """Chat provider that answers the prompts of simulated questions.
 
     Args:
-        seed: the study's seed, the one its questions were made with.
-        benchmarks: names of simulated benchmarks by domain (math, physics, chemistry, programming).
+        seed: The study's seed, with which its questions were generated.
+        benchmarks: Names of simulated benchmarks by domain (math, physics, chemistry, programming).
     """
 
     def __init__(self, seed: int, benchmarks: Mapping[str, Sequence[str]] = BUILT_IN_BENCHMARKS) -> None:
@@ -31,20 +31,20 @@ class SimulatedFamily:
         }
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
-        """Answer each request in order; with ``enable_thinking: false`` a model slips on more questions.
+        """Answer each request in order; with ``enable_thinking: false`` a model makes errors on more questions.
 
-        Token counts are a quarter of the characters, rounded up. A prompt that is no simulated question is a failure.
+        Token counts are estimated as a quarter of the characters, rounded up. An unknown prompt is a failure.
 
         Raises:
             FatalModelError: a request names a model that is not simulated.
         """
         for index, request in enumerate(requests):
             if request.model not in MODELS:
-                raise FatalModelError(f"there is no simulated model {request.model!r}; there are {', '.join(MODELS)}")
+                raise FatalModelError(f"no simulated model {request.model!r}; available: {', '.join(MODELS)}")
             yield index, self._answer(request)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; there are no resources to release."""
 
     def _answer(self, request: ChatRequest) -> ChatReply | CallFailure:
         prompt = next((message.content for message in reversed(request.messages) if message.role == "user"), "")

@@ -18,7 +18,7 @@ from advcluster_dagster.study.study import Study
 
 
 class ExportError(AdvClusterError, ValueError):
-    """Nothing can be exported; one line that says what is missing and what to do."""
+    """Nothing can be exported; the one-line message says what is missing and what to do."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +32,43 @@ class ExportedLog:
 def export_inspect_logs(
     lake: UPath, study: Study, family: str, folder: Path, domain: str | None = None
 ) -> Iterator[ExportedLog]:
-    """Write one log for each domain, benchmark and role of a family: FOLDER/FAMILY/DOMAIN/BENCHMARK_ROLE.eval.
+    """Write one log per domain, benchmark and role of a family: FOLDER/FAMILY/DOMAIN/BENCHMARK_ROLE.eval.
 
-    A file of that name is replaced. Yields each log once it is written; a benchmark without traces has none.
+    Existing files are replaced. Yields each log once it is written; benchmarks without traces are skipped.
 
     Args:
-        lake: Where the tables lie.
+        lake: Folder of the tables.
         study: The study.
         family: Family of the study.
-        folder: Where to write.
-        domain: Only this domain; None for all that are graded.
+        folder: Output folder.
+        domain: Only this domain; None for all graded ones.
 
     Raises:
-        ExportError: there is no such family or domain, or its grading is missing or older than its traces.
+        ExportError: the family or domain does not exist, or its grading is missing or older than its traces.
         MissingInspectError: inspect-ai is not installed.
     """
     inspect_module("log")
-    for each in _graded_domains(lake, study, family, domain):
-        for benchmark in study.domains[each]:
+    for name in _graded_domains(lake, study, family, domain):
+        for benchmark in study.domains[name]:
             for role in ROLES:
-                content = _role_log(lake, study, Partition(family, each), benchmark, role)
+                content = _role_log(lake, study, Partition(family, name), benchmark, role)
                 if content.rows.height:
-                    path = folder / family / each / f"{benchmark}_{role}.eval"
+                    path = folder / family / name / f"{benchmark}_{role}.eval"
                     _write(content, path)
                     yield ExportedLog(path, content.rows.height)
 
 
 def _graded_domains(lake: UPath, study: Study, family: str, domain: str | None) -> Sequence[str]:
-    """The domains to export, each graded from the traces that are there now."""
+    """The graded domains to export, after checking that traces and questions are unchanged since grading."""
     for kind, name, known in (("family", family, study.families), ("domain", domain, study.domains)):
         if name is not None and name not in known:
             raise ExportError(f"study {study.study} has no {kind} {name!r}; allowed: {', '.join(known)}")
     exported = [domain] if domain else list(study.domains)
-    graded = [each for each in exported if _is_graded(lake, study, Partition(family, each))]
+    graded = [name for name in exported if _is_graded(lake, study, Partition(family, name))]
     if not graded:
         raise ExportError(
-            f"study {study.study}: nothing of family {family}{f' in domain {domain}' if domain else ''} is graded yet; "
-            f"run it first: advcluster run {study.study}"
+            f"study {study.study}: no traces of family {family}{f' in domain {domain}' if domain else ''} are graded "
+            f"yet; run it first: advcluster run {study.study}"
         )
     return graded
 
@@ -77,25 +77,25 @@ def _is_graded(lake: UPath, study: Study, partition: Partition) -> bool:
     """Whether a partition is graded.
 
     Raises:
-        ExportError: it is, but what was graded has changed since.
+        ExportError: traces or questions have changed since they were graded.
     """
     graded = read_stamp(table_path(lake, study.study, "graded_trials", partition))
     if graded is None:
         return False
     sources = {f"{role}_traces": partition for role in ROLES}
     sources["benchmark_questions"] = Partition(domain=partition.domain)
-    for table, of in sources.items():
-        file_stamp = read_stamp(table_path(lake, study.study, table, of))
-        if file_stamp is None or file_stamp.content_hash != graded.upstream.get(f"{table}@{of.label}"):
+    for table, source in sources.items():
+        file_stamp = read_stamp(table_path(lake, study.study, table, source))
+        if file_stamp is None or file_stamp.content_hash != graded.upstream.get(f"{table}@{source.label}"):
             raise ExportError(
-                f"study {study.study}: {table} of {of.label} changed after it was graded; "
+                f"study {study.study}: {table} of {source.label} changed after it was graded; "
                 f"run it first: advcluster run {study.study}"
             )
     return True
 
 
 def _role_log(lake: UPath, study: Study, partition: Partition, benchmark: str, role: Role) -> RoleLog:
-    """The rows of one log, and what they come from."""
+    """The rows of one log and their metadata."""
     assert partition.family is not None
     assert partition.domain is not None
     graded_path = table_path(lake, study.study, "graded_trials", partition)
@@ -128,7 +128,7 @@ def _role_log(lake: UPath, study: Study, partition: Partition, benchmark: str, r
 
 
 def _write(content: RoleLog, path: Path) -> None:
-    """Write a log beside its place, then put it there."""
+    """Write a log atomically, via a temporary file next to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.stem}.{os.getpid()}.eval")
     try:

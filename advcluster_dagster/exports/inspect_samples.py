@@ -1,6 +1,6 @@
-"""The samples of an exported Inspect log.
+"""Convert trials to the samples of an Inspect log.
 
-What Inspect has no field for stands in the metadata under `advcluster`, where the import finds it.
+Values that Inspect has no field for are stored in the metadata under `advcluster`, where the import reads them.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import polars as pl
 
 from advcluster_dagster.sources.imports.inspect_logs import METADATA_KEY, inspect_module
 
-#: Name of the scorer under which our verdicts stand.
+#: Name of the scorer for our verdicts.
 SCORER = "advcluster"
 
 _STOP_REASONS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_filter", "tool_calls": "tool_calls"}
@@ -24,9 +24,9 @@ _THINKING_START, _THINKING_END = "<think>", "</think>\n"
 
 @dataclass(frozen=True)
 class RoleLog:
-    """One log: a model's trials on a benchmark.
+    """Content of a log: a model's trials on a benchmark.
 
-    ``rows`` has a row a trial with the columns of the traces, of their questions and of their grading. ``graded_at`` is
+    ``rows`` has one row per trial with the columns of the traces, their questions and their grading. ``graded_at`` is
     in seconds since the epoch.
     """
 
@@ -44,7 +44,7 @@ class RoleLog:
 
 
 def eval_log(content: RoleLog) -> Any:
-    """The log as inspect-ai's ``EvalLog``; two of the same rows have the same ids."""
+    """Build inspect-ai's ``EvalLog``; equal content gives equal ids."""
     log = inspect_module("log")
     place = (content.study, content.family, content.domain, content.benchmark, content.role)
     time = datetime.fromtimestamp(content.graded_at, UTC).isoformat(timespec="seconds")
@@ -64,7 +64,7 @@ def eval_log(content: RoleLog) -> Any:
         config=log.EvalConfig(epochs=content.n_trials),
         packages={"advcluster-dagster": version("advcluster-dagster")},
         tags=[content.study, content.family, content.role],
-        metadata={METADATA_KEY: _about(content)},
+        metadata={METADATA_KEY: _metadata(content)},
     )
     return log.EvalLog(
         status="success",
@@ -77,11 +77,11 @@ def eval_log(content: RoleLog) -> Any:
 
 
 def _id(*parts: object) -> str:
-    """An id of the length of Inspect's own, the same for the same parts."""
+    """Deterministic id of the parts, as long as Inspect's own ids."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:22]
 
 
-def _about(content: RoleLog) -> dict[str, Any]:
+def _metadata(content: RoleLog) -> dict[str, Any]:
     sources = content.rows.select("source", "source_revision").unique(maintain_order=True)
     return {
         "study": content.study,
@@ -97,7 +97,7 @@ def _about(content: RoleLog) -> dict[str, Any]:
 
 
 def _config(rows: pl.DataFrame) -> Any:
-    """The sampling settings as far as all trials share them and Inspect knows them."""
+    """Sampling settings that all trials share and Inspect supports."""
     generate_config = inspect_module("model").GenerateConfig
     texts = rows["sampling"].unique().to_list()
     settings = _object(texts[0]) if len(texts) == 1 else {}
@@ -106,7 +106,7 @@ def _config(rows: pl.DataFrame) -> Any:
 
 
 def _results(rows: pl.DataFrame) -> Any:
-    """Accuracy over the scored trials; no metric where none is scored."""
+    """Accuracy over the scored trials; no metric if none is scored."""
     log = inspect_module("log")
     n_scored = rows["is_correct"].count()
     accuracy = rows["is_correct"].mean()
@@ -144,7 +144,7 @@ def _sample(content: RoleLog, row: Mapping[str, Any]) -> Any:
 def _output(name: str, row: Mapping[str, Any]) -> Any:
     model = inspect_module("model")
     n_in, n_out = row["prompt_tokens"], row["completion_tokens"]
-    # Inspect has no unknown count: only known ones are given, since missing is not zero.
+    # Inspect cannot represent unknown counts, and missing is not zero: usage is omitted unless both are known.
     is_counted = n_in is not None and n_out is not None
     usage = model.ModelUsage(input_tokens=n_in, output_tokens=n_out, total_tokens=n_in + n_out) if is_counted else None
     if row["response"] is None:
@@ -156,7 +156,7 @@ def _output(name: str, row: Mapping[str, Any]) -> Any:
 
 
 def _parts(response: str) -> Any:
-    """The response, its thinking apart where it begins with thinking that ends; joined again they are the response."""
+    """Split a response into leading, closed thinking and the rest; joining the parts restores the response."""
     model = inspect_module("model")
     thinking, end, answer = response.removeprefix(_THINKING_START).partition(_THINKING_END)
     if not response.startswith(_THINKING_START) or not end:
@@ -185,7 +185,7 @@ def _own_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    """The JSON object in a text; empty without one."""
+    """Parse a JSON object; empty if the text is not one."""
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Blinded sheets for a person's labels, and their agreement with the judges.
+"""Write blinded sheets for human labels, and measure their agreement with the judges.
 
-The items are drawn by a hash of the study's seed, so that a sheet that comes back can be matched with what was drawn; a
-sheet holds no judge's answer.
+Items are drawn by a hash of the study's seed, so that a completed sheet can be matched with the items drawn; a sheet
+contains no judge's answer.
 """
 
 import csv
@@ -23,21 +23,24 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.table_files import read_table
 from advcluster_dagster.study.study import Study
 
-#: Items of each kind on a sheet: pairs whose first error is staged, advantages that are put to a cluster.
+#: Items of each kind on a sheet: pairs (label: stage of the first error), advantages (label: cluster).
 N_PAIRS, N_ADVANTAGES = 30, 50
 _COLUMNS = ("item_id", "kind", "question", "larger_trace", "smaller_trace", "advantage", "allowed", "label")
 _N_BOOTSTRAP = 2000
-#: Cells that a spreadsheet would take for a formula.
+#: First characters that make a spreadsheet read a cell as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class LabelError(AdvClusterError, ValueError):
-    """A sheet cannot be written or read; one line."""
+    """A sheet cannot be written or read; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Cohen's kappa of a person with the judges on one kind of item; None where it is undefined."""
+    """Agreement of human labels with the judges on one kind of item; values are None where undefined.
+
+    ``share`` is the share of equal labels; ``low`` and ``high`` bound the 95% bootstrap interval of Cohen's ``kappa``.
+    """
 
     kind: str
     n_items: int
@@ -58,13 +61,13 @@ class _Item:
 
 
 def write_sheet(home: Home, study: Study, family: str, path: Path) -> int:
-    """Write a sheet for one family; how many items it has.
+    """Write a sheet for one family and return its number of items.
 
     Raises:
         LabelError: the file exists, or the family has neither first errors nor a taxonomy.
     """
     if path.exists():
-        raise LabelError(f"{path} exists already; read it with --read, or choose another name")
+        raise LabelError(f"{path} already exists; read it with --read, or choose another name")
     items = _items(home, study, family)
     if not items:
         raise LabelError(f"study {study.study}: family {family} has nothing to label yet; run it first")
@@ -78,13 +81,13 @@ def write_sheet(home: Home, study: Study, family: str, path: Path) -> int:
 
 
 def read_sheet(home: Home, study: Study, family: str, path: Path) -> list[Agreement]:
-    """Agreement of a sheet's labels with the judges, by kind; rows without a label are counted and left out.
+    """Measure the agreement of a sheet's labels with the judges, by kind; rows without a label are only counted.
 
     Raises:
-        LabelError: the file is no sheet of this study and family, or a label is not one of those allowed.
+        LabelError: the file is not a sheet of this study and family, or a label is not among those allowed.
     """
     items = {item.item_id: item for item in _items(home, study, family)}
-    given: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for number, (item_id, cell) in enumerate(_rows(path), start=1):
         item, label = items.get(item_id or ""), (cell or "").strip()
         if item is None:
@@ -92,17 +95,17 @@ def read_sheet(home: Home, study: Study, family: str, path: Path) -> list[Agreem
         if label and label not in item.allowed:
             allowed = ", ".join(item.allowed)
             raise LabelError(f"{path}, row {number}, field label: {label[:60]!r}; allowed: {allowed}")
-        if label and given.get(item_id, label) != label:
+        if label and labels.get(item_id, label) != label:
             raise LabelError(f"{path}, row {number}: item {item_id} has two labels")
-        given |= {item_id: label} if label else {}
+        labels |= {item_id: label} if label else {}
     return [
-        _agreement(kind, [item for item in items.values() if item.kind == kind], given, study.seed)
+        _agreement(kind, [item for item in items.values() if item.kind == kind], labels, study.seed)
         for kind in ("stage", "cluster")
     ]
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str | None]]:
-    """(item id, label) of each row; spreadsheets of some countries write semicolons."""
+    """Yield (item id, label) of each row; accepts commas or, as written in some locales, semicolons."""
     try:
         header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
         separator = ";" if header.count(";") > header.count(",") else ","
@@ -115,8 +118,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str | None]]:
     yield from frame.select("item_id", "label").iter_rows()
 
 
-def _agreement(kind: str, items: Sequence[_Item], given: Mapping[str, str], seed: int) -> Agreement:
-    pairs = [(item.judged, given[item.item_id]) for item in items if item.item_id in given]
+def _agreement(kind: str, items: Sequence[_Item], labels: Mapping[str, str], seed: int) -> Agreement:
+    pairs = [(item.judged, labels[item.item_id]) for item in items if item.item_id in labels]
     kappa, low, high = cohen_kappa(pairs), None, None
     if len(pairs) > 1 and kappa is not None:
         rng = table_rng(seed, "labels", kind)
@@ -137,7 +140,7 @@ def _table(home: Home, study: Study, name: str, family: str) -> pl.DataFrame:
 
 
 def _drawn(frame: pl.DataFrame, key: str, kind: str, seed: int, n_drawn: int) -> list[tuple[str, dict[str, str]]]:
-    """(item id, row) of the rows whose hash comes first."""
+    """Draw the rows with the smallest hashes, as (item id, row)."""
     rows = [(_item_id(seed, kind, row[key]), row) for row in frame.iter_rows(named=True)]
     return sorted(rows, key=lambda item: item[0])[:n_drawn]
 
@@ -147,7 +150,7 @@ def _item_id(seed: int, kind: str, key: str) -> str:
 
 
 def _pairs(home: Home, study: Study, family: str) -> list[_Item]:
-    """Pairs whose first error is to be staged."""
+    """Items that ask for the stage of the first error of a pair."""
     errors, pairs = (_table(home, study, name, family) for name in ("first_errors", "trace_pairs"))
     if errors.is_empty():
         return []
@@ -183,7 +186,7 @@ def _pairs(home: Home, study: Study, family: str) -> list[_Item]:
 
 
 def _advantages(home: Home, study: Study, family: str) -> list[_Item]:
-    """Advantages to be put to a cluster; the clusters' names are the labels."""
+    """Items that ask for the cluster of an advantage; the labels are the clusters' names."""
     taxonomy = _table(home, study, "final_taxonomy", family).drop_nulls("tag").sort("cluster_id")
     if taxonomy.is_empty():
         return []
@@ -198,5 +201,5 @@ def _advantages(home: Home, study: Study, family: str) -> list[_Item]:
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """Escape a text that a spreadsheet would read as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,7 +1,7 @@
-"""The card of a data set of preference pairs: where it comes from, what was left out, how it may be used.
+"""Render the data card of a set of preference pairs: provenance, excluded pairs, permitted use.
 
-Names, sources and filters come from outside, from model pages and imported files among others; each is written as plain
-text that no Markdown reader takes for markup, on one line.
+Names, sources and filters are external input, for example from model pages and imported files; each is escaped and
+written on one line.
 """
 
 import re
@@ -20,7 +20,7 @@ _MARKUP = re.compile(r"[!-,./:-@\[-`{-~]")  # all punctuation of ASCII but the h
 _BAR_CHARACTERS = 40
 _BIN_WIDTH = 0.5
 _UNKNOWN = "not given"
-#: Settings with which the paper on preference deltas trained (appendix D); it gives none for sft.
+#: Training settings of the paper on preference deltas (appendix D); it gives none for sft.
 _SUGGESTED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "dpo": (("learning rate", "5e-8"), ("beta", "0.2"), ("maximum length", "8,192 tokens")),
     "kto": (
@@ -36,10 +36,10 @@ _ROW_OF = {
 }
 _THINKING = {
     "keep": (
-        "Completions hold the models' thinking with its marks, such as `<think>`. Some chat templates strip thinking"
-        " from messages of the assistant without a word: look at what your template makes of a row before you train."
+        "Completions include the models' thinking with its tags, such as `<think>`. Some chat templates silently strip"
+        " thinking from assistant messages: check how your template renders a row before training."
     ),
-    "strip": "The models' thinking is removed with its marks; pairs with thinking that was never closed are left out.",
+    "strip": "The models' thinking is removed with its tags; pairs with unclosed thinking are left out.",
 }
 
 
@@ -65,18 +65,18 @@ class ModelFact:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a card says of a data set beside its numbers.
+    """Facts about a data set, other than its counts, for the card.
 
     Attributes:
-        study: name of the study.
-        family: name of the family.
-        selection: the selection in words, such as ``top_delta: step_coherence, 1000 pairs``.
-        sources: of the questions.
-        models: of the traces.
-        filters: setting and value of each filter.
-        length_ratios: of the pairs.
-        delta: what the deltas are of, in words; None where none are rated.
-        ledger_digest: of the record of all model calls; None without.
+        study: Name of the study.
+        family: Name of the family.
+        selection: Description of the selection, such as ``top_delta: step_coherence, 1000 pairs``.
+        sources: Sources of the questions.
+        models: Models of the traces.
+        filters: Setting and value of each filter.
+        length_ratios: Length ratios of the pairs.
+        delta: The rated quantity that deltas refer to; None if traces are not rated.
+        ledger_digest: Digest of the ledger of all model calls; None if unknown.
     """
 
     study: str
@@ -92,7 +92,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class CardContent:
-    """A data set as it is written: all pairs, those written, and counts; see ``write_preferences``."""
+    """Content of a data set: all pairs, the pairs written, and counts; see ``write_preferences``."""
 
     facts: DatasetFacts
     form: str
@@ -105,7 +105,7 @@ class CardContent:
 
 
 def escaped(text: str | None) -> str:
-    r"""A text from outside as one line of plain text in Markdown, at most 300 characters; "not given" for none.
+    r"""Escape external text as one line of Markdown, at most 300 characters; "not given" if empty.
 
     >>> escaped("a|b <i>[x](y)</i>")
     'a\\|b \\<i\\>\\[x\\]\\(y\\)\\<\\/i\\>'
@@ -115,7 +115,7 @@ def escaped(text: str | None) -> str:
 
 
 def preference_card(content: CardContent) -> str:
-    """The card, a Markdown file with the header by which `datasets` finds the data."""
+    """Render the card: Markdown with the front matter that `datasets` uses to find the data."""
     return "\n\n".join([_header(content), *_about(content), *_numbers(content), *_use(content)]) + "\n"
 
 
@@ -131,8 +131,8 @@ def _about(content: CardContent) -> Iterable[str]:
     yield f"# Preference pairs of {escaped(facts.study)}, family {escaped(facts.family)}"
     yield (
         f"{content.n_rows} rows from {content.written.height} pairs of reasoning traces, in format {content.form}. A"
-        f" row is {_ROW_OF[content.form]}. `train.jsonl` and `train.parquet` hold the same rows; row n of"
-        " `rows.parquet` names the pairs that row n comes from."
+        f" row is {_ROW_OF[content.form]}. `train.jsonl` and `train.parquet` contain the same rows; row n of"
+        " `rows.parquet` lists the pairs that row n comes from."
     )
     yield _listed("Selection", [("selection", facts.selection), *facts.filters.items()])
     yield "## Sources"
@@ -141,8 +141,8 @@ def _about(content: CardContent) -> Iterable[str]:
     models = [(fact.role, fact.name, fact.revision, fact.licence) for fact in facts.models]
     yield _table(("role", "model", "revision", "licence"), models)
     yield (
-        "Traces are texts of models, unread by people: they can hold errors, unsafe content or instructions. The"
-        " licences of the questions and of the models apply to them."
+        "Traces are model output and have not been reviewed: they may contain errors, unsafe content or instructions."
+        " The licences of the questions and of the models apply to them."
     )
     yield _listed("Record", [("digest of the ledger of model calls", facts.ledger_digest)])
 
@@ -183,13 +183,13 @@ def _use(content: CardContent) -> Iterable[str]:
     suggested = _SUGGESTED[content.form]
     if suggested:
         yield _listed("Settings that the paper on preference deltas used for an 8B model, to start from", suggested)
-        yield "It kept the best checkpoint before the loss converged."
+        yield "The paper kept the best checkpoint before the loss converged."
     else:
         yield "The paper on preference deltas gives no settings for this format."
     yield (
         "**Contamination.** The questions come from benchmarks. Do not report results of a model trained on these pairs"
-        " on the same benchmarks, or on others that share their questions. Questions held out, and near-duplicates of"
-        " them that were recognised, are left out as counted above; copies that were reworded or translated can remain."
+        " on the same benchmarks, or on others that share their questions. Held-out questions and detected"
+        " near-duplicates of them are left out, as counted above; reworded or translated copies may remain."
     )
 
 
@@ -214,7 +214,7 @@ def _length_row(ratios: LengthRatios) -> tuple[object, ...]:
 
 
 def _histogram(deltas: pl.Series) -> str:
-    """Numbers of pairs by delta, a line a bin of half a point, as preformatted text."""
+    """Histogram of deltas as preformatted text, one line per bin of half a point."""
     values = deltas.drop_nulls().to_numpy()
     lines = []
     if len(values):

@@ -1,6 +1,6 @@
-"""Export the preference pairs of a study: each selection as a data set of its own, with its random control beside it.
+"""Export the preference pairs of a study: each selection as a separate data set, together with its random control.
 
-Nothing is written of a benchmark whose training the study refuses, whatever the tables hold.
+Pairs of a benchmark that the study excludes from training are never written, whatever the tables contain.
 """
 
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ from advcluster_dagster.storage.table_files import read_stamp, read_table, table
 from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
-#: What to set where traces, as many imported ones, lack what a filter looks at.
-_WAYS_OUT = {
+#: Advice by reason, for traces (often imported ones) that lack a value needed by a filter.
+_ADVICE = {
     "finish_unknown": "set preferences.accepts_unknown_finish: true",
     "missing_tokens": "set preferences.max_tokens: null",
 }
-#: The selections that a selection is exported with: one that chooses by a rule has its control.
+#: Selections that are exported together with their random control.
 _WITH_CONTROL = ("top_delta", "cluster")
 
 
@@ -57,24 +57,24 @@ def export_preferences(
     thinking: Thinking = "keep",
     selection: str | None = None,
 ) -> Iterator[PreferenceExport]:
-    """Write the data set of a selection, and of its random control where it has one, each into a folder of its name.
+    """Write the data set of a selection, and of its random control if it has one, each to a folder of that name.
 
     Args:
-        home: where the tables lie.
-        study: the study.
-        family: one of its families.
-        folder: where the folders of the selections are made.
-        form: format, see :mod:`.preferences`.
-        thinking: whether completions keep what stands between marks of thinking.
-        selection: one that was made; None is the one that the study asks for.
+        home: Home folder with the tables.
+        study: The study.
+        family: One of its families.
+        folder: Parent of the selections' folders.
+        form: Format, see :mod:`.preferences`.
+        thinking: Whether completions keep text inside thinking tags.
+        selection: A selection in the tables; None for the one in the study's settings.
 
     Raises:
-        PreferenceExportError: the study has no preference pairs, allows no benchmark, or has no such selection.
+        PreferenceExportError: the study has no preference pairs, allows no benchmark, or lacks the selection.
     """
     lake = home.lake
     if study.preferences is None:
         raise PreferenceExportError(
-            f"study {study.study} has no section preferences; add it, such as preferences: {{}}"
+            f"study {study.study} has no section preferences; add one, for example preferences: {{}}"
         )
     if family not in study.families:
         raise PreferenceExportError(
@@ -90,8 +90,8 @@ def export_preferences(
     _check_held_out(home, study, pairs)
     chosen = selection or study.preferences.selection
     rows = read_table(lake, study, TABLES["preference_selections"]).filter(pl.col("family") == family)
-    if chosen not in (made := rows["selection"].unique().sort().to_list()):
-        raise PreferenceExportError(f"selection {chosen!r}; allowed: {', '.join(made)}")
+    if chosen not in (available := rows["selection"].unique().sort().to_list()):
+        raise PreferenceExportError(f"selection {chosen!r}; allowed: {', '.join(available)}")
     texts = _with_texts(lake, study, family, pairs)
     for name in (chosen, *(("random",) if chosen in _WITH_CONTROL else ())):
         ranked = rows.filter(pl.col("selection") == name).sort("rank")["preference_id"].to_list()
@@ -107,21 +107,26 @@ def _check_training(study: Study, pairs: pl.DataFrame) -> None:
     refused = [name for name in pairs["benchmark"].unique().sort() if not study.may_train(name)]
     if exported.is_empty():
         reasons = ", ".join(f"{name} {n}" for name, n in pairs["reason_left_out"].value_counts(sort=True).iter_rows())
-        word = "i_know" if refused and "gpqa" in refused[0] else "allowed"
+        setting = "i_know" if refused and "gpqa" in refused[0] else "allowed"
         counted = pairs["reason_left_out"].drop_nulls().to_list()
-        hints = "".join(f"; {name}: {what}" for name, what in _WAYS_OUT.items() if name in counted)
-        hint = f"; to allow a benchmark: benchmarks.{refused[0]}.training: {word}" if refused else ""
+        hints = "".join(f"; {reason}: {advice}" for reason, advice in _ADVICE.items() if reason in counted)
+        hint = f"; to allow a benchmark: benchmarks.{refused[0]}.training: {setting}" if refused else ""
         raise PreferenceExportError(
             f"no preference pair of study {study.study} may be exported ({reasons}){hint}{hints}"
         )
     if stale := sorted(set(exported["benchmark"]) & set(refused)):
         raise PreferenceExportError(
-            f"study {study.study} refuses training on {', '.join(stale)} since the pairs were drawn; run it again"
+            f"study {study.study} no longer allows training on {', '.join(stale)}, for which pairs were drawn; run it"
+            " again"
         )
 
 
 def _check_held_out(home: Home, study: Study, pairs: pl.DataFrame) -> None:
-    """Raise where a pair would get out whose question the study holds out by now."""
+    """Check that no pair to export has a question that the study now holds out.
+
+    Raises:
+        PreferenceExportError: a question is held out, or the held-out questions cannot be determined.
+    """
     assert study.preferences is not None
     questions = read_table(home.lake, study, TABLES["benchmark_questions"])
     try:
@@ -131,12 +136,12 @@ def _check_held_out(home: Home, study: Study, pairs: pl.DataFrame) -> None:
     exported = pairs.filter("is_exported")["question_id"].to_list()
     if bad := held_out_faults(questions, exported, held_out):
         raise PreferenceExportError(
-            f"question {bad[0]!r} is held out, and the pairs were drawn before it was; run study {study.study} again"
+            f"question {bad[0]!r} was held out after the pairs were drawn; run study {study.study} again"
         )
 
 
 def _with_texts(lake: UPath, study: Study, family: str, pairs: pl.DataFrame) -> pl.DataFrame:
-    """The pairs with prompt and both texts."""
+    """Add the prompt and both texts to the pairs."""
     prompts = read_table(lake, study, TABLES["benchmark_questions"]).select("question_id", "prompt")
     texts = pairs.join(prompts, on="question_id", how="left", maintain_order="left")
     larger, smaller = (
@@ -158,16 +163,16 @@ def _facts(lake: UPath, study: Study, family: str, selection: str, pairs: pl.Dat
     used = questions.filter(pl.col("benchmark").is_in(pairs.filter("is_exported")["benchmark"].unique().to_list()))
     sources = used.select("benchmark", "source", "source_revision").unique().sort("benchmark", "source")
     stamp = read_stamp(table_path(lake, study.study, "preference_pairs", Partition(family=family)))
-    given = chosen.model_dump(mode="json", exclude={"selection", "k", "clusters"})
+    dumped = chosen.model_dump(mode="json", exclude={"selection", "k", "clusters"})
     settings = {
         name: ", ".join(value) if isinstance(value, list) else str(value)
-        for name, value in given.items()
+        for name, value in dumped.items()
         if value not in (None, [])
     }
     ratios = length_ratios(
         pairs, study.statistics.confidence, study.statistics.n_bootstrap, table_rng(study.seed, "length_ratios", family)
     )
-    described = {
+    descriptions = {
         "top_delta": f"top_delta: {chosen.dimension}, {chosen.k} pairs",
         "cluster": f"cluster: {', '.join(map(str, chosen.clusters))}",
         "random": f"random control of {chosen.selection}",
@@ -175,7 +180,7 @@ def _facts(lake: UPath, study: Study, family: str, selection: str, pairs: pl.Dat
     return DatasetFacts(
         study=study.study,
         family=family,
-        selection=described.get(selection, selection),
+        selection=descriptions.get(selection, selection),
         sources=[SourceFact(*row) for row in sources.iter_rows()],
         models=[ModelFact(role, study.families[family].model_of(role).shown_as) for role in ROLES],
         filters={**settings, "content hash of preference_pairs": stamp.content_hash if stamp else "unknown"},

@@ -1,1 +1,1 @@
-"""The report of a study: figures, sections, one self-contained HTML page; and the explorer."""
+"""Report of a study (figures, sections, self-contained HTML page) and evidence explorer."""

@@ -30,17 +30,17 @@ _AXES: tuple[tuple[str, Role], ...] = (("x", "smaller"), ("y", "larger"))
 def pass_rate_scatter(
     pass_rate_table: pl.DataFrame, min_gap: float, trials: int, names: RoleNames = UNLABELLED
 ) -> Figure:
-    """Pass rate of the larger over that of the smaller model, one dot a pair of rates, its area the number of them.
+    """Plot the larger model's pass rate over the smaller one's, one dot per pair of rates, its area the question count.
 
-    Dots of kept questions stand out: the rule is that of the analysis question set, so that a question with a trial
-    missing or ungraded is not kept whatever its gap. Questions without both pass rates cannot be placed; their number
-    is stated.
+    Dots of kept questions are highlighted, using the rule of the analysis question set: a question with a missing or
+    ungraded trial is not kept, whatever its gap. Questions without both pass rates are not shown; the title states
+    their number.
 
     Args:
-        pass_rate_table: its rows.
-        min_gap: smallest gap of a kept question, in (0, 1].
-        trials: T.
-        names: how the axes name the models.
+        pass_rate_table: Rows of ``pass_rate_table``.
+        min_gap: Smallest gap of a kept question, in (0, 1].
+        trials: Number of trials T.
+        names: Names of the models on the axes.
     """
     placed = pass_rate_table.drop_nulls(["larger_pass_rate", "smaller_pass_rate"])
     if placed.is_empty():
@@ -87,7 +87,7 @@ def _scatter_legend(
 
 @styled
 def accuracy_bars(paired_accuracies: pl.DataFrame, names: RoleNames = UNLABELLED) -> Figure:
-    """Accuracy of both models by domain and over the family, in percent, with the means' intervals as whiskers."""
+    """Plot the accuracy of both models by domain and overall, in percent, with intervals of the means as whiskers."""
     shown = paired_accuracies.filter(pl.col("level") != "benchmark", pl.col("task_format") == "all")
     if shown.is_empty():
         return notice_figure("No accuracy could be computed.")
@@ -109,7 +109,7 @@ def accuracy_bars(paired_accuracies: pl.DataFrame, names: RoleNames = UNLABELLED
 
 
 def _role_bars(axes: Axes, rows: pl.DataFrame, shift: float, colour: str, label: str) -> None:
-    """Bars of (mean, low, high) in fractions; a missing interval has no whisker, a missing mean is a dash."""
+    """Draw bars of (mean, low, high) fractions; without an interval no whisker, without a mean a dash."""
     mean, low, high = (
         100 * np.array([np.nan if value is None else value for value in column]) for column in rows.iter_columns()
     )

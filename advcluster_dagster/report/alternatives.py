@@ -1,4 +1,4 @@
-"""What each figure of a family shows, in words, for readers who do not see it."""
+"""Text alternatives of a family's figures, for readers who cannot see them."""
 
 import polars as pl
 
@@ -7,7 +7,7 @@ from advcluster_dagster.report.formatting import counted, decimal, foreign_text,
 
 
 def alternative_texts(data: ReportData, family: str) -> dict[str, str]:
-    """The figures' descriptions by kind: accuracy, pass_rates, sweep, heatmap, depths. Values are as observed."""
+    """Text alternatives by kind of figure: accuracy, pass_rates, sweep, heatmap, depths. Values are as observed."""
     return {
         "accuracy": _accuracy(data, family),
         "pass_rates": _pass_rates(data, family),
@@ -18,7 +18,7 @@ def alternative_texts(data: ReportData, family: str) -> dict[str, str]:
 
 
 def gain_text(data: ReportData, family: str) -> str:
-    """The scatter of gains over token factors in words."""
+    """Text alternative of the scatter of gain over token factor."""
     rows = data.table("compute_summaries", family).filter(
         pl.col("benchmark") != "all", pl.col("task_format") == "all", pl.col("role") == "larger"
     )
@@ -32,7 +32,7 @@ def gain_text(data: ReportData, family: str) -> str:
 
 
 def curves_text(data: ReportData, family: str, domain: str) -> str:
-    """Accuracy against compute of a domain in words: one trial of each model."""
+    """Text alternative of accuracy against compute in a domain: one trial of each model."""
     rows = data.table("budget_curves", family).filter(pl.col("domain") == domain, pl.col("strategy") == "single")
     parts = [
         f"{data.names(family).of(role)} {percent(accuracy)} % with {decimal(tokens, 0)} tokens"
@@ -65,7 +65,7 @@ def _pass_rates(data: ReportData, family: str) -> str:
 
 
 def _sweep(data: ReportData, family: str) -> str:
-    head = "Davies-Bouldin index and silhouette over the number of clusters, one line a PCA dimension"
+    head = "Davies-Bouldin index and silhouette over the number of clusters, one line per PCA dimension"
     chosen = data.table("final_taxonomy", family).select("pca_dim", "n_clusters").unique()
     candidates = data.table("candidate_clusterings", family).join(chosen, on=chosen.columns, how="semi")
     if candidates.height != 1:

@@ -1,4 +1,4 @@
-"""Figures of accuracy against compute: what each way to use a model costs, and what longer traces go with."""
+"""Figures of accuracy against compute: cost of each strategy, and gain over trace length."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,15 +35,15 @@ _FORMAT_NAMES = {"open_ended": "open-ended", "multiple_choice": "multiple choice
 
 @styled
 def accuracy_against_compute(curves: pl.DataFrame, domain: str, labels: Mapping[str, str]) -> Figure:
-    """Accuracy of every strategy of both models over what a question costs with it, with the Pareto front.
+    """Plot the accuracy of every strategy of both models over its cost per question, with the Pareto front.
 
-    The axis is FLOPs a question where all rows of the domain have them, else completion tokens. The front is that of
-    the strategies that need no checker; pass@k is drawn hollow.
+    Cost is FLOPs per question if all rows of the domain have them, else completion tokens. The front covers the
+    strategies that need no checker; pass@k has hollow markers.
 
     Args:
-        curves: rows of ``budget_curves`` of one family.
-        domain: the domain, or ``all``.
-        labels: name of the model of each role.
+        curves: Rows of ``budget_curves`` of one family.
+        domain: The domain, or ``all``.
+        labels: Name of the model of each role.
     """
     rows = curves.filter(pl.col("domain") == domain)
     if rows.is_empty():
@@ -51,14 +51,14 @@ def accuracy_against_compute(curves: pl.DataFrame, domain: str, labels: Mapping[
     cost = "flops" if rows["flops"].null_count() == 0 else "tokens"
     placed = rows.filter(pl.col(cost) > 0)
     if placed.is_empty():
-        return notice_figure("No trial's tokens are known, so nothing can be set against accuracy.")
+        return notice_figure("Token counts of all trials are unknown, so accuracy cannot be plotted against compute.")
     figure, axes = new_axes(3.9)
     _draw_front(axes, placed, cost)
     for role, strategy in placed.select("role", "strategy").unique(maintain_order=True).iter_rows():
         of_role = placed.filter(pl.col("role") == role)
         _draw_strategy(axes, of_role, strategy, role, cost)
     unit = "FLOPs" if cost == "flops" else "Completion tokens"
-    axes.set(xscale="log", ylim=(-4, 104), ylabel="Accuracy (%)", xlabel=f"{unit} a question (logarithmic)")
+    axes.set(xscale="log", ylim=(-4, 104), ylabel="Accuracy (%)", xlabel=f"{unit} per question (logarithmic)")
     axes.margins(x=0.06)
     axes.set_yticks(range(0, 101, 20))
     _log_ticks(axes, plain=cost == "tokens")
@@ -72,7 +72,7 @@ def accuracy_against_compute(curves: pl.DataFrame, domain: str, labels: Mapping[
 
 
 def _draw_strategy(axes: Axes, of_role: pl.DataFrame, strategy: str, role: str, cost: str) -> None:
-    """Points of a strategy with whiskers; samples are joined from one trial on."""
+    """Draw the points of a strategy with whiskers; lines of majority and pass@k start at the single trial."""
     marker, _ = _STRATEGIES[strategy]
     rows = of_role.filter(pl.col("strategy") == strategy).sort("k", "token_limit")
     colour = ROLE_COLOURS[role]
@@ -97,7 +97,7 @@ def _draw_strategy(axes: Axes, of_role: pl.DataFrame, strategy: str, role: str, 
 
 
 def _draw_front(axes: Axes, placed: pl.DataFrame, cost: str) -> None:
-    """The accuracy that a budget buys without a checker, as steps."""
+    """Draw the best accuracy within a budget without a checker, as steps."""
     flag = "is_efficient_unaided" if cost == "flops" else "is_efficient_unaided_tokens"
     front = placed.filter(pl.col(flag)).sort(cost)
     if front.height > 1:
@@ -132,7 +132,7 @@ def _handles(placed: pl.DataFrame, labels: Mapping[str, str]) -> list[Line2D]:
 
 
 def _log_ticks(axes: Axes, plain: bool) -> None:
-    """Ticks that a short logarithmic axis has too: even steps within a factor of 5; 1, 2 and 5 within one of 100."""
+    """Set ticks of a logarithmic axis: linear steps below a factor of 5, multiples of 1, 2 and 5 below 100."""
     low, high = axes.get_xlim()
     if high / low < 5:
         steps = MaxNLocator(6).tick_values(low, high)
@@ -151,16 +151,18 @@ def _power(value: float) -> str:
 
 @styled
 def gain_against_token_factor(summaries: pl.DataFrame, names: RoleNames = UNLABELLED) -> Figure:
-    """Gain of the larger model over how many times as long its traces are, a dot a benchmark and task format.
+    """Plot the larger model's gain over its token factor, one dot per benchmark and task format.
 
-    Benchmarks without a token factor cannot be placed; their number is stated.
+    Benchmarks without a token factor are not shown; the title states their number.
 
     Args:
-        summaries: rows of ``compute_summaries`` of one family.
-        names: how the two models are spoken of.
+        summaries: Rows of ``compute_summaries`` of one family.
+        names: Names of the two models.
     """
-    wanted = summaries.filter(pl.col("benchmark") != "all", pl.col("task_format") != "all", pl.col("role") == "larger")
-    placed = wanted.drop_nulls(["token_factor", "gain"]).filter(pl.col("token_factor") > 0)
+    rows_larger = summaries.filter(
+        pl.col("benchmark") != "all", pl.col("task_format") != "all", pl.col("role") == "larger"
+    )
+    placed = rows_larger.drop_nulls(["token_factor", "gain"]).filter(pl.col("token_factor") > 0)
     if placed.is_empty():
         return notice_figure("No benchmark has token counts and accuracies of both models.")
     figure, axes = new_axes(3.6)
@@ -181,9 +183,9 @@ def gain_against_token_factor(summaries: pl.DataFrame, names: RoleNames = UNLABE
     axes.set_xlabel(f"Completion tokens, {larger} / {smaller} (logarithmic)")
     axes.set_ylabel(f"Accuracy of {larger} minus that\nof {smaller} (points)")
     axes.grid(True)
-    lost = wanted.height - placed.height
+    n_unplaced = rows_larger.height - placed.height
     title = counted(placed["benchmark"].n_unique(), "benchmark") + (
-        f"; {lost} without a token factor not shown" if lost else ""
+        f"; {n_unplaced} without a token factor not shown" if n_unplaced else ""
     )
     axes.set_title(title, loc="left")
     figure.legend(loc="outside lower center", ncols=2)

@@ -1,4 +1,4 @@
-"""The data of a report, and its parts by family."""
+"""Input data of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,20 +32,20 @@ RECOVERY_SCHEMA = pl.Schema(
 
 @dataclass(frozen=True)
 class ReportData:
-    """The input of the report.
+    """Input data of the report.
 
     Attributes:
-        study: the settings.
-        tables: contract tables by name over all partitions, with their partition columns; an absent one is empty.
-            Traces and embeddings are not read.
-        not_run: per family, the domains left out because they have no traces.
-        no_taxonomy_reasons: per family without a taxonomy, why.
-        prompts: sha256 of each prompt file by its name.
-        call_totals: columns of ``CALL_TOTALS_SCHEMA``; token columns may be null.
-        recovery: columns of ``RECOVERY_SCHEMA`` for simulated families, else None.
-        stand_ins: sentences naming what a stand-in did in place of a model.
-        failed_warnings: a line for each check that failed without blocking.
-        versions: version by package.
+        study: The settings.
+        tables: Contract tables by name over all partitions, with their partition columns; missing ones are empty.
+            Traces and embeddings are not included.
+        not_run: By family, the domains excluded because they have no traces.
+        no_taxonomy_reasons: By family without a taxonomy, the reason.
+        prompts: sha256 of each prompt file by name.
+        call_totals: Columns of ``CALL_TOTALS_SCHEMA``; token columns may be null.
+        recovery: Columns of ``RECOVERY_SCHEMA`` for simulated families, else None.
+        stand_ins: Sentences on the results that a stand-in produced instead of a model.
+        failed_warnings: A line for each check that failed without blocking.
+        versions: Version by package.
     """
 
     study: Study
@@ -60,10 +60,10 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, name: str, family: str) -> pl.DataFrame:
-        """The rows of a family, domains in the study's order and other rows in the order of the table's key.
+        """Rows of a family, sorted by domain in study order, then by the table's key.
 
         Raises:
-            KeyError: the contracts know no such table.
+            KeyError: the table is not in the contracts.
         """
         contract = TABLES[name]
         frame = self.tables.get(name, contract.empty()).filter(pl.col("family") == family)
@@ -74,14 +74,14 @@ class ReportData:
         return frame.sort(rank, "domain", *(key for key in contract.key if key != "domain"))
 
     def names(self, family: str) -> RoleNames:
-        """How the report speaks of the two models of a family."""
+        """Names of a family's two models in the report."""
         return names_of(self.study.families[family])
 
     def is_gap_shown(self, family: str) -> bool:
-        """Whether the larger model is better beyond chance; without that nothing is claimed of its clusters."""
+        """Whether the larger model is better beyond chance; otherwise no claims are made about its clusters."""
         return is_gap_shown(self.table("paired_accuracies", family), self.table("gap_tests", family))
 
     def domains_run(self, family: str) -> tuple[str, ...]:
-        """The study's domains without those left out, in the study's order."""
+        """Domains of the study, in study order, without those not run."""
         left_out = self.not_run.get(family, ())
         return tuple(domain for domain in self.study.domains if domain not in left_out)

@@ -1,4 +1,4 @@
-"""Figures of the report, each a function from a family's rows of one table to a figure (paper figures 2 and 3)."""
+"""Figures of the report: functions from a family's rows of a table to a figure (paper figures 2 and 3)."""
 
 import textwrap
 from collections import Counter
@@ -53,12 +53,13 @@ _HEATMAP_TITLES: dict[Normalisation, str] = {
 
 @styled
 def sweep_curves(candidate_clusterings: pl.DataFrame) -> Figure:
-    """Davies-Bouldin index and silhouette of one family's candidates over K, one line a PCA dimension.
+    """Plot Davies-Bouldin index and silhouette of a family's candidates over K, one line per PCA dimension.
 
-    Explained variance stands beside d' because the index falls with d' by itself. Retained candidates are filled.
+    The legend gives explained variance next to d', because the index itself falls with d'. Markers of retained
+    candidates are filled.
     """
     if candidate_clusterings.is_empty():
-        return notice_figure("No candidate clusterings: nothing to sweep over.")
+        return notice_figure("There are no candidate clusterings.")
     figure = new_figure(4.9)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     dims = candidate_clusterings["pca_dim"].unique().sort(descending=True)
@@ -95,14 +96,14 @@ def domain_heatmap(
     normalise: Normalisation = "row",
     domain_shares: pl.DataFrame | None = None,
 ) -> Figure:
-    """One family's advantages by cluster and domain (paper figure 2); domains in the order of the frame.
+    """Plot a family's advantages by cluster and domain (paper figure 2), domains in frame order.
 
     The main domain of a specialised cluster is outlined. An undefined share (a domain without advantages) is a dash.
-    With ``domain_shares`` each domain's share of all advantages stands below its name, the baseline of its column, and
-    each cluster's number of questions beside its number of advantages.
+    With ``domain_shares``, labels give each domain's share of all advantages, the baseline of its column, and each
+    cluster's number of questions.
     """
     if domain_distribution.is_empty() or final_taxonomy.is_empty():
-        return notice_figure("No taxonomy: no distribution over domains to show.")
+        return notice_figure("There is no taxonomy, hence no distribution over domains.")
     clusters = final_taxonomy.sort("cluster_id")
     domains = domain_distribution["domain"].unique(maintain_order=True).to_list()
     values = _heatmap_values(domain_distribution, clusters["cluster_id"].to_list(), domains, normalise)
@@ -178,9 +179,9 @@ def _outline_specialised(axes: Axes, clusters: pl.DataFrame, domains: list[str])
 
 @styled
 def depth_violin(error_dispersion: pl.DataFrame, max_edi: float) -> Figure:
-    """Mean first-error depth of the questions of each domain, medians named (paper figure 3); EDI at most ``max_edi``.
+    """Plot the mean first-error depth of each domain's questions, with medians (paper figure 3); EDI up to ``max_edi``.
 
-    Every question is a dot. A domain with fewer than three questions, or with all at one depth, has no violin.
+    Each question is a dot. Domains with fewer than three questions, or with all at one depth, have no violin.
     """
     domains = error_dispersion["domain"].unique(maintain_order=True).to_list()
     shown = error_dispersion.filter(pl.col("edi") <= max_edi, pl.col("mean_depth").is_not_null())
@@ -200,7 +201,7 @@ def depth_violin(error_dispersion: pl.DataFrame, max_edi: float) -> Figure:
     axes.grid(True, axis="y")
     few = [figure_text(d, 20, 1) for d, values in zip(domains, depths, strict=True) if len(values) < MIN_VIOLIN]
     if few:
-        text = f"Fewer than {MIN_VIOLIN} questions, hence no violin: {word_list(few)}"
+        text = f"No violin for fewer than {MIN_VIOLIN} questions: {word_list(few)}"
         axes.set_title("\n".join(textwrap.wrap(text, 100)), loc="left", fontsize=8.5, color=GREY)
     return figure
 
@@ -223,7 +224,7 @@ def _violin(axes: Axes, place: int, values: np.ndarray[Any, np.dtype[np.float64]
 
 
 def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Sideways offsets that part dots of equal height, centred on 0 and within ±0.28."""
+    """Horizontal offsets that separate dots of equal height, centred on 0 and within ±0.28."""
     totals, seen = Counter(values.tolist()), Counter[float]()
     offsets = np.zeros(len(values))
     for i, value in enumerate(values.tolist()):
@@ -234,7 +235,7 @@ def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np
 
 
 def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
-    """The figures of a family by kind: accuracy, pass_rates, sweep, heatmap, depths, and what sections ask for."""
+    """Figures of a family by kind: accuracy, pass_rates, sweep, heatmap, depths, and those of optional sections."""
     taxonomy, names = data.table("final_taxonomy", family), data.names(family)
     errors = data.table("error_dispersion", family)
     return {
@@ -252,7 +253,7 @@ def family_figures(data: ReportData, family: str) -> dict[str, Figure]:
 
 
 def _compute_figures(data: ReportData, family: str) -> dict[str, Figure]:
-    """Accuracy against compute, one a domain, and gain against token factor; none unless the study asks for it."""
+    """Accuracy against compute per domain, and gain against token factor; empty unless the study sets compute."""
     if data.study.compute is None:
         return {}
     curves = data.table("budget_curves", family)
@@ -265,7 +266,7 @@ def _compute_figures(data: ReportData, family: str) -> dict[str, Figure]:
 
 
 def report_figures(data: ReportData) -> dict[str, Figure]:
-    """Every figure of the report by name, ``FAMILY_KIND``, families in the study's order."""
+    """All figures of the report by name, ``FAMILY_KIND``, families in study order."""
     return {
         f"{family}_{kind}": figure
         for family in data.study.families

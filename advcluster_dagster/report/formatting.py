@@ -1,4 +1,4 @@
-"""Format numbers, shares and lists for the report; make control characters visible."""
+"""Format numbers, shares, lists and external text for the report."""
 
 import math
 import unicodedata
@@ -11,12 +11,12 @@ MAX_WORD = 28
 
 
 def is_missing(value: float | None) -> bool:
-    """Whether a value is null or not a number."""
+    """Whether a value is None or NaN."""
     return value is None or math.isnan(value)
 
 
 def decimal(value: float | None, places: int = 2) -> str:
-    """A number with fixed places; a dash when missing; never minus zero."""
+    """Format a number with fixed places; a dash if missing; never minus zero."""
     if value is None or math.isnan(value):
         return MISSING
     text = f"{value:,.{places}f}"
@@ -24,7 +24,7 @@ def decimal(value: float | None, places: int = 2) -> str:
 
 
 def signed(value: float | None, places: int = 2) -> str:
-    """A difference with its sign; a dash when missing."""
+    """Format a difference with its sign; a dash if missing."""
     if value is None or math.isnan(value):
         return MISSING
     text = decimal(value, places)
@@ -32,48 +32,48 @@ def signed(value: float | None, places: int = 2) -> str:
 
 
 def integer(value: int | None) -> str:
-    """A count with thousands separators; a dash when missing."""
+    """Format a count with thousands separators; a dash if missing."""
     return MISSING if value is None else f"{value:,d}"
 
 
 def percent(share: float | None, places: int = 1) -> str:
-    """A share in [0, 1] as a number of percent, without the sign; a dash when missing."""
+    """Format a share in [0, 1] in percent, without the percent sign; a dash if missing."""
     return MISSING if share is None else decimal(100 * share, places)
 
 
 def ratio(part: int, whole: int, places: int = 1) -> str:
-    """``part`` of ``whole`` as a number of percent; a dash when there is no whole."""
+    """Format ``part`` of ``whole`` in percent; a dash if ``whole`` is 0."""
     return percent(part / whole, places) if whole else MISSING
 
 
 def mean_std(mean: float | None, std: float | None, places: int = 2) -> str:
-    """``mean ± std``; each is a dash when missing, and so is the whole when there is no mean."""
+    """Format ``mean ± std``; a missing std is a dash, as is the whole text without a mean."""
     return MISSING if is_missing(mean) else f"{decimal(mean, places)} ± {decimal(std, places)}"
 
 
 def difference(larger: float | None, smaller: float | None) -> float | None:
-    """How far the larger model is above the smaller, or None when either is missing."""
+    """Larger minus smaller; None if either is missing."""
     if larger is None or smaller is None:
         return None
     return larger - smaller
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """``1 question``, ``2 questions``."""
+    """Format a count with its noun: ``1 question``, ``2 questions``."""
     return f"{integer(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
 def word_list(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``; empty for none."""
+    """Join words: ``a``, ``a and b``, ``a, b and c``; empty for none."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
 def foreign_text(text: str | None, limit: int = MAX_TEXT) -> str:
-    """Text that a model or a file brought in, made safe to read.
+    """Sanitise text from a model or file for display.
 
-    Characters without a glyph (controls, zero-width characters, bidirectional overrides) are written as ``[U+202E]`` so
-    that nothing hides or reorders the page; line breaks and tabs become spaces; a text over ``limit`` characters is cut
-    and says so; a dash stands for a missing text.
+    Characters without a glyph (controls, zero-width characters, bidirectional overrides) are written as ``[U+202E]``,
+    so that they cannot hide or reorder text; line breaks and tabs become spaces; text over ``limit`` characters is
+    truncated with a count of the rest; a missing text is a dash.
     """
     if text is None:
         return MISSING
@@ -83,12 +83,12 @@ def foreign_text(text: str | None, limit: int = MAX_TEXT) -> str:
 
 
 def is_long_worded(text: str) -> bool:
-    """Whether a word is too long for a table cell to be as wide as it; such a cell may break words."""
+    """Whether a word is too long for a table cell without breaking it."""
     return any(len(word) > MAX_WORD for word in text.split())
 
 
-def isolated(text: str | None) -> str:
-    """Foreign text inside a sentence of ours: quoted, and kept from changing the direction of what surrounds it."""
+def quoted(text: str | None) -> str:
+    """Quote external text inside a sentence, isolated so that it cannot change the direction of surrounding text."""
     return f"“\N{FIRST STRONG ISOLATE}{foreign_text(text, MAX_NAME)}\N{POP DIRECTIONAL ISOLATE}”"
 
 

@@ -1,6 +1,6 @@
 """Assemble the report as one HTML file without scripts, fonts or requests.
 
-All text is escaped by the templates; a content security policy forbids scripts and requests and names the one style.
+Templates escape all text; a content security policy forbids scripts and requests and allows the one style.
 """
 
 import base64
@@ -40,7 +40,7 @@ from advcluster_dagster.study.models import Family
 
 
 class _Numbers:
-    """Numbers tables and figures in the order in which the page shows them."""
+    """Counter of tables and figures, in page order."""
 
     def __init__(self) -> None:
         self._last = {"table": 0, "figure": 0}
@@ -53,7 +53,7 @@ class _Numbers:
 _PACKAGE = "advcluster_dagster.report"
 
 
-#: Sections that a study may ask for, in the page's order, behind these.
+#: Optional sections, in page order, after the fixed ones.
 _SECTIONS = {
     "compute": "Accuracy against compute",
     "ratings": "Quality of traces",
@@ -64,7 +64,7 @@ _N_FIXED_SECTIONS = 6
 
 @dataclass(frozen=True)
 class FamilyView:
-    """A family's part of the page."""
+    """Content of the page for one family."""
 
     name: str
     roles: RoleNames
@@ -82,19 +82,19 @@ class FamilyView:
     added: Mapping[str, Mapping[str, object]]
 
     def place_of(self, section: str) -> int:
-        """Number of a section that the study asks for."""
+        """Number of an optional section within the family's part."""
         return _N_FIXED_SECTIONS + 1 + list(self.added).index(section)
 
 
 def render_report(data: ReportData, figures: Mapping[str, Figure] | None = None) -> str:
-    """The report as HTML; equal data give equal text.
+    """Render the report as HTML; the output is deterministic.
 
     Args:
-        data: what is reported.
-        figures: the figures of :func:`report_figures`, when the caller has drawn them already.
+        data: The input data.
+        figures: The figures of :func:`report_figures`, if already drawn.
 
     Raises:
-        FileNotFoundError: the study names published results that do not exist.
+        FileNotFoundError: the published results named in the study do not exist.
     """
     drawn = report_figures(data) if figures is None else figures
     published = published_families(data.study)
@@ -178,15 +178,13 @@ def _family_view(
         notices=stand_ins.notices(data, family),
         evidence=certainty.evidence_note(data, family),
         added={
-            section: _ADDED[section](data, family, drawn)
-            for section in _SECTIONS
-            if _is_asked_for(data, family, section)
+            section: _ADDED[section](data, family, drawn) for section in _SECTIONS if _is_enabled(data, family, section)
         },
     )
 
 
-def _is_asked_for(data: ReportData, family: str, section: str) -> bool:
-    """Whether the study asks for a section, for this family."""
+def _is_enabled(data: ReportData, family: str, section: str) -> bool:
+    """Whether the study enables an optional section for this family."""
     if section == "ratings":
         return data.study.ratings is not None and data.study.ratings.covers(family)
     return getattr(data.study, section) is not None
@@ -199,15 +197,15 @@ def _compute(data: ReportData, family: str, drawn: Mapping[str, Figure]) -> dict
         "matches": compute.matches_table(data, family),
         "gain": _figure_view(
             drawn[f"{family}_gain"],
-            f"Accuracy gained by {data.names(family).the('larger')} over how many times as many tokens it uses, a dot a"
-            " benchmark and task format.",
+            f"Accuracy gained by {data.names(family).the('larger')} over its token factor (its tokens relative to the"
+            " other model's), one dot per benchmark and task format.",
             gain_text(data, family),
         ),
         "curves": tuple(
             _figure_view(
                 figure,
                 f"Accuracy against compute in {domain}: one trial, the best or the majority of k, and shorter limits. "
-                "The line is the front of what needs no checker.",
+                "The line is the Pareto front of the strategies without a checker.",
                 curves_text(data, family, domain),
             )
             for domain, figure in curves.items()
@@ -235,7 +233,7 @@ _ADDED: Mapping[str, Callable[[ReportData, str, Mapping[str, Figure]], dict[str,
 
 
 def _captions(data: ReportData, family: str) -> dict[str, str]:
-    """The caption of each kind of figure."""
+    """Captions by kind of figure."""
     gap, edi = data.study.question_set.min_gap, data.study.error_dispersion.max_edi_shown
     return {
         "accuracy": (
@@ -243,14 +241,14 @@ def _captions(data: ReportData, family: str) -> dict[str, str]:
             f"({100 * data.study.statistics.confidence:g} %)."
         ),
         "pass_rates": (
-            "Pass rates of both models, one dot a pair of rates; its area grows with the number of questions. In the "
-            f"tinted corner {data.names(family).the('larger')} is ahead by at least {gap:g}."
+            "Pass rates of both models, one dot per pair of rates; its area is the number of questions. In the "
+            f"shaded corner {data.names(family).the('larger')} is ahead by at least {gap:g}."
         ),
         "sweep": (
             "Candidate clusterings. The Davies-Bouldin index falls as d' falls, so it compares values of K within a "
-            "line, not lines with each other; the share of variance kept says what a line leaves out."
+            "line, not between lines; the legend gives the share of variance that each line retains."
         ),
-        "heatmap": "Where the advantages of each cluster come from. Rows sum to 100 %.",
+        "heatmap": "Domains of each cluster's advantages. Rows sum to 100 %.",
         "depths": (
             "Mean first-error depth of the questions of each domain, medians marked. Each dot is a question with an "
             f"Error Dispersion Index of at most {edi:g}; domains with fewer than {MIN_VIOLIN} have dots only."

@@ -1,7 +1,7 @@
-"""Published results to show beside a run (paper tables 1 and 4 to 11).
+"""Published results for comparison with a study (paper tables 1 and 4 to 11).
 
-Numbers are as printed: the published N_Q differ from the published kept counts, and some deviations cannot be
-deviations over trials; nothing is corrected.
+Numbers are as printed and not corrected: the published N_Q differ from the published kept counts, and some deviations
+are too large to be deviations over trials.
 """
 
 import re
@@ -21,18 +21,18 @@ class _Record(BaseModel):
 
 
 class RoleAccuracy(_Record):
-    """Mean and deviation of both models, percent."""
+    """Mean and standard deviation of both models, in percent."""
 
     smaller: MeanStd
     larger: MeanStd
 
     def of(self, role: Literal["smaller", "larger"]) -> MeanStd:
-        """The values of a role."""
+        """Values of a role."""
         return self.smaller if role == "smaller" else self.larger
 
 
 class DomainAccuracy(RoleAccuracy):
-    """A domain's row, and its benchmarks by the start of their names (letters and digits only)."""
+    """A domain's row, and its benchmarks by name prefix (letters and digits only)."""
 
     benchmarks: dict[str, RoleAccuracy]
 
@@ -68,7 +68,7 @@ class Dispersion(_Record):
 
 
 class ClusterRecord(_Record):
-    """A published cluster (tables 2 and 3, section 5); the definition is in our words."""
+    """A published cluster (tables 2 and 3, section 5); the definition is paraphrased."""
 
     tag: str
     definition: str
@@ -78,7 +78,7 @@ class ClusterRecord(_Record):
 
 
 class PublishedCluster(ClusterRecord):
-    """A published cluster with its place."""
+    """A published cluster with family, number and size."""
 
     family: str
     cluster_id: int
@@ -86,7 +86,7 @@ class PublishedCluster(ClusterRecord):
 
 
 class PublishedFamily(_Record):
-    """What is published about a family."""
+    """Published results of a family."""
 
     accuracy: Accuracy
     kept_questions: dict[str, int]
@@ -98,7 +98,7 @@ class PublishedFamily(_Record):
     edi: dict[str, Dispersion]
 
     def benchmark(self, domain: str, name: str, siblings: Sequence[str]) -> RoleAccuracy | None:
-        """The published row of a study's benchmark; None where no name, or more than one sibling's, begins alike."""
+        """Published row of a study's benchmark; None unless only this benchmark of the domain has the name prefix."""
         published = self.accuracy.domains.get(domain)
         for start, row in (published.benchmarks if published else {}).items():
             if [sibling for sibling in siblings if _letters(sibling).startswith(start)] == [name]:
@@ -111,20 +111,20 @@ class _PublishedFile(_Record):
 
 
 def published_families(study: Study) -> Mapping[str, PublishedFamily]:
-    """Published results of the study's families by name; empty where the study names none or nothing matches.
+    """Published results of the study's families by name; empty if the study names none or no family matches.
 
     Raises:
-        FileNotFoundError: the study names results that do not exist.
+        FileNotFoundError: the published results named in the study do not exist.
     """
     by_family = _published(study)
     return {name: by_family[name] for name in study.families if name in by_family}
 
 
 def published_clusters(study: Study) -> list[PublishedCluster]:
-    """All published clusters, whatever families the study has; empty where it names no results.
+    """All published clusters, of any family; empty if the study names no results.
 
     Raises:
-        FileNotFoundError: the study names results that do not exist.
+        FileNotFoundError: the published results named in the study do not exist.
     """
     return [
         PublishedCluster(family=name, cluster_id=number, size=size, **cluster.model_dump())
@@ -138,7 +138,7 @@ def _published(study: Study) -> Mapping[str, PublishedFamily]:
         return {}
     path = files("advcluster_dagster.report") / "published" / f"{study.published_results}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"published_results {study.published_results!r}: there are no such results")
+        raise FileNotFoundError(f"published_results {study.published_results!r}: no such results")
     return _PublishedFile.model_validate_json(path.read_text(encoding="utf-8")).families
 
 

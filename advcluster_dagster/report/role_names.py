@@ -1,4 +1,4 @@
-"""How the pages speak of the two models of a family: by their labels where a study gives them, else by role."""
+"""Names of a family's two models in texts: their labels if the study defines them, else their roles."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from advcluster_dagster.study.study import Study
 
 @dataclass(frozen=True)
 class RoleNames:
-    """Words for both models. With ``is_label`` they stand alone; else they are adjectives: larger, smaller."""
+    """Names of both models: labels used on their own (``is_label``), else adjectives (larger, smaller)."""
 
     larger: str = "larger"
     smaller: str = "smaller"
     is_label: bool = False
 
     def of(self, role: Role) -> str:
-        """The word alone, as a heading."""
+        """The name on its own, as a heading."""
         return self.larger if role == "larger" else self.smaller
 
     def model(self, role: Role) -> str:
@@ -28,25 +28,25 @@ class RoleNames:
         """``the larger model``, or the label; without a noun ``the larger``."""
         return self.of(role) if self.is_label else f"the {self.of(role)} {noun}".rstrip()
 
-    def begun(self, role: Role) -> str:
-        """``The larger model``, or the label, at the beginning of a sentence."""
+    def capitalised(self, role: Role) -> str:
+        """``The larger model``, or the label, to start a sentence."""
         return self.of(role) if self.is_label else f"The {self.of(role)} model"
 
 
-#: Where a study labels no model.
+#: Names for studies without labels.
 UNLABELLED = RoleNames()
-#: Where one text is about families that go by different names.
-_IN_TURN = RoleNames("first", "second")
+#: Names for texts on several families with different labels.
+_BY_ORDER = RoleNames("first", "second")
 
 
 def names_of(models: Family) -> RoleNames:
-    """The words for a family's models."""
+    """Names of a family's models."""
     if not models.is_labelled:
         return UNLABELLED
     return RoleNames(foreign_text(models.larger.label), foreign_text(models.smaller.label), is_label=True)
 
 
 def names_in(study: Study) -> RoleNames:
-    """The words that fit all families of a study: those they share, else first and second, in the order of titles."""
+    """Names that fit all families of a study: shared ones, else first and second, in the order of titles."""
     names = {names_of(models) for models in study.families.values()}
-    return names.pop() if len(names) == 1 else _IN_TURN
+    return names.pop() if len(names) == 1 else _BY_ORDER

@@ -1,7 +1,7 @@
-"""Style of all figures, and their rendering.
+"""Figure style and rendering.
 
-Type and sizes suit a printed column of 16 cm; the colours stay apart for colour-blind readers (Okabe and Ito's set)
-and in greyscale.
+Fonts and sizes suit a printed column of 16 cm; colours are distinguishable for colour-blind readers (Okabe and Ito's
+palette) and in greyscale.
 """
 
 import functools
@@ -54,7 +54,7 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw a figure in the shared style, whatever style the process has."""
+    """Decorator that draws a figure in the shared style, regardless of global settings."""
 
     @functools.wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -65,38 +65,38 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of the column's width; sizes in inches."""
+    """Create an empty figure, by default of column width; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes."""
+    """Create a figure with one pair of axes."""
     figure = new_figure(height, width)
     return figure, figure.add_subplot()
 
 
 def notice_figure(text: str) -> Figure:
-    """A figure that says in words why there is nothing to draw."""
+    """Create a figure with a text in place of a plot."""
     figure = new_figure(1.1)
     figure.text(0.5, 0.5, figure_text(text, 80), ha="center", va="center", color=GREY, fontsize=10)
     return figure
 
 
 def figure_text(text: str | None, width: int, max_lines: int = 3) -> str:
-    """Foreign text for a figure: wrapped and cut to fit, its dollar signs not taken for mathematics."""
+    """Prepare external text for a figure: wrapped, truncated, dollar signs escaped."""
     lines = textwrap.wrap(foreign_text(text), width, max_lines=max_lines, placeholder=" …") or [""]
     return "\n".join(lines).replace("$", r"\$")
 
 
 def is_crowded(n_domains: int) -> bool:
-    """Whether so many domains stand side by side that their labels must give way."""
+    """Whether there are too many domains for horizontal labels."""
     return n_domains > 6
 
 
 def domain_ticks(axes: Axes, domains: list[str], offset: float = 0.0, notes: list[str] | None = None) -> None:
-    """One tick a domain, its note on a line below; slanted and on one line when they would not fit side by side."""
+    """Set one tick per domain with its note on a second line; slanted and on one line if crowded."""
     crowded = is_crowded(len(domains))
     labels = [figure_text(domain, 60, 1) if crowded else figure_text(domain, 14, 2) for domain in domains]
     if notes:
@@ -107,12 +107,12 @@ def domain_ticks(axes: Axes, domains: list[str], offset: float = 0.0, notes: lis
 
 
 def figure_png(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as PNG; equal figures give equal bytes (no time, no software name)."""
+    """Render as PNG, reproducibly (no timestamp, no software name)."""
     return _render(figure, "png", {"Software": None}, dpi)
 
 
 def figure_svg(figure: Figure) -> bytes:
-    """The figure as SVG, its text as outlines; equal figures give equal bytes."""
+    """Render as SVG with text as outlines, reproducibly."""
     return _render(figure, "svg", {"Date": None, "Creator": None}, 150)
 
 

@@ -1,4 +1,4 @@
-"""Records that a section hands to its template: tables, figures and clusters as finished text."""
+"""View models for the templates: tables, figures and clusters as formatted text."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from advcluster_dagster.report.formatting import MISSING
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table; a ``group`` row is a heading over the rows that follow, and has one cell."""
+    """A table row; a ``group`` row has one cell, the heading of the rows that follow."""
 
     cells: tuple[str, ...]
     kind: Literal["plain", "group", "subtotal", "total", "chosen"] = "plain"
@@ -16,9 +16,9 @@ class Row:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as the page shows it.
+    """A formatted table.
 
-    The first ``n_text_columns`` are set flush left, the others flush right. ``spans`` are headings over several
+    The first ``n_text_columns`` columns are left-aligned, the others right-aligned. ``spans`` are headings over several
     columns: (text, number of columns) from left to right. A table without rows shows ``empty`` instead.
     """
 
@@ -32,12 +32,12 @@ class TableView:
 
     @property
     def is_dense(self) -> bool:
-        """Whether the columns are too many for type of the usual size."""
+        """Whether the table has too many columns for the usual font size."""
         return len(self.columns) > 7
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """The notes, with the meaning of the dash where one occurs."""
+        """The notes, plus an explanation of the dash if one occurs."""
         if any(MISSING in cell for row in self.rows for cell in row.cells):
             return (*self.notes, f"{MISSING}: not measured or undefined; never a zero.")
         return self.notes
@@ -45,7 +45,7 @@ class TableView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A figure as the page shows it: a vector image, a caption, and words for those who cannot see it."""
+    """A figure: vector image, caption and text alternative."""
 
     caption: str
     alternative: str
@@ -54,7 +54,7 @@ class FigureView:
 
 @dataclass(frozen=True)
 class Example:
-    """An advantage description of a cluster with what shows it."""
+    """An advantage of a cluster with its evidence."""
 
     advantage_id: str
     domain: str
@@ -65,9 +65,9 @@ class Example:
 
 @dataclass(frozen=True)
 class CaseView:
-    """A worked case of a cluster: the question, and of each trace what stands before, in and after the passage quoted.
+    """A worked case of a cluster: the question and an excerpt of each trace around the quoted passage.
 
-    ``excerpts``: whose trace, text before the passage, the passage, text after it.
+    ``excerpts``: name of the model, text before the passage, the passage, text after it.
     """
 
     advantage_id: str
@@ -79,7 +79,7 @@ class CaseView:
 
 @dataclass(frozen=True)
 class ClusterView:
-    """A cluster of the final taxonomy in words."""
+    """A cluster of the final taxonomy, formatted."""
 
     cluster_id: int
     tag: str | None

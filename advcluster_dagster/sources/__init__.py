@@ -1,1 +1,1 @@
-"""Where questions and traces come from: benchmarks that are fetched, files that are imported."""
+"""Sources of questions and traces: benchmark data sets and imported files."""

@@ -1,4 +1,4 @@
-"""Questions that must never be trained on: ids of a study, or files of questions."""
+"""Load held-out questions, which must never be trained on: question ids of a study, or files of questions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from advcluster_dagster.sources.imports.json_lines import JsonLines
 
 
 class HeldOutError(AdvClusterError, ValueError):
-    """What is to be held out cannot be told; one line."""
+    """Held-out questions could not be determined; the message is one line."""
 
 
 def held_out_files(root: Path, entries: Sequence[str]) -> dict[str, Path]:
-    """The entries that are files, by entry; a path starts at the home folder."""
+    """Map entries that are files to their paths, relative to the home folder."""
     paths = {entry: root / entry for entry in dict.fromkeys(entries) if len(entry) < 250}
     return {entry: path for entry, path in paths.items() if path.is_file()}
 
@@ -22,16 +22,16 @@ def held_out_files(root: Path, entries: Sequence[str]) -> dict[str, Path]:
 def held_out_questions(
     root: Path, entries: Sequence[str], questions: pl.DataFrame, domains: Sequence[str]
 ) -> pl.DataFrame:
-    """question_id and question of everything held out; questions of a file are numbered, FILE:LINE.
+    """Columns question_id and question of all held-out questions; questions from files get the id FILE:NUMBER.
 
     Args:
-        root: the home folder.
-        entries: ids of questions, or files (JSON Lines with ``question``).
-        questions: question_id, question and domain of the study, as far as they are there.
-        domains: of the study, to name those whose questions are not there yet.
+        root: Home folder.
+        entries: Question ids, or files (JSON Lines with ``question``).
+        questions: Columns question_id, question and domain of the study, as far as loaded.
+        domains: Domains of the study, to list those whose questions are not loaded yet.
 
     Raises:
-        HeldOutError: an entry is neither a question nor a file, or a question of a file has no text to compare.
+        HeldOutError: an entry is neither a question nor a file, or a question in a file has no text to compare.
     """
     files = held_out_files(root, entries)
     texts = dict(questions.select("question_id", "question").iter_rows())
@@ -43,11 +43,11 @@ def held_out_questions(
         elif entry in files:
             rows += _questions_of(entry, files[entry])
         else:
-            so_far = f" (none yet of {', '.join(absent)})" if absent else ""
-            what_to_do = "correct it in the study file" + (", or bring those questions first" if absent else "")
+            not_loaded = f" (domains without questions yet: {', '.join(absent)})" if absent else ""
+            advice = "correct it in the study file" + (", or load those questions first" if absent else "")
             raise HeldOutError(
-                f"preferences.held_out: {entry[:99]!r} is neither a question of the study{so_far} nor a file in {root};"
-                f" {what_to_do}"
+                f"preferences.held_out: {entry[:99]!r} is neither a question of the study{not_loaded} nor a file in"
+                f" {root}; {advice}"
             )
     return pl.DataFrame(rows, schema={"question_id": pl.String, "question": pl.String}, orient="row")
 

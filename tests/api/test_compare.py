@@ -1,4 +1,4 @@
-"""Two logs compared: what is written, what is said, what a repetition does, and what is refused."""
+"""Compare two logs: files written, findings, repetition, and errors."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ N, N_WRONG = 12, 5
 
 
 def records(model: str, n_wrong: int, n_questions: int = N, prefix: str = "") -> list[dict[str, Any]]:
-    """A row a question, both trials in a list, under names of their own."""
+    """One row per question, both trials in a list, with unusual field names."""
     return [
         {
             "id": f"{prefix}{question['question_id']}",
@@ -91,14 +91,14 @@ def test_the_study_is_like_any_other(compared: Comparison, home: Path) -> None:
     assert study.settings.trials == 2
     assert study.settings.families["models"].larger.model == "org/large"
     assert study.report is not None
-    # Nothing was left to a stand-in.
+    # No stand-in was used.
     assert "by the embedded analyst, a" not in study.report.read_text(encoding="utf-8")
     assert study.table("benchmark_questions")["answer_type"].unique().to_list() == ["numeric"]
     states = study.status()
     assert set(states.filter(step="gap_tests")["state"]) == {"fresh"}
     assert set(states.filter(step="extracted_advantages")["state"]) == {"missing"}
     assert study.query("select count(*) as n from graded_trials")["n"].item() == 2 * 2 * N
-    with pytest.raises(KeyError, match="'graded' is no table; tables: benchmark_questions"):
+    with pytest.raises(KeyError, match="'graded' is not a table; tables: benchmark_questions"):
         study.table("graded")
 
 
@@ -171,9 +171,9 @@ def test_answers_in_a_json_field_are_located_without_being_told(tmp_path: Path) 
             answer = row["gold"] if number >= n_wrong else "1"
             row["outputs"] = json.dumps({"reasoning": "It follows.", "answer": answer})
         paths.append(write(tmp_path / model.rpartition("/")[2], rows))
-    found = compare(*paths, home=tmp_path / "home")
-    assert found.study.settings.benchmark("questions").answer_field == "answer"
-    assert found.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
+    comparison = compare(*paths, home=tmp_path / "home")
+    assert comparison.study.settings.benchmark("questions").answer_field == "answer"
+    assert comparison.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
 
 
 def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
@@ -188,24 +188,24 @@ SMALL: Rows = lambda: records("org/small", N_WRONG)  # noqa: E731
 @pytest.mark.parametrize(
     ("larger", "smaller", "options", "error", "line"),
     [
-        (LARGE, LARGE, {}, ImportFileError, "hold the same bytes; allowed: logs of two models"),
+        (LARGE, LARGE, {}, ImportFileError, "have the same content; allowed: logs of two models"),
         (LARGE, lambda: records("org/large", 3), {}, ImportFileError, "are both of model 'org/large'"),
         (LARGE, lambda: records("org/small", 3, prefix="x-"), {}, CompareError, "share no question"),
         (lambda: without(LARGE(), "gold"), SMALL, {}, ImportFileError, "'answer'.* is missing"),
-        (lambda: without(LARGE(), "outputs"), SMALL, {}, ImportFileError, "no field for response; name it with --map"),
+        (lambda: without(LARGE(), "outputs"), SMALL, {}, ImportFileError, "no field for response; map it with --map"),
         (lambda: without(LARGE(), "id", "problem"), SMALL, {}, ImportFileError, "no id and no text of the question"),
         (LARGE, SMALL, {"fields": ["response=reply"]}, ImportFileError, "--map response=reply, but there is no such"),
         (LARGE, SMALL, {"fields": ["respons=outputs"]}, ImportFileError, "column 'respons'; allowed: question_id, "),
         (LARGE, SMALL, {"fields": ["response"]}, ImportFileError, "allowed: column=field"),
         (LARGE, SMALL, {"fields": ["answer=outputs", "response=outputs"]}, ImportFileError, "is a list; allowed: text"),
         (LARGE, SMALL, {"answer_type": "number"}, ImportFileError, "answer type 'number'; allowed: numeric, "),
-        (LARGE, SMALL, {"answer_marker": "Solution:"}, CompareError, "only 0 of 24 responses looked at hold an answer"),
+        (LARGE, SMALL, {"answer_marker": "Solution:"}, CompareError, "only 0 of 24 sampled responses hold an answer"),
         (LARGE, SMALL, {"judge": "m@nowhere"}, JudgeError, "judge 'm@nowhere'; allowed: embedded, MODEL"),
-        (LARGE, SMALL, {"judge": "embeded"}, JudgeError, "judge 'embeded' is no model's name; did you mean embedded?"),
-        (LARGE, SMALL, {"judge": "gpt-5"}, JudgeError, "judge 'gpt-5' is a model of OpenAI, and OPENAI_API_KEY holds"),
-        (LARGE, lambda: records("another", 0)[::-1], {}, CompareError, "is the same; allowed: logs of two models"),
+        (LARGE, SMALL, {"judge": "embeded"}, JudgeError, "judge 'embeded' is not a model; did you mean embedded?"),
+        (LARGE, SMALL, {"judge": "gpt-5"}, JudgeError, "judge 'gpt-5' is a model of OpenAI, but OPENAI_API_KEY is"),
+        (LARGE, lambda: records("another", 0)[::-1], {}, CompareError, "are equal; allowed: logs of two models"),
         (lambda: [], SMALL, {}, ImportFileError, "the file is empty"),
-        (lambda: [*LARGE(), *SMALL()], SMALL, {}, ImportFileError, "allowed: one model a file"),
+        (lambda: [*LARGE(), *SMALL()], SMALL, {}, ImportFileError, "allowed: one model per file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_one_line_and_leaves_nothing(
@@ -224,22 +224,22 @@ def test_files_that_name_no_model_are_named_by_where_they_lie(tmp_path: Path) ->
     for folder, n_wrong in (("large", 0), ("small", N_WRONG)):
         (tmp_path / folder).mkdir()
         paths.append(write(tmp_path / folder / "out", without(records("m", n_wrong), "generator")))
-    found = compare(*paths, home=tmp_path / "home")
-    assert (found.larger, found.smaller) == ("large/out", "small/out")
-    assert found.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
+    comparison = compare(*paths, home=tmp_path / "home")
+    assert (comparison.larger, comparison.smaller) == ("large/out", "small/out")
+    assert comparison.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
 
 
 def test_accuracies_are_told_before_a_judge_reads_or_a_report_is_written(
     logs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    told: list[tuple[str, bool]] = []
+    events: list[tuple[str, bool]] = []
 
     def on_finding(line: str) -> None:
-        told.append((line, any(tmp_path.rglob("report.html"))))
+        events.append((line, any(tmp_path.rglob("report.html"))))
 
     judged = compare(*logs, home=tmp_path, judge="embedded", on_finding=on_finding)
-    assert [line for line, _ in told] == list(judged.lines)
-    before = [line for line, has_report in told if not has_report]
+    assert [line for line, _ in events] == list(judged.lines)
+    before = [line for line, has_report in events if not has_report]
     assert len(before) == 2
     assert before[0].startswith("org/large answers 100.0 % correctly")
 

@@ -170,7 +170,7 @@ def test_an_export_is_refused_unless_training_is_allowed(whole, tmp_path):
             }
         }
     )
-    with pytest.raises(PreferenceExportError, match="refuses training on worked-math since the pairs were drawn"):
+    with pytest.raises(PreferenceExportError, match="no longer allows training on worked-math, for which pairs"):
         list(export_preferences(whole.home, refused, "orion", tmp_path))
     with pytest.raises(PreferenceExportError, match="selection 'cluster'; allowed: all, random, top_delta"):
         list(export_preferences(whole.home, whole.study, "orion", tmp_path, selection="cluster"))
@@ -195,9 +195,7 @@ def test_a_question_held_out_after_the_draw_is_refused_at_the_export(whole, tmp_
     exported = of_orion(whole, "preference_pairs").filter("is_exported")["question_id"][0]
     preferences = whole.study.preferences.model_copy(update={"held_out": (HELD_OUT, exported)})
     later = whole.study.model_copy(update={"preferences": preferences})
-    with pytest.raises(
-        PreferenceExportError, match=f"question '{exported}' is held out, and the pairs were drawn before"
-    ):
+    with pytest.raises(PreferenceExportError, match=f"question '{exported}' was held out after the pairs were drawn"):
         list(export_preferences(whole.home, later, "orion", tmp_path))
 
 
@@ -247,7 +245,7 @@ def test_everything_refused_is_said_with_the_reason(tmp_path):
         (
             "nowhere",
             None,
-            "preferences.held_out: 'nowhere' is neither a question of the study (none yet of later) nor a",
+            "preferences.held_out: 'nowhere' is neither a question of the study (domains without questions yet: later)",
         ),
         (
             "out.jsonl",

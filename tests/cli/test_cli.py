@@ -184,7 +184,7 @@ def ready(at, tmp_path):
         (b"{]\n", "line 1: not JSON"),
         (json.dumps(QUESTION | {"level": 3}).encode(), "line 1, field 'level': unknown; allowed: question_id,"),
         (json.dumps(QUESTION | {"answer_type": "essay"}).encode(), "line 1, field 'answer_type': 'essay'; allowed: "),
-        (b"", "the file is empty; allowed: one JSON object a line"),
+        (b"", "the file is empty; allowed: one JSON object per line"),
         (b'{"question_id": "\xff"}\n', "line 1: byte 18 is not UTF-8"),
     ],
 )
@@ -201,10 +201,10 @@ def test_wrong_questions_name_file_and_line(fails, ready, tmp_path, content, mes
 @pytest.mark.parametrize(
     ("trace", "message"),
     [
-        ({"question_id": "sums-77"}, "field 'question_id': 'sums-77' is no question of the benchmark; allowed: the 6"),
+        ({"question_id": "sums-77"}, "field 'question_id': 'sums-77' is not a question of the benchmark; allowed"),
         ({"model": "f-medium"}, "field 'model': 'f-medium'; allowed: f-large (larger), f-small (smaller)"),
         ({"trial": 2}, "field 'trial': 2; allowed: 0 to 1 (the study's trials)"),
-        ({"trial": 0}, "field 'trial': trial 0 of the smaller model on question 'sums-0' stands there twice"),
+        ({"trial": 0}, "field 'trial': trial 0 of the smaller model on question 'sums-0' occurs twice"),
         ({"respond": ""}, "field 'respond': unknown; allowed: question_id, model, trial, response"),
     ],
 )
@@ -226,7 +226,7 @@ def test_other_import_errors(fails, ready, tmp_path):
     assert "has no imported questions yet" in fails(*common, "-f", "f", "-d", "products", "-b", "doublings")
     assert fails(*common, "-f", "[/f]").endswith("a file of traces needs --domain and --benchmark")
     gone = ("import", "questions", str(tmp_path / "gone.jsonl"), "-s", "given", "-d", "sums", "-b", "additions")
-    assert "gone.jsonl: there is no such file" in fails(*gone)
+    assert "gone.jsonl: no such file" in fails(*gone)
 
 
 def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, tmp_path):
@@ -240,14 +240,14 @@ def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, 
     common = ("import", "traces", str(runs / "org__small"), "-s", "logged", "-f", "f")
     assert fails(*common).endswith("logs need --domain and --benchmark")
     common = (*common, "-d", "math", "-b", "sums")
-    assert "name it with --answer-type; allowed: numeric, " in fails(*common)
+    assert "pass --answer-type; allowed: numeric, " in fails(*common)
     status, _, err = run(*common, "--answer-type", "numeric")
     assert status == 0
     assert "Read 4 traces of sums from samples_sums_2" in err
     assert "Read 4 questions of sums from samples_sums_2" in err
     assert "Recorded verdicts are those of exact_match under filter strict-match" in err
-    assert "Note: left aside 2 logs of other tasks than sums: samples_sums_options_2" in err
-    assert "Traces of sums in family f by now: larger org/large none yet, smaller s 4." in err
+    assert "Note: skipped 2 logs of other tasks than sums: samples_sums_options_2" in err
+    assert "Traces of sums in family f so far: larger org/large none yet, smaller s 4." in err
     assert len(list(small.home.imports.rglob("*.parquet"))) == 2
 
 
@@ -285,9 +285,9 @@ def test_imports_say_what_came_in(run, ready, tmp_path):
     # The answer to the question is 33: 7 boxes of 4 pens, and 5 loose ones.
     assert said.splitlines() == [
         "Read 2 traces of additions from traces.jsonl (JSON Lines or a JSON array).",
-        "Smaller f-small: 2 traces, 1 questions, trials a question: 2; answers located in 2 of 2 responses looked at, "
+        "Smaller f-small: 2 traces, 1 questions, trials per question: 2; answers located in 2 of 2 sampled responses, "
         "such as '2'; right 0 of 2 (0.0%).",
-        "Traces of additions in family f by now: larger f-large none yet, smaller f-small 2.",
+        "Traces of additions in family f so far: larger f-large none yet, smaller f-small 2.",
         "Imported.",
     ]
 
@@ -311,7 +311,7 @@ def test_missing_responses_are_doubted_like_missing_answers(run, ready, tmp_path
     write_lines(path, [TRACE, TRACE | {"trial": 1, "response": None}])
     status, _, err = run("import", "traces", str(path), "-s", "given", "-f", "f", "-d", "sums", "-b", "additions")
     assert status == 1
-    assert "Note: 1 of 2 responses of the smaller model f-small are missing or too long to look at" in err
+    assert "Note: 1 of 2 responses of the smaller model f-small are missing or too long to check" in err
 
 
 def test_questions_of_another_form_are_imported_through_a_map(run, ready, tmp_path):
@@ -354,7 +354,7 @@ def test_a_sheet_is_written_and_its_labels_are_read(run, fails, at, given_once, 
     status, out, _ = run("label", "given", sheet, "--read")
     assert status == 0
     assert out.splitlines()[0] == "stage: kappa undefined on 0 of 16 items"
-    assert "sheet.csv exists already; read it with --read, or choose another name" in fails("label", "given", sheet)
+    assert "sheet.csv already exists; read it with --read, or choose another name" in fails("label", "given", sheet)
     assert fails("label", "given", sheet, "-f", "g") == "error --family is 'g'; the study has f"
 
 

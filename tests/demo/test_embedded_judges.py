@@ -1,4 +1,4 @@
-"""The embedded analyst and embedder behind their protocols."""
+"""Embedded analyst and embedder through their protocols."""
 
 import json
 import subprocess
@@ -106,7 +106,7 @@ ANY = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(ANY, ANY, ANY)
-@example("", "", "\x08a\x00")  # no reply may hold control characters
+@example("", "", "\x08a\x00")  # replies must not contain control characters
 def test_any_texts_give_a_valid_extraction_or_none(problem: str, right: str, wrong: str) -> None:
     messages = extraction_messages(TEMPLATES["extraction"], problem, right, wrong, "1", "2")
     ((_, outcome),) = EmbeddedAnalyst().complete([ChatRequest("analyst", messages)])
@@ -120,9 +120,9 @@ def test_any_texts_give_a_valid_extraction_or_none(problem: str, right: str, wro
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(max_size=120), max_size=8))
 def test_any_descriptions_give_a_valid_name(descriptions: list[str]) -> None:
-    found = name(descriptions)
-    assert found.tag.split()[0].lower().endswith("ing")
-    assert len(found.tag.split()) >= 2
+    named = name(descriptions)
+    assert named.tag.split()[0].lower().endswith("ing")
+    assert len(named.tag.split()) >= 2
 
 
 def test_naming_is_specific_to_the_cluster() -> None:
@@ -131,9 +131,9 @@ def test_naming_is_specific_to_the_cluster() -> None:
     assert copying.tag != goals.tag
     assert copying.tag.endswith("Figures")
     assert goals.tag.endswith("Goal")
-    for found in (copying, goals):
-        assert 2 <= len(found.tag.split()) <= 4
-        assert 2 <= found.definition.count(". ") + 1 <= 4
+    for named in (copying, goals):
+        assert 2 <= len(named.tag.split()) <= 4
+        assert 2 <= named.definition.count(". ") + 1 <= 4
 
 
 def clusters(sizes: list[int], definition: str = "The solver attends to part {}.") -> list[NamedCluster]:

@@ -1,4 +1,4 @@
-"""Studies of one and of two trials: what cannot be said is null and named, nothing fails."""
+"""Studies with one and two trials: undefined values are null and explained, nothing fails."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ from tests.studies import ALL_TABLES, SIMULATED, write_study
 pytestmark = pytest.mark.integration  # slow: whole studies
 
 WORDS = {
-    1: "With a single trial no single question's gap can be told from chance (the smallest possible p is 0.25)",
-    2: "With two trials no single question's gap can be told from chance (the smallest possible p is 0.0625)",
+    1: "With a single trial no single question's gap can be significant (the smallest possible p is 0.25)",
+    2: "With two trials no single question's gap can be significant (the smallest possible p is 0.0625)",
 }
 
 

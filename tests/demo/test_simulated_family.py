@@ -1,4 +1,4 @@
-"""The simulated families behind the chat protocol."""
+"""Simulated families through the chat protocol."""
 
 import pytest
 
@@ -49,5 +49,5 @@ def test_unknown_prompt_is_a_failure() -> None:
 
 
 def test_unknown_model_stops_the_step() -> None:
-    with pytest.raises(FatalModelError, match="no simulated model 'vega'; there are orion-large"):
+    with pytest.raises(FatalModelError, match="no simulated model 'vega'; available: orion-large"):
         list(SimulatedFamily(seed=0).complete([request("?", model="vega")]))

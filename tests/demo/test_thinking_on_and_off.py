@@ -1,4 +1,4 @@
-"""One simulated model with and without thinking: which tasks gain from it, through the whole platform."""
+"""One simulated model with and without thinking, through the whole platform."""
 
 import re
 
@@ -75,9 +75,9 @@ def test_the_gain_from_thinking_is_found(two_ways):
 @pytest.mark.integration
 def test_the_report_names_the_models_by_their_labels_throughout(two_ways):
     page = (two_ways.home.reports / two_ways.name / "report.html").read_text(encoding="utf-8")
-    # What stands in traces and what a judge wrote is not ours.
-    ours = re.sub(r"<(style|bdi)\b.*?</\1>", "", page, flags=re.DOTALL)
-    text = " ".join(re.sub(r"<[^>]+>", " ", ours).split())
+    # Remove model output (traces and judges' texts).
+    own_text = re.sub(r"<(style|bdi)\b.*?</\1>", "", page, flags=re.DOTALL)
+    text = " ".join(re.sub(r"<[^>]+>", " ", own_text).split())
     title = f"Where {LABELS['larger']} excels, and what {LABELS['smaller']} gets wrong first"
     assert title in text
     assert f"{LABELS['larger']} answers" in text

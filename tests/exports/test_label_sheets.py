@@ -1,4 +1,4 @@
-"""Blinded sheets: what they show and hide, labels that come back, sheets that are refused."""
+"""Blinded sheets: content, agreement of completed sheets, and rejected sheets."""
 
 import csv
 from pathlib import Path
@@ -32,7 +32,7 @@ def write_rows(path: Path, rows: list[dict[str, str]], delimiter: str = ",") -> 
 
 
 def judged(given_once: SmallHome, rows: list[dict[str, str]]) -> list[str]:
-    """The judges' label of each row, read from the tables by what the row shows."""
+    """The judges' label of each row, looked up in the tables."""
     pairs = given_once.table("first_errors").join(
         given_once.table("trace_pairs").select("pair_id", "smaller_trial"), on="pair_id"
     )
@@ -143,7 +143,7 @@ def test_other_files_are_refused(given_once: SmallHome, tmp_path: Path, content:
 
 def test_an_existing_file_is_kept(given_once: SmallHome, sheet: Path) -> None:
     before = sheet.read_bytes()
-    with pytest.raises(LabelError, match="exists already; read it with --read"):
+    with pytest.raises(LabelError, match="already exists; read it with --read"):
         write_sheet(given_once.home, given_once.study, "f", sheet)
     assert sheet.read_bytes() == before
 

@@ -1,4 +1,4 @@
-"""Data sets of preference pairs: rows of each format, thinking, what is left out, the card."""
+"""Data sets of preference pairs: rows of each format, thinking, excluded pairs, card."""
 
 import json
 
@@ -22,7 +22,7 @@ SCHEMA = {
 
 
 def pairs(*rows):
-    """Pairs p0, p1, ... from (prompt, chosen, rejected) or from columns that differ."""
+    """Pairs p0, p1, ... from (prompt, chosen, rejected) or from the columns to override."""
     base = dict.fromkeys(SCHEMA) | {"scheme": "generator", "combination": "c_i", "prompt": "Q", "is_exported": True}
     full = []
     for place, row in enumerate(rows):
@@ -46,7 +46,7 @@ def ids_of(folder):
     return origin["preference_ids"].to_list()
 
 
-def said(text, role="assistant"):
+def message(text, role="assistant"):
     return [{"role": role, "content": text}]
 
 
@@ -55,8 +55,8 @@ def test_rows_of_dpo(tmp_path):
                                 "dpo", "keep", FACTS)  # fmt: skip
     folder = tmp_path / "new" / "set"
     assert rows_of(folder) == [
-        {"prompt": said("1+1?", "user"), "chosen": said("2"), "rejected": said("3")},
-        {"prompt": said("Q\n\u2028x", "user"), "chosen": said('a"b\\'), "rejected": said("\u00e9")},
+        {"prompt": message("1+1?", "user"), "chosen": message("2"), "rejected": message("3")},
+        {"prompt": message("Q\n\u2028x", "user"), "chosen": message('a"b\\'), "rejected": message("\u00e9")},
     ]
     assert ids_of(folder) == [["p0"], ["p1"]]
     assert (written.n_rows, written.n_pairs, written.unwritten) == (2, 2, {})
@@ -79,8 +79,8 @@ def test_rows_of_sft_hold_each_chosen_trace_once(tmp_path):
     given = pairs(("Q", "a", "b"), ("Q", "a", None), ("P", "a", "a"))
     assert write_preferences(tmp_path, given, "sft", "keep", FACTS).unwritten == {}
     assert rows_of(tmp_path) == [
-        {"prompt": said("Q", "user"), "completion": said("a")},
-        {"prompt": said("P", "user"), "completion": said("a")},
+        {"prompt": message("Q", "user"), "completion": message("a")},
+        {"prompt": message("P", "user"), "completion": message("a")},
     ]
     assert ids_of(tmp_path) == [["p0", "p1"], ["p2"]]
 
@@ -95,15 +95,17 @@ def test_thinking_is_kept_or_stripped(tmp_path):
     )
     kept = write_preferences(tmp_path / "keep", given, "dpo", "keep", FACTS)
     assert kept.unwritten == {"no_text": 1}
-    assert rows_of(tmp_path / "keep")[0]["chosen"] == said("<think>hm</think>\n\n4")
+    assert rows_of(tmp_path / "keep")[0]["chosen"] == message("<think>hm</think>\n\n4")
     stripped = write_preferences(tmp_path / "strip", given, "dpo", "strip", FACTS)
-    assert rows_of(tmp_path / "strip") == [{"prompt": said("Q", "user"), "chosen": said("4"), "rejected": said("5")}]
+    assert rows_of(tmp_path / "strip") == [
+        {"prompt": message("Q", "user"), "chosen": message("4"), "rejected": message("5")}
+    ]
     assert stripped.unwritten == {"identical_text": 1, "no_text": 2, "open_thinking": 1}
     assert stripped.n_pairs + sum(stripped.unwritten.values()) == 5
     card = (tmp_path / "strip" / "README.md").read_text()
     assert "| open\\_thinking | 1 | when written |" in card
     assert "thinking is removed" in card
-    assert "Some chat templates strip thinking" in (tmp_path / "keep" / "README.md").read_text()
+    assert "Some chat templates silently strip" in (tmp_path / "keep" / "README.md").read_text()
 
 
 def test_only_what_is_exported_and_selected_is_written(tmp_path):
@@ -115,7 +117,7 @@ def test_only_what_is_exported_and_selected_is_written(tmp_path):
 
 @pytest.mark.parametrize("given", [pairs(), pairs({"is_exported": False}), pairs(("Q", "a", "a"), ("", "a", "b"))])
 def test_nothing_to_write_is_an_error(tmp_path, given):
-    with pytest.raises(PreferenceExportError, match="no preference pair is left to write") as error:
+    with pytest.raises(PreferenceExportError, match="no preference pair remains to write") as error:
         write_preferences(tmp_path / "x", given, "dpo", "keep", FACTS)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "x").exists()

@@ -86,7 +86,7 @@ def test_search_and_filters_narrow_the_list_together(open_page, small):
         page.locator("#tally", has_text="1 of 9 advantages").wait_for()
         assert texts(page, ".row .text") == ["Adds the right number 3"]
         page.get_by_role("searchbox").fill("nothing like it")
-        page.locator("main .problem", has_text="Nothing passes these filters.").wait_for()
+        page.locator("main .problem", has_text="No advantages match these filters.").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_what_is_missing_is_said(open_page, tmp_path):
         page.goto(address)
         page.locator("main .problem", has_text="There is no taxonomy: fewer than 3 rows.").wait_for()
         assert texts(page, ".rest li") == [
-            "1 advantage left out as repeats of another",
-            "1 pair of 3 without a usable extraction, so without advantages",
+            "1 advantage excluded as duplicates",
+            "1 pair of 3 without a usable extraction and hence without advantages",
         ]
         page.locator(".row", has_text="number 0").click()
         page.locator(".not-found", has_text="not found in either trace").wait_for()
@@ -138,14 +138,14 @@ def test_what_is_missing_is_said(open_page, tmp_path):
         page.goto(f"{address}#pair=math-1%3A0")
         page.locator("main .problem", has_text="No usable extraction: not json.").wait_for()
         page.goto(f"{address}#advantage=math-2%3A0%3A0")
-        page.locator(".about", has_text="repeats math-0:0:0, so left out of the clusters").wait_for()
+        page.locator(".about", has_text="duplicate of math-0:0:0, so excluded from the clusters").wait_for()
 
 
 def test_a_data_file_that_is_gone_is_named(open_page, small, tmp_path):
     (tmp_path / "explorer" / "0" / "0-0.js").unlink()
     with open_page() as visit:
         visit.page.goto(f"{small}#pair=math-1:0")
-        visit.page.locator("main .problem", has_text="The data file 0-0 beside this page cannot be read").wait_for()
+        visit.page.locator("main .problem", has_text="The data file 0-0 next to this page cannot be read").wait_for()
 
 
 def test_what_a_model_wrote_stays_text(open_page, tmp_path):
@@ -231,7 +231,7 @@ def test_traces_stand_step_by_step(open_page, tmp_path):
         assert texts(page, "tr.near .larger mark.differs") == ["1", "1"]
         assert texts(page, "tr.near .smaller mark.differs") == ["2", "2"]
         assert "".join(texts(page, ".step.larger mark.evidence")) == "0 + 1"
-        assert "2 alike, 1 that share at least half" in page.locator(".aligned .facts").inner_text()
+        assert "2 equal, 1 sharing at least half" in page.locator(".aligned .facts").inner_text()
         page.get_by_role("button", name="larger trace").click()
         page.locator(".step.larger .is-target").wait_for()
         assert visit.faults == []
@@ -245,8 +245,7 @@ def test_models_go_by_their_labels_everywhere(open_page, tmp_path):
         page.goto(address)
         page.locator("main h2", has_text="<b>on</b> & thinking over off 'direct'").wait_for()
         assert (
-            "a right one of <b>on</b> & thinking beside a wrong one of off 'direct'."
-            in page.locator(".lead").inner_text()
+            "a right one of <b>on</b> & thinking and a wrong one of off 'direct'." in page.locator(".lead").inner_text()
         )
         shown = [page.locator("body").inner_text()]
         page.goto(f"{address}#advantage=math-0:0:0")
@@ -306,7 +305,7 @@ def test_five_thousand_advantages_are_listed_bit_by_bit(open_page, tmp_path):
         page.goto(f"{address}#advantage=physics-4999%3A0%3A0")  # far down the list
         page.locator(".row[aria-current]", has_text="number 4999").wait_for()
         assert page.locator(".row").count() <= 200
-        page.get_by_role("button", name="Show earlier ones").click()
+        page.get_by_role("button", name="Show earlier").click()
         page.locator(".row", has_text="number 4850").wait_for(state="attached")
         assert visit.faults == []
 

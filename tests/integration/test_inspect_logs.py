@@ -77,7 +77,7 @@ def test_a_run_of_two_epochs_gives_questions_traces_and_verdicts(tmp_path, log_f
 
     traces, questions = outcome.summaries
     assert (traces.source_format, traces.n_rows_by_role) == ("inspect_logs", {"larger": 4, "smaller": 4})
-    assert outcome.remarks == ["1 trials failed in the run and have no response"]
+    assert outcome.remarks == ["1 trials failed during the run and have no response"]
     table = _questions(root)
     assert table.select("question_id", "question", "prompt", "answer", "answer_type", "source").rows() == [
         ("sums-1", "What is 2+3?", "What is 2+3?", "5", "numeric", "Inspect, sums"),
@@ -149,7 +149,7 @@ def test_questions_that_were_imported_stay_and_must_be_the_logs(tmp_path):
     _import(run(tmp_path, "small", SUMS[:1], WRONG), root)
     assert _questions(root)["question"].to_list() == ["What is 2 + 3?"]
     assert _traces(root, "smaller")["question_id"].to_list() == ["1"]
-    with pytest.raises(ImportFileError, match="sample 2, epoch 1, field 'question_id': 'sums-2' is no question"):
+    with pytest.raises(ImportFileError, match="sample 2, epoch 1, field 'question_id': 'sums-2' is not a question"):
         _import(run(tmp_path, "small", SUMS, WRONG), root)
     for sample, message in (
         (Sample(input="What is 2+3?", target="6"), "its gold answer is '6', imported: '5.0'; 1 of 1"),
@@ -165,7 +165,7 @@ def test_questions_that_were_imported_stay_and_must_be_the_logs(tmp_path):
 
 
 def test_what_a_log_does_not_say_is_asked_for(tmp_path):
-    with pytest.raises(ImportFileError, match="does not say how answers are compared; name it with --answer-type"):
+    with pytest.raises(ImportFileError, match="does not specify how answers are compared; pass --answer-type"):
         _import(run(tmp_path, "small", SUMS, WRONG), tmp_path / "imports", answer_type=None)
     with pytest.raises(ImportFileError, match=r"model: 'mockllm/tiny'; allowed: org/large \(larger\), .* as an alias"):
         _import(run(tmp_path, "tiny", SUMS, WRONG), tmp_path / "imports")
@@ -176,8 +176,8 @@ def test_of_several_tasks_the_one_named_as_the_benchmark_is_taken(tmp_path):
     run(logs, "small", SUMS, WRONG)
     run(logs, "small", SUMS, WRONG, name="other")
     (remark,) = _import(logs, tmp_path / "imports").remarks
-    assert re.fullmatch(r"left aside 1 logs of other tasks than sums: \S+_other_\w+\.eval", remark)
-    with pytest.raises(ImportFileError, match="holds logs of the tasks other, sums; allowed: logs of one task"):
+    assert re.fullmatch(r"skipped 1 logs of other tasks than sums: \S+_other_\w+\.eval", remark)
+    with pytest.raises(ImportFileError, match="contains logs of the tasks other, sums; allowed: logs of one task"):
         _import(logs, tmp_path / "imports", "options")
 
 
@@ -191,7 +191,7 @@ def test_a_run_that_was_tried_again_counts_once(tmp_path):
     content.status, content.eval.created = "success", "2099-01-01T00:00:00+00:00"
     inspect_ai.log.write_eval_log(content, str(again))
     outcome = _import(tmp_path / "logs", tmp_path / "imports")
-    assert f"left aside 1 logs of runs that were tried again: {log.name}" in outcome.remarks
+    assert f"skipped 1 logs of runs that were retried: {log.name}" in outcome.remarks
     assert outcome.summaries[0].n_rows == 2
 
 
@@ -201,10 +201,10 @@ def test_a_log_that_ended_early_says_so_and_a_broken_one_is_named(tmp_path):
     content.status, content.samples = "cancelled", content.samples[:1]
     inspect_ai.log.write_eval_log(content, str(log))
     outcome = _import(log, tmp_path / "imports")
-    assert outcome.remarks == [f"{log.name} ended with status cancelled; what it holds counts"]
+    assert outcome.remarks == [f"{log.name} ended with status cancelled; its trials are imported"]
     assert outcome.summaries[0].n_rows == 1
     log.write_bytes(log.read_bytes()[:2000])
-    with pytest.raises(ImportFileError, match=f"^{re.escape(str(log))}: not an Inspect log that can be read: "):
+    with pytest.raises(ImportFileError, match=f"^{re.escape(str(log))}: not a readable Inspect log: "):
         _import(log, tmp_path / "imports")
 
 
@@ -267,9 +267,9 @@ def test_copies_and_repeated_runs_are_no_trials_of_their_own(tmp_path):
     copy.write_bytes(log.read_bytes())
     again = run(tmp_path / "logs", "small", SUMS, WRONG)
     remarks = " ".join(_import(tmp_path / "logs", tmp_path / "imports").remarks)
-    assert "the same bytes as" in remarks
+    assert "a copy of" in remarks
     assert again.name in remarks
-    assert "in every response, so it is no other trial" in remarks
+    assert "in every response, so it is not another trial" in remarks
     assert _traces(tmp_path / "imports", "smaller")["trial"].to_list() == [0, 0]
     run(tmp_path / "logs", "small", SUMS, {**WRONG, "4*4": [said("\\boxed{17}")]})
     _import(tmp_path / "logs", tmp_path / "imports")
@@ -302,12 +302,10 @@ def test_a_log_without_samples_stops_unless_its_model_has_another(tmp_path):
     begun = log.with_name("2099-01-01T00-00-00_sums_begun.eval")
     inspect_ai.log.write_eval_log(content, str(begun))
     remarks = _import(logs, tmp_path / "imports").remarks
-    assert f"{begun.name} ended with status started; what it holds counts" in remarks
-    assert f"{begun.name} holds no trials" in remarks
+    assert f"{begun.name} ended with status started; its trials are imported" in remarks
+    assert f"{begun.name} contains no trials" in remarks
     log.unlink()
-    with pytest.raises(
-        ImportFileError, match=r"holds no trials \(status started\), which would leave the smaller model"
-    ):
+    with pytest.raises(ImportFileError, match=r"contains no trials \(status started\), so the smaller model"):
         _import(logs, tmp_path / "new imports")
 
 
@@ -390,7 +388,7 @@ def test_a_study_that_went_out_and_came_back_is_graded_alike(tmp_path):
     # Both trials of the larger model are alike here; one of the smaller model's is missing.
     alike, failed = outcome.remarks
     assert alike.startswith("trials 0, 1 of the larger model f-large are equal in every response")
-    assert failed == "4 trials failed in the run and have no response"
+    assert failed == "4 trials failed during the run and have no response"
     back.run(graded)
     compared = ["question_id", "role", "trial", "prediction", "verdict", "is_correct", "grader"]
     assert back.table("graded_trials").select(compared).equals(there.table("graded_trials").select(compared))
@@ -415,7 +413,7 @@ def test_what_is_not_graded_or_not_known_is_not_exported(given, tmp_path):
     for family, domain, message in (
         ("g", None, "study given has no family 'g'; allowed: f"),
         ("f", "art", "study given has no domain 'art'; allowed: sums, products, later"),
-        ("f", "later", "nothing of family f in domain later is graded yet; run it first: advcluster run given"),
+        ("f", "later", "no traces of family f in domain later are graded yet; run it first: advcluster run given"),
     ):
         with pytest.raises(ExportError, match=re.escape(message)):
             list(export_inspect_logs(home.lake, given.study, family, tmp_path, domain))

@@ -99,8 +99,8 @@ def test_each_is_named_and_counted_and_the_rest_is_analysed(odd, server):
     odd.run(UP_TO_CORPUS)
     assert odd.table("benchmark_questions")["question_id"].to_list() == list(SAID)
     assert odd.metadata("benchmark_questions", Partition(domain="sums"))["warnings"] == [
-        "benchmark own of domain sums: rows left out: 3, row 7: no answer; row 8: no answer;"
-        " row 9: id good stands already in row 1"
+        "benchmark own of domain sums: rows skipped: 3, row 7: no answer; row 8: no answer;"
+        " row 9: id good already occurs in row 1"
     ]
     graded = odd.table("graded_trials").filter(role="larger", trial=0)
     assert dict(graded.select("question_id", "verdict").iter_rows()) == {

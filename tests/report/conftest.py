@@ -1,4 +1,4 @@
-"""A made-up study whose tables keep the contracts, so that the report is tested on what it will meet."""
+"""Generated study whose tables conform to the contracts, as test input of the report."""
 
 from collections.abc import Callable, Sequence
 
@@ -87,7 +87,7 @@ PHRASES = (
 
 
 def sample_study(families: Sequence[str], domains: Sequence[str] = DOMAINS, **settings: object) -> Study:
-    """A study of imported families with two benchmarks a domain, judged by a vendor's models."""
+    """A study of imported families with two benchmarks per domain, judged by a vendor's models."""
     pair = {
         name: {
             role: {"model": f"{name}-{size}", "provider": "imported"}
@@ -98,8 +98,8 @@ def sample_study(families: Sequence[str], domains: Sequence[str] = DOMAINS, **se
     benchmarks = {domain: (f"{domain}-basic", f"{domain}-olympiad") for domain in domains}
     judge = {"model": "judge", "provider": "openai"}
     judges = {"extractor": judge, "summariser": judge, "reviewer": judge}
-    made = {"study": "sample", "families": pair, "domains": benchmarks, "judges": judges}
-    return Study.model_validate({**made, **settings})
+    defaults = {"study": "sample", "families": pair, "domains": benchmarks, "judges": judges}
+    return Study.model_validate({**defaults, **settings})
 
 
 def _spread(rng: np.random.Generator, n: int) -> list[int]:
@@ -405,16 +405,16 @@ def make_report_data(
     n_questions: int = 40,
     **settings: object,
 ) -> ReportData:
-    """The input of a report over made-up families; tables keep their contracts."""
+    """Report data of generated families; tables conform to their contracts."""
     study = sample_study(families, domains, **settings)
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in TABLES}
     for i, family in enumerate(families):
-        made = FamilyRows(study, family, seed=i + 1)
+        family_rows = FamilyRows(study, family, seed=i + 1)
         for place, domain in enumerate(domains):
-            made.add_domain(place, domain, n_questions)
-        made.add_family_tables()
-        for name, found in made.rows.items():
-            rows[name].extend(found)
+            family_rows.add_domain(place, domain, n_questions)
+        family_rows.add_family_tables()
+        for name, table_rows in family_rows.rows.items():
+            rows[name].extend(table_rows)
     tables = {name: pl.DataFrame(rows[name], schema=contract.schema) for name, contract in TABLES.items()}
     for name, frames in _measured(study, tables).items():
         tables[name] = pl.concat([tables[name], *(TABLES[name].conform(f.lazy(), k).collect() for k, f in frames)])
@@ -437,12 +437,12 @@ def make_report_data(
 
 
 def _measured(study: Study, tables: dict[str, pl.DataFrame]) -> dict[str, list[tuple[dict[str, str], pl.DataFrame]]]:
-    """The tables of intervals and tests, computed from the made-up counts by the science itself."""
+    """Tables of intervals and tests, computed from the generated counts by the science modules."""
     rule, few = (
         GapRule(study.question_set.min_gap, study.trials),
         ResamplingSettings(n_bootstrap=100, n_permutations=99),
     )
-    found: dict[str, list[tuple[dict[str, str], pl.DataFrame]]] = {}
+    frames_by_table: dict[str, list[tuple[dict[str, str], pl.DataFrame]]] = {}
     for family in study.families:
         of = {name: frame.filter(pl.col("family") == family) for name, frame in tables.items() if frame.height}
         if "pass_rate_table" not in of:
@@ -482,13 +482,13 @@ def _measured(study: Study, tables: dict[str, pl.DataFrame]) -> dict[str, list[t
                 top_question_share=pl.lit(0.2), verdict=pl.lit("stable"),
             )  # fmt: skip
         for name, frame in by_name.items():
-            found.setdefault(name, []).append((key, frame))
-    return found
+            frames_by_table.setdefault(name, []).append((key, frame))
+    return frames_by_table
 
 
 @pytest.fixture(scope="session")
 def make_data() -> Callable[..., ReportData]:
-    """The maker of made-up report inputs."""
+    """Factory of generated report data."""
     return make_report_data
 
 

@@ -21,14 +21,14 @@ ROWS = [
 
 
 def _panel(family: str, rows: list[tuple[str, str, str, bool | None]]) -> pl.DataFrame:
-    made = [
+    records = [
         {
             "family": family, "domain": domain, "question_id": "q", "prediction": prediction, "answer": "a",
             "symbolic_verdict": verdict, "n_votes": 3, "n_same": 2, "is_same": is_same,
         }
         for domain, prediction, verdict, is_same in rows
     ]  # fmt: skip
-    return pl.DataFrame(made, schema=GRADING_PANEL.schema)
+    return pl.DataFrame(records, schema=GRADING_PANEL.schema)
 
 
 def _cells(data: ReportData, rows: list[tuple[str, str, str, bool | None]]) -> list[tuple[str, ...]]:
@@ -59,7 +59,7 @@ def test_members_of_the_panel_are_counted(make_data: Callable[..., ReportData]) 
 
 
 def _accuracies(data: ReportData, rows: list[tuple[str, str, str, int, float]]) -> ReportData:
-    """The data with these accuracies alone: domain, benchmark, role, questions, deviation."""
+    """Data with only these accuracies: domain, benchmark, role, questions, deviation."""
     family = next(iter(data.study.families))
     frame = pl.DataFrame(
         [
@@ -83,20 +83,20 @@ def test_a_deviation_that_trials_cannot_explain_is_named(data: ReportData) -> No
     # 3 * 50 / sqrt(100) = 15.
     rows = [("math", "omnimath", "larger", 100, 15.1), ("math", "omnimath", "smaller", 100, 14.9)]
     notes = accuracy_table(_accuracies(data, rows), family, None).notes
-    wide = "Deviations too large for single trials of that many questions (over 3 · 50 / √n)"
+    wide = "Deviations too large for single trials on that many questions (over 3 · 50 / √n)"
     assert notes == (f"{wide}: math omnimath, larger model: 15.10.",)
     assert accuracy_table(_accuracies(data, rows[1:]), family, None).notes == ()
 
 
 def test_the_papers_own_deviation_is_found_and_its_other_measure_is_named(data: ReportData) -> None:
     published = published_families(data.study.model_copy(update={"published_results": "paper"}))
-    (family, theirs) = next(item for item in published.items() if item[0] == "qwen3")
+    (family, qwen3) = next(item for item in published.items() if item[0] == "qwen3")
     rows = [
         *(("physics", "olympiadbench", role, 236, 1.0) for role in ("larger", "smaller")),
         *(("programming", "cruxeval-i", role, 800, 1.0) for role in ("larger", "smaller")),
     ]
-    notes = accuracy_table(_accuracies(data, rows), family, theirs).notes
+    notes = accuracy_table(_accuracies(data, rows), family, qwen3).notes
     # 3 * 50 / sqrt(236) = 9.76; the paper's table 6 has 26.37 ± 44.06 and 31.33 ± 46.38.
     assert "physics olympiadbench, published larger model: 46.38" in notes[0]
     assert "physics olympiadbench, published smaller model: 44.06" in notes[0]
-    assert notes[1].startswith("cruxeval-i: the published accuracies compare an answer with the input")
+    assert notes[1].startswith("cruxeval-i: the published accuracies compare an answer with the benchmark's own input")

@@ -1,4 +1,4 @@
-"""Figures in words: the numbers that a figure shows, from the tables it is drawn from."""
+"""Text alternatives of figures, from the tables they are drawn from."""
 
 import polars as pl
 
@@ -58,7 +58,7 @@ def test_each_figure_says_what_it_shows() -> None:
         "%, law 60.0 against \u2014 %.",
         "pass_rates": "Scatter of both models' pass rates over 5 questions: in 1 the larger model is ahead by at least "
         "0.6.",
-        "sweep": "Davies-Bouldin index and silhouette over the number of clusters, one line a PCA dimension. "
+        "sweep": "Davies-Bouldin index and silhouette over the number of clusters, one line per PCA dimension. "
         "The chosen d' = 4, K = 2 has an index of 0.90 and a silhouette of 0.25.",
         "heatmap": "Heatmap of the shares of each cluster by domain; the largest share of each: Checking Sums 75 % in "
         "math, cluster 1 60 % in law.",

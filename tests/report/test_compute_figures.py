@@ -53,7 +53,7 @@ def fronts(figure: Figure) -> list[list[float]]:
 def test_accuracy_stands_over_flops_where_all_are_known() -> None:
     figure = accuracy_against_compute(curves(True), "all", LABELS)
     words = texts(figure)
-    assert "FLOPs a question" in words
+    assert "FLOPs per question" in words
     assert "best of k, with a perfect checker" in words
     assert "Pareto front without a checker" in words
     assert "small-8b" in words
@@ -66,7 +66,7 @@ def test_accuracy_stands_over_tokens_where_flops_are_missing() -> None:
     lost = curves(True).with_columns(flops=pl.when(pl.col("role") == "smaller").then("flops"))
     for given in (curves(False), lost):
         figure = accuracy_against_compute(given, "all", LABELS)
-        assert "Completion tokens a question" in texts(figure)
+        assert "Completion tokens per question" in texts(figure)
         assert fronts(figure) == [[300, 900, 900]]
         assert figure_png(figure, 50).startswith(b"\x89PNG")
 
@@ -75,7 +75,7 @@ def test_points_of_unknown_cost_are_counted_and_nothing_at_all_is_said() -> None
     some = curves(False).with_columns(tokens=pl.when(pl.col("strategy") != "majority").then("tokens"))
     assert "12 questions; 1 point of unknown cost" in texts(accuracy_against_compute(some, "all", LABELS))
     none = some.with_columns(tokens=pl.lit(None, dtype=pl.Float64))
-    assert "No trial's tokens are known" in texts(accuracy_against_compute(none, "all", LABELS))
+    assert "Token counts of all trials are unknown" in texts(accuracy_against_compute(none, "all", LABELS))
     assert "No question has a scored trial" in texts(accuracy_against_compute(some, "math", LABELS))
 
 

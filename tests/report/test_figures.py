@@ -23,7 +23,7 @@ HOSTILE_TAG = "$\\frac{1$ <script> \u202e " + "Unbreakable" * 30
 
 
 def texts(figure: Figure) -> str:
-    """All words a figure shows."""
+    """All texts of a figure."""
     legends = [text for legend in figure.legends for text in legend.get_texts()]
     axes = [
         t for a in figure.axes for t in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels(), a.title, a._left_title)
@@ -59,8 +59,8 @@ EMPTY = {name: table.empty() for name, table in TABLES.items()}
 @pytest.mark.parametrize(
     ("figure", "reason"),
     [
-        (lambda: sweep_curves(EMPTY["candidate_clusterings"]), "No candidate clusterings"),
-        (lambda: domain_heatmap(EMPTY["domain_distribution"], EMPTY["final_taxonomy"]), "No taxonomy"),
+        (lambda: sweep_curves(EMPTY["candidate_clusterings"]), "There are no candidate clusterings"),
+        (lambda: domain_heatmap(EMPTY["domain_distribution"], EMPTY["final_taxonomy"]), "There is no taxonomy"),
         (lambda: depth_violin(EMPTY["error_dispersion"], 0.4), "No question has a defined EDI of at most 0.4"),
         (lambda: pass_rate_scatter(EMPTY["pass_rate_table"], 0.6, 10), "No question has a pass rate"),
         (lambda: accuracy_bars(EMPTY["paired_accuracies"]), "No accuracy"),
@@ -106,7 +106,7 @@ def test_violin_leaves_out_dispersed_and_undefined_questions() -> None:
     # 3.0, 3.5, 4.0 stay: median 3.5; physics has a single question
     assert "math\n3 of 6 questions" in texts(drawn)
     assert "3.50" in texts(drawn)
-    assert "hence no violin: physics" in texts(drawn)
+    assert "No violin for fewer than 3 questions: physics" in texts(drawn)
 
 
 @pytest.mark.parametrize("n_domains", [1, 7, 20])
@@ -202,7 +202,7 @@ def test_figures_are_deterministic_and_leave_the_process_style_alone(data: Repor
 
 
 def test_png_names_no_time_and_no_software() -> None:
-    made = figure_png(accuracy_bars(EMPTY["paired_accuracies"]), 50)
-    assert b"Software" not in made
-    assert b"tIME" not in made
-    assert np.frombuffer(made, np.uint8).size > 100
+    png = figure_png(accuracy_bars(EMPTY["paired_accuracies"]), 50)
+    assert b"Software" not in png
+    assert b"tIME" not in png
+    assert np.frombuffer(png, np.uint8).size > 100

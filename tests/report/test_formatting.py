@@ -12,9 +12,9 @@ from advcluster_dagster.report.formatting import (
     foreign_text,
     integer,
     is_long_worded,
-    isolated,
     mean_std,
     percent,
+    quoted,
     ratio,
     signed,
     word_list,
@@ -79,7 +79,7 @@ def test_foreign_text_shows_what_would_hide() -> None:
 
 
 def test_isolated_text_cannot_turn_the_sentence() -> None:
-    assert isolated("אב\u2069") == "“\u2068אב[U+2069]\u2069”"
+    assert quoted("אב\u2069") == "“\u2068אב[U+2069]\u2069”"
 
 
 def test_long_words() -> None:

@@ -18,7 +18,7 @@ HOSTILE = "<script>alert(1)</script>\"' onmouseover=alert(1) x='</td></table>{{ 
 
 
 class Page(HTMLParser):
-    """What a page holds: its words, tags, attributes, tables by caption, and what its tags leave open."""
+    """Parsed page: text, tags, attributes, tables by caption, unclosed tags."""
 
     VOID = frozenset({"meta", "img", "br"})
 
@@ -66,7 +66,7 @@ def page(html: str) -> Page:
 
 
 def page_of(data: ReportData) -> Page:
-    """The page with one small figure in the place of all, where figures are not what is tested."""
+    """The page with one small figure in place of all, for tests that do not concern figures."""
     notice = notice_figure("left out")
     kinds = ("accuracy", "pass_rates", "sweep", "heatmap", "depths")
     return Page(render_report(data, {f"{family}_{kind}": notice for family in data.study.families for kind in kinds}))
@@ -130,8 +130,8 @@ def test_clusters_and_examples_lead_to_the_explorer(data: ReportData) -> None:
 
 def test_tables_and_figures_are_numbered_in_order(page: Page) -> None:
     for kind, n in (("Table", 42), ("Figure", 10)):
-        found = [int(number) for number in re.findall(rf"\b{kind} (\d+)\.", page.text)]
-        assert found == list(range(1, n + 1))
+        numbers = [int(number) for number in re.findall(rf"\b{kind} (\d+)\.", page.text)]
+        assert numbers == list(range(1, n + 1))
 
 
 def test_the_summary_speaks_in_numbers_of_the_tables(data: ReportData, page: Page) -> None:
@@ -142,16 +142,16 @@ def test_the_summary_speaks_in_numbers_of_the_tables(data: ReportData, page: Pag
     kept = data.table("analysis_question_set", "qwen3").height
     selected = data.table("selection_reliabilities", "qwen3").filter(pl.col("domain") == "all").row(0, named=True)
     assert f"{kept} of 320 questions show an observed gap of at least 0.6" in page.text
-    assert f"fresh trials would show an estimated {selected['estimated_gap']:.2f}" in page.text
+    assert f"an estimated {selected['estimated_gap']:.2f} in fresh trials" in page.text
     assert "a deterministic stand-in for a judge model" in page.text
     assert ["qwen3", "0.431", "700", "81.2", "281"] in page.rows
 
 
-NOTICE = "made by the embedded reader, a stand-in without language understanding: not findings"
+NOTICE = "produced by the embedded reader, a stand-in without language understanding, and are not findings"
 
 
 def summary_of(page: Page) -> str:
-    return page.text.split("What to bear in mind")[0]
+    return page.text.split("Limitations")[0]
 
 
 def with_embedded(make_data: Callable[..., ReportData], *parts: str, provider: str = "imported") -> ReportData:
@@ -170,14 +170,14 @@ def test_what_the_embedded_reader_made_of_real_traces_is_no_finding(make_data: C
     summary = summary_of(page)
     tags = data.table("final_taxonomy", "lyra")["tag"].to_list()
     assert not [tag for tag in tags if tag in summary]
-    assert "goes wrong first" not in summary.split("gets wrong first", 1)[-1]
+    assert "fails first" not in summary.split("gets wrong first", 1)[-1]
     assert "First errors observed" not in summary
     assert "mean EDI" not in summary
     assert "remain after deduplication" not in summary
     pairs, failures = data.table("trace_pairs", "lyra").height, data.table("extraction_failures", "lyra")
     silent = failures.filter(reason="no_contrast").height
     assert f"{pairs:,} pairs of traces were compared by the embedded reader" in summary
-    assert f"{silent} hold no contrast that it can see" in summary
+    assert f"in {silent} it detects no contrast" in summary
     # One notice each over advantages, clusters, taxonomy and first errors; what they hide is there.
     assert page.text.count(NOTICE) == 4
     assert all(tag in page.text for tag in tags)
@@ -226,7 +226,7 @@ def test_published_results_stand_beside_ours_as_printed(page: Page) -> None:
 
 def test_the_chosen_candidate_and_its_pin_are_shown(page: Page) -> None:
     assert len([row for row in page.rows if row and row[0] == "●"]) == 2
-    assert "Pinned by hand: d' = 8, K = 7. Reason: as agreed" in page.text
+    assert "Pinned manually: d' = 8, K = 7. Reason: as agreed" in page.text
 
 
 def test_examples_come_from_different_questions(data: ReportData, page: Page) -> None:
@@ -271,22 +271,22 @@ def test_a_study_without_any_row_still_reports(make_data: Callable[..., ReportDa
         "No accuracy could be compared for orion-32b and orion-8b.",
         "No candidate was retained.",
         "No model was called.",
-        "No question was kept, so no first error was looked for.",
+        "No question was kept, so there are no first errors.",
     ):
         assert sentence in page.text
-    assert "What to bear in mind" not in page.text
+    assert "Limitations" not in page.text
     assert ["total", "0", "0", "0", "—"] in page.rows
 
 
 def test_absent_tables_are_empty_ones(data: ReportData) -> None:
     page = page_of(replace(data, tables={}))
     # of each of two families, in the summary and in its section
-    assert page.text.count("There is no taxonomy: the taxonomy has not been made.") == 4
+    assert page.text.count("There is no taxonomy: the taxonomy has not been built.") == 4
 
 
 def test_a_domain_left_out_is_named_and_never_zero(data: ReportData) -> None:
     page = page_of(replace(data, not_run={"orion": ["physics"]}))
-    assert "Not run, and left out of everything below: physics." in page.text
+    assert "Not run, and excluded from all results below: physics." in page.text
     assert ["physics", "—", "—", "—", "—"] in page.rows
 
 
@@ -308,7 +308,7 @@ def test_nulls_are_dashes(data: ReportData) -> None:
     row = next(row for row in page.rows if row[:2] == ["math", "orion-8b"])
     assert row[4:] == ["—", "—"]
     assert next(row for row in page.rows if row[0] == "all domains" and len(row) == 5)[2:] == ["—", "—", "—"]
-    assert "8 reviews of 24 failed and count in no mean." in page.text
+    assert "8 reviews of 24 failed and are not in the means." in page.text
     assert "(no usable name)" in page.text
     assert "—: not measured or undefined; never a zero." in page.text
     results = page.text.split("Both models answer every question")[0]
@@ -331,14 +331,14 @@ def test_credentials_in_an_address_are_not_shown(make_data: Callable[..., Report
 
 @pytest.mark.parametrize("trials", [1, 2])
 def test_a_study_with_one_trial_says_what_its_gaps_are_worth(data: ReportData, trials: int) -> None:
-    said = "With one trial a question, pass rates are 0 or 1: a gap rests on one answer of each model and says nothing"
+    note = "With one trial per question, pass rates are 0 or 1: a gap is based on one answer of each model and cannot"
     text = page_of(replace(data, study=data.study.model_copy(update={"trials": trials}))).text
-    assert (said in text) == (trials == 1)
+    assert (note in text) == (trials == 1)
 
 
 def test_bounds_that_the_study_sets_itself_are_named_with_their_default(data: ReportData) -> None:
-    said = "Bounds of checks that are not the default:"
-    assert said not in page_of(data).text
+    note = "Bounds of checks that are not the default:"
+    assert note not in page_of(data).text
     checks = data.study.checks.model_copy(update={"max_no_answer_share_by_benchmark": 1.0, "max_mean_edi": 0.5})
     text = page_of(replace(data, study=data.study.model_copy(update={"checks": checks}))).text
-    assert f"{said} max_no_answer_share_by_benchmark 1 (default 0.95), max_mean_edi 0.5 (default none)." in text
+    assert f"{note} max_no_answer_share_by_benchmark 1 (default 0.95), max_mean_edi 0.5 (default none)." in text

@@ -37,17 +37,17 @@ def test_the_domain_and_family_rows_are_means_of_their_parts(family: str) -> Non
 
 @pytest.mark.parametrize(("family", "kept", "after"), [("qwen3", 115, 1824), ("gpt-oss", 106, 1963)])
 def test_counts_add_up_as_printed(family: str, kept: int, after: int) -> None:
-    found = published_families(study(family))[family]
-    assert sum(found.kept_questions.values()) == kept
-    assert sum(found.cluster_sizes) == found.deduplication.after == after
-    assert found.chosen.n_clusters == len(found.cluster_sizes)
+    results = published_families(study(family))[family]
+    assert sum(results.kept_questions.values()) == kept
+    assert sum(results.cluster_sizes) == results.deduplication.after == after
+    assert results.chosen.n_clusters == len(results.cluster_sizes)
 
 
 def test_benchmarks_match_by_the_start_of_their_names() -> None:
-    found = published_families(study("qwen3"))["qwen3"]
+    results = published_families(study("qwen3"))["qwen3"]
     names = ["hmmt-nov-2025", "jeebench-math", "omni_math"]
-    assert [found.benchmark("math", name, names) is not None for name in names] == [True, True, True]
-    assert found.benchmark("math", "gsm8k", ["gsm8k"]) is None
-    assert found.benchmark("biology", "gpqa", ["gpqa"]) is None
+    assert [results.benchmark("math", name, names) is not None for name in names] == [True, True, True]
+    assert results.benchmark("math", "gsm8k", ["gsm8k"]) is None
+    assert results.benchmark("biology", "gpqa", ["gpqa"]) is None
     twice = ["jeebench-a", "jeebench-b"]
-    assert [found.benchmark("math", name, twice) for name in twice] == [None, None]  # which one is meant is unknown
+    assert [results.benchmark("math", name, twice) for name in twice] == [None, None]  # which one is meant is unknown

@@ -1,4 +1,4 @@
-"""Labels of models: where a study gives them, the pages name its models by nothing else."""
+"""Labels of models: if a study defines them, pages name its models only by label."""
 
 import json
 import re
@@ -21,12 +21,12 @@ from tests.report.test_figures import texts
 from tests.report.test_page import Page, page_of, with_table
 
 LABELS = ("thinking on", "thinking off")
-#: Words for the roles; the tables' "larger than chance" is about a share.
-ROLE_WORDS = re.compile(r"\b(?:larger(?! than chance)|smaller)\b", re.IGNORECASE)
+#: Words for the roles.
+ROLE_WORDS = re.compile(r"\b(?:larger|smaller)\b", re.IGNORECASE)
 
 
 def _family(labels: tuple[str, str] = LABELS) -> Family:
-    """One model in two ways."""
+    """One model with two settings."""
     ways = zip(("larger", "smaller"), labels, (True, False), strict=True)
     shared = {"model": "qwen3-8b", "provider": "imported"}
     return Family.model_validate(
@@ -35,7 +35,7 @@ def _family(labels: tuple[str, str] = LABELS) -> Family:
 
 
 def _labelled(data: ReportData, **labels: tuple[str, str]) -> ReportData:
-    """The data with these families labelled; the names of models in the tables follow."""
+    """Data with these families labelled, including model names in the tables."""
     families = {**data.study.families, **{name: _family(pair) for name, pair in labels.items()}}
     is_labelled = pl.col("family").is_in(list(labels))
     tables = {
@@ -75,18 +75,20 @@ def test_words_for_the_models() -> None:
         "the smaller one",
         "the smaller",
     ]
-    assert (UNLABELLED.model("larger"), UNLABELLED.begun("smaller")) == ("larger model", "The smaller model")
+    assert (UNLABELLED.model("larger"), UNLABELLED.capitalised("smaller")) == ("larger model", "The smaller model")
     names = RoleNames("on", "off", is_label=True)
-    assert {names.the("larger"), names.model("larger"), names.begun("larger"), names.of("larger")} == {"on"}
+    assert {names.the("larger"), names.model("larger"), names.capitalised("larger"), names.of("larger")} == {"on"}
     assert {names.the("smaller", ""), names.the("smaller", "one")} == {"off"}
 
 
 def test_words_of_a_study_are_those_that_fit_all_its_families(data: ReportData) -> None:
     assert names_in(data.study) == UNLABELLED
-    one, other = data.study.families
-    assert names_in(_labelled(data, **{one: LABELS}).study).the("larger") == "the first model"
-    assert names_in(_labelled(data, **{one: LABELS, other: ("on", "off")}).study).the("smaller") == "the second model"
-    assert names_in(_labelled(data, **{one: LABELS, other: LABELS}).study) == names_of(_family())
+    first, second = data.study.families
+    assert names_in(_labelled(data, **{first: LABELS}).study).the("larger") == "the first model"
+    assert (
+        names_in(_labelled(data, **{first: LABELS, second: ("on", "off")}).study).the("smaller") == "the second model"
+    )
+    assert names_in(_labelled(data, **{first: LABELS, second: LABELS}).study) == names_of(_family())
 
 
 def test_no_page_text_speaks_of_larger_and_smaller_where_there_are_labels(page: Page) -> None:
@@ -123,7 +125,7 @@ def test_a_sentence_begins_with_the_label(labelled: ReportData) -> None:
         question_share=pl.when(pl.col("stage") == "Reading").then(0.9).otherwise(0.01), lead_low=pl.lit(0.5)
     )
     sentences = summary.findings(with_table(labelled, stage_shares=leading), "lyra")
-    assert any(sentence.startswith("thinking off goes wrong first most often at Reading") for sentence in sentences)
+    assert any(sentence.startswith("thinking off most often fails first at Reading") for sentence in sentences)
 
 
 def _words(figure: Figure) -> str:
@@ -169,8 +171,8 @@ def test_the_explorer_is_told_the_labels_and_that_they_are_labels(labelled: Repo
     ]
     script = page.split('id="manifest">')[1]
     # Each place of the script that names a role asks whether the family has labels.
-    said = [line for line in script.splitlines() if re.search(r"(larger|smaller) (model|trace|one)|Larger: ", line)]
-    assert [line for line in said if "is_labelled" not in line and not line.strip().startswith(("//", ":", "["))] == []
+    lines = [line for line in script.splitlines() if re.search(r"(larger|smaller) (model|trace|one)|Larger: ", line)]
+    assert [line for line in lines if "is_labelled" not in line and not line.strip().startswith(("//", ":", "["))] == []
 
 
 AGREEMENTS = [
@@ -203,7 +205,7 @@ def test_members_of_a_panel_stand_beside_each_other(labelled: ReportData) -> Non
         "plain",
         "subtotal",
     ]
-    assert "Members of the judge panel beside each other" in page_of(data).text
+    assert "Agreement between members of the judge panel" in page_of(data).text
 
 
 def test_without_a_panel_the_page_has_no_such_table(page: Page) -> None:

@@ -1,1 +1,1 @@
-"""The embedded analyst: a deterministic stand-in for the judge models that reads what a judge reads, nothing else."""
+"""Embedded analyst: a deterministic stand-in for the judge models that sees only what a judge sees."""

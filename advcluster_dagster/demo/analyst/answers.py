@@ -1,13 +1,11 @@
-"""Compare the stated answers of two solutions whose work agrees: work that stops early, goes on too far, or restates
-the result.
-"""
+"""Compare the stated answers of two solutions whose work agrees: stopped early, continued too far, or misstated."""
 
 import math
 import re
 from collections import Counter
 
 from advcluster_dagster.demo.analyst.arithmetic import is_among, is_close
-from advcluster_dagster.demo.analyst.calculations import last_with
+from advcluster_dagster.demo.analyst.calculations import last_with_value
 from advcluster_dagster.demo.analyst.findings import Difference, Finding
 from advcluster_dagster.demo.analyst.reading import Trace
 
@@ -21,15 +19,15 @@ _UNITS = re.compile(
 
 
 def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
-    """The place where the wrong solution turns from work that agrees with the right one to another answer."""
+    """Find where the wrong solution, whose work agrees with the right one, turns to another answer."""
     if right.final is None or wrong.final is None or _is_same(right.final, wrong.final):
         return None
     stated = wrong.result
-    source = None if stated is None else last_with(wrong.calculations, len(wrong.calculations), stated)
+    source = None if stated is None else last_with_value(wrong.calculations, len(wrong.calculations), stated)
     if source is not None and stated is not None and right.result is not None and not is_close(right.result, stated):
         return _from_calculation(right, wrong, source)
     if right.result is None and right.calculations and source is not None and stated is not None:
-        # A name or a letter was asked for, and all work is done, or the number behind the right letter is stated.
+        # The question asks for a name or letter, and the work is complete or the value of the right option is stated.
         last = right.calculations[-1].claimed
         is_named = right.final.isalpha() and len(right.final) > 1 and is_among(last, wrong.reached_values)
         is_chosen = is_named or is_close(last, stated)
@@ -42,7 +40,7 @@ def differing_answer(right: Trace, wrong: Trace) -> Finding | None:
 
 
 def _from_calculation(right: Trace, wrong: Trace, source: int) -> Finding | None:
-    """The answer is the value of a calculation: one behind the right result, one of the right solution, or another."""
+    """Classify an answer that is a calculation's value: after the right result, or in the right solution."""
     calculation = wrong.calculations[source]
     before = [earlier.claimed for earlier in wrong.calculations[:source]]
     if right.result is not None and is_among(right.result, before):
@@ -56,39 +54,39 @@ def _from_calculation(right: Trace, wrong: Trace, source: int) -> Finding | None
 
 
 def _stops_early(right: Trace, wrong: Trace) -> bool:
-    """Whether the work ends before the right one's last result, with a value on the way or a choice made early."""
-    ours, theirs = ([earlier.claimed for earlier in trace.calculations] for trace in (right, wrong))
-    if ours and theirs and not is_among(ours[-1], theirs):
+    """Whether the work ends before the last result of the right one, with an intermediate value or an early choice."""
+    right_values, wrong_values = ([earlier.claimed for earlier in trace.calculations] for trace in (right, wrong))
+    if right_values and wrong_values and not is_among(right_values[-1], wrong_values):
         if wrong.result is not None:
             return is_among(wrong.result, right.reached_values)
-        return all(is_among(value, right.reached_values) for value in theirs)
+        return all(is_among(value, right.reached_values) for value in wrong_values)
     return wrong.final in [step.outcome for step in right.steps[:-1]] and len(wrong.steps) < len(right.steps)
 
 
 def _reaches_result(right: Trace, wrong: Trace) -> bool:
-    """Whether the wrong solution's last result is the right one although another answer, or another form of
-    it, is stated.
-    """
+    """Whether the wrong solution reaches the right result last, although it states another answer or form."""
     if wrong.steps and wrong.steps[-1].outcome == right.final:
         return True
-    ours, theirs, goal = right.calculations, wrong.calculations, right.result
-    if goal is not None and theirs:
+    goal = right.result
+    if goal is not None and wrong.calculations:
         return is_among(goal, wrong.reached_values[-4:])
-    return bool(ours and theirs) and is_close(ours[-1].claimed, theirs[-1].claimed)
+    has_calculations = bool(right.calculations and wrong.calculations)
+    return has_calculations and is_close(right.calculations[-1].claimed, wrong.calculations[-1].claimed)
 
 
 def _at_end(right: Trace, wrong: Trace, kind: Difference) -> Finding:
-    """The place is the first statement behind the last calculation that holds the answer, else the last one."""
+    """Locate the finding at the first statement after the last calculation that contains the answer, else the last."""
     last = max((item.at for item in wrong.calculations), default=-1)
     stated = re.compile(rf"(?<![\w.]){re.escape(wrong.final or '')}(?![\w.])")
-    behind = range(last + 1, len(wrong.statements))
-    at = next((index for index in behind if stated.search(wrong.statements[index])), None)
+    later = range(last + 1, len(wrong.statements))
+    at = next((index for index in later if stated.search(wrong.statements[index])), None)
     return Finding(kind, right.final or "", wrong.final or "", len(wrong.statements) - 1 if at is None else at)
 
 
 def is_other_form(right: Trace, wrong: Trace) -> bool:
-    """Whether the stated answer may be the right one in another form: in quotes or brackets, as a share of it, in
-    another unit, of another sign, with digits exchanged. A number that has nothing to do with it is none.
+    """Whether the stated answer may be another form of the right one.
+
+    Such forms are quotes or brackets, another unit or sign, a rounded value and swapped digits.
     """
     goal, stated = right.result, wrong.result
     if goal is None or stated is None:
@@ -99,7 +97,7 @@ def is_other_form(right: Trace, wrong: Trace) -> bool:
 
 
 def is_scaled(goal: float, stated: float) -> bool:
-    """Whether one number is the other in a unit that is often asked for in its place."""
+    """Whether the numbers differ only by sign, a power of ten or a common unit conversion."""
     if is_close(abs(goal), abs(stated)):
         return True
     factor = max(abs(goal), abs(stated)) / max(min(abs(goal), abs(stated)), 1e-300)
@@ -113,9 +111,9 @@ def _bare(answer: str) -> str:
     return re.sub(r"[\W_]", "", answer).lower()
 
 
-def _is_same(one: str, other: str) -> bool:
-    """Whether two answers are equal but for units, spaces and the case of letters."""
-    if one.lower().split() == other.lower().split():
+def _is_same(first: str, second: str) -> bool:
+    """Whether two answers are equal apart from units, spaces and case."""
+    if first.lower().split() == second.lower().split():
         return True
-    plain = [_UNITS.sub("", answer).lower() for answer in (one, other)]
+    plain = [_UNITS.sub("", answer).lower() for answer in (first, second)]
     return plain[0] == plain[1] != ""

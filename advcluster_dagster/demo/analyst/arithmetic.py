@@ -1,4 +1,4 @@
-"""Recognise numbers and arithmetic expressions in a solution's text, with their value, operands and parts."""
+"""Parse numbers and arithmetic expressions in a solution's text, with value, operands and parts."""
 
 import re
 from collections.abc import Iterator
@@ -31,9 +31,7 @@ WORDS: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Sum:
-    """Numbers joined by operators: its text, operands and operators in order of reading, its value, the values of
-    all parts.
-    """
+    """An arithmetic expression: text, operands and operators in reading order, value, values of all parts."""
 
     text: str
     operands: tuple[float, ...]
@@ -43,7 +41,7 @@ class Sum:
 
 
 def sum_at_end(text: str) -> Sum | None:
-    """The sum that a text ends with, if it ends with one of at least two numbers."""
+    """Parse the expression of at least two numbers at the end of a text; None if there is none."""
     if text[-1:] not in _LAST_OF_SUM:
         return None
     match = _SUM_AT_END.search(text[-_LONGEST_SUM:])
@@ -51,13 +49,13 @@ def sum_at_end(text: str) -> Sum | None:
 
 
 def sum_at_start(text: str) -> Sum | None:
-    """The sum, or the single number, that a text starts with."""
+    """Parse the expression or single number at the start of a text; None if there is none."""
     match = _SUM_AT_START.match(text.lstrip("~≈ ")[:_LONGEST_SUM])
     return read_sum(match[0]) if match else None
 
 
 def read_sum(text: str) -> Sum | None:
-    """Read a sum by the usual precedence; None when it is unfinished, divides by zero, or exceeds 10^15."""
+    """Parse an expression with the usual precedence; None if it is incomplete, divides by zero or exceeds 10^15."""
     tokens = _balanced(_TOKEN.findall(text))
     reader = _Reader(tokens)
     try:
@@ -102,7 +100,7 @@ def _value_of(token: str) -> float:
 
 
 def _balanced(tokens: list[str]) -> list[str]:
-    """The tokens without a first or last parenthesis that has no partner; any other such one makes them unreadable."""
+    """Remove unmatched parentheses at both ends; others make the expression unreadable."""
     while tokens and tokens.count("(") > tokens.count(")") and tokens[0] == "(":
         tokens = tokens[1:]
     while tokens and tokens.count(")") > tokens.count("(") and tokens[-1] == ")":
@@ -111,7 +109,7 @@ def _balanced(tokens: list[str]) -> list[str]:
 
 
 class _Reader:
-    """Recursive descent over the tokens of one sum; ``parts`` collects the value of every operation."""
+    """Recursive-descent parser of one expression; ``parts`` collects the value of every operation."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens

@@ -1,6 +1,4 @@
-"""Calculations in the statements of a solution: expressions with a claimed value, values of names, assignments of a
-program.
-"""
+"""Find calculations in a solution's statements: expressions with a claimed value, named values, assignments."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,10 +37,9 @@ _PRODUCT = re.compile(r"((?<![A-Za-z_\d.])\d+(?:\.\d+)?(?=\()|\)(?=[\d(]))")
 
 @dataclass(frozen=True)
 class Calculation:
-    """A sum, the value claimed for it, and the statement it stands in, counted from 0 with ``at``.
+    """An expression, the value claimed for it, and its statement with index ``at`` from 0.
 
-    ``first`` is the number that the claimed side begins with: in ``5 * 3 = 15 + 2 = 17``, which runs two sums
-    together, 15.
+    ``first`` is the first number of the claimed side: 15 in ``5 * 3 = 15 + 2 = 17``, which joins two calculations.
     """
 
     sum: Sum
@@ -54,7 +51,7 @@ class Calculation:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the claimed value is the sum's value, up to rounding or cutting at its written places."""
+        """Whether the claimed value is the expression's value, up to rounding or truncation at its written places."""
         value = self.sum.value
         if is_close(value, self.claimed) or is_close(value, self.first):
             return True
@@ -66,12 +63,12 @@ class Calculation:
 
 
 def calculations_in(statements: Sequence[str], most: int) -> list[Calculation]:
-    """The calculations of all statements in order, at most so many. Values given to names before may stand in them."""
+    """Up to ``most`` calculations of all statements, in order; they may use names assigned earlier."""
     return list(_walk(statements, {}, most))
 
 
 def assigned_values(statements: Sequence[str]) -> dict[str, float]:
-    """The last value of each name, given to it as a number or by the assignments of a program."""
+    """The last value of each name, assigned as a number or by the statements of a program."""
     values: dict[str, float] = {}
     for _ in _walk(statements, values, len(statements)):
         pass
@@ -79,7 +76,7 @@ def assigned_values(statements: Sequence[str]) -> dict[str, float]:
 
 
 def _walk(statements: Sequence[str], values: dict[str, float], most: int) -> Iterator[Calculation]:
-    """The calculations in order; ``values`` is filled on the way."""
+    """Yield the calculations in order, filling ``values`` with named values."""
     n_found = 0
     for at, statement in enumerate(statements):
         if "=" not in statement:
@@ -97,14 +94,14 @@ def _walk(statements: Sequence[str], values: dict[str, float], most: int) -> Ite
 
 @lru_cache(maxsize=1024)
 def named_numbers(statement: str) -> tuple[tuple[str, float], ...]:
-    """Names and the numbers that follow them behind ``=``."""
+    """Names and the numbers assigned to them with ``=``."""
     if "=" not in statement:
         return ()
     return tuple((match[1], float(match[2])) for match in _NAMED.finditer(statement))
 
 
-def last_with(calculations: Sequence[Calculation], before: int, value: float) -> int | None:
-    """The last calculation before a place that gives a value, its opposite, or what rounds to it."""
+def last_with_value(calculations: Sequence[Calculation], before: int, value: float) -> int | None:
+    """Index of the last calculation before ``before`` whose value is, or rounds to, the given one, ignoring sign."""
     for index in range(before - 1, -1, -1):
         off = abs(abs(calculations[index].claimed) - abs(value))
         if is_close(abs(calculations[index].claimed), abs(value)) or (off < 1 and value.is_integer() and off % 1):
@@ -113,7 +110,7 @@ def last_with(calculations: Sequence[Calculation], before: int, value: float) ->
 
 
 def _assigned(statement: str, at: int, values: dict[str, float]) -> Calculation | None:
-    """An assignment of a program whose names all have values: its own value is taken for the claimed one."""
+    """Parse an assignment whose names all have values; its computed value is also the claimed one."""
     match = _ASSIGNMENT.fullmatch(statement)
     if not match or not all(name in values for name in _NAME.findall(match[2])):
         return None
@@ -127,7 +124,7 @@ def _assigned(statement: str, at: int, values: dict[str, float]) -> Calculation 
 
 
 def _calculations(statement: str, at: int, values: Mapping[str, float]) -> Iterator[Calculation]:
-    """Sums followed by ``=``, each with the value on the other side."""
+    """Yield expressions followed by ``=`` with the value on the other side."""
     plain = _COMPARISON.sub("?", statement) if any(map(statement.__contains__, _COMPARISONS)) else statement
     for clause in plain.split(";"):
         if "=" not in clause:
@@ -137,11 +134,11 @@ def _calculations(statement: str, at: int, values: Mapping[str, float]) -> Itera
             total = sum_at_end(_with_values(left, values))
             claimed = sum_at_start(right) if total else None
             if total is None and (number := _NUMBER_ALONE.search(left)):
-                # The value stands first, as in "15 = 5 * 3".
-                turned = sum_at_start(right)
-                if turned and turned.operators and not _goes_on(right, turned):
-                    yield _calculation(turned, read_sum(number[1]) or turned, statement, at)
-            elif total and claimed and not _begins_before(left, total) and not _goes_on(right, claimed):
+                # The value comes first, as in "15 = 5 * 3".
+                reversed_total = sum_at_start(right)
+                if reversed_total and reversed_total.operators and not _has_right_context(right, reversed_total):
+                    yield _calculation(reversed_total, read_sum(number[1]) or reversed_total, statement, at)
+            elif total and claimed and not _has_left_context(left, total) and not _has_right_context(right, claimed):
                 yield _calculation(total, claimed, statement, at)
 
 
@@ -152,7 +149,7 @@ def _calculation(total: Sum, claimed: Sum, statement: str, at: int) -> Calculati
 
 
 def _without_units(side: str) -> str:
-    """The ends of a side, which alone can belong to a sum, without the units behind its numbers."""
+    """Both ends of a side, as far as an expression may reach, without units after numbers."""
     plain = side.strip()
     if len(plain) > 2 * _LONGEST_END:
         plain = f"{plain[:_LONGEST_END]} ? {plain[-_LONGEST_END:]}"
@@ -161,21 +158,21 @@ def _without_units(side: str) -> str:
     return _UNIT.sub(" ", f"{plain} ").strip() if _UNIT_START.search(plain) else plain
 
 
-def _begins_before(left: str, total: Sum) -> bool:
-    """Whether a sum is the end of something that has no value, as in ``x + 2 + 3`` or ``f(2) + 3``."""
+def _has_left_context(left: str, total: Sum) -> bool:
+    """Whether an expression is the end of an unknown one, as in ``x + 2 + 3`` or ``f(2) + 3``."""
     before = left.strip()
     before = before[: -len(total.text)] if before.endswith(total.text) else ""
     return bool(_OPERATOR_BEFORE.search(before) or (total.text[0] == "(" and _FACTOR_BEFORE.search(before)))
 
 
-def _goes_on(right: str, total: Sum) -> bool:
-    """Whether a sum is the beginning of something that has no value, as in ``5 + x``."""
-    behind = right.lstrip("~≈ ")
-    return bool(behind.startswith(total.text) and _OPERATOR_BEHIND.match(behind[len(total.text) :]))
+def _has_right_context(right: str, total: Sum) -> bool:
+    """Whether an expression is the start of an unknown one, as in ``5 + x``."""
+    rest = right.lstrip("~≈ ")
+    return bool(rest.startswith(total.text) and _OPERATOR_BEHIND.match(rest[len(total.text) :]))
 
 
 def _with_values(segment: str, values: Mapping[str, float]) -> str:
-    """A segment that is a formula of named values only, with the values put in; any other as it is."""
+    """Substitute values in a segment that is a formula of named values only; return others unchanged."""
     if not _FORMULA.fullmatch(segment) or not all(name in values for name in _NAME.findall(segment)):
         return segment
     return _NAME.sub(lambda match: f"{values[match[0]]:g}", segment)

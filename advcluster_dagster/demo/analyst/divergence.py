@@ -1,7 +1,6 @@
-"""The first difference that matters between a right and a wrong solution (paper section 3.2.2: the smaller model's
-first error).
+"""Find the first relevant difference between a right and a wrong solution (first error, paper section 3.2.2).
 
-Differences of mere wording do not count, nor does another way to the same numbers.
+Differences in wording do not count, nor do other ways to the same numbers.
 """
 
 import re
@@ -17,7 +16,7 @@ _PROGRAM = re.compile(r"^\s*def \w+\(.*\):|```python", re.MULTILINE)
 
 
 def find_divergence(problem: str, right_text: str, wrong_text: str) -> Finding | NoContrast:
-    """The first difference that matters between a right and a wrong solution of a problem, or why none is named."""
+    """Find the first relevant difference between a right and a wrong solution, or the reason why there is none."""
     right, wrong = read_trace(right_text), read_trace(wrong_text)
     if not right.has_reasoning or not wrong.has_reasoning:
         return _without_reasoning(right, wrong)
@@ -34,17 +33,17 @@ def _without_reasoning(right: Trace, wrong: Trace) -> NoContrast:
 
 
 def _located(problem: str, right: Trace, wrong: Trace) -> Finding | None:
-    """The first cue that is found, from the earliest stage of a solution to the last."""
+    """Return the first cue found, checking the stages of a solution in order."""
     if location := miscopied_literal(problem, right.statements, wrong.statements):
         source, at = location
         return Finding(Difference.MISCOPIED, source, wrong.statements[at], at)
     is_program = _PROGRAM.search(problem) is not None
     if is_program or not (right.calculations or wrong.calculations):
-        ours, theirs = (
+        right_steps, wrong_steps = (
             [step for step in trace.steps if is_program or "=" in step.subject or step.verdicts]
             for trace in (right, wrong)
         )
-        located = compare_procedures(problem, ours, theirs, is_cut_off=wrong.final is None)
+        located = compare_procedures(problem, right_steps, wrong_steps, is_cut_off=wrong.final is None)
         if located:
             return located
     return (

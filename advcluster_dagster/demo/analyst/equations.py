@@ -1,4 +1,4 @@
-"""Statements with unknowns that do not hold for the values that the right solution gives them."""
+"""Find equations with unknowns that are false for the values in the right solution."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,9 @@ from advcluster_dagster.demo.analyst.calculations import named_numbers
 from advcluster_dagster.demo.analyst.reading import Trace
 
 _LETTER = r"([A-Za-z])(?![\w'])"
-#: A letter whose value the problem asks for.
+#: A letter whose value the problem asks for, after the asking phrase.
 _ASKED = re.compile(rf"\b(?:value of|solve for|find|determine) (?:the )?(?:unknown )?(?:variable )?{_LETTER}")
-#: Statements about one case, or made as a trial, need not hold in general.
+#: Statements about a case or an assumption need not hold in general.
 _SUPPOSED = re.compile(r"\b(?:case|if|suppose|assume|try|test|when|or|let)\b", re.IGNORECASE)
 _LONGEST_SIDE = 160
 _COMPARISON = re.compile(r"[<>=!]=|->|=>")
@@ -23,7 +23,7 @@ _NOTHING_BUT = r"(?:[\s()+*/^.\d-]|{names})"
 
 
 def unknowns_of(problem: str, right: Trace) -> dict[str, float]:
-    """Values of the single letters that the problem asks for, where the right solution gives each one value."""
+    """Values of the letters that the problem asks for, if the right solution gives a single value for each."""
     stated = [pair for statement in right.statements for pair in named_numbers(statement)]
     values: dict[str, float] = {}
     for name in {match[1] for match in _ASKED.finditer(problem)}:
@@ -36,7 +36,7 @@ def unknowns_of(problem: str, right: Trace) -> dict[str, float]:
 
 
 def false_equations(statement: str, values: Mapping[str, float]) -> Iterator[bool]:
-    """For every equation of the statement that does not hold for these values: whether it is *unknown = number*."""
+    """Yield for each equation that is false for these values whether it has the form *unknown = number*."""
     if not values or _SUPPOSED.search(statement):
         return
     for clause in re.split(r"[;,]\s", _COMPARISON.sub("?", statement)):
@@ -51,7 +51,7 @@ def false_equations(statement: str, values: Mapping[str, float]) -> Iterator[boo
 
 
 def _at_end(text: str, names: str) -> str:
-    """The expression that a text ends with; empty when something else runs into it."""
+    """The expression at the end of a text; empty if it continues to the left."""
     matched = re.search(
         rf"(?:^|(?<=[\s:,]))(?:{_NOTHING_BUT.format(names=f'(?:{names})(?![A-Za-z])')})+$", text.rstrip()
     )
@@ -59,11 +59,11 @@ def _at_end(text: str, names: str) -> str:
 
 
 def _at_start(text: str, names: str) -> str:
-    """The expression that a text starts with."""
+    """The expression at the start of a text; empty if it continues to the right."""
     matched = re.match(rf"(?:{_NOTHING_BUT.format(names=f'(?:{names})(?![A-Za-z])')})+", text.lstrip())
     plain = matched[0].strip() if matched else ""
-    behind = text.lstrip()[len(matched[0]) :] if matched else ""
-    if re.match(r"[A-Za-z]", behind) and not plain.endswith((" ", ")")) and matched and not matched[0].endswith(" "):
+    rest = text.lstrip()[len(matched[0]) :] if matched else ""
+    if re.match(r"[A-Za-z]", rest) and not plain.endswith((" ", ")")) and matched and not matched[0].endswith(" "):
         return ""
     return re.sub(r"[\s+*/^(.-]+$", "", plain)
 
@@ -75,5 +75,5 @@ def _value(side: str, values: Mapping[str, float]) -> float | None:
     return matched.value if matched else None
 
 
-def _is_equal(one: float, other: float) -> bool:
-    return is_close(one, other) or abs(one - other) <= 0.011 * max(abs(one), abs(other))
+def _is_equal(first: float, second: float) -> bool:
+    return is_close(first, second) or abs(first - second) <= 0.011 * max(abs(first), abs(second))

@@ -1,6 +1,4 @@
-"""Kinds of difference between two solutions, their stages in Newman's error analysis (paper appendix A.5), and their
-records.
-"""
+"""Kinds of difference between two solutions, and their stages in Newman's error analysis (paper appendix A.5)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,10 +33,10 @@ STAGES: dict[Difference, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The first difference: its kind, and what the right and the wrong solution write there (either may be empty).
+    """The first difference: its kind, and the texts of the right and the wrong solution there (either may be empty).
 
-    ``wrong_at`` is the place in the wrong solution, the number of a statement from 0; None where the answer alone
-    differs and stands in no statement.
+    ``wrong_at`` is the index of a statement in the wrong solution, from 0; None if only an answer outside all
+    statements differs.
     """
 
     difference: Difference
@@ -48,12 +46,12 @@ class Finding:
 
     @property
     def stage(self) -> str:
-        """The stage of Newman's error analysis."""
+        """Stage of Newman's error analysis."""
         return STAGES[self.difference]
 
 
 class NoContrast(StrEnum):
-    """Why two solutions give no finding."""
+    """Reasons why two solutions yield no finding."""
 
     NO_REASONING = "neither response holds reasoning, only an answer"
     RIGHT_WITHOUT_REASONING = "the right response holds no reasoning, only an answer"

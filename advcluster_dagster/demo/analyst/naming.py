@@ -1,7 +1,6 @@
 """Name a cluster by its characteristic words.
 
-The analyst sees one cluster at a time, so that words are weighed against a fixed list of words common in such
-descriptions.
+The analyst sees one cluster at a time, so words are compared with a fixed list of words common in such descriptions.
 """
 
 import re
@@ -13,14 +12,14 @@ def _word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-#: Words that end the phrase behind the verb.
+#: Words that end the phrase after the verb.
 _FUNCTION = _word_set(
     "and or of to in on at by for from with without as into that which what when where it its is are be been before "
     "after instead rather than so not no own other against across through throughout until beyond about between "
     "further they this these those their then only just while up out over under during via due per more most less if"
 )
 _ARTICLES = _word_set("a an the one each every all any both")
-#: Words too common in descriptions of this sort to mark a cluster.
+#: Words too common in such descriptions to characterise a cluster.
 _COMMON = (
     _FUNCTION
     | _ARTICLES
@@ -32,7 +31,7 @@ _COMMON = (
 )
 _ADJECTIVES = _word_set("intermediate governing given stated final required proper expected fitting right numerical")
 _PARTICLES = _word_set("over out on up")
-#: Words that belong to a subject; a tag names none of them.
+#: Subject-specific words, excluded from tags.
 _SUBJECT = _word_set(
     "arithmetic numerical formula formulas equation equations mole moles reaction reactant valence velocity speed "
     "force energy current voltage loop loops iteration iterations code program function array string integer "
@@ -41,7 +40,7 @@ _SUBJECT = _word_set(
 
 _LONGEST_TAG = 80
 
-#: How information is handled, by the word stems that point to it.
+#: Sentences on how information is handled, by indicative word stems.
 _THEMES: tuple[tuple[str, str], ...] = (
     (
         "copi transcrib read record figur number digit sourc written origin text",
@@ -85,19 +84,19 @@ _THEMES: tuple[tuple[str, str], ...] = (
         "Partial insights are joined so that each one rests on those before it.",
     ),
 )
-#: Opens the sentence that admits a second theme.
+#: Start of the sentence on a second theme.
 MIXED_MARK = "Part of the group concerns something else"
 _MIXED_SHARE = 0.2
 _NO_THEME = "Information is ordered and carried from what is known to a conclusion."
 
 
 def theme_sentences() -> tuple[str, ...]:
-    """The sentences by which definitions say how information is handled."""
+    """Sentences used in definitions to describe how information is handled."""
     return tuple(sentence for _, sentence in _THEMES)
 
 
 def name_cluster(bullets: str) -> dict[str, str]:
-    """Tag and definition of a cluster from its descriptions, one bullet a line."""
+    """Derive tag and definition of a cluster from its descriptions, one bullet per line."""
     texts = [line.lstrip("-*• ").strip() for line in bullets.splitlines()]
     texts = [text for text in texts if re.search(r"[A-Za-z]{3}", text)]
     verbs = Counter(verb for text in texts if (verb := _verb_of(text)))
@@ -120,7 +119,7 @@ def _definition(texts: Sequence[str], verbs: Counter[str], noun: str) -> str:
 
 
 def _theme(texts: Sequence[str]) -> str:
-    """How the texts handle information; a second theme is named where a good part of them holds it."""
+    """Describe how the texts handle information; a second theme is added if enough of them share it."""
     counts = Counter(theme for text in texts if (theme := _theme_of(text)))
     first, *others = [theme for theme, _ in counts.most_common(2)] or [_NO_THEME]
     if not others or counts[others[0]] < _MIXED_SHARE * len(texts):
@@ -129,14 +128,14 @@ def _theme(texts: Sequence[str]) -> str:
 
 
 def _theme_of(text: str) -> str:
-    """The theme to which most words of a text point; empty where none does."""
+    """The theme that most words of a text indicate; empty if none do."""
     words = _words(text)
     weights = [sum(word.startswith(stem) for word in words for stem in stems.split()) for stems, _ in _THEMES]
     return _THEMES[weights.index(max(weights))][1] if any(weights) else ""
 
 
 def _object_of(text: str) -> str:
-    """The one or two words that name what the leading verb acts on; empty when there are none."""
+    """The one or two words that name the object of the leading verb; empty if there are none."""
     span: list[str] = []
     words = _words(text)[1:]
     for word in words[1:] if words and words[0] in _PARTICLES else words:
@@ -170,7 +169,7 @@ def _words(text: str) -> list[str]:
 
 
 def _leading(counts: Counter[str], default: str) -> str:
-    """The most frequent entry, the first in the alphabet on a tie."""
+    """The most frequent entry, ties broken alphabetically."""
     return min(counts, key=lambda entry: (-counts[entry], entry), default=default)
 
 

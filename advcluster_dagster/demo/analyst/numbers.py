@@ -1,4 +1,4 @@
-"""The first value or calculation of a wrong solution that the right one refutes."""
+"""Find the first value or calculation of a wrong solution that the right one contradicts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from functools import cached_property
 
 from advcluster_dagster.demo.analyst.answers import is_scaled
 from advcluster_dagster.demo.analyst.arithmetic import is_among, is_close, numbers_with_words
-from advcluster_dagster.demo.analyst.calculations import Calculation, last_with, named_numbers
+from advcluster_dagster.demo.analyst.calculations import Calculation, last_with_value, named_numbers
 from advcluster_dagster.demo.analyst.equations import false_equations, unknowns_of
 from advcluster_dagster.demo.analyst.findings import Difference, Finding
 from advcluster_dagster.demo.analyst.reading import Trace
@@ -25,14 +25,14 @@ _CONVERSIONS = {
 
 @dataclass(frozen=True)
 class NumericComparison:
-    """A problem with a right and a wrong solution, read."""
+    """Comparison of the numbers in a right and a wrong solution."""
 
     problem: str
     right: Trace
     wrong: Trace
 
     def first(self) -> Finding | None:
-        """The first statement of the wrong solution whose numbers the right solution refutes."""
+        """The first statement of the wrong solution whose numbers contradict the right one."""
         return min(self._findings(), key=lambda finding: finding.wrong_at or 0, default=None)
 
     @cached_property
@@ -42,28 +42,28 @@ class NumericComparison:
 
     @cached_property
     def agreed(self) -> list[float]:
-        """Numbers of the right solution; values of parts of its sums where the wrong solution reaches the whole too."""
-        reached = [finding.claimed for finding in self.wrong.calculations]
+        """Numbers of the right solution, and the parts of its calculations that the wrong solution also reaches."""
+        reached = [calculation.claimed for calculation in self.wrong.calculations]
         parts = [
             part
-            for finding in self.right.calculations
-            if is_among(finding.claimed, reached)
-            for part in finding.sum.parts
+            for calculation in self.right.calculations
+            if is_among(calculation.claimed, reached)
+            for part in calculation.sum.parts
         ]
         return [*self.right.numbers, *parts]
 
     @cached_property
     def expected(self) -> list[float]:
-        """Values that a calculation may have without leading away: those of the problem and the right solution."""
+        """Values that do not indicate an error: those of the problem and the right solution."""
         return [*self.agreed, *self.given]
 
     def _findings(self) -> Iterator[Finding]:
-        """At most one finding of every kind of cue."""
+        """At most one finding per kind of cue."""
         cues = (self._miscopied_name(), self._false_equation(), self._wrong_calculation())
         return (finding for finding in cues if finding)
 
     def _miscopied_name(self) -> Finding | None:
-        """A name whose first value looks like the one that the right solution and the problem give it."""
+        """Find a named value that looks like a miscopy of the value given in the problem."""
         for at, statement in enumerate(self.wrong.statements):
             for name, value in named_numbers(statement):
                 source = self.right.named_values.get(name)
@@ -104,12 +104,12 @@ class NumericComparison:
             return None
         partner = self._partner(calculation)
         if kind is None:
-            return self._led_away(calculation, partner) if partner else None
+            return self._classify_deviation(calculation, partner) if partner else None
         shown = partner.statement if partner else self._closest_statement(calculation.statement)
         return Finding(kind, shown, calculation.statement, calculation.at)
 
-    def _led_away(self, calculation: Calculation, partner: Calculation) -> Finding:
-        """A sound calculation whose value the right solution does not hold: which difference, and where."""
+    def _classify_deviation(self, calculation: Calculation, partner: Calculation) -> Finding:
+        """Classify and locate a sound calculation whose value is not in the right solution."""
         goal = self.right.result
         before = self.wrong.calculations[: self.wrong.calculations.index(calculation)]
         if goal is not None and is_among(goal, [earlier.claimed for earlier in before]):
@@ -121,17 +121,19 @@ class NumericComparison:
         return Finding(kind, partner.statement, self.wrong.statements[at], at)
 
     def _origin(self, calculation: Calculation, partner: Calculation) -> int | None:
-        """Where the wrong solution last states the value that stands in place of the right one; None when more than
-        one value differs, when it is a value of the problem, or when it is stated nowhere before.
+        """Statement where the wrong solution last states the value used in place of the right one.
+
+        None if several values differ, if the value is given in the problem, or if it is not stated before.
         """
-        one, two = Counter(calculation.sum.operands), Counter(partner.sum.operands)
-        new, lost = list((one - two).elements()), list((two - one).elements())
+        used, expected = Counter(calculation.sum.operands), Counter(partner.sum.operands)
+        new, lost = list((used - expected).elements()), list((expected - used).elements())
         if len(new) != 1 or len(lost) != 1 or is_among(new[0], self.given):
             return None
-        is_alike = (one & two).total() > 1 or calculation.sum.operators == partner.sum.operators
+        n_shared = (used & expected).total()
+        is_alike = n_shared > 1 or calculation.sum.operators == partner.sum.operators
         at = self._last_mention(new[0], before=calculation.at)
-        is_calculated = any(finding.at == at for finding in self.wrong.calculations)
-        return at if is_alike and ((one & two).total() > 1 or not is_calculated) else None
+        is_calculated = any(other.at == at for other in self.wrong.calculations)
+        return at if is_alike and (n_shared > 1 or not is_calculated) else None
 
     def _is_cut_off(self, calculation: Calculation) -> bool:
         """Whether the text ends within the claimed number."""
@@ -143,75 +145,74 @@ class NumericComparison:
         return next((at for at in places if is_among(value, numbers_with_words(self.wrong.statements[at]))), None)
 
     def _suspects(self) -> set[int] | None:
-        """The calculations on which the wrong answer rests, by their number, as far back as the right solution does
-        not hold their values; None when no calculation gives the answer.
+        """Indices of the calculations that lead to the wrong answer, back to values shared with the right solution.
+
+        None if no calculation yields the answer.
         """
         calculations, final = self.wrong.calculations, self.wrong.result
         if final is not None and self.right.result is not None and is_close(final, self.right.result):
             return set()
         if final is None or not calculations:
             return set() if self.wrong.final is None else None
-        last = last_with(calculations, len(calculations), final)
+        last = last_with_value(calculations, len(calculations), final)
         if last is None:
-            reached = [finding.claimed for finding in calculations]
+            reached = [calculation.claimed for calculation in calculations]
             return set() if self.right.result is not None and is_among(self.right.result, reached) else None
-        waiting, finding = [last], set()
+        waiting, suspects = [last], set()
         while waiting:
             index = waiting.pop()
-            if index in finding:
+            if index in suspects:
                 continue
-            finding.add(index)
+            suspects.add(index)
             if index and calculations[index - 1].claimed == calculations[index].claimed:
                 # One calculation in two forms: "(6 * 9 - 4) * 18 = 50 * 18 = 900".
                 waiting.append(index - 1)
             if index != last and is_among(calculations[index].claimed, self.agreed):
                 continue
             for operand in calculations[index].sum.operands:
-                earlier = last_with(calculations, index, operand)
+                earlier = last_with_value(calculations, index, operand)
                 if earlier is not None:
                     waiting.append(earlier)
-        return finding
+        return suspects
 
     def _strange_operand(self, operand: float, known: list[float]) -> Difference | None:
-        """A number of no visible origin: a given copied wrongly, or one made up; None if it may be mental
-        arithmetic.
-        """
+        """Classify a number of unknown origin: miscopied or invented; None if it may come from mental arithmetic."""
         used = self.wrong.used_values
         lost = [value for value in self.given if is_among(value, self.right.numbers) and not is_among(value, used)]
         if any(_looks_like(operand, value) for value in lost):
             return Difference.MISCOPIED
-        if any(_combines_to(one, other, operand) for one in known for other in known[: len(self.given)]):
+        if any(_combines_to(first, second, operand) for first in known for second in known[: len(self.given)]):
             return None
         return Difference.INVENTED
 
     def _partner(self, calculation: Calculation) -> Calculation | None:
-        """The right solution's calculation that shares most with this one; the earliest on a tie."""
+        """The right solution's calculation with the most similar operands; the earliest on a tie."""
 
         def shared(other: Calculation) -> float:
-            one, two = Counter(calculation.sum.operands), Counter(other.sum.operands)
-            return (one & two).total() / max((one | two).total(), 1)
+            operands, others = Counter(calculation.sum.operands), Counter(other.sum.operands)
+            return (operands & others).total() / max((operands | others).total(), 1)
 
         best = max(self.right.calculations, key=shared, default=None)
         return best if best and shared(best) > 0 else None
 
     def _other_combination(self, calculation: Calculation, partner: Calculation) -> Difference:
-        """A sound calculation that the right solution does not hold: what became of the operands?"""
-        one, two = Counter(calculation.sum.operands), Counter(partner.sum.operands)
-        if self._is_exchanged(list((two - one).elements()), list((one - two).elements())):
+        """Classify a sound calculation that is not in the right solution by its operands."""
+        used, expected = Counter(calculation.sum.operands), Counter(partner.sum.operands)
+        if self._is_exchanged(list((expected - used).elements()), list((used - expected).elements())):
             return Difference.MISCOPIED
         before = self.right.calculations[: self.right.calculations.index(partner) + 1]
-        needed = [value for finding in before for value in finding.sum.operands if is_among(value, self.given)]
+        needed = [value for earlier in before for value in earlier.sum.operands if is_among(value, self.given)]
         is_omitting = any(
             not is_among(value, self.wrong.used_in_sums) for value in needed if value not in _CONSTANTS[:3]
         )
         if is_omitting:
             return Difference.OMITTED
-        if one - Counter(_CONSTANTS) == two - Counter(_CONSTANTS) or not (two - one):
+        if used - Counter(_CONSTANTS) == expected - Counter(_CONSTANTS) or not (expected - used):
             return _same_operands(calculation, partner)
         return Difference.OTHER_RELATION
 
     def _is_exchanged(self, lost: list[float], new: list[float]) -> bool:
-        """Whether one given value alone makes room for one that looks like it and is no result."""
+        """Whether a single given value is replaced by a similar one that is neither given nor a result."""
         if len(set(lost)) != 1 or len(set(new)) != 1 or not is_among(lost[0], self.given):
             return False
         return _looks_like(new[0], lost[0]) and not is_among(new[0], [*self.given, *self.wrong.reached_values])
@@ -222,9 +223,10 @@ class NumericComparison:
 
 
 def _same_operands(calculation: Calculation, partner: Calculation) -> Difference:
-    """The same quantities combined differently: a ratio turned round, or another relation."""
-    ours, theirs = partner.sum.operators, calculation.sum.operators
-    if set(ours + theirs) <= set("*/()") and "/" in ours + theirs and _n_scales(ours) == _n_scales(theirs):
+    """Classify the same quantities combined differently: an inverted ratio or another relation."""
+    expected, used = partner.sum.operators, calculation.sum.operators
+    both = expected + used
+    if set(both) <= set("*/()") and "/" in both and _n_scales(expected) == _n_scales(used):
         return Difference.INVERTED
     return Difference.OTHER_RELATION
 
@@ -234,20 +236,18 @@ def _n_scales(operators: str) -> int:
 
 
 def _looks_like(operand: float, value: float) -> bool:
-    """Whether one number may be the other copied wrongly: digits swapped, or one digit different, missing or
-    doubled.
-    """
-    one, other = f"{operand:g}", f"{value:g}"
-    if sorted(one) == sorted(other):
+    """Whether a number may be a miscopy of another: digits swapped, or one digit changed, missing or doubled."""
+    copy, original = f"{operand:g}", f"{value:g}"
+    if sorted(copy) == sorted(original):
         return True
-    if len(one) == len(other):
-        return sum(a != b for a, b in zip(one, other, strict=True)) == 1
-    short, long = sorted((one, other), key=len)
+    if len(copy) == len(original):
+        return sum(a != b for a, b in zip(copy, original, strict=True)) == 1
+    short, long = sorted((copy, original), key=len)
     return len(long) - len(short) == 1 and any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
 
 
-def _combines_to(one: float, other: float, result: float) -> bool:
-    results = [one + other, one - other, one * other]
-    if other:
-        results.append(one / other)
+def _combines_to(first: float, second: float, result: float) -> bool:
+    results = [first + second, first - second, first * second]
+    if second:
+        results.append(first / second)
     return is_among(result, results)

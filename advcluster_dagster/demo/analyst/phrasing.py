@@ -1,7 +1,7 @@
 """Phrase a finding: the failure, and the advantages of the solver that avoids it.
 
-The choice is a hash of the two texts that part, so that equal contrasts read alike and different ones vary. Paper
-appendix A.2.1 gives the style rules.
+Phrases are chosen by a hash of the two differing texts, so that equal contrasts are phrased alike. Style rules: paper
+appendix A.2.1.
 """
 
 import hashlib
@@ -12,10 +12,10 @@ from random import Random
 
 from advcluster_dagster.demo.analyst.findings import Difference, Finding
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # no reply may hold them
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # not allowed in replies
 _LONGEST_QUOTE = 160
 
-#: (verbs, objects, endings): every combination is one advantage text of at most ten words.
+#: (verbs, objects, endings): each combination is an advantage of at most ten words.
 _PHRASES: dict[Difference, tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...]] = {
     Difference.MISCOPIED: (
         (
@@ -129,13 +129,13 @@ _PHRASES: dict[Difference, tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[s
 
 
 def failure_description(finding: Finding) -> str:
-    """One or two sentences on what fails first."""
+    """Describe the first failure in one or two sentences."""
     where = f' The place is "{_quote(finding.wrong_text)}".' if finding.wrong_text else ""
     return f"In the wrong solution {finding.difference.value}.{where}"
 
 
 def advantages_of(finding: Finding) -> Iterator[tuple[str, str]]:
-    """Two or three (advantage, evidence) pairs, all about the difference found."""
+    """Yield two or three (advantage, evidence) pairs on the difference found."""
     digest = hashlib.sha256(f"{finding.right_text}\x1f{finding.wrong_text}".encode("utf-8", "replace")).digest()
     rng = Random(int.from_bytes(digest[:8], "big"))
     banks = [[" ".join(parts) for parts in product(*slots)] for slots in _PHRASES[finding.difference]]

@@ -1,4 +1,4 @@
-"""The first step at which two traced procedures differ: programs run by hand, rules applied round by round."""
+"""Find the first step at which two traced procedures differ, such as programs executed by hand."""
 
 import re
 from collections import Counter
@@ -16,42 +16,48 @@ _CALL = re.compile(r"\b[a-z]\w*\(\d{2,}\)")
 def compare_procedures(
     problem: str, right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep], is_cut_off: bool = False
 ) -> Finding | None:
-    """The first step at which the procedures part; None when there are fewer than two steps, when they are steps of
-    different things, or none differs. Of a wrong one that is cut off, the last step and what is missing do not count.
+    """Find the first step at which the procedures differ.
+
+    None if either has fewer than two steps, if they trace different things, or if no step differs. If the wrong one is
+    cut off, its last step and missing steps are ignored.
     """
     if is_cut_off:
         wrong = wrong[:-1]
         right = right[: len(wrong)]
     if min(len(right), len(wrong)) < _MIN_STEPS or not _is_same_procedure(right, wrong):
         return None
-    for index, (ours, theirs) in enumerate(zip_longest(right, wrong)):
-        if ours is None or theirs is None:
+    for index, (right_step, wrong_step) in enumerate(zip_longest(right, wrong)):
+        if right_step is None or wrong_step is None:
             return _after_the_end(right, wrong, index)
-        if ours.subject != theirs.subject:
-            return Finding(_other_subject(problem, right, wrong, index), ours.statement, theirs.statement, theirs.at)
-        if ours.verdicts != theirs.verdicts and ours.verdicts and theirs.verdicts:
-            return Finding(Difference.MISTRACED, ours.statement, theirs.statement, theirs.at)
-        if ours.outcome != theirs.outcome:
+        if right_step.subject != wrong_step.subject:
+            kind = _other_subject(problem, right, wrong, index)
+            return Finding(kind, right_step.statement, wrong_step.statement, wrong_step.at)
+        if right_step.verdicts != wrong_step.verdicts and right_step.verdicts and wrong_step.verdicts:
+            return Finding(Difference.MISTRACED, right_step.statement, wrong_step.statement, wrong_step.at)
+        if right_step.outcome != wrong_step.outcome:
             known = f"{problem} {' '.join(step.outcome for step in wrong[:index])}"
-            return Finding(_other_outcome(known, ours, theirs), ours.statement, theirs.statement, theirs.at)
+            kind = _other_outcome(known, right_step, wrong_step)
+            return Finding(kind, right_step.statement, wrong_step.statement, wrong_step.at)
     return None
 
 
 def _is_same_procedure(right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep]) -> bool:
-    """Whether most steps of the shorter one have their like in the other, by what they are about."""
-    ours, theirs = (Counter(step.subject_name for step in steps) for steps in (right, wrong))
-    n_shared = (ours & theirs).total()
+    """Whether most steps of the shorter procedure have a step of the same subject in the other."""
+    right_names, wrong_names = (Counter(step.subject_name for step in steps) for steps in (right, wrong))
+    n_shared = (right_names & wrong_names).total()
     return n_shared >= _MIN_STEPS and 2 * n_shared >= min(len(right), len(wrong))
 
 
 def miscopied_literal(problem: str, right: Sequence[str], wrong: Sequence[str]) -> tuple[str, int] | None:
-    """A list or quoted text of the problem, and the wrong solution's early statement that repeats it with one
-    element changed.
+    """Find a literal of the problem that an early statement of the wrong solution repeats with one element changed.
+
+    Returns:
+        The literal and the index of the statement; None if there is none.
     """
     given = _constants_in(problem)
-    ours = given.union(*map(_constants_in, right))
+    known = given.union(*map(_constants_in, right))
     for at, statement in enumerate(wrong[:3]):
-        for literal in _constants_in(statement) - ours:
+        for literal in _constants_in(statement) - known:
             for source in sorted(given):
                 if _n_changed(source, literal) == 1 or _is_rearranged_call(source, literal):
                     return source, at
@@ -59,7 +65,7 @@ def miscopied_literal(problem: str, right: Sequence[str], wrong: Sequence[str]) 
 
 
 def _constants_in(text: str) -> set[str]:
-    """Lists without names in them and quoted texts, of more than two characters; calls with one number."""
+    """Constant lists and quoted texts of more than two characters, and calls with one number."""
     literals = (literal for literal in literals_in(text) if literal[0] in "'\"[" and len(literal) > 4)
     return {literal for literal in literals if literal[0] != "[" or _is_constant_list(literal)} | set(
         _CALL.findall(text)
@@ -75,37 +81,34 @@ def _is_constant_list(literal: str) -> bool:
 
 
 def _after_the_end(right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep], index: int) -> Finding:
-    """One procedure has more steps: rounds of the same repetition, or something done after it."""
+    """Classify additional steps of the longer procedure: more rounds of a repetition, or further operations."""
     longer = max(right, wrong, key=len)
     is_round = longer[index].subject_name == longer[index - 1].subject_name
     kind = Difference.MISTRACED if is_round else Difference.OTHER_GOAL
-    ours, theirs = right[min(index, len(right) - 1)], wrong[min(index, len(wrong) - 1)]
-    return Finding(kind, ours.statement, theirs.statement, theirs.at)
+    right_step, wrong_step = right[min(index, len(right) - 1)], wrong[min(index, len(wrong) - 1)]
+    return Finding(kind, right_step.statement, wrong_step.statement, wrong_step.at)
 
 
 def _other_subject(
     problem: str, right: Sequence[ProcedureStep], wrong: Sequence[ProcedureStep], index: int
 ) -> Difference:
-    """A step at something else: a value copied wrongly when the rest goes on in step, else a round left out or
-    added.
-    """
-    ours, theirs = right[index], wrong[index]
-    is_same_name = ours.subject_name == theirs.subject_name and "=" in ours.subject
-    values = literals_in(theirs.subject)
+    """Classify a step with another subject: a miscopied value if the rest agrees, else a missing or extra round."""
+    right_step, wrong_step = right[index], wrong[index]
+    is_same_name = right_step.subject_name == wrong_step.subject_name and "=" in right_step.subject
+    values = literals_in(wrong_step.subject)
     is_new = bool(values) and values[-1].strip("'\"") not in problem
-    goes_on = len(right) == len(wrong) > index + 1 and all(
-        one.subject == other.subject for one, other in zip(right[index + 1 :], wrong[index + 1 :], strict=True)
+    is_rest_equal = len(right) == len(wrong) > index + 1 and all(
+        right_later.subject == wrong_later.subject
+        for right_later, wrong_later in zip(right[index + 1 :], wrong[index + 1 :], strict=True)
     )
-    return Difference.MISCOPIED if is_same_name and (is_new or goes_on) else Difference.MISTRACED
+    return Difference.MISCOPIED if is_same_name and (is_new or is_rest_equal) else Difference.MISTRACED
 
 
-def _other_outcome(known: str, ours: ProcedureStep, theirs: ProcedureStep) -> Difference:
-    """Another outcome at the same place: a strange number, a slip where the working agrees or is not shown, else
-    another rule.
-    """
-    if set(numbers_in(theirs.working)) - set(numbers_in(ours.working)) - set(numbers_in(known)):
+def _other_outcome(known: str, right_step: ProcedureStep, wrong_step: ProcedureStep) -> Difference:
+    """Classify another outcome of the same step: an unknown number, another rule, or a miscalculation."""
+    if set(numbers_in(wrong_step.working)) - set(numbers_in(right_step.working)) - set(numbers_in(known)):
         return Difference.MISCOPIED
-    if _is_sum(ours.working) and _is_sum(theirs.working) and ours.working != theirs.working:
+    if _is_sum(right_step.working) and _is_sum(wrong_step.working) and right_step.working != wrong_step.working:
         return Difference.MISTRACED
     return Difference.MISCALCULATED
 
@@ -115,8 +118,8 @@ def _is_sum(working: str) -> bool:
 
 
 def _n_changed(source: str, literal: str) -> int:
-    """Number of changed elements between two lists, or characters between two texts, of equal length; else -1."""
+    """Number of differing elements of two lists, or characters of two texts, of equal length; else -1."""
     if source[0] != literal[0]:
         return -1
-    one, other = (text.split(",") if text[0] == "[" else list(text) for text in (source, literal))
-    return sum(a != b for a, b in zip(one, other, strict=True)) if len(one) == len(other) else -1
+    expected, actual = (text.split(",") if text[0] == "[" else list(text) for text in (source, literal))
+    return sum(a != b for a, b in zip(expected, actual, strict=True)) if len(expected) == len(actual) else -1

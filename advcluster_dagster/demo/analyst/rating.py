@@ -1,6 +1,6 @@
-"""Rate a trace by what can be seen without understanding it: slips in calculations, and words that bring nothing new.
+"""Rate a trace by criteria that need no understanding: wrong calculations, and text without new content.
 
-Factuality, strategy and step coherence need understanding; they are not rated, and the reply says so.
+Factuality, strategy and step coherence need understanding; the reply marks them as not rated.
 """
 
 import re
@@ -12,16 +12,16 @@ from advcluster_dagster.science.copied_texts import words_of
 _UNSEEN = "Not rated: the embedded analyst is a stand-in that follows rules and does not understand the solution."
 _NO_CALCULATION = "Not rated: the solution holds no calculation that the embedded analyst can check."
 _NO_WORDS = "Not rated: the solution holds no words."
-#: Score by number of wrong calculations; more give 1.
+#: Score by number of wrong calculations; 1 for more.
 _SCORE_OF_SLIPS = {0: 5, 1: 3, 2: 2}
-#: Largest share of words without content for the scores 5, 4, 3, 2; more gives 1.
+#: Maximum share of words without content for the scores 5, 4, 3, 2; 1 for more.
 _NOISE_BOUNDS = ((0.15, 5), (0.3, 4), (0.5, 3), (0.7, 2))
 _MOST_NAMED = 5
 _LONGEST_PASSAGE = 120
 _SHORTEST_CONTENT_WORD = 5
-#: A value, a symbol, a quoted text, or a name of one letter.
+#: A value, a symbol, a quoted text, or a one-letter name.
 _WITH_CONTENT = re.compile(r"[\d=<>\\^\"\[\]{}_]|(?<![\w'])[B-HJ-Zb-hj-z](?![\w'])")
-#: Words of five letters or more that questions and idle talk share.
+#: Words of five letters or more that are common in questions and in text without content.
 _COMMON = frozenset(
     words_of(
         "about above after again along answer because before being below between could every first given other please "
@@ -32,18 +32,18 @@ _COMMON = frozenset(
 
 
 def rate_trace(question: str, trace: str) -> dict[str, dict[str, dict[str, object]]]:
-    """The reply of the embedded analyst to a rating request, ready for JSON.
+    """Build the embedded analyst's reply to a rating request, ready for JSON.
 
-    computational_precision counts the calculations of the form "a op b = c" whose value is another: none 5, one 3, two
-    2, more 1; null without a calculation. signal_to_noise follows the share of words in statements that repeat an
-    earlier one or hold neither a value, a symbol nor a word of the question: up to 15 % 5, 30 % 4, 50 % 3, 70 % 2, else
-    1; null without words. The other dimensions are null.
+    computational_precision depends on the number of wrong calculations of the form "a op b = c": none 5, one 3, two 2,
+    more 1; null without calculations. signal_to_noise depends on the share of words in statements that repeat an
+    earlier one or contain neither a value, a symbol nor a word of the question: up to 15 % 5, 30 % 4, 50 % 3, 70 % 2,
+    else 1; null without words. The other dimensions are null.
     """
-    read = read_trace(trace)
+    parsed = read_trace(trace)
     unseen = {name: _rating(_UNSEEN, (), None) for name in ("factuality", "strategy", "step_coherence")}
     return {
-        "logic": {**unseen, "computational_precision": _precision(read)},
-        "brevity": {"signal_to_noise": _signal(question, read)},
+        "logic": {**unseen, "computational_precision": _precision(parsed)},
+        "brevity": {"signal_to_noise": _signal(question, parsed)},
     }
 
 
@@ -80,6 +80,6 @@ def _signal(question: str, trace: Trace) -> dict[str, object]:
 
 
 def _rating(reason: str, faults: list[tuple[str, str]] | tuple[()], score: int | None) -> dict[str, object]:
-    """One dimension of the reply; of many faults the first are named."""
+    """Build one dimension of the reply, listing the first faults."""
     named = [f"{fault}: {one_line(passage, _LONGEST_PASSAGE)}" for fault, passage in faults[:_MOST_NAMED]]
     return {"justification": reason, "deductions": named, "score": score}

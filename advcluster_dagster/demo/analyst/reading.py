@@ -1,4 +1,4 @@
-"""Read a worked solution: its statements, calculations, named values, steps of a procedure, final answer."""
+"""Parse a worked solution: statements, calculations, named values, steps of a procedure, final answer."""
 
 import re
 from dataclasses import dataclass
@@ -40,14 +40,14 @@ _FINALS = (
     re.compile(rf"(?:####|(?:^|\n)[ \t]*(?:{_NUMBER_OF_STEP})?[ \t]*A:)[ \t]*(.+)", re.IGNORECASE),
     re.compile(rf"\b{_STATES_ANSWER}[ \t]*(.+?)(?:\.?[ \t]*(?:\n|$)|\.[ \t]+(?=[A-Z]))", re.IGNORECASE),
 )
-#: A last sentence that draws a conclusion and holds a number.
+#: A concluding last sentence that contains a number.
 _CONCLUSION = re.compile(
     r"(?:^|[.!?\n:]\s*)(?:so|thus|hence|therefore|altogether|in total|finally|in conclusion)\b[^\n]*?"
     r"(?<![\w.,])\$?(\d[\d,]*(?:\.\d+)?)(?![\d.,]*\d)(?:(?!\d)[^\n=])*[.!*)]\s*$",
     re.IGNORECASE,
 )
 _MARKED_ANSWER = re.compile(rf"^(?:####|A:|(?:(?:so|thus|hence|therefore),? )?{_STATES_ANSWER}).*", re.IGNORECASE)
-#: A word letter by letter, or an equation with an operator.
+#: A word spelled letter by letter, or an equation with an operator.
 _WORKED = re.compile(
     r"\b[A-Za-z](?:-[A-Za-z]){2,}\b"
     r"|[\w)] ?[-+*/^] ?[\w(][^=]{0,200}(?<![<>=!])=(?!=)|(?<![<>=!])=(?!=)[^=]{0,200}?[\w)] ?[-+*/^] ?[\w(]"
@@ -63,9 +63,7 @@ _MOST_WORDS_OF_SUBJECT = 3
 
 @dataclass(frozen=True)
 class ProcedureStep:
-    """One step of a traced procedure: at what, which verdicts were given, by what working, with what outcome
-    (literals), in which statement.
-    """
+    """One step of a traced procedure: subject, verdicts on conditions, working, outcome (a literal), statement."""
 
     subject: str
     verdicts: tuple[bool, ...]
@@ -82,21 +80,19 @@ class ProcedureStep:
 
 @dataclass(frozen=True)
 class Trace:
-    """A worked solution in statements, which are counted from 0; ``final`` is the stated answer, None when there is
-    none.
-    """
+    """A worked solution as statements, indexed from 0; ``final`` is the stated answer, None if there is none."""
 
     statements: tuple[str, ...]
     final: str | None
 
     @cached_property
     def calculations(self) -> tuple[Calculation, ...]:
-        """The calculations in order, of very many the first."""
+        """The calculations in order, up to a maximum number."""
         return tuple(calculations_in(self.statements, _MOST_CALCULATIONS))
 
     @cached_property
     def named_values(self) -> dict[str, float]:
-        """The first value given to each name without a calculation."""
+        """The first value assigned to each name without a calculation."""
         values: dict[str, float] = {}
         for statement in self.statements:
             for name, value in named_numbers(statement):
@@ -105,39 +101,35 @@ class Trace:
 
     @cached_property
     def steps(self) -> tuple[ProcedureStep, ...]:
-        """The statements that read like steps of a procedure."""
+        """Statements that look like steps of a procedure."""
         procedure_steps = (_procedure_step(statement, at) for at, statement in enumerate(self.statements))
         return tuple(step for step in procedure_steps if step)
 
     @cached_property
     def numbers(self) -> list[float]:
-        """Every number that is written anywhere, in digits or words."""
+        """All numbers in the solution, in digits or words."""
         written = numbers_with_words("\n".join(self.statements))
         final = self.final_number
         return [*written, *([] if final is None else [final])]
 
     @cached_property
     def used_values(self) -> list[float]:
-        """Numbers that enter a calculation, or are given a name."""
+        """Numbers that are used in a calculation or have a name."""
         return self.used_in_sums + list(self.named_values.values())
 
     @cached_property
     def used_in_sums(self) -> list[float]:
-        """Numbers that enter a calculation."""
-        return [value for procedure_steps in self.calculations for value in procedure_steps.sum.operands]
+        """Numbers that are used in a calculation."""
+        return [value for calculation in self.calculations for value in calculation.sum.operands]
 
     @cached_property
     def reached_values(self) -> list[float]:
-        """Values that come out of a calculation or of a part of one."""
-        return [
-            value
-            for procedure_steps in self.calculations
-            for value in (*procedure_steps.sum.parts, procedure_steps.claimed)
-        ]
+        """Values of calculations and of their parts."""
+        return [value for calculation in self.calculations for value in (*calculation.sum.parts, calculation.claimed)]
 
     @property
     def final_number(self) -> float | None:
-        """The stated answer when it holds one number, or one several times (``6 + 6 = 12`` counts as its last)."""
+        """The stated answer if it contains one number, or the same several times; the last one of ``6 + 6 = 12``."""
         final = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", self.final or "")
         numbers = numbers_in(final)
         if not numbers or (len(numbers) > 1 and "=" not in final and not is_close(numbers[0], numbers[-1])):
@@ -146,7 +138,7 @@ class Trace:
 
     @cached_property
     def result(self) -> float | None:
-        """The stated answer as a number; of a program without one the value that it prints."""
+        """The stated answer as a number; for a program without one, the value that it prints."""
         if self.final is not None or not self.statements:
             return self.final_number
         printed = re.fullmatch(r"print\((\w+)\)", self.statements[-1])
@@ -154,19 +146,19 @@ class Trace:
 
     @property
     def has_reasoning(self) -> bool:
-        """Whether any statement says more than an answer."""
+        """Whether any statement contains more than an answer."""
         return any(map(_is_worded, self.statements)) or bool(self.reasoning)
 
     @cached_property
     def reasoning(self) -> tuple[int, ...]:
-        """Which statements say more than an answer: a few words, a calculation, a step of a procedure."""
+        """Indices of statements with more than an answer: a few words, a calculation, a step of a procedure."""
         steps = {step.at for step in self.steps} if len(self.steps) > 1 else set()
-        working = {procedure_steps.at for procedure_steps in self.calculations} | steps
+        working = {calculation.at for calculation in self.calculations} | steps
         return tuple(at for at, statement in enumerate(self.statements) if at in working or _is_worded(statement))
 
 
 def read_trace(text: str) -> Trace:
-    """Read a solution; of a very long one, beginning and end. A JSON object is read by its values."""
+    """Parse a solution; very long texts are reduced to start and end, a JSON object to its values."""
     if len(text) > _LONGEST_TEXT:
         text = f"{text[: _LONGEST_TEXT // 2]}\n{text[-_LONGEST_TEXT // 2 :]}"
     text, field = _without_json(text)
@@ -177,7 +169,7 @@ def read_trace(text: str) -> Trace:
 
 
 def statements_of(text: str) -> list[str]:
-    """The statements of a text without numbering, operators in one spelling."""
+    """Split a text into statements, without numbering and with normalised operators."""
     for pattern, spelling in _SPELLINGS:
         text = pattern.sub(spelling, text)
     parts = (" ".join(_NUMBERING.sub("", part).split()) for part in _STATEMENT_END.split(text))
@@ -190,14 +182,10 @@ def literals_in(text: str) -> list[str]:
 
 
 def _without_json(text: str) -> tuple[str, str | None]:
-    """The texts of a response that is a JSON object, one a line, and its field with the answer; other text as it is."""
+    """Values of a JSON object, one per line, and its answer field; other text unchanged, without an answer."""
     if not re.match(r"\s*(?:```\w*\s*)?\{\s*[\"'\w]", text):
         return text, None
-    objects = [
-        procedure_steps.value
-        for procedure_steps in find_values(text).complete
-        if isinstance(procedure_steps.value, dict)
-    ]
+    objects = [found.value for found in find_values(text).complete if isinstance(found.value, dict)]
     if not objects:
         return _without_broken_json(text)
     answer, others = None, []
@@ -211,7 +199,7 @@ def _without_json(text: str) -> tuple[str, str | None]:
 
 
 def _without_broken_json(text: str) -> tuple[str, str | None]:
-    """The same of an object that JSON does not read: what stands behind the last key for an answer is the answer."""
+    """The same for invalid JSON: the text after the last answer key is the answer."""
     parts = _ANSWER_KEY.split(text)
     answer = parts[-1].strip(" \t\r\n\"'`{},") if len(parts) > 1 else ""
     return "\n".join(parts[:-1] or parts).replace("\\n", "\n"), answer or None
@@ -232,13 +220,13 @@ def _final_answer(text: str) -> str | None:
 
 
 def _is_answer(text: str) -> bool:
-    """Whether it may be an answer: a number, or a few words, letters or brackets."""
+    """Whether a text may be an answer: a number, or a few words, letters or brackets."""
     is_short = len(_WORD.findall(text)) <= _MOST_WORDS_OF_ANSWER
     return any(map(str.isdigit, text)) or (is_short and any(char.isalnum() or char in "[{('\"" for char in text))
 
 
 def _procedure_step(statement: str, at: int) -> ProcedureStep | None:
-    """A statement of the form *subject: what happens, outcome* that holds a literal."""
+    """Parse a statement of the form *subject: working, outcome* with a literal; None for others."""
     head, mark, rest = (*re.split(r"([:,])\s+", statement, maxsplit=1), "", "")[:3]
     literals = literals_in(rest)
     if not mark or not literals or len(head) > 40 or "[" in head or "(" in head:

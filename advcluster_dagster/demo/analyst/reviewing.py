@@ -13,8 +13,8 @@ _BEST_NUMBER = (5, 9)
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One cluster as the reviewer sees it."""
+class _Cluster:
+    """A cluster as presented to the reviewer."""
 
     tag: str
     definition: str
@@ -22,12 +22,12 @@ class _Seen:
 
     @property
     def stems(self) -> frozenset[str]:
-        """Beginnings of the longer words of tag and definition."""
+        """Stems (first six letters) of the longer words in tag and definition."""
         return frozenset(word[:6] for word in re.findall(r"[a-z]{5,}", f"{self.tag} {self.definition}".lower()))
 
 
 def review_clusters(blocks: str, review: int) -> dict[str, int]:
-    """Five scores from 1 to 10; ``review`` shifts one of them by one point, as a second look might."""
+    """Return five scores from 1 to 10; ``review`` shifts one of them by one point, to simulate variation."""
     clusters = _read_clusters(blocks)
     scores = {
         "distinctness": _distinctness(clusters),
@@ -43,15 +43,16 @@ def review_clusters(blocks: str, review: int) -> dict[str, int]:
     return points
 
 
-def _read_clusters(blocks: str) -> list[_Seen]:
+def _read_clusters(blocks: str) -> list[_Cluster]:
     matches = re.findall(r"^tag: (.*)\ndefinition: (.*)\ncount: (\d{1,9})$", blocks, re.MULTILINE)
-    return [_Seen(tag, definition, int(size)) for tag, definition, size in matches]
+    return [_Cluster(tag, definition, int(size)) for tag, definition, size in matches]
 
 
-def _distinctness(clusters: list[_Seen]) -> float:
-    """1 minus the overlap of words between pairs, mean and worst pair alike."""
+def _distinctness(clusters: list[_Cluster]) -> float:
+    """1 minus the average of the mean and the maximum word overlap between pairs."""
     overlaps = [
-        len(one.stems & other.stems) / max(len(one.stems | other.stems), 1) for one, other in combinations(clusters, 2)
+        len(first.stems & second.stems) / max(len(first.stems | second.stems), 1)
+        for first, second in combinations(clusters, 2)
     ]
     return 1 - (_mean(overlaps) + max(overlaps)) / 2 if overlaps else 0.0
 
@@ -62,7 +63,7 @@ def _is_telling(tag: str) -> float:
 
 
 def _balance(sizes: list[int]) -> float:
-    """Entropy of the sizes divided by that of equal sizes, stretched over its usual range from 0.5 to 1."""
+    """Normalised entropy of the sizes, rescaled from its usual range of 0.5 to 1."""
     total = sum(sizes)
     if len(sizes) < 2 or not total:
         return 0.0
@@ -70,10 +71,8 @@ def _balance(sizes: list[int]) -> float:
     return max(2 * entropy / math.log(len(sizes)) - 1, 0.0)
 
 
-def _resolution(clusters: list[_Seen]) -> float:
-    """Best for five to nine clusters with different tags; less for each one fewer or more, repeated tags, mixed
-    clusters.
-    """
+def _resolution(clusters: list[_Cluster]) -> float:
+    """Highest for five to nine pure clusters with distinct tags; reduced otherwise."""
     number, (low, high) = len(clusters), _BEST_NUMBER
     off = max(low - number, number - high, 0)
     n_tags = len({cluster.tag.lower() for cluster in clusters})

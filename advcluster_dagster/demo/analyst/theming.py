@@ -1,21 +1,21 @@
-"""Group clusters under themes, and vote on declared ones, by the words of their definitions."""
+"""Group clusters into themes, and vote on declared themes, by the words of their definitions."""
 
 import re
 
 from advcluster_dagster.demo.analyst.naming import theme_sentences
 
 _MOST_THEMES = 5
-#: Beginnings of long words that a text must share with a theme to belong to it.
+#: Number of long word stems that a text must share with a theme to belong to it.
 _SHARED_STEMS = 3
 
 
 def group_clusters(blocks: str) -> dict[str, object]:
-    """Themes of clusters whose definitions hold the same sentence on how information is handled."""
+    """Group clusters whose definitions contain the same sentence on how information is handled."""
     clusters = re.findall(r"^id: (.*)\ntag: (.*)\ndefinition: (.*)\ndescriptions: (\d{1,9})$", blocks, re.MULTILINE)
     groups: dict[str, list[tuple[str, str, int]]] = {}
     for identifier, tag, definition, size in clusters:
-        found = [sentence for sentence in theme_sentences() if sentence in definition]
-        groups.setdefault(found[0] if found else "", []).append((identifier, tag, int(size)))
+        theme = next((sentence for sentence in theme_sentences() if sentence in definition), "")
+        groups.setdefault(theme, []).append((identifier, tag, int(size)))
     ranked = sorted((key for key in groups if key), key=lambda key: -sum(size for _, _, size in groups[key]))
     kept = [key for key in ranked if len(groups[key]) > 1][:_MOST_THEMES] or ranked[:2]
     themes = [
@@ -31,7 +31,7 @@ def group_clusters(blocks: str) -> dict[str, object]:
 
 
 def vote_on_theme(theme: str, description: str) -> dict[str, object]:
-    """Whether a description shares enough long words with a theme; the sentence that holds the first of them."""
+    """Vote whether a description shares enough long words with a theme; quotes the first sentence with one."""
     shared = _stems(theme) & _stems(description)
     sentences = re.split(r"(?<=[.!?])\s+", description)
     phrase = next((text for text in sentences if shared & _stems(text)), "")
@@ -39,15 +39,15 @@ def vote_on_theme(theme: str, description: str) -> dict[str, object]:
 
 
 def choose_group(groups: str, description: str) -> dict[str, object]:
-    """The group whose tag and definition share most long words with a description; the first of several."""
-    found = re.findall(r"^group: (\d{1,9})\ntag: (.*)\ndefinition: (.*)$", groups, re.MULTILINE)
+    """Choose the group whose tag and definition share most long words with a description; the first on a tie."""
+    candidates = re.findall(r"^group: (\d{1,9})\ntag: (.*)\ndefinition: (.*)$", groups, re.MULTILINE)
     words = _short_stems(description)
-    best = max(found, key=lambda group: len(words & _short_stems(f"{group[1]} {group[2]}")), default=("0", "", ""))
+    best = max(candidates, key=lambda group: len(words & _short_stems(f"{group[1]} {group[2]}")), default=("0", "", ""))
     return {"reason": "It shares most words with the definition.", "group": int(best[0])}
 
 
 def find_intruder(candidates: str) -> dict[str, object]:
-    """The description that shares fewest long words with the others; the first of several."""
+    """Choose the description that shares fewest long words with the others; the first on a tie."""
     texts = re.findall(r"^(\d{1,9}): (.*)$", candidates, re.MULTILINE)
     stems = {int(number): _short_stems(text) for number, text in texts}
     shared = {

@@ -1,4 +1,4 @@
-"""Statements of the wrong solution that repeat one of the right solution with another value, or negated."""
+"""Find statements of the wrong solution that repeat one of the right solution with another value or negated."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _NEGATIONS = frozenset({"not", "no", "never", "isn't", "doesn't", "aren't", "can
 
 @dataclass(frozen=True)
 class _Statement:
-    """A statement in words and values; numbers written as words count as values."""
+    """A statement split into words and values; number words count as values."""
 
     text: str
     at: int
@@ -36,91 +36,93 @@ class _Statement:
 
     @cached_property
     def tokens(self) -> list[str]:
-        """Its tokens in order, words in small letters without fillers."""
+        """Tokens in order, words in lower case without fillers."""
         plain_words = (_plain(token) for token in _TOKEN.findall(self.text))
         return [token for token in plain_words if token not in _FILLERS and token not in ".,;:!"]
 
     @cached_property
     def words(self) -> list[str]:
-        """Its words, sorted, without negations."""
+        """Words, sorted, without negations."""
         return sorted(token for token in self.tokens if _is_word(token) and token not in _NEGATIONS)
 
     @cached_property
     def values(self) -> list[str]:
-        """Its numbers, quoted texts and spelled-out letters in order."""
+        """Numbers, quoted texts and spelled-out letters in order."""
         return [token for token in self.tokens if not _is_word(token) and any(map(str.isalnum, token))]
 
     @property
     def is_negated(self) -> bool:
-        """Whether it holds an odd number of negations."""
+        """Whether the statement contains an odd number of negations."""
         return sum(token in _NEGATIONS for token in self.tokens) % 2 == 1
 
 
 def differing_statement(problem: str, right: Trace, wrong: Trace) -> Finding | None:
-    """The first statement of the wrong solution that repeats a statement of the right one but for its value or sense.
+    """Find the first statement of the wrong solution that repeats one of the right one with another value or sense.
 
-    Statements count as repeated when their words are the same in any order, or the same but for one pair of
-    opposites. Another value counts only if it stands nowhere in the right solution and the problem, and is not the
-    answer.
+    Statements match if they have the same words in any order, or the same except for a pair of opposites. Another value
+    counts only if it occurs neither in the right solution nor in the problem, and is not the answer.
     """
-    ours = _worded(right)
+    right_statements = _worded(right)
     # A text without an answer may end within a statement.
-    for theirs in _worded(wrong) if wrong.final is not None else _worded(wrong)[:-1]:
-        alike = [mine for mine in ours if mine.words == theirs.words]
-        if any(mine.values == theirs.values and mine.is_negated == theirs.is_negated for mine in alike):
+    for wrong_statement in _worded(wrong) if wrong.final is not None else _worded(wrong)[:-1]:
+        alike = [statement for statement in right_statements if statement.words == wrong_statement.words]
+        if any(
+            statement.values == wrong_statement.values and statement.is_negated == wrong_statement.is_negated
+            for statement in alike
+        ):
             continue
-        for mine in alike or ours:
-            kind = _difference(mine, theirs)
+        for statement in alike or right_statements:
+            kind = _difference(statement, wrong_statement)
             if kind in (Difference.MISTRACED, Difference.OTHER_GOAL) or (
-                kind and _is_new(theirs, problem, ours, wrong.final)
+                kind and _is_new(wrong_statement, problem, right_statements, wrong.final)
             ):
-                is_given = kind is Difference.MISCALCULATED and set(mine.values) <= _values_in(problem)
-                return Finding(Difference.MISCOPIED if is_given else kind, mine.text, theirs.text, theirs.at)
+                is_given = kind is Difference.MISCALCULATED and set(statement.values) <= _values_in(problem)
+                difference = Difference.MISCOPIED if is_given else kind
+                return Finding(difference, statement.text, wrong_statement.text, wrong_statement.at)
     return None
 
 
-def _is_new(theirs: _Statement, problem: str, ours: list[_Statement], final: str | None) -> bool:
-    """Whether a value stands neither in the problem nor in the right solution. That the answers differ is known; where
-    is the question.
-    """
-    known = _values_in(f"{problem}\n{final or ''}") | {value for mine in ours for value in mine.values}
-    return any(value not in known for value in theirs.values)
+def _is_new(wrong: _Statement, problem: str, right: list[_Statement], final: str | None) -> bool:
+    """Whether a value occurs neither in the problem, nor in the right solution, nor in the final answer."""
+    known = _values_in(f"{problem}\n{final or ''}") | {value for statement in right for value in statement.values}
+    return any(value not in known for value in wrong.values)
 
 
 def _worded(trace: Trace) -> list[_Statement]:
-    """The statements of the reasoning that hold no calculation."""
-    calculated = {plain_words.at for plain_words in trace.calculations}
+    """Statements of the reasoning without a calculation."""
+    calculated = {calculation.at for calculation in trace.calculations}
     worded = [at for at in trace.reasoning if at not in calculated]
     answer = (trace.final or "").lower()
     return [_Statement(trace.statements[at], at, answer) for at in worded[:_MOST_COMPARED]]
 
 
-def _difference(mine: _Statement, theirs: _Statement) -> Difference | None:
-    if mine.words == theirs.words:
-        if mine.is_negated != theirs.is_negated:
-            return Difference.MISTRACED if len(mine.words) >= _FEWEST_SHARED else None
-        return Difference.MISCALCULATED if mine.words and len(mine.values) == len(theirs.values) else None
-    if mine.values != theirs.values or mine.is_negated != theirs.is_negated:
+def _difference(right: _Statement, wrong: _Statement) -> Difference | None:
+    if right.words == wrong.words:
+        if right.is_negated != wrong.is_negated:
+            return Difference.MISTRACED if len(right.words) >= _FEWEST_SHARED else None
+        return Difference.MISCALCULATED if right.words and len(right.values) == len(wrong.values) else None
+    if right.values != wrong.values or right.is_negated != wrong.is_negated:
         return None
-    if _is_opposite(mine.words, theirs.words):
+    if _is_opposite(right.words, wrong.words):
         return Difference.MISTRACED
-    # "The smaller value belongs to North" and "The larger value belongs to South", these being the answers.
-    ours, others = ([word for word in each.words if word != each.answer] for each in (mine, theirs))
-    is_choice = len(ours) < len(mine.words) and len(others) < len(theirs.words)
-    return Difference.OTHER_GOAL if is_choice and _is_opposite(ours, others) else None
+    # "The smaller value belongs to North" and "The larger value belongs to South", where these are the answers.
+    right_words, wrong_words = ([word for word in each.words if word != each.answer] for each in (right, wrong))
+    is_choice = len(right_words) < len(right.words) and len(wrong_words) < len(wrong.words)
+    return Difference.OTHER_GOAL if is_choice and _is_opposite(right_words, wrong_words) else None
 
 
-def _is_opposite(mine: list[str], theirs: list[str]) -> bool:
-    """Whether the words are the same but for one pair of opposites."""
-    if len(mine) != len(theirs):
+def _is_opposite(right: list[str], wrong: list[str]) -> bool:
+    """Whether the words are the same except for one pair of opposites."""
+    if len(right) != len(wrong):
         return False
-    ours, others = list(mine), list(theirs)
-    for word in mine:
-        if word in others:
-            ours.remove(word)
-            others.remove(word)
-    n_shared = len(mine) - len(ours)
-    return len(ours) == len(others) == 1 and frozenset(ours + others) in _PAIRS and n_shared >= _FEWEST_SHARED
+    right_only, wrong_only = list(right), list(wrong)
+    for word in right:
+        if word in wrong_only:
+            right_only.remove(word)
+            wrong_only.remove(word)
+    n_shared = len(right) - len(right_only)
+    is_pair = len(right_only) == len(wrong_only) == 1 and frozenset(right_only + wrong_only) in _PAIRS
+    return is_pair and n_shared >= _FEWEST_SHARED
 
 
 def _values_in(text: str) -> set[str]:
@@ -128,7 +130,7 @@ def _values_in(text: str) -> set[str]:
 
 
 def _inner(literals: list[str]) -> Iterator[str]:
-    """The elements of lists and the texts inside quotes, as they may stand on their own."""
+    """Elements of lists and texts inside quotes, stripped."""
     for literal in literals:
         yield from (part.strip(" '\"[]") for part in literal.split(","))
 

@@ -1,1 +1,1 @@
-"""The demonstration study's generator: questions, simulated models, and the record of the errors planted in them."""
+"""Generator of the demonstration study: questions, simulated models, and the errors planted in their responses."""

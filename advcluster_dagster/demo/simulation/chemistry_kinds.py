@@ -1,4 +1,4 @@
-"""Kinds of problems of the domain ``chemistry``: the direction of a ratio decides."""
+"""Kinds of problems in the domain ``chemistry``, which depend on the direction of a ratio."""
 
 from advcluster_dagster.demo.simulation.worked import Kind, Step
 

@@ -1,6 +1,6 @@
-"""Exact arithmetic on small formulas, and how numbers are written in a simulated solution.
+"""Exact arithmetic on small formulas, and formatting of numbers in simulated solutions.
 
-The paper has no such part; the simulation only feeds the demonstration study.
+Not part of the paper; used only by the demonstration study.
 """
 
 import ast
@@ -14,7 +14,7 @@ _PLACES = 3
 
 
 def evaluate(formula: str, values: Mapping[str, Fraction]) -> Fraction:
-    """The exact value of a formula of names, integers and ``+ - * /``.
+    """Evaluate a formula of names, integers and ``+ - * /`` exactly.
 
     Raises:
         KeyError: a name has no value.
@@ -24,22 +24,22 @@ def evaluate(formula: str, values: Mapping[str, Fraction]) -> Fraction:
 
 
 def substitute(formula: str, texts: Mapping[str, str]) -> str:
-    """The formula with every name replaced by its text."""
+    """Replace every name in the formula by its text."""
     return _NAME.sub(lambda match: texts[match[0]], formula)
 
 
 def names_in(formula: str) -> set[str]:
-    """The names a formula uses."""
+    """Names used in a formula."""
     return set(_NAME.findall(formula))
 
 
 def as_written(value: Fraction) -> Fraction:
-    """The value after rounding to the three decimal places in which a solution writes it."""
+    """Round to the three decimal places shown in a solution."""
     return Fraction(round(value * 10**_PLACES), 10**_PLACES)
 
 
 def show_number(value: Fraction) -> str:
-    """Decimal text with at most three places and no trailing zeros.
+    """Format as a decimal with at most three places and no trailing zeros.
 
     >>> show_number(Fraction(5, 2)), show_number(Fraction(-7)), show_number(Fraction(1, 3))
     ('2.5', '-7', '0.333')

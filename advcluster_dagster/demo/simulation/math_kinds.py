@@ -1,4 +1,4 @@
-"""Kinds of problems of the domain ``math``: everyday quantities with a condition that is easily left out."""
+"""Kinds of problems in the domain ``math``: everyday quantities with a condition that is easily missed."""
 
 from advcluster_dagster.demo.simulation.worked import Kind, Step
 

@@ -1,4 +1,4 @@
-"""Kinds of problems of the domain ``physics``: choosing the right relation decides."""
+"""Kinds of problems in the domain ``physics``, which depend on choosing the right relation."""
 
 from advcluster_dagster.demo.simulation.worked import Kind, Step
 

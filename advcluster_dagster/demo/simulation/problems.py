@@ -1,4 +1,4 @@
-"""Records of a simulated problem: its question, its solution with or without a slip, and the slips it allows.
+"""Records of a simulated problem: question, solution with or without a slip, and possible slips.
 
 Stages are those of Newman's error analysis (paper appendix A.5).
 """
@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-#: Planted skill -> the stage at which a solver without it fails first. The first four belong to every domain, the
-#: others
-#: to one domain each.
+#: Stage at which a solver without a skill fails first, by skill. The first four apply to all domains, the others to one
+#: domain each.
 SKILL_STAGES: dict[str, str] = {
     "copying_values": "Reading",
     "keeping_the_goal": "Comprehension",
@@ -21,7 +20,7 @@ SKILL_STAGES: dict[str, str] = {
     "following_state": "Process Skills",
 }  # fmt: skip
 
-#: The skill that only problems of one domain call for.
+#: The skill specific to each domain.
 DOMAIN_SKILLS: dict[str, str] = {
     "math": "covering_conditions",
     "physics": "choosing_relations",
@@ -32,7 +31,7 @@ DOMAIN_SKILLS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Slip:
-    """One planted error: the missing skill, where it strikes (a given, a step, a round), and what it does there."""
+    """A planted error: the missing skill, where it occurs (a given, a step, a round), and the change it makes."""
 
     skill: str
     place: str
@@ -40,13 +39,13 @@ class Slip:
 
     @property
     def stage(self) -> str:
-        """The stage of Newman's error analysis that the slip belongs to."""
+        """Stage of Newman's error analysis."""
         return SKILL_STAGES[self.skill]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One step of a solution: what it is about, its relation in symbols (may be empty), in numbers, and its result."""
+    """One step of a solution: label, relation in symbols (may be empty), working in numbers, result."""
 
     label: str
     symbol: str
@@ -58,9 +57,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Solution:
-    """A worked solution before it is put into words; ``final`` is what is stated as the answer, ``remark`` leads
-    to it.
-    """
+    """A worked solution before verbalisation; ``final`` is the stated answer, ``remark`` the sentence before it."""
 
     givens: tuple[tuple[str, str, str], ...]
     lines: tuple[Line, ...]
@@ -70,7 +67,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Problem:
-    """One question with its right answer; ``slips`` holds, by skill, every slip that leads to a wrong final answer."""
+    """A question with its right answer; ``slips`` lists by skill all slips that lead to a wrong final answer."""
 
     question_id: str
     domain: str
@@ -87,17 +84,17 @@ class Problem:
 
     @property
     def prompt(self) -> str:
-        """What is put to the model: the question and where the final answer is expected."""
+        """Prompt sent to the model: the question and where to put the final answer."""
         if self.is_program:
             return f"{self.question}\n\nTrace the program, then give the returned value between [ANSWER] and [/ANSWER]."
-        what = {"choice": "the letter of the right option", "text": "the name asked for"}.get(
+        answer = {"choice": "the letter of the right option", "text": "the name asked for"}.get(
             self.answer_type, "the final answer"
         )
-        return f"{self.question}\n\nWork it out step by step and put {what} in \\boxed{{}}."
+        return f"{self.question}\n\nWork it out step by step and put {answer} in \\boxed{{}}."
 
 
 def misread_number(value: int, rng: Random) -> int:
-    """A positive whole number as it may be copied wrongly: two digits swapped, or one digit off."""
+    """Miscopy a positive whole number: swap two digits or change one."""
     digits = list(str(value))
     if len(digits) > 1 and rng.random() < 0.5:
         at = rng.randrange(len(digits) - 1)

@@ -1,4 +1,4 @@
-"""The simulated models' weaknesses: which skills each model lacks, how often, and the draw for one trial."""
+"""Weaknesses of the simulated models: which skills they lack and how often, and the plan of a trial."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ Outcome = Literal["complete", "cut_off", "unanswered"]
 class Profile:
     """A simulated model.
 
-    ``weights`` says how prone it is to lack each skill, relative to the others. ``difficulty`` holds the shares, in
-    [0, 1], of questions on which it has a firm weakness (one skill fails in most trials), a diffuse one (several
-    skills fail in turn) or a slight one; on the others it hardly ever fails. ``is_enumerating`` is a habit of writing.
+    ``weights`` are the relative frequencies of lacking each skill. ``difficulty`` holds the shares, in [0, 1], of
+    questions on which it has a firm weakness (one skill fails in most trials), a diffuse one (varying skills fail) or a
+    slight one; on the others it rarely fails. With ``is_enumerating`` it numbers its steps.
     """
 
     weights: Mapping[str, float]
@@ -28,7 +28,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """What happens in one trial: at most one slip, and whether the response comes to its end."""
+    """Plan of a trial: at most one slip, and whether the response is complete."""
 
     slip: Slip | None
     outcome: Outcome
@@ -56,7 +56,7 @@ _MODELS = {
 _WITHOUT_THINKING = " without thinking"
 #: Names of the simulated models.
 MODELS = tuple(_MODELS)
-#: By model, and by model without thinking: the same weaknesses, on more questions.
+#: Profiles by model, with and without thinking: without, the same weaknesses on more questions.
 PROFILES: dict[str, Profile] = _MODELS | {
     f"{name}{_WITHOUT_THINKING}": replace(
         profile, difficulty=_SMALLER if profile.difficulty is _LARGER else _SMALLER_WITHOUT_THINKING
@@ -64,7 +64,7 @@ PROFILES: dict[str, Profile] = _MODELS | {
     for name, profile in _MODELS.items()
 }
 
-#: Chance of a slip in one trial, by how firm the weakness on the question is.
+#: Probability of a slip in a trial, by the kind of weakness on the question.
 _SLIP_RATES = {"firm": 0.92, "diffuse": 0.86, "slight": 0.22, "none": 0.03}
 _N_DIFFUSE_SKILLS = 3
 _N_STRATUM = 24
@@ -73,10 +73,10 @@ _UNANSWERED_RATE = 0.008
 
 
 def profile_name(model: str, sampling: Mapping[str, Any]) -> str:
-    """The profile of a model that is asked with these sampling settings.
+    """Name of the profile of a model with these sampling settings.
 
-    A model thinks unless ``enable_thinking`` is false, among the settings or their ``chat_template_kwargs``, as servers
-    of thinking models take it. No other setting changes what a simulated model does.
+    A model thinks unless ``enable_thinking`` is false, in the settings or in their ``chat_template_kwargs``, as with
+    servers of thinking models. Other settings have no effect on a simulated model.
 
     >>> profile_name("orion-large", {"enable_thinking": False})
     'orion-large without thinking'
@@ -88,16 +88,16 @@ def profile_name(model: str, sampling: Mapping[str, Any]) -> str:
 
 
 def stream(*parts: object) -> Random:
-    """A random stream of its own for everything the parts name; equal parts give equal streams in every process."""
+    """Random generator seeded by the parts; equal parts give equal streams in every process."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return Random(int.from_bytes(digest[:8], "big"))
 
 
 def plan_trial(model: str, problem: Problem, seed: int, trial: int) -> TrialPlan:
-    """What this model does with this problem in this trial.
+    """Plan a model's trial on a problem.
 
     Raises:
-        KeyError: there is no simulated model of that name.
+        KeyError: the simulated model does not exist.
     """
     rate, skills = _weakness(model, problem, seed)
     rng = stream(seed, "trial", model, problem.prompt, trial)
@@ -112,10 +112,10 @@ def plan_trial(model: str, problem: Problem, seed: int, trial: int) -> TrialPlan
 
 
 def _weakness(model: str, problem: Problem, seed: int) -> tuple[float, list[str]]:
-    """Chance of a slip on this problem, and the skills that fail on it.
+    """Probability of a slip on this problem, and the skills that fail on it.
 
-    Both are spread evenly over every run of ``_N_STRATUM`` questions, in random order: the shares of difficulty and,
-    within one difficulty, the weights of the skills.
+    Both are stratified over blocks of ``_N_STRATUM`` questions, in random order: the shares of difficulty and, within
+    one difficulty, the weights of the skills.
     """
     benchmark, _, number = problem.question_id.rpartition("-")
     stratum = f"{seed} {model} {benchmark} {int(number) // _N_STRATUM}"
@@ -129,7 +129,7 @@ def _weakness(model: str, problem: Problem, seed: int) -> tuple[float, list[str]
 
 
 def _difficulty(profile: Profile, position: float) -> tuple[str, float]:
-    """The difficulty at a position in [0, 1) of the shares laid end to end, and how far into its share that is."""
+    """Difficulty at a position in [0, 1) of the cumulative shares, and the relative position within its share."""
     for kind, share in profile.difficulty.items():
         if position < share:
             return kind, position / share
@@ -138,12 +138,12 @@ def _difficulty(profile: Profile, position: float) -> tuple[str, float]:
 
 
 def _at_position(weights: Mapping[str, float], position: float) -> str:
-    """The entry at a position in [0, 1) of the weights laid end to end."""
-    left = position * sum(weights.values())
+    """Entry at a position in [0, 1) of the cumulative weights."""
+    remaining = position * sum(weights.values())
     for name, weight in weights.items():
-        if left < weight:
+        if remaining < weight:
             return name
-        left -= weight
+        remaining -= weight
     return name
 
 

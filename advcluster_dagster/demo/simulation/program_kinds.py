@@ -1,7 +1,7 @@
 """Templates of short Python programs for the domain ``programming``.
 
-In a template ``[[c]]`` is a condition, ``<<s>>`` what a loop runs over; a line behind ``#~`` is executed but not
-shown and notes a step, a line that ends in ``#!`` belongs to the return value and not to the loop.
+In a template, ``[[c]]`` is a condition and ``<<s>>`` the sequence of a loop; a line after ``#~`` is executed but not
+shown and records a step, a line that ends in ``#!`` comes after the loop.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ Draw = Callable[[Random], tuple[Mapping[str, int], int | str | list[int]]]
 
 @dataclass(frozen=True)
 class ProgramKind:
-    """A template with ``$names`` for its constants; ``draw`` gives the constants and the argument."""
+    """A template with ``$names`` for its constants; ``draw`` returns the constants and the argument."""
 
     name: str
     template: str

@@ -1,6 +1,6 @@
-"""Make a problem of a program: the code shown is executed for its answer, an instrumented copy writes the trace.
+"""Turn a program into a problem: the shown code is executed for the answer, an instrumented copy for the trace.
 
-Only the package's own templates are ever executed.
+Only templates of this package are executed.
 """
 
 import re
@@ -21,7 +21,7 @@ _SEQUENCE = re.compile(r"<<(.*?)>>")
 
 @dataclass
 class _Run:
-    """The hooks of one instrumented run, and what they noted."""
+    """Hooks of an instrumented run, and the lines they record."""
 
     slip: Slip | None
     lines: list[Line] = field(default_factory=list)
@@ -29,19 +29,19 @@ class _Run:
     judged: list[str] = field(default_factory=list)
 
     def check(self, text: str, is_true: bool) -> bool:
-        """Judge a condition; a slip judges one of them wrongly."""
-        if self._strikes("following_state", f"check {self.n_checks}"):
+        """Evaluate a condition; a slip inverts one of them."""
+        if self._is_slip("following_state", f"check {self.n_checks}"):
             is_true = not is_true
         self.n_checks += 1
         self.judged.append(f"{text} is {'true' if is_true else 'false'}")
         return is_true
 
     def rounds(self, values: Iterable[Any]) -> Iterator[Any]:
-        """The values a loop runs over; a slip leaves out the last or the first."""
+        """Values of a loop; a slip omits the last or the first."""
         every = list(values)
-        if self._strikes("following_state", "last round"):
+        if self._is_slip("following_state", "last round"):
             every = every[:-1]
-        elif self._strikes("following_state", "first round"):
+        elif self._is_slip("following_state", "first round"):
             every = every[1:]
         for value in every:
             self.judged.clear()
@@ -49,33 +49,33 @@ class _Run:
         self.judged.clear()
 
     def note(self, subject: str, target: str, working: str, value: Any) -> Any:
-        """Note one step and hand its value on; a slip gets one of them wrong."""
-        if self._strikes("executing_steps", f"step {len(self.lines)}") and self.slip:
+        """Record a step and return its value; a slip changes one of them."""
+        if self._is_slip("executing_steps", f"step {len(self.lines)}") and self.slip:
             value = _blur(value, int(self.slip.change))
         reason = " and ".join(self.judged)
         self.lines.append(Line(subject, target, reason, working, repr(value)))
         self.judged.clear()
         return value
 
-    def _strikes(self, skill: str, place: str) -> bool:
+    def _is_slip(self, skill: str, place: str) -> bool:
         return self.slip is not None and self.slip.skill == skill and self.slip.place == place
 
 
 @dataclass(frozen=True)
 class _Program:
-    """A template with its constants filled in, and the argument it is called with."""
+    """A template with its constants filled in, and the argument of the call."""
 
     source: str
     argument: Any
 
     @property
     def shown(self) -> str:
-        """The code as the question shows it."""
+        """The code as shown in the question."""
         code = re.sub(r"(?m)^ *#~.*\n", "", self.source).replace("  #!", "")
         return _SEQUENCE.sub(r"\1", _CONDITION.sub(r"\1", code))
 
     def solve(self, slip: Slip | None) -> Solution:
-        """The trace and result that a reader with this slip writes down."""
+        """Trace and result of a reader with this slip."""
         argument = _misread(self.argument, slip) if slip and slip.skill == "copying_values" else self.argument
         stops_early = slip is not None and slip.skill == "keeping_the_goal"
         run = _Run(slip)
@@ -118,7 +118,7 @@ def _possible_slips(program: _Program, right: Solution, rng: Random) -> list[Sli
 
 
 def _misread(argument: Any, slip: Slip) -> Any:
-    """The argument with one number or letter copied wrongly, the same for the same slip."""
+    """Miscopy one number or letter of the argument, deterministically for a slip."""
     rng, place = Random(int(slip.change)), int(slip.place)
     if isinstance(argument, int):
         return misread_number(argument, rng)
@@ -129,7 +129,7 @@ def _misread(argument: Any, slip: Slip) -> Any:
 
 
 def _blur(value: Any, change: int) -> Any:
-    """A wrong value of the same type."""
+    """Return a wrong value of the same type."""
     if isinstance(value, int):
         return value + change
     if isinstance(value, list):
@@ -138,7 +138,7 @@ def _blur(value: Any, change: int) -> Any:
 
 
 def _restate(result: Any, form: str) -> tuple[str, str]:
-    """The right value written as a value of another type."""
+    """Write the right value as a value of another type."""
     if form == "quoted":
         return "As a printed text this reads:", repr(str(result) if not isinstance(result, str) else f"'{result}'")
     parts = list(str(result)) if isinstance(result, int | str) else result

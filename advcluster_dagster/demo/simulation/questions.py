@@ -1,4 +1,4 @@
-"""The questions of a simulated benchmark."""
+"""Questions of simulated benchmarks."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -36,7 +36,7 @@ _WORKED_KINDS: dict[str, tuple[Kind, ...]] = {
 
 
 def simulated_questions(benchmark: str, domain: str, seed: int) -> pl.DataFrame:
-    """The questions of a simulated benchmark, one row each, the same for the same arguments.
+    """Generate the questions of a simulated benchmark, one row each, deterministically.
 
     Returns:
         Columns question_id (``BENCHMARK-NNN``), question, prompt, answer, answer_type (numeric, choice, text or
@@ -56,9 +56,9 @@ def simulated_questions(benchmark: str, domain: str, seed: int) -> pl.DataFrame:
 
 
 def answerable_benchmarks(study: Study) -> dict[str, list[str]]:
-    """Names of the benchmarks whose questions a simulated family may know, by domain.
+    """Names of the benchmarks whose questions a simulated family may answer, by domain.
 
-    Those that are simulated, and files of questions in a domain of the simulation, which may hold generated ones.
+    These are simulated benchmarks, and question files in a simulated domain, which may contain generated questions.
     """
     return {
         domain: [
@@ -73,7 +73,7 @@ def answerable_benchmarks(study: Study) -> dict[str, list[str]]:
 
 @cache
 def problem_bank(benchmark: str, domain: str, seed: int) -> tuple[Problem, ...]:
-    """The problems behind the questions, no two with the same prompt.
+    """Problems of a benchmark's questions, with distinct prompts.
 
     Raises:
         ValueError: the domain is not one of math, physics, chemistry, programming; a kind yields no new question.

@@ -1,7 +1,7 @@
-"""The trials of a simulated model: its response to a problem, and the error planted in it.
+"""Trials of a simulated model: its response to a problem, and the error planted in it.
 
-What was planted is recomputed from the generator and stands in no trace, prompt or table of a study; it serves to
-measure how much of it the analysis recovers.
+Planted errors are recomputed from the generator and occur in no trace, prompt or table of a study; they are used to
+measure recovery by the analysis.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class TrialResponse:
 
 
 def respond(model: str, problem: Problem, seed: int, trial: int) -> TrialResponse:
-    """What the model answers in this trial; the same for the same arguments.
+    """Generate the model's response in a trial, deterministically.
 
     Raises:
-        KeyError: there is no simulated model of that name.
+        KeyError: the simulated model does not exist.
     """
     plan = plan_trial(model, problem, seed, trial)
     rng = stream(seed, "wording", model, problem.prompt, trial)
@@ -38,16 +38,16 @@ def respond(model: str, problem: Problem, seed: int, trial: int) -> TrialRespons
 
 
 def planted_slips(model: str, benchmark: str, domain: str, seed: int, trials: int) -> pl.DataFrame:
-    """The planted error of every trial that has one.
+    """Planted errors of all trials that have one.
 
-    Trials that were cut off or left unanswered are wrong without a planted slip and have no row.
+    Trials that are cut off or unanswered are wrong without a planted slip and have no row.
 
     Returns:
         Columns question_id, trial (0 to ``trials`` - 1), skill, stage (of Newman's error analysis).
 
     Raises:
-        KeyError: there is no simulated model of that name.
-        ValueError: there are no simulated questions of that domain.
+        KeyError: the simulated model does not exist.
+        ValueError: the domain has no simulated questions.
     """
     rows = [
         (problem.question_id, trial, slip.skill, slip.stage)

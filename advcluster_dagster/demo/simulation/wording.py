@@ -1,4 +1,4 @@
-"""Put a solution into words: the text of a simulated trace, different from trial to trial."""
+"""Verbalise a solution: the text of a simulated trace, which varies between trials."""
 
 from collections.abc import Sequence
 from random import Random
@@ -25,7 +25,7 @@ _CLOSINGS = ("So the answer is {}.", "Therefore the result is {}.", "Final answe
 
 
 def write_response(solution: Solution, is_program: bool, is_enumerating: bool, is_larger: bool, rng: Random) -> str:
-    """The response text of one trial."""
+    """Write the response text of a trial."""
     steps = _program_steps(solution, rng) if is_program else _worked_steps(solution, is_enumerating, rng)
     if is_enumerating:
         mark = rng.choice(["Step {}: ", "{}. ", "({}) "])
@@ -38,12 +38,12 @@ def write_response(solution: Solution, is_program: bool, is_enumerating: bool, i
 
 
 def cut_response(text: str, rng: Random) -> str:
-    """The response as it stands when the token limit is hit."""
+    """Truncate a response as at the token limit."""
     return text[: max(int(len(text) * rng.uniform(0.35, 0.75)), 1)]
 
 
 def drop_answer(text: str) -> str:
-    """The response of a run that stops before it states an answer."""
+    """Remove the answer from a response, as if the run stopped before it."""
     head = text.split("\\boxed")[0].split("[ANSWER]")[0]
     return head[: head.rstrip().rfind("\n")] if "\n" in head.strip() else "I could not settle this one."
 
@@ -69,7 +69,7 @@ def _givens(solution: Solution, is_program: bool, rng: Random) -> str:
 
 def _worked_steps(solution: Solution, is_enumerating: bool, rng: Random) -> list[str]:
     times = " \u00d7 " if is_enumerating else " * "
-    lines = _run_together(solution.lines, rng) if rng.random() < 0.2 else solution.lines
+    lines = _merge_steps(solution.lines, rng) if rng.random() < 0.2 else solution.lines
     leads = [rng.choice(_LEADS if at else ("First,", "To begin,")) for at in range(len(lines))]
     return [_worked_step(line, lead, rng).replace(" * ", times) for lead, line in zip(leads, lines, strict=True)]
 
@@ -88,8 +88,8 @@ def _worked_step(line: Line, lead: str, rng: Random) -> str:
     )
 
 
-def _run_together(lines: Sequence[Line], rng: Random) -> list[Line]:
-    """One step written inside the next, where the next uses it."""
+def _merge_steps(lines: Sequence[Line], rng: Random) -> list[Line]:
+    """Merge one step into the next, if the next uses its result."""
     at = rng.randrange(len(lines))
     if at + 1 >= len(lines) or lines[at].symbol not in names_in(lines[at + 1].relation):
         return list(lines)

@@ -11,13 +11,13 @@ from advcluster_dagster.demo.simulation.problems import DOMAIN_SKILLS, Line, Pro
 
 _LETTERS = "ABCD"
 _MIN_RELATIVE_ERROR = Fraction(1, 50)
-#: Two things to be compared differ by less than this factor, so that a slip can turn the comparison.
+#: Maximum ratio of two values to compare, so that a slip can reverse the comparison.
 _CLOSE_CALL = Fraction(6, 5)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One computed quantity; ``pitfalls`` are formulas that a solver without the domain's own skill would use."""
+    """A computed quantity; ``pitfalls`` are formulas that a solver without the domain's skill would use."""
 
     symbol: str
     label: str
@@ -30,9 +30,8 @@ class Step:
 class Kind:
     """A kind of worked problem.
 
-    ``givens`` maps each symbol to what it stands for, ``draw`` draws their values (and nothing else). The last step is
-    the one asked for, unless ``smaller_of`` names two steps and two things: then the thing with the smaller value is
-    asked for.
+    ``givens`` maps each symbol to its meaning, ``draw`` draws exactly their values. The last step is the answer, unless
+    ``smaller_of`` gives two steps and two names: then the answer is the name with the smaller value.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class _Task:
-    """A kind with its values; ``options`` are the values behind the letters of a choice, else empty."""
+    """A kind with its values; ``options`` are the values of the lettered options of a choice, else empty."""
 
     kind: Kind
     domain: str
@@ -59,7 +58,7 @@ class _Task:
     options: tuple[Fraction, ...]
 
     def run(self, slip: Slip | None) -> tuple[dict[str, Fraction], dict[str, str]]:
-        """All values by symbol and the formula used for each step."""
+        """Compute all values by symbol, and the formula used for each step."""
         known = {name: Fraction(value) for name, value in self.values.items()}
         if slip and slip.skill == "copying_values":
             known[slip.place] = Fraction(slip.change)
@@ -75,7 +74,7 @@ class _Task:
         return known, formulas
 
     def solve(self, slip: Slip | None) -> Solution:
-        """The solution that a solver with this slip writes down."""
+        """Solution of a solver with this slip."""
         known, formulas = self.run(slip)
         goal = slip.place if slip and slip.skill == "keeping_the_goal" else self.kind.steps[-1].symbol
         lines = []
@@ -93,11 +92,11 @@ class _Task:
 
     def _conclude(self, known: Mapping[str, Fraction], goal: str, slip: Slip | None) -> tuple[str, str]:
         value = known[goal]
-        is_spoilt = slip is not None and slip.skill == "stating_results"
+        is_misstated = slip is not None and slip.skill == "stating_results"
         unit = next(step.unit for step in self.kind.steps if step.symbol == goal)
         if self.kind.smaller_of:
             first, second, this, that = self.kind.smaller_of
-            if is_spoilt:
+            if is_misstated:
                 return "The smaller of the two values decides.", show_number(min(known[first], known[second]))
             is_first = known[first] < known[second]
             if slip and slip.skill == "keeping_the_goal":
@@ -106,24 +105,24 @@ class _Task:
             return f"The smaller value belongs to {this if is_first else that}.", this if is_first else that
         if self.kind.is_choice:
             nearest = min(range(4), key=lambda index: (abs(self.options[index] - value), index))
-            if is_spoilt:
+            if is_misstated:
                 return "That is one of the options.", show_number(value)
             matches = "This matches" if self.options[nearest] == value else "The closest to this is"
             return f"{matches} option ({_LETTERS[nearest]}).", _LETTERS[nearest]
-        if is_spoilt and slip:
-            return _spoil(value, slip.place, unit)
+        if is_misstated and slip:
+            return _misstate(value, slip.place, unit)
         return "", show_number(value)
 
 
 def make_worked_problem(kind: Kind, domain: str, question_id: str, rng: Random) -> Problem:
-    """Draw values until every step comes out exactly in three decimal places, then enumerate the slips.
+    """Draw values until every step is exact in three decimal places, then enumerate the slips.
 
     Raises:
-        ValueError: no such values in a thousand draws.
+        ValueError: a thousand draws yield no such values.
     """
     for _ in range(1000):
         task = _Task(kind, domain, dict(kind.draw(rng)), ())
-        if _comes_out_well(task):
+        if _is_exact(task):
             break
     else:
         raise ValueError(f"kind {kind.name}: no exact values in a thousand draws")
@@ -139,7 +138,7 @@ def make_worked_problem(kind: Kind, domain: str, question_id: str, rng: Random) 
     return Problem(question_id, domain, question, answer, kind.answer_type, cache(task.solve), slips)
 
 
-def _comes_out_well(task: _Task) -> bool:
+def _is_exact(task: _Task) -> bool:
     known = {name: Fraction(value) for name, value in task.values.items()}
     for step in task.kind.steps:
         known[step.symbol] = evaluate(step.formula, known)
@@ -153,7 +152,7 @@ def _comes_out_well(task: _Task) -> bool:
 
 
 def _draw_options(task: _Task, rng: Random) -> tuple[Fraction, ...]:
-    """The right value and three others of similar size, in random order."""
+    """Draw the right value and three others of similar size, in random order."""
     right = task.run(None)[0][task.kind.steps[-1].symbol]
     factors = rng.sample([Fraction(n, 20) for n in (10, 13, 16, 24, 28, 32, 40)], 3)
     options = [right, *(as_written(right * factor) for factor in factors)]
@@ -190,7 +189,7 @@ def _possible_slips(task: _Task, rng: Random) -> list[Slip]:
 
 
 def _arithmetic_changes(value: Fraction, rng: Random) -> list[Fraction]:
-    """Differences as carrying and table errors make them: one place off by one or two."""
+    """Differences typical of carrying and table errors: one digit off by one to three."""
     place = Fraction(10) ** (len(str(int(value))) - 1)
     return [rng.choice([1, 2]) * place, -rng.choice([1, 2]) * place / 10, rng.choice([1, 2, 3]) * place / 10]
 
@@ -209,8 +208,8 @@ def _is_wrong(task: _Task, slip: Slip, answer: str) -> bool:
     return abs(Fraction(final) - right) > _MIN_RELATIVE_ERROR * right
 
 
-def _spoil(value: Fraction, form: str, unit: str) -> tuple[str, str]:
-    """The right value stated in a form that was not asked for."""
+def _misstate(value: Fraction, form: str, unit: str) -> tuple[str, str]:
+    """State the right value in a form that was not asked for."""
     if form == "thousand":
         return f"Expressed in thousandths of {unit or 'a unit'}:", show_number(value * 1000)
     if form == "hundredth":

@@ -1,1 +1,1 @@
-"""The explorer: a page, opened from disk, that leads from each cluster to the traces behind it."""
+"""Evidence explorer: a page, opened from disk, to browse the traces behind each cluster."""

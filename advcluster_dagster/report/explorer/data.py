@@ -1,4 +1,4 @@
-"""Join the tables of the explorer: one row per pair of traces, one row per advantage."""
+"""Join the explorer's tables into one row per pair of traces and one row per advantage."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import polars as pl
 from advcluster_dagster.contracts.columns import ROLES
 from advcluster_dagster.study.models import Family
 
-#: Tables of a family and domain that the joins read; taxonomy tables may hold other domains too.
+#: Tables of a family and domain that the joins read; taxonomy tables may contain other domains too.
 TABLES_READ = (
     "benchmark_questions",
     "larger_traces",
@@ -27,7 +27,7 @@ _OF_GRADE = ("prediction", "verdict")
 
 @dataclass(frozen=True)
 class DomainEvidence:
-    """Rows of one family and domain, see :func:`pair_rows` and :func:`advantage_rows`."""
+    """Rows of one family and domain; see :func:`pair_rows` and :func:`advantage_rows`."""
 
     domain: str
     pairs: pl.DataFrame
@@ -36,9 +36,9 @@ class DomainEvidence:
 
 @dataclass(frozen=True)
 class FamilyEvidence:
-    """What is shown of a family; ``domains`` is gone through once, so that few traces are in memory at a time.
+    """Data of a family; ``domains`` is iterated once, to limit the number of traces in memory.
 
-    ``clusters`` are the rows of its final taxonomy; without any, ``no_taxonomy_reason`` may say why.
+    ``clusters`` are the rows of its final taxonomy; if empty, ``no_taxonomy_reason`` may give the reason.
     """
 
     name: str
@@ -49,16 +49,17 @@ class FamilyEvidence:
 
 
 def join_evidence(domain: str, tables: Mapping[str, pl.LazyFrame]) -> DomainEvidence:
-    """The rows of one family and domain from its tables of ``TABLES_READ``."""
+    """Join the tables of ``TABLES_READ`` of one family and domain."""
     pairs = pair_rows(tables)
     return DomainEvidence(domain, pairs, advantage_rows(tables, pairs))
 
 
 def pair_rows(tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
-    """One row a pair, by benchmark, question and pair: question, both traces with their grades, first error, failure.
+    """One row per pair: question, both traces with their grades, first error, failure.
 
-    Columns of a trace are prefixed with its role. What a pair lacks is null: a trace that is gone, the first error of
-    a pair whose extraction failed, the failure (``reason``, ``raw_reply``) of all others.
+    Rows are sorted by benchmark, question and pair; columns of a trace are prefixed with its role. Missing values are
+    null: deleted traces, the first error of a failed extraction, the failure (``reason``, ``raw_reply``) of a
+    successful one.
     """
     drawn = tables["trace_pairs"].select("pair_id", "question_id", "pair_index", "larger_trial", "smaller_trial")
     rows = drawn
@@ -83,7 +84,7 @@ def pair_rows(tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
 
 
 def advantage_rows(tables: Mapping[str, pl.LazyFrame], pairs: pl.DataFrame) -> pl.DataFrame:
-    """One row an advantage description in the order of the pairs; ``cluster_id`` and ``duplicate_of`` may be null."""
+    """One row per advantage in the order of the pairs; ``cluster_id`` and ``duplicate_of`` may be null."""
     order = pairs.lazy().select("pair_id", place=pl.int_range(pl.len()))
     repeats = tables["deduplicated_advantages"].select("advantage_id", "duplicate_of")
     clusters = tables["taxonomy_assignments"].select("advantage_id", "cluster_id")

@@ -1,7 +1,6 @@
-"""Render the explorer's page: markup, style and script in one file, with the data beside it.
+"""Render the explorer's page: markup, style and script in one file, with data files next to it.
 
-The policy lets run this one script and files beside the page, which hold data alone; it allows no request, no image,
-no form.
+The content security policy allows this one script and the data files; it forbids requests, images and forms.
 """
 
 from markupsafe import Markup
@@ -13,7 +12,7 @@ from advcluster_dagster.study.study import Study
 
 
 def render_explorer(study: Study, folder: str) -> str:
-    """The page as HTML; ``folder`` is where its data files lie, seen from the page."""
+    """Render the page as HTML; ``folder`` is the path of its data files relative to the page."""
     package = "advcluster_dagster.report.explorer"
     style = shipped_text(package, "explorer.css")
     script = "\n".join(shipped_text(package, name) for name in ("alignment.js", "explorer.js"))

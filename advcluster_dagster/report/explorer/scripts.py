@@ -1,8 +1,8 @@
-"""The explorer's data as script files, since a page opened from disk can load nothing else.
+"""Write the explorer's data as script files, because a page opened from disk cannot load other files.
 
-Names of files are numbers: nothing that a model wrote gets into a path. The data are JSON in ASCII without ``<``, so
-that no text can end a script, be taken for a comment or break a line. The index holds numbers and the ids of questions;
-texts are in files of their own, which the page reads when it shows or searches them.
+File names are numbers, so that no model output becomes part of a path. Data are ASCII JSON without ``<``, so that no
+text can end the script, start a comment or break a line. The index holds numbers and question ids; texts are in
+separate files, which the page loads when it displays or searches them.
 """
 
 import json
@@ -14,24 +14,24 @@ from advcluster_dagster.report.explorer.data import DomainEvidence, FamilyEviden
 from advcluster_dagster.science.quotes import Span, find_passage, quoted_passages
 
 MAX_FILE_BYTES = 2**20
-#: Advantages whose texts share a file.
+#: Number of advantages per text file.
 TEXTS_PER_FILE = 2000
-#: Stand for a cluster: an advantage in none, and one left out as a repeat of another.
+#: Cluster codes of advantages without a cluster, and of advantages removed as duplicates.
 UNCLUSTERED, REPEATED = -1, -2
 Row = Mapping[str, Any]
 
 
 def as_script_json(value: Any) -> str:
-    """A value as JSON that is safe inside a script and inside a page."""
+    """Serialise a value as JSON that is safe inside a script and an HTML page."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def script_files(families: Iterable[FamilyEvidence], max_bytes: int = MAX_FILE_BYTES) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every file, one after the other: per family its pairs and texts, then its index.
+    """Yield (name, content) of every file: for each family its pairs and texts, then its index.
 
-    ``NUMBER-index.js`` holds what filters need, ``NUMBER-PART.js`` pairs with their traces, ``NUMBER-texts-CHUNK.js``
-    the texts of ``TEXTS_PER_FILE`` advantages; a pair larger than ``max_bytes`` has a file of its own.
+    ``NUMBER-index.js`` holds the data of filters, ``NUMBER-PART.js`` pairs with their traces, ``NUMBER-texts-CHUNK.js``
+    the texts of ``TEXTS_PER_FILE`` advantages; a pair larger than ``max_bytes`` gets a separate file.
     """
     for number, family in enumerate(families):
         yield from _family_files(number, family, max_bytes)
@@ -50,7 +50,7 @@ def _family_files(number: int, family: FamilyEvidence, max_bytes: int) -> Iterat
                 yield _script(f"{number}-{part}", records)
                 records, n_bytes, part = [], 0, part + 1
             if not records:
-                index.begin_part()
+                index.start_part()
             index.add(evidence.domain, pair, advantages)
             for advantage in advantages:
                 yield from texts.add([advantage["advantage"], advantage["evidence"], advantage["duplicate_of"]])
@@ -69,7 +69,7 @@ def _script(name: str, records: Sequence[str], is_list: bool = True) -> tuple[st
 
 
 class _Chunks:
-    """Files of ``TEXTS_PER_FILE`` rows each, as they fill."""
+    """Buffer that yields files of ``TEXTS_PER_FILE`` rows each."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -88,7 +88,7 @@ class _Chunks:
 
 
 class _Codes:
-    """Distinct values in order of appearance; a value's code is its place."""
+    """Distinct values in order of appearance; the code of a value is its index."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -102,10 +102,10 @@ class _Codes:
 
 
 class _Index:
-    """What filters need of a family, column by column, texts as codes.
+    """Filter data of a family by column, with texts as codes.
 
-    Pairs follow one another by file and, within a question, by number; the advantages of a pair stand together. Ids are
-    made of these: QUESTION_ID:PAIR_INDEX:POSITION.
+    Pairs are ordered by file and, within a question, by number; the advantages of a pair are consecutive. Ids are
+    composed as QUESTION_ID:PAIR_INDEX:POSITION.
     """
 
     def __init__(self, family: FamilyEvidence) -> None:
@@ -130,8 +130,8 @@ class _Index:
             "texts_per_file": TEXTS_PER_FILE,
         }
 
-    def begin_part(self) -> None:
-        """The next pair is the first of a file."""
+    def start_part(self) -> None:
+        """Start a file with the next pair."""
         self._parts.append(len(self._pairs["question"]))
 
     def add(self, domain: str, pair: Row, advantages: Sequence[Row]) -> None:
@@ -142,10 +142,10 @@ class _Index:
             _append(self._of_question, row)
         stage = self._stages.code(pair["stage"])
         _append(self._pairs, (question, pair["pair_index"], stage, len(advantages)))
-        for each in advantages:
-            is_repeat, cluster = each["duplicate_of"] is not None, each["cluster_id"]
-            place = cluster if cluster is not None else REPEATED if is_repeat else UNCLUSTERED
-            _append(self._advantages, (each["position"], place))
+        for advantage in advantages:
+            is_repeat, cluster = advantage["duplicate_of"] is not None, advantage["cluster_id"]
+            code = cluster if cluster is not None else REPEATED if is_repeat else UNCLUSTERED
+            _append(self._advantages, (advantage["position"], code))
 
 
 def _append(columns: Mapping[str, list[Any]], row: Sequence[Any]) -> None:
@@ -161,7 +161,7 @@ def _by_pair(evidence: DomainEvidence) -> dict[str, list[Row]]:
 
 
 def _pair_record(pair: Row, advantages: Sequence[Row]) -> dict[str, Any]:
-    """All that is shown of a pair."""
+    """Data of a pair for display."""
     texts: dict[str, str] = {role: pair[f"{role}_response"] or "" for role in ROLES}
     texts["question"] = pair["question"] or ""
     named = ("trial", "model", "response", "finish_reason", "completion_tokens", "prediction", "verdict")
@@ -173,12 +173,12 @@ def _pair_record(pair: Row, advantages: Sequence[Row]) -> dict[str, Any]:
         **{role: {name: pair[f"{role}_{name}"] for name in named} for role in ROLES},
         "advantages": [
             {
-                "id": one["advantage_id"],
-                "rule_violations": one["rule_violations"],
-                "extractor": one["extractor"],
-                "passages": [_passage(passage, texts) for passage in quoted_passages(one["evidence"])],
+                "id": advantage["advantage_id"],
+                "rule_violations": advantage["rule_violations"],
+                "extractor": advantage["extractor"],
+                "passages": [_passage(passage, texts) for passage in quoted_passages(advantage["evidence"])],
             }
-            for one in advantages
+            for advantage in advantages
         ],
     }
 
@@ -192,14 +192,14 @@ def _error(pair: Row, texts: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _passage(passage: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """A passage with its places in each text by name, counted as JavaScript counts characters."""
-    groups = {name: find_passage(passage, text) for name, text in texts.items()}
-    places = {name: [_in_utf16(span, texts[name]) for span in one.spans] for name, one in groups.items()}
-    return {"text": passage, "is_exact": any(one.spans and one.is_exact for one in groups.values()), **places}
+    """A passage with its positions in each text by name, in UTF-16 code units as in JavaScript."""
+    matches = {name: find_passage(passage, text) for name, text in texts.items()}
+    places = {name: [_in_utf16(span, texts[name]) for span in match.spans] for name, match in matches.items()}
+    return {"text": passage, "is_exact": any(match.spans and match.is_exact for match in matches.values()), **places}
 
 
 def _in_utf16(span: Span, text: str) -> Span:
-    """Offsets in UTF-16 code units of offsets in code points."""
+    """Convert offsets in code points to offsets in UTF-16 code units."""
     if text.isascii():
         return span
     start = len(text[: span[0]].encode("utf-16-le")) // 2

@@ -1,4 +1,4 @@
-"""Accuracies of both models and the verdicts behind them (paper tables 1 and 5 to 8)."""
+"""Section on accuracies of both models and the underlying verdicts (paper tables 1 and 5 to 8)."""
 
 from collections.abc import Mapping
 from math import sqrt
@@ -36,15 +36,15 @@ _VERDICT_WORDS = {
     "grader_error": "grader failed (not graded)",
     "grader_timeout": "grader timed out (not graded)",
 }
-#: Standard deviations of single trials from which on a deviation is named.
+#: Multiple of the standard deviation of a single trial above which a deviation is reported.
 _MOST_DEVIATIONS = 3
-#: The benchmark whose answers are executed here and compared in the published results.
+#: The benchmark whose answers are executed here, but compared as text in the published results.
 _EXECUTED = "cruxeval-i"
 _Values = Mapping[Role, tuple[float | None, float | None]]
 
 
 def accuracy_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
-    """Every benchmark under its domain, the domain's row, the family's row; both models and how far apart they are."""
+    """Accuracies and difference of both models by benchmark, domain and family, next to published values."""
     benchmarks = data.table("benchmark_accuracy", family)
     summary = data.table("accuracy_summary", family)
     rows: list[Row] = []
@@ -60,13 +60,13 @@ def accuracy_table(data: ReportData, family: str, published: PublishedFamily | N
         rows.append(Row(cells, "subtotal"))
     if rows:
         values = _values(summary.filter(pl.col("level") == "family"))
-        beside = published.accuracy.family if published else None
-        rows.append(Row(_cells("all domains", "", values, published, beside), "total"))
+        counterpart = published.accuracy.family if published else None
+        rows.append(Row(_cells("all domains", "", values, published, counterpart), "total"))
     names = data.names(family)
     headings = (names.smaller, names.larger, "difference")
     return TableView(
         caption=f"Accuracy of {_models_named(data, family)} in percent: mean ± "
-        f"sample standard deviation over T = {data.study.trials} trials; the difference is in points.",
+        f"sample standard deviation over T = {data.study.trials} trials; difference in points.",
         columns=("", "questions", *headings, *(headings if published else ())),
         spans=(("", 2), ("this study", 3), ("published", 3)) if published else (),
         rows=tuple(rows),
@@ -81,7 +81,7 @@ def accuracy_table(data: ReportData, family: str, published: PublishedFamily | N
 
 
 def _models_named(data: ReportData, family: str) -> str:
-    """Both models, by their labels or by their names with their roles."""
+    """Both models, by label, else by name and role."""
     names, models = data.names(family), data.study.families[family]
     if names.is_label:
         return f"{names.smaller} and {names.larger}"
@@ -93,10 +93,10 @@ def _benchmark_rows(rows_of_domain: pl.DataFrame, domain: str, published: Publis
     rows = []
     for name in names:
         of_benchmark = rows_of_domain.filter(pl.col("benchmark") == name)
-        beside = published.benchmark(domain, name, names) if published else None
+        counterpart = published.benchmark(domain, name, names) if published else None
         numbers = of_benchmark["n_questions"].unique().sort().to_list()
         n_questions = " to ".join(map(integer, numbers))
-        rows.append(Row(_cells(foreign_text(name), n_questions, _values(of_benchmark), published, beside)))
+        rows.append(Row(_cells(foreign_text(name), n_questions, _values(of_benchmark), published, counterpart)))
     return rows
 
 
@@ -105,34 +105,34 @@ def _values(rows: pl.DataFrame) -> _Values:
 
 
 def _cells(
-    label: str, n_questions: str, values: _Values, published: PublishedFamily | None, beside: RoleAccuracy | None
+    label: str, n_questions: str, values: _Values, published: PublishedFamily | None, counterpart: RoleAccuracy | None
 ) -> tuple[str, ...]:
-    nothing: tuple[None, None] = (None, None)
-    ours = _three({role: values.get(role, nothing) for role in ROLES})
+    missing: tuple[None, None] = (None, None)
+    cells = (label, n_questions, *_accuracy_cells({role: values.get(role, missing) for role in ROLES}))
     if published is None:
-        return (label, n_questions, *ours)
-    return (label, n_questions, *ours, *_three({role: beside.of(role) if beside else nothing for role in ROLES}))
+        return cells
+    return (*cells, *_accuracy_cells({role: counterpart.of(role) if counterpart else missing for role in ROLES}))
 
 
-def _three(values: _Values) -> tuple[str, str, str]:
+def _accuracy_cells(values: _Values) -> tuple[str, str, str]:
     gain = difference(values["larger"][0], values["smaller"][0])
     return mean_std(*values["smaller"]), mean_std(*values["larger"]), signed(gain)
 
 
 def _unmatched(data: ReportData, published: PublishedFamily | None) -> tuple[str, ...]:
-    """A note that names the published rows no benchmark or domain of the study stands beside."""
+    """Note on published benchmarks that the study does not have."""
     if published is None:
         return ()
-    beside = [
+    matched = [
         published.benchmark(domain, name, names) for domain, names in data.study.domains.items() for name in names
     ]
-    left = [
+    unmatched = [
         f"{domain} {name}"
         for domain, of_domain in published.accuracy.domains.items()
         for name, row in of_domain.benchmarks.items()
-        if row not in beside
+        if row not in matched
     ]
-    return (f"Published benchmarks without a counterpart here: {', '.join(left)}.",) if left else ()
+    return (f"Published benchmarks without a counterpart here: {', '.join(unmatched)}.",) if unmatched else ()
 
 
 def _short_trials(data: ReportData, family: str, benchmarks: pl.DataFrame) -> tuple[str, ...]:
@@ -149,15 +149,18 @@ def _short_trials(data: ReportData, family: str, benchmarks: pl.DataFrame) -> tu
 def _wide_deviations(
     data: ReportData, family: str, benchmarks: pl.DataFrame, published: PublishedFamily | None
 ) -> tuple[str, ...]:
-    """A note on deviations that single trials do not explain.
+    """Note on deviations too large for single trials.
 
-    The accuracy of one trial over n questions varies by at most 50 / sqrt(n) points (binomial at 1/2), so three times
-    that points to something else, such as a mean over runs that failed or a deviation over questions.
+    The accuracy of one trial over n questions has a standard deviation of at most 50 / sqrt(n) points (binomial at
+    1/2), so more than three times that suggests another cause, such as failed runs or a deviation over questions.
     """
     wide, names = [], data.names(family)
     for domain, name, n, rows in _benchmarks(benchmarks):
-        beside = published.benchmark(domain, name, data.study.domains.get(domain, ())) if published else None
-        sources = (("", _values(rows)), ("published ", {role: beside.of(role) for role in ROLES} if beside else {}))
+        counterpart = published.benchmark(domain, name, data.study.domains.get(domain, ())) if published else None
+        sources = (
+            ("", _values(rows)),
+            ("published ", {role: counterpart.of(role) for role in ROLES} if counterpart else {}),
+        )
         wide += [
             f"{domain} {foreign_text(name)}, {source}{names.model(role)}: {decimal(std)}"
             for source, values in sources
@@ -166,11 +169,11 @@ def _wide_deviations(
         ]
     if not wide:
         return ()
-    return (f"Deviations too large for single trials of that many questions (over 3 · 50 / √n): {'; '.join(wide)}.",)
+    return (f"Deviations too large for single trials on that many questions (over 3 · 50 / √n): {'; '.join(wide)}.",)
 
 
 def _benchmarks(benchmarks: pl.DataFrame) -> list[tuple[str, str, int, pl.DataFrame]]:
-    """Domain, name, fewest questions of a role, rows."""
+    """Domain, name, smaller question count of the roles, rows."""
     groups = benchmarks.group_by("domain", "benchmark", maintain_order=True)
     return [
         (str(domain), str(name), min(rows["n_questions"].to_list(), default=0), rows) for (domain, name), rows in groups
@@ -178,18 +181,18 @@ def _benchmarks(benchmarks: pl.DataFrame) -> list[tuple[str, str, int, pl.DataFr
 
 
 def _executed_instead_of_compared(data: ReportData, published: PublishedFamily | None) -> tuple[str, ...]:
-    """A note on CRUXEval-I where its published accuracy stands beside ours: they are not the same measure."""
+    """Note that the published accuracy of CRUXEval-I is another measure than ours, if both are shown."""
     names = [(domain, name, of) for domain, of in data.study.domains.items() for name in of if name == _EXECUTED]
     if published is None or not any(published.benchmark(*place) for place in names):
         return ()
     return (
-        f"{_EXECUTED}: the published accuracies compare an answer with the input that the benchmark names; here the"
-        " program is executed, and any input with the right output counts.",
+        f"{_EXECUTED}: the published accuracies compare an answer with the benchmark's own input; here the program is"
+        " executed, and any input with the right output counts.",
     )
 
 
 def verdict_table(data: ReportData, family: str) -> TableView:
-    """How many trials of each model ended in which verdict, with the share of the model's trials."""
+    """Trials of each model by verdict: number and share."""
     trials = data.table("graded_trials", family)
     counts = {(role, verdict): n for role, verdict, n in trials.group_by("role", "verdict").len().iter_rows()}
     totals = {role: sum(n for (of, _), n in counts.items() if of == role) for role in ROLES}
@@ -212,7 +215,9 @@ def verdict_table(data: ReportData, family: str) -> TableView:
         columns=("verdict", "trials", "share (%)", "trials", "share (%)"),
         spans=(("", 1), (models.smaller.shown_as, 2), (models.larger.shown_as, 2)),
         rows=tuple(rows),
-        notes=(f"{counted(disagreements, 'imported verdict')} differ from ours; ours count.",) if disagreements else (),
+        notes=(f"{counted(disagreements, 'imported verdict')} differ from this study's grades; the latter are used.",)
+        if disagreements
+        else (),
         empty="No trial has been graded.",
     )
 
@@ -226,7 +231,7 @@ def _count_and_share(counts: Mapping[Role, int], totals: Mapping[Role, int]) -> 
 
 
 def panel_table(data: ReportData, family: str) -> TableView:
-    """What the judge panel decided and how far it agrees with the rules, by domain and over all of them."""
+    """Decisions of the judge panel and its agreement with the rules, by domain and overall."""
     panel = data.table("grading_panel", family)
     by_domain = [(domain, panel.filter(pl.col("domain") == domain)) for domain in data.study.domains]
     rows = [
@@ -237,16 +242,16 @@ def panel_table(data: ReportData, family: str) -> TableView:
     if len(rows) > 1:
         rows.append(Row(_panel_cells("all domains", panel), "total"))
     return TableView(
-        caption=f"Judge panel of {counted(len(data.study.grading.panel), 'model')} on distinct answers: what the rules "
-        "left undecided, and its agreement with them on a draw of answers that they had decided.",
-        columns=("", "left by the rules", "same", "not the same", "compared", "agreement (%)", "Cohen's kappa"),
+        caption=f"Judge panel of {counted(len(data.study.grading.panel), 'model')} on distinct answers: decisions where"
+        " the rules were undecided, and agreement with the rules on a sample of answers that they decided.",
+        columns=("", "undecided", "same", "not the same", "compared", "agreement (%)", "Cohen's kappa"),
         rows=tuple(rows),
         empty="No answer was put to the panel.",
     )
 
 
 def judges_table(data: ReportData, family: str) -> TableView:
-    """How far the members of the panel agree with each other, by domain, each pair and all of them."""
+    """Agreement between members of the panel by domain, for each pair and for all judges."""
     frame = data.table("panel_agreements", family)
     by_domain = [(domain, frame.filter(pl.col("domain") == domain)) for domain in data.study.domains]
     shown = [(domain, rows) for domain, rows in by_domain if not rows.is_empty()]
@@ -258,14 +263,14 @@ def judges_table(data: ReportData, family: str) -> TableView:
         whole = rows_of_domain.filter(pl.col("judge_a") == pl.col("judge_b"))
         rows += [_judges_row(row) for row in (*pairs.iter_rows(named=True), *whole.iter_rows(named=True))]
     return TableView(
-        caption="Members of the judge panel beside each other, on the answers that both, or all, voted on: share of"
-        " equal votes, kappa (Cohen's of a pair, Fleiss' of all), and points between the accuracies that they give.",
+        caption="Agreement between members of the judge panel on answers that both, or all, voted on: share of equal"
+        " votes, kappa (Cohen's for a pair, Fleiss' for all), and difference between the resulting accuracies.",
         columns=("judges", "answers", "agreement (%)", "kappa", "difference (points)"),
         rows=tuple(rows),
         notes=(
-            "Difference: between the shares of a model's trials that two judges count as right, of those whose answer"
-            " both voted on; mean over the models, median over the benchmarks. The panel votes on what the rules left"
-            " and a draw of other answers, so these shares are no accuracies of a model.",
+            "Difference: between the shares of a model's trials that two judges consider right, among trials whose"
+            " answer both voted on; mean over models, median over benchmarks. The panel votes on undecided answers and"
+            " a sample of others, so these shares are not accuracies of a model.",
         ),
         empty="No answer was put to the panel.",
     )
@@ -287,8 +292,8 @@ def _judges_row(row: Mapping[str, Any]) -> Row:
 
 
 def _panel_cells(label: str, panel: pl.DataFrame) -> tuple[str, ...]:
-    left = panel.filter(pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS))
-    n_same, n_other = left.filter("is_same").height, left.filter(~pl.col("is_same")).height
-    rows_of_domain = measure_agreement(panel)
-    counts = (left.height, n_same, n_other, rows_of_domain.n_pairs)
-    return (label, *map(integer, counts), percent(rows_of_domain.share), decimal(rows_of_domain.kappa))
+    undecided = panel.filter(pl.col("symbolic_verdict").is_in(UNDECIDED_VERDICTS))
+    n_same, n_other = undecided.filter("is_same").height, undecided.filter(~pl.col("is_same")).height
+    agreement = measure_agreement(panel)
+    counts = (undecided.height, n_same, n_other, agreement.n_pairs)
+    return (label, *map(integer, counts), percent(agreement.share), decimal(agreement.kappa))

@@ -1,4 +1,4 @@
-"""What extraction gave: pairs, advantages, failures, broken style rules (paper section 3.2.2)."""
+"""Section on extraction: pairs, advantages, failures, violations of style rules (paper section 3.2.2)."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ _STAGE_TABLES = ("trace_pairs", "first_errors", "extraction_failures", "advantag
 
 
 def extraction_table(data: ReportData, family: str) -> TableView:
-    """Per domain: pairs, those read and those failed, advantages and their number a pair."""
+    """Pairs, extracted and failed pairs, advantages and advantages per pair, by domain."""
     frames = {name: data.table(name, family) for name in _STAGE_TABLES}
     rows, names = [], data.names(family)
     for domain in (*data.domains_run(family), None):
@@ -19,8 +19,8 @@ def extraction_table(data: ReportData, family: str) -> TableView:
         cells = (domain or "total", *map(integer, n.values()), decimal(per_pair))
         rows.append(Row(cells, "plain" if domain else "total"))
     return TableView(
-        caption=f"Trace pairs (a correct trace of {names.the('larger')} beside a wrong one of"
-        f" {names.the('smaller', '')}), what the extractor made of them, and advantages per extracted pair.",
+        caption=f"Trace pairs (a correct trace of {names.the('larger')} and a wrong one of {names.the('smaller', '')}),"
+        " extraction results, and advantages per extracted pair.",
         columns=("domain", "pairs", "extracted", "failed", "advantages", "per pair"),
         rows=tuple(rows),
     )
@@ -31,19 +31,19 @@ def _in(frame: pl.DataFrame, domain: str) -> int:
 
 
 def faults_table(data: ReportData, family: str) -> TableView:
-    """Failed pairs by reason and kept advantages by broken style rule, each with its share."""
+    """Failed pairs by reason and advantages by violated style rule, with shares."""
     failures = data.table("extraction_failures", family)
     corpus = data.table("advantage_corpus", family)
     rules = corpus.select(pl.col("rule_violations").explode().alias("rule")).drop_nulls()
     rows = _share_rows("failed pairs, by reason", failures["reason"], data.table("trace_pairs", family).height)
-    rows += _share_rows("advantages that break a style rule, by rule", rules["rule"], corpus.height)
+    rows += _share_rows("advantages that violate a style rule, by rule", rules["rule"], corpus.height)
     return TableView(
-        caption="What went wrong in extraction. Failed pairs give no advantage; an advantage that breaks a style rule "
-        "is kept and flagged.",
+        caption="Extraction faults. Failed pairs yield no advantages; an advantage that violates a style rule is kept "
+        "and flagged.",
         columns=("", "number", "share (%)"),
         rows=tuple(rows),
         notes=("Shares are of all pairs and of all advantages.",),
-        empty="No pair failed and no advantage breaks a style rule.",
+        empty="No pair failed and no advantage violates a style rule.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How sure the findings are: paired accuracies, gaps after selection, stability, dispersion against chance."""
+"""Uncertainty of the findings: paired accuracies, gaps after selection, stability, dispersion against chance."""
 
 from typing import Any
 
@@ -22,17 +22,17 @@ from advcluster_dagster.science.question_set.gap_posteriors import MIN_QUESTIONS
 from advcluster_dagster.science.question_set.question_statistics import GapRule, priors_of
 
 _LEVEL_ROWS: dict[str, Any] = {"benchmark": "plain", "domain": "subtotal", "family": "total"}
-#: Up to this many trials no gap test can reach 0.05.
+#: With up to this many trials, no gap test can reach p = 0.05.
 _NO_GAP_TEST = 2
 
 
 def interval(low: float | None, high: float | None, places: int = 2) -> str:
-    """``[low, high]``; a dash where it is undefined."""
+    """Format ``[low, high]``; a dash if undefined."""
     return MISSING if low is None or high is None else f"[{decimal(low, places)}, {decimal(high, places)}]"
 
 
 def percent_interval(low: float | None, high: float | None, places: int = 1) -> str:
-    """An interval of shares, in percent."""
+    """Format an interval of shares in percent."""
     return interval(None if low is None else 100 * low, None if high is None else 100 * high, places)
 
 
@@ -65,20 +65,20 @@ def paired_table(data: ReportData, family: str) -> TableView:
         f" {confidence} interval over source items.",
         columns=("", "questions", names.smaller, names.larger, "difference", confidence, "p"),
         rows=tuple(rows),
-        notes=("The ± of the other table is the spread of single trials; it is not the uncertainty of the mean.",),
+        notes=("The ± in the other table is the spread of single trials, not the uncertainty of the mean.",),
         empty="No question has a scored trial of both models.",
     )
 
 
 def p_text(p: float | None) -> str:
-    """A p-value with three places, small ones as a bound."""
+    """Format a p-value with three places, or as ``< 0.001``."""
     if p is None:
         return MISSING
     return "< 0.001" if p < 0.001 else decimal(p, 3)
 
 
 def selection_table(data: ReportData, family: str) -> TableView:
-    """Observed gap of the kept questions and what fresh trials would show."""
+    """Observed gap of the kept questions and the gap expected in fresh trials."""
     replicated = {row["domain"]: row for row in data.table("split_half_gaps", family).iter_rows(named=True)}
     rows = []
     for row in _with_total(data.table("selection_reliabilities", family)):
@@ -100,28 +100,28 @@ def selection_table(data: ReportData, family: str) -> TableView:
             )
         )
     notes = [
-        "Questions were kept because their observed gap is large, so it overstates what fresh trials would show;"
-        " the estimate corrects for that. The gap that half the trials select and the other half shows is a lower"
-        " bound. False keeps: expected share of kept questions whose true gap is below the rule's. Discoveries:"
+        "Questions are kept because their observed gap is large, so it overstates the gap of fresh trials; the estimate"
+        " corrects for that. Other half: questions are selected on half of the trials and measured on the other, a"
+        " lower bound. False keeps: expected share of kept questions whose true gap is below the rule's. Discoveries:"
         f" questions whose gap exceeds chance at a false discovery rate of {data.study.statistics.fdr:g}, kept or not."
     ]
     if few := uncorrected_domains(data, family):
         notes.append(
             f"Too few complete questions for a prior (under {MIN_QUESTIONS}) in {word_list(few)}: there the estimate"
-            " corrects hardly anything for the selection."
+            " barely corrects for the selection."
         )
     if data.study.trials == _NO_GAP_TEST:
         notes.append(
-            "With two trials no single question's gap can be told from chance (the smallest possible p is 0.0625), an"
-            " Error Dispersion Index is 0 or 1, and a split half has one trial a side."
+            "With two trials no single question's gap can be significant (the smallest possible p is 0.0625), an"
+            " Error Dispersion Index is 0 or 1, and each split half has one trial."
         )
     elif data.study.trials < _NO_GAP_TEST:
         notes.append(
-            "With a single trial no single question's gap can be told from chance (the smallest possible p is 0.25),"
-            " and neither a split half nor an Error Dispersion Index exists."
+            "With a single trial no single question's gap can be significant (the smallest possible p is 0.25), and"
+            " neither a split half nor an Error Dispersion Index is defined."
         )
     return TableView(
-        caption="What the selection leaves of the kept questions' gap.",
+        caption="Gap of the kept questions, observed and corrected for the selection.",
         columns=("", "kept", "pool", "observed", "estimated", "other half", "false keeps (%)", "missed", "discoveries"),
         rows=tuple(rows),
         notes=tuple(notes),
@@ -130,7 +130,7 @@ def selection_table(data: ReportData, family: str) -> TableView:
 
 
 def uncorrected_domains(data: ReportData, family: str) -> list[str]:
-    """Domains with kept questions whose gaps are estimated without a prior, in the study's order."""
+    """Domains with kept questions whose gaps are estimated without a fitted prior, in study order."""
     chosen = data.study.statistics
     rule = GapRule(data.study.question_set.min_gap, data.study.trials, prior=chosen.prior)
     kept = data.table("analysis_question_set", family)
@@ -147,7 +147,7 @@ def _with_total(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def stability_table(data: ReportData, family: str) -> TableView:
-    """Each cluster of the chosen taxonomy when source items are resampled."""
+    """Stability of each cluster of the chosen taxonomy when source items are resampled."""
     taxonomy = data.table("final_taxonomy", family)
     keys = ["pca_dim", "n_clusters", "cluster_id"]
     stability = data.table("cluster_stabilities", family)
@@ -168,14 +168,14 @@ def stability_table(data: ReportData, family: str) -> TableView:
         for row in joined.iter_rows(named=True)
     )
     return TableView(
-        caption="Clusters when questions are drawn again and clustered again: mean Jaccard index with the nearest"
-        " cluster, its lower end, share of replicates in which it is found (index at least 1/2).",
-        columns=("cluster", "questions", "largest (%)", "Jaccard", "low", "found (%)", "verdict"),
+        caption="Stability of clusters when questions are resampled and clustered again: mean Jaccard index with the"
+        " nearest cluster, its lower bound, share of replicates that recover the cluster (index at least 1/2).",
+        columns=("cluster", "questions", "largest (%)", "Jaccard", "low", "recovered (%)", "verdict"),
         rows=rows,
         notes=(
             *_choice_notes(data, family),
             "Largest: share of the cluster's advantages from one question. Verdict: very stable from .85, stable from"
-            " .75, pattern from .6 (Hennig 2007); none where one question gives more than half.",
+            " .75, pattern from .6 (Hennig 2007); none if one question provides more than half.",
         ),
         empty="There is no taxonomy.",
     )
@@ -197,7 +197,7 @@ def _choice_notes(data: ReportData, family: str) -> tuple[str, ...]:
 
 
 def shares_table(data: ReportData, family: str) -> TableView:
-    """Standardised share of each cluster in each domain, with its interval; the questions beside."""
+    """Standardised share of each cluster in each domain, with interval and number of questions."""
     frame = data.table("domain_shares", family)
     domains = frame["domain"].unique(maintain_order=True).to_list()
     tags = dict(data.table("final_taxonomy", family).select("cluster_id", "tag").iter_rows())
@@ -218,12 +218,12 @@ def shares_table(data: ReportData, family: str) -> TableView:
         baseline = [cells[next(iter(tags)), domain]["expected_share"] for domain in domains]
         rows.append(Row(("all advantages", *(percent(share, 0) for share in baseline)), "total"))
     return TableView(
-        caption="Share (%) of each cluster in each domain when every domain weighs the same, its interval, and the"
-        " number of questions n.",
+        caption="Share (%) of each cluster in each domain with equal domain weights, its interval, and the number of"
+        " questions n.",
         columns=("cluster", *domains),
         rows=tuple(rows),
         notes=(
-            f"*: larger than chance when domains are permuted over source items, adjusted for all cells (q at most"
+            f"*: above chance when domains are permuted over source items, adjusted for all cells (q at most"
             f" {data.study.taxonomy.max_q:g}). Last row: share of all advantages from the domain, not standardised.",
         ),
         empty="There is no taxonomy.",
@@ -231,7 +231,7 @@ def shares_table(data: ReportData, family: str) -> TableView:
 
 
 def dispersion_table(data: ReportData, family: str) -> TableView:
-    """Mean index against permuted stages."""
+    """Mean Error Dispersion Index compared with permuted stages."""
     rows = tuple(
         Row(
             (
@@ -248,25 +248,26 @@ def dispersion_table(data: ReportData, family: str) -> TableView:
         for row in _with_total(data.table("dispersion_tests", family))
     )
     return TableView(
-        caption="Do the first errors of a question concentrate? Mean Error Dispersion Index, its interval, and its mean"
+        caption="Concentration of a question's first errors: mean Error Dispersion Index, its interval, and its mean"
         " when stages are permuted over all first errors of the domain.",
         columns=("", "questions", "mean EDI", "interval", "by chance", "p", "kappa"),
         rows=rows,
         notes=(
-            "Low values are concentrated, but few errors a question make any index low: a coin between two stages gives"
-            " .40 at 8 to 10 errors. Kappa: agreement of two errors of a question beyond that of different questions.",
+            "Low values mean concentration, but few errors per question make any index low: a fair coin between two"
+            " stages gives .40 at 8 to 10 errors. Kappa: agreement of two errors of a question beyond that of errors of"
+            " different questions.",
         ),
         empty="No question has two first errors.",
     )
 
 
 def stage_share_table(data: ReportData, family: str) -> TableView:
-    """Share of each stage when every question weighs the same, with intervals."""
-    frame, whose = data.table("stage_shares", family), data.names(family).the("smaller")
+    """Share of each stage with equal question weights, with intervals."""
+    frame, name = data.table("stage_shares", family), data.names(family).the("smaller")
     domains = [d for d in frame["domain"].unique(maintain_order=True).to_list() if d != "all"]
     columns = ["all", *domains] if frame.height else []
     cells = {(row["stage"], row["domain"]): row for row in frame.iter_rows(named=True)}
-    labels = {"depth_3_4": "depths 3 and 4", "incomplete": "no answer or cut off"}
+    labels = {"depth_3_4": "depths 3 and 4", "incomplete": "no answer or truncated"}
     rows = [
         Row(
             (
@@ -283,16 +284,16 @@ def stage_share_table(data: ReportData, family: str) -> TableView:
         for stage in ((*STAGE_DEPTHS, *labels) if cells else ())
     ]
     return TableView(
-        caption="Stage of the first errors, share (%) with interval; each question weighs the same.",
+        caption="Stage of the first errors: share (%) with interval, with equal question weights.",
         columns=("stage", *columns),
         rows=tuple(rows),
-        notes=(f"No answer or cut off: share of {whose}'s wrong trials on kept questions.",),
+        notes=(f"No answer or truncated: share of {name}'s wrong trials on kept questions.",),
         empty="No first error was found.",
     )
 
 
 def robustness_table(data: ReportData, family: str) -> TableView:
-    """Whether names can be applied and other settings give the same clusters."""
+    """Whether cluster names can be applied, and whether other settings give the same clusters."""
     rows = [
         Row((f"{row['setting']} {row['value']}", integer(row["n_descriptions"]), decimal(row["ari"])))
         for row in data.table("sensitivities", family).iter_rows(named=True)
@@ -300,7 +301,7 @@ def robustness_table(data: ReportData, family: str) -> TableView:
     notes = []
     whole = data.table("name_checks", family).filter(pl.col("cluster_id") < 0).drop_nulls("share")
     for row in whole.filter(pl.col("check") == "assignment").iter_rows(named=True):
-        seen = "" if row["is_unseen"] else ", which the summariser had seen"
+        seen = "" if row["is_unseen"] else ", seen by the summariser"
         notes.append(
             f"A judge assigned {percent(row['share'], 0)} % of {counted(row['n_advantages'], 'advantage')}{seen} to"
             f" their own cluster by tag and definition alone (chance {percent(row['chance_share'], 0)} %, kappa"
@@ -308,12 +309,12 @@ def robustness_table(data: ReportData, family: str) -> TableView:
         )
     for row in whole.filter(pl.col("check") == "intruder").iter_rows(named=True):
         notes.append(
-            f"Of {counted(row['n_advantages'], 'set')} of five advantages, four of a cluster and an intruder, it named"
-            f" the intruder in {percent(row['share'], 0)} % (chance {percent(row['chance_share'], 0)} %)."
+            f"In {counted(row['n_advantages'], 'set')} of five advantages, four of a cluster and an intruder, it"
+            f" identified the intruder in {percent(row['share'], 0)} % (chance {percent(row['chance_share'], 0)} %)."
         )
     return TableView(
-        caption="Agreement with the chosen clusters when one setting changes: adjusted Rand index on the descriptions"
-        " that both have.",
+        caption="Agreement with the chosen clusters when one setting changes: adjusted Rand index on the shared"
+        " descriptions.",
         columns=("setting", "descriptions", "adjusted Rand index"),
         rows=tuple(rows),
         notes=tuple(notes),
@@ -322,12 +323,12 @@ def robustness_table(data: ReportData, family: str) -> TableView:
 
 
 def evidence_note(data: ReportData, family: str) -> str | None:
-    """How many quotes stand in the traces; None without any advantage."""
+    """Sentence on how many quotes occur verbatim in the traces; None without advantages."""
     checked = data.table("evidence_checks", family)
     if checked.is_empty():
         return None
     n_supported = int(checked["is_supported"].sum())
     return (
-        f"The passages quoted as evidence stand in the traces, word for word, for {integer(n_supported)} of"
+        f"The passages quoted as evidence occur verbatim in the traces for {integer(n_supported)} of"
         f" {counted(checked.height, 'advantage')} ({percent(n_supported / checked.height, 0)} %)."
     )

@@ -1,4 +1,4 @@
-"""Section on accuracy against compute: lengths and costs by outcome, and when the smaller model suffices."""
+"""Section on accuracy against compute: lengths by outcome, and when the smaller model suffices."""
 
 import polars as pl
 
@@ -13,7 +13,7 @@ _OUTCOMES = {"not_reached": "not reached", "no_interval": "no interval"}
 
 
 def lengths_table(data: ReportData, family: str) -> TableView:
-    """Accuracy, tokens by outcome and the length effect of both models, a row a model and benchmark."""
+    """Accuracy, tokens by outcome and length effect, one row per model and benchmark."""
     frame = data.table("compute_summaries", family).filter(pl.col("task_format") == "all")
     place = {domain: i for i, domain in enumerate((*data.study.domains, "all"))}
     rank = pl.col("domain").replace_strict(place, default=len(place))
@@ -65,7 +65,7 @@ def lengths_table(data: ReportData, family: str) -> TableView:
 
 
 def matches_table(data: ReportData, family: str) -> TableView:
-    """The fewest samples of the smaller model that reach the larger model's accuracy."""
+    """Smallest number of samples of the smaller model that reaches the larger model's accuracy."""
     names = data.names(family)
     larger, smaller = names.the("larger"), names.the("smaller")
     rows = [
@@ -85,8 +85,8 @@ def matches_table(data: ReportData, family: str) -> TableView:
         for row in data.table("budget_matches", family).iter_rows(named=True)
     ]
     return TableView(
-        caption=f"How many samples of {smaller} reach one trial of {larger}: smallest k whose accuracy is at least the "
-        f"lower end of the interval of {larger}, and its FLOPs, tokens and money over those of {larger}.",
+        caption=f"Samples of {smaller} that match one trial of {larger}: smallest k whose accuracy is at least the "
+        f"lower bound of {larger}'s interval, and its FLOPs, tokens and money relative to {larger}.",
         columns=(
             "",
             "strategy",
@@ -99,16 +99,16 @@ def matches_table(data: ReportData, family: str) -> TableView:
         ),
         rows=tuple(rows),
         n_text_columns=2,
-        notes=("The best of k needs a perfect checker of answers, so it is an upper bound.",),
+        notes=("Best of k needs a perfect checker of answers, so it is an upper bound.",),
         empty="No question has a scored trial of both models.",
     )
 
 
 def _estimated(data: ReportData) -> tuple[str, ...]:
-    """That token counts may be estimates."""
+    """Note that token counts may be estimates; empty if they are not estimated."""
     if data.study.compute is None or not data.study.compute.estimates_tokens:
         return ()
-    return ("Where a trace has no token count, a quarter of its characters stands for it.",)
+    return ("Missing token counts are estimated as a quarter of a trace's characters.",)
 
 
 def _place(domain: str, benchmark: str) -> str:

@@ -1,4 +1,4 @@
-"""First errors of the smaller model and how dispersed they are (paper appendices A.5 and A.6, table 11)."""
+"""Section on the dispersion of the smaller model's first errors (paper appendices A.5 and A.6, table 11)."""
 
 import polars as pl
 from markupsafe import Markup
@@ -11,26 +11,26 @@ from advcluster_dagster.report.views import Row, TableView
 
 _N_Q = Markup("N<sub>Q</sub>")
 _NOTE = Markup(
-    "{} counts all kept questions; undefined: those with at most one first error, which enter no mean."
+    "{} counts all kept questions; undefined: questions with at most one first error, excluded from means."
 ).format(_N_Q)
 _PUBLISHED_NOTE = Markup(
-    "The published {} are not the published counts of kept questions; both stand as printed."
+    "The published {} differ from the published counts of kept questions; both are shown as printed."
 ).format(_N_Q)
 
 
 def edi_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
-    """Per domain: questions, those without an index, mean and deviation of the index; published values beside."""
+    """Questions, undefined indices, mean and deviation of the index by domain, next to published values."""
     summary, names = data.table("edi_summary", family), data.names(family)
     rows = []
     for domain, model, n, n_undefined, mean, std in summary.select(
         "domain", "model", "n_questions", "n_undefined", "mean_edi", "std_edi"
     ).iter_rows():
         shown = names.smaller if names.is_label else model
-        ours = (domain, shown, integer(n), integer(n_undefined), decimal(mean, 3), decimal(std, 3))
-        rows.append(Row((*ours, *_published_cells(published, domain)) if published else ours))
+        cells = (domain, shown, integer(n), integer(n_undefined), decimal(mean, 3), decimal(std, 3))
+        rows.append(Row((*cells, *_published_cells(published, domain)) if published else cells))
     return TableView(
         caption=f"Error Dispersion Index (EDI) of {names.the('smaller')}'s first errors: 0 when a question always fails"
-        " at the same depth, 1 when its failures are spread as evenly as can be.",
+        " at the same depth, 1 when its failures are spread as evenly as possible.",
         columns=(
             "domain",
             "model",
@@ -44,7 +44,7 @@ def edi_table(data: ReportData, family: str, published: PublishedFamily | None) 
         rows=tuple(rows),
         n_text_columns=2,
         notes=(_NOTE, _PUBLISHED_NOTE) if published else (_NOTE,),
-        empty="No question was kept, so no first error was looked for.",
+        empty="No question was kept, so there are no first errors.",
     )
 
 
@@ -54,7 +54,7 @@ def _published_cells(published: PublishedFamily, domain: str) -> tuple[str, str,
 
 
 def stage_table(data: ReportData, family: str) -> TableView:
-    """First errors by stage and domain: number and share of the domain's."""
+    """First errors by stage and domain: number and share of the domain's errors."""
     errors = data.table("first_errors", family)
     domains = errors["domain"].unique(maintain_order=True).to_list()
     columns = {"all": errors} | {domain: errors.filter(pl.col("domain") == domain) for domain in domains}

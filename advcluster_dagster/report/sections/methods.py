@@ -1,4 +1,4 @@
-"""How the results were made: every setting, model, prompt, version and call."""
+"""Section on methods: settings, models, prompts, versions and calls."""
 
 import re
 from collections.abc import Iterator
@@ -17,14 +17,13 @@ _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
 def settings_table(data: ReportData) -> TableView:
-    """Every setting of the study but its models, defaults included, with its meaning."""
+    """Every setting of the study except models, including defaults, with its meaning."""
     rows = tuple(
         Row((key, foreign_text(_CREDENTIALS.sub("//", value), 300), meaning))
         for key, value, meaning in _flatten("", data.study, "")
     )
     return TableView(
-        caption="Every setting of the study; those a study file leaves out have their defaults. The models have a "
-        "table of their own.",
+        caption="Every setting of the study, including defaults. Models are listed in a separate table.",
         columns=("setting", "value", "meaning"),
         rows=rows,
         n_text_columns=3,
@@ -33,7 +32,7 @@ def settings_table(data: ReportData) -> TableView:
 
 
 def _overridden_bounds(data: ReportData) -> tuple[str, ...]:
-    """A note that names the bounds of checks that the study sets itself; none without any."""
+    """Note on bounds of checks that differ from the default; empty if none do."""
     checks = data.study.checks
     changed = [
         f"{name} {_bound(getattr(checks, name))} (default {_bound(field.default)})"
@@ -44,7 +43,7 @@ def _overridden_bounds(data: ReportData) -> tuple[str, ...]:
 
 
 def _flatten(key: str, value: Any, meaning: str) -> Iterator[tuple[str, str, str]]:
-    """Key, value and meaning of every setting below ``value`` save models, nested keys joined by dots."""
+    """Yield key, value and meaning of every setting below ``value`` except models, nested keys joined by dots."""
     if isinstance(value, Model) or (isinstance(value, tuple) and value and isinstance(value[0], Model)):
         return
     if isinstance(value, BaseModel):
@@ -54,10 +53,10 @@ def _flatten(key: str, value: Any, meaning: str) -> Iterator[tuple[str, str, str
         for name, item in value.items():
             yield from _flatten(f"{key}.{name}", item, meaning)
     else:
-        yield key, _written(value), meaning
+        yield key, _format_value(value), meaning
 
 
-def _written(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or value == {} or value == ():
         return "none"
     if isinstance(value, tuple | list):
@@ -66,7 +65,7 @@ def _written(value: Any) -> str:
 
 
 def models_table(data: ReportData) -> TableView:
-    """Who played which part."""
+    """Models by their part in the study."""
     study = data.study
     rows = [
         (f"{family}, {data.names(family).of(role)}", pair.model_of(role))
@@ -76,7 +75,7 @@ def models_table(data: ReportData) -> TableView:
     rows += [(part, getattr(study.judges, part)) for part in ("extractor", "embedder", "summariser", "reviewer")]
     rows += [(f"panel {place}", model) for place, model in enumerate(study.grading.panel, start=1)]
     return TableView(
-        caption="Models and who serves them.",
+        caption="Models and their providers.",
         columns=("part", "model", "provider", "sampling", "aliases"),
         rows=tuple(Row((part, *_model_cells(model))) for part, model in rows),
         n_text_columns=5,
@@ -84,10 +83,10 @@ def models_table(data: ReportData) -> TableView:
 
 
 def _model_cells(model: Model) -> tuple[str, str, str, str]:
-    sampling = ", ".join(f"{name} {value}" for name, value in model.sampling.items()) or "the model's own"
+    sampling = ", ".join(f"{name} {value}" for name, value in model.sampling.items()) or "the model's defaults"
     if model.system_prompt:
         sampling = f"{sampling}; system prompt: {foreign_text(model.system_prompt, 300)}"
-    return model.model, model.provider, sampling, _written(model.aliases)
+    return model.model, model.provider, sampling, _format_value(model.aliases)
 
 
 def calls_table(data: ReportData) -> TableView:
@@ -103,17 +102,17 @@ def calls_table(data: ReportData) -> TableView:
         sums = frame.select(pl.col("n_calls", "prompt_tokens", "completion_tokens").sum()).row(0)
         rows.append(Row(("total", "", *map(integer, sums)), "total"))
     return TableView(
-        caption="Model calls whose replies the results rest on, and their tokens.",
+        caption="Model calls whose replies the results are based on, and their tokens.",
         columns=("asset", "model", "calls", "prompt tokens", "completion tokens"),
         rows=tuple(rows),
         n_text_columns=2,
-        notes=("Calls without a token count add nothing to the sums.",) if frame["prompt_tokens"].null_count() else (),
+        notes=("Calls without a token count are not in the sums.",) if frame["prompt_tokens"].null_count() else (),
         empty="No model was called.",
     )
 
 
 def prompts_table(data: ReportData) -> TableView:
-    """The sha256 of each prompt file."""
+    """sha256 of each prompt file."""
     return TableView(
         caption="Prompt files.",
         columns=("prompt", "sha256"),
@@ -124,7 +123,7 @@ def prompts_table(data: ReportData) -> TableView:
 
 
 def versions_table(data: ReportData) -> TableView:
-    """The versions of the packages that made the results."""
+    """Versions of the packages that produced the results."""
     return TableView(
         caption="Versions.",
         columns=("package", "version"),

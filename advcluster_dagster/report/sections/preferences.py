@@ -1,4 +1,4 @@
-"""Section on preference pairs: what was drawn, what may get out, and why the rest may not."""
+"""Section on preference pairs: pairs drawn, pairs exported, and reasons why pairs are left out."""
 
 import polars as pl
 
@@ -16,7 +16,7 @@ _COMBINATIONS = {
 
 
 def preference_table(data: ReportData, family: str) -> TableView:
-    """Pairs by scheme and combination: exported, and left out by reason."""
+    """Pairs by scheme and combination: drawn, exported, and left out by reason."""
     pairs = data.table("preference_pairs", family)
     order = {cell: i for i, cell in enumerate((s, c) for s in SCHEMES for c in COMBINATIONS)}
     cells = sorted(pairs.select("scheme", "combination").unique().rows(), key=lambda cell: order[cell])
@@ -29,13 +29,13 @@ def preference_table(data: ReportData, family: str) -> TableView:
         for relation in ("duplicate", "sibling")
     )
     return TableView(
-        caption="Preference pairs by the verdicts of the chosen and the rejected trace; those exported may be trained"
-        " on.",
+        caption="Preference pairs by the verdicts of the chosen and the rejected trace; exported pairs may be used for"
+        " training.",
         columns=("traces", "verdicts", "drawn", "exported", "left out because"),
         rows=rows,
         n_text_columns=2,
         notes=(
-            f"Held out, or a duplicate of a question held out: {counted(duplicates, 'question')}. Siblings with other "
+            f"Held out, or a duplicate of a held-out question: {counted(duplicates, 'question')}. Siblings with other "
             f"numbers, which are not left out: {counted(siblings, 'question')}.",
         ),
         empty="No preference pair was drawn.",

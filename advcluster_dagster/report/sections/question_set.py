@@ -1,4 +1,4 @@
-"""The analysis question set: how many questions are kept, of how many (paper section 3.2.1, table 9)."""
+"""Section on the analysis question set: kept questions and the pool (paper section 3.2.1, table 9)."""
 
 import polars as pl
 
@@ -9,13 +9,13 @@ from advcluster_dagster.report.views import Row, TableView
 from advcluster_dagster.science.question_set.selection import count_incomplete_questions
 
 _ONE_TRIAL = (
-    "With one trial a question, pass rates are 0 or 1: a gap rests on one answer of each model and says nothing about "
-    "chance."
+    "With one trial per question, pass rates are 0 or 1: a gap is based on one answer of each model and cannot be "
+    "distinguished from chance."
 )
 
 
 def kept_questions_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
-    """Per domain: questions in the pool, those not scored in every trial, those kept; published counts beside."""
+    """Questions in the pool, incomplete and kept questions by domain, next to published counts."""
     counts = {domain: _counts(data, family, domain) for domain in data.study.domains}
     left_out = data.not_run.get(family, ())
     rows = [
@@ -38,7 +38,7 @@ def kept_questions_table(data: ReportData, family: str, published: PublishedFami
 
 
 def _counts(data: ReportData, family: str, domain: str) -> tuple[int, int, int]:
-    """Questions in the pool, incomplete ones, kept ones."""
+    """Numbers of questions in the pool, of incomplete and of kept questions."""
     in_domain = pl.col("domain") == domain
     pool = data.table("pass_rate_table", family).filter(in_domain)
     kept = data.table("analysis_question_set", family).filter(in_domain)
@@ -49,11 +49,11 @@ def _cells(
     label: str, counts: tuple[int, int, int] | None, published: PublishedFamily | None, domain: str | None
 ) -> tuple[str, ...]:
     numbers = (MISSING,) * 4 if counts is None else (*map(integer, counts), ratio(counts[2], counts[0]))
-    ours = (label, *numbers)
+    cells = (label, *numbers)
     if published is None:
-        return ours
-    beside = [
+        return cells
+    published_cells = [
         integer(sum(of_domain.values()) if domain is None else of_domain.get(domain))
         for of_domain in (published.kept_questions, published.pool_questions)
     ]
-    return (*ours, *beside)
+    return (*cells, *published_cells)

@@ -1,4 +1,4 @@
-"""Section on the quality of traces: whether the rater can be relied on, then how traces of pairs differ."""
+"""Section on the quality of traces: calibration of the rater, then differences between the traces of pairs."""
 
 import polars as pl
 
@@ -13,16 +13,16 @@ _CHECKS = {
     "changed_number": "a number changed, change of score",
     "added_filler": "200 words of filler, change of score",
 }
-_PASSED = {True: "yes", False: "no", None: "cannot be told"}
+_PASSED = {True: "yes", False: "no", None: "unknown"}
 
 
 def dimension_name(dimension: str) -> str:
-    """A dimension of quality in words."""
+    """Format the name of a quality dimension."""
     return dimension.replace("_", " ")
 
 
 def calibration_table(data: ReportData, family: str) -> TableView:
-    """Checks of the rater, those that could be measured."""
+    """Calibration checks of the rater that could be measured."""
     frame = data.table("rating_calibrations", family)
     place = {name: i for i, name in enumerate(_CHECKS)}
     measured = frame.filter(pl.col("n") > 0).sort(pl.col("check").replace_strict(place), "dimension")
@@ -39,12 +39,12 @@ def calibration_table(data: ReportData, family: str) -> TableView:
         )
         for row in measured.iter_rows(named=True)
     )
-    silent = frame.filter(pl.col("check") == "repeatability", pl.col("n") == 0)["dimension"]
-    unrated = [dimension_name(name) for name in silent]
+    unmeasured = frame.filter(pl.col("check") == "repeatability", pl.col("n") == 0)["dimension"]
+    unrated = [dimension_name(name) for name in unmeasured]
     notes = (f"Not rated by this judge: {', '.join(unrated)}.",) if unrated and rows else ()
     return TableView(
-        caption="Can the rater be relied on? Agreement of its generations, right above wrong traces of the same "
-        "question and model, and faults put into right traces, which the dimension that must see them has to lower.",
+        caption="Calibration of the rater: agreement between its generations, right rated above wrong traces of the "
+        "same question and model, and faults planted in right traces, which must lower the corresponding dimension.",
         columns=("check", "dimension", "n", "value", f"{100 * data.study.statistics.confidence:g} %", "passed"),
         rows=rows,
         n_text_columns=2,
@@ -54,7 +54,7 @@ def calibration_table(data: ReportData, family: str) -> TableView:
 
 
 def delta_table(data: ReportData, family: str) -> TableView:
-    """Mean differences in rated quality of pairs, larger minus smaller model."""
+    """Mean differences in rated quality within pairs, larger minus smaller model."""
     frame = data.table("delta_summaries", family).filter(pl.col("n_pairs") > 0)
     rows = tuple(
         Row(
@@ -81,13 +81,13 @@ def delta_table(data: ReportData, family: str) -> TableView:
         columns=("", "dimension", "pairs", "questions", "delta", "interval", "above 0, %", "with gap", "with length"),
         rows=rows,
         n_text_columns=2,
-        notes=("Pairs hold a right and a wrong trace, so a delta is of verdict and model together.",),
+        notes=("A pair has a right and a wrong trace, so a delta reflects verdict and model together.",),
         empty="No pair has both traces rated.",
     )
 
 
 def overlap_table(data: ReportData, family: str) -> TableView:
-    """How far the pairs of largest delta are the same in two dimensions."""
+    """Overlap of the pairs with the largest deltas in two dimensions."""
     frame = data.table("delta_overlaps", family).filter(pl.col("n_pairs") > 0)
     rows = tuple(
         Row(
@@ -103,7 +103,7 @@ def overlap_table(data: ReportData, family: str) -> TableView:
         for row in frame.iter_rows(named=True)
     )
     return TableView(
-        caption="Overlap of the k pairs with the largest deltas in two dimensions, in percent, beside chance.",
+        caption="Overlap of the k pairs with the largest deltas in two dimensions, in percent, compared with chance.",
         columns=("dimension", "and", "k", "overlap", "by chance", "tied"),
         rows=rows,
         n_text_columns=2,

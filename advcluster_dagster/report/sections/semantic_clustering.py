@@ -1,4 +1,4 @@
-"""Deduplication, candidates, the final taxonomy and its domains (paper section 3.2.3, tables 2 to 4, 10, figure 2)."""
+"""Section on deduplication, candidates and final taxonomy (paper section 3.2.3, tables 2 to 4, 10, figure 2)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,14 +21,14 @@ from advcluster_dagster.report.role_names import RoleNames
 from advcluster_dagster.report.views import CaseView, ClusterView, Example, Row, TableView
 
 MAX_EXAMPLES = 3
-#: In place of a kind where the larger model is not better beyond chance.
+#: Shown instead of a kind if the larger model is not better beyond chance.
 _NO_KIND = "no gap shown"
 _CRITERIA = ("distinctness", "granularity", "interpretability", "balance", "resolution")
 _CANDIDATE = ["pca_dim", "n_clusters"]
 
 
 def deduplication_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
-    """Descriptions before and after, by domain and together."""
+    """Descriptions before and after deduplication, by domain and in total."""
     frame = data.table("deduplicated_advantages", family)
     rows = []
     for domain, of_domain in frame.group_by("domain", maintain_order=True):
@@ -36,13 +36,13 @@ def deduplication_table(data: ReportData, family: str, published: PublishedFamil
     if rows:
         rows.append(Row(("total", *_removal(frame.height, int(frame["is_kept"].sum()))), "total"))
     if rows and published:
-        theirs = published.deduplication
-        numbers = (theirs.before, theirs.after, theirs.before - theirs.after)
-        rows.append(Row(("published total", *map(integer, numbers), decimal(theirs.removed_percent))))
+        total = published.deduplication
+        numbers = (total.before, total.after, total.before - total.after)
+        rows.append(Row(("published total", *map(integer, numbers), decimal(total.removed_percent))))
     settings = data.study.deduplication
     return TableView(
         caption=f"Advantage descriptions before and after deduplication (cosine above {settings.threshold:g} to a "
-        f"description already kept, within a {settings.scope}).",
+        f"description kept before, within a {settings.scope}).",
         columns=("domain", "before", "after", "removed", "removed (%)"),
         rows=tuple(rows),
         empty="There are no descriptions.",
@@ -54,7 +54,7 @@ def _removal(before: int, after: int) -> tuple[str, str, str, str]:
 
 
 def candidate_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
-    """Retained candidates with their metrics and mean scores, best total first; the chosen one is marked."""
+    """Retained candidates with metrics and mean scores, best total first; the chosen one is marked."""
     reviews = data.table("candidate_reviews", family)
     scores = reviews.group_by(_CANDIDATE).agg(
         pl.col(*_CRITERIA, "total").mean(), n_reviews=pl.len(), n_valid=pl.col("total").count()
@@ -98,12 +98,12 @@ def _candidate_notes(data: ReportData, family: str, published: PublishedFamily |
     notes = ["Scores are means over the reviews, 1 to 10; the total is out of 50. ● marks the chosen candidate."]
     failed = reviews.filter(pl.col("total").is_null()).height
     if failed:
-        notes.append(f"{counted(failed, 'review')} of {integer(reviews.height)} failed and count in no mean.")
+        notes.append(f"{counted(failed, 'review')} of {integer(reviews.height)} failed and are not in the means.")
     unnamed = data.table("cluster_summaries", family).filter(pl.col("tag").is_null()).height
     if unnamed:
         notes.append(f"{counted(unnamed, 'cluster')} of the retained candidates could not be named.")
     if pin:
-        notes.append(f"Pinned by hand: d' = {pin.pca_dim}, K = {pin.n_clusters}. Reason: {foreign_text(pin.reason)}")
+        notes.append(f"Pinned manually: d' = {pin.pca_dim}, K = {pin.n_clusters}. Reason: {foreign_text(pin.reason)}")
     if published:
         notes.append(f"Published choice: d' = {published.chosen.pca_dim}, K = {published.chosen.n_clusters}.")
     return tuple(notes)
@@ -128,7 +128,7 @@ def _candidate_row(row: dict[str, float | int | None], chosen: tuple[int, int] |
 
 
 def taxonomy_table(data: ReportData, family: str, published: PublishedFamily | None) -> TableView:
-    """The clusters by size: tag, size, share, kind, main domain, entropy over the domains."""
+    """Clusters by size: tag, size, share, kind, main domain, entropy over domains."""
     taxonomy = _by_size(data, family)
     total = int(taxonomy["size"].sum())
     rows = tuple(
@@ -162,7 +162,7 @@ def taxonomy_table(data: ReportData, family: str, published: PublishedFamily | N
 
 
 def distribution_table(data: ReportData, family: str) -> TableView:
-    """Advantages by cluster and domain: number and share of the domain's, the column-wise reading of the heatmap."""
+    """Advantages by cluster and domain: number and share of the domain, the column-wise view of the heatmap."""
     frame = data.table("domain_distribution", family)
     domains = frame["domain"].unique(maintain_order=True).to_list()
     cells = {
@@ -192,7 +192,7 @@ def _by_size(data: ReportData, family: str) -> pl.DataFrame:
 
 
 def cluster_views(data: ReportData, family: str) -> tuple[ClusterView, ...]:
-    """The clusters by size with definition and examples."""
+    """Clusters by size with definition and examples."""
     taxonomy, names = _by_size(data, family), data.names(family)
     supported = data.table("evidence_checks", family).select("advantage_id", "is_supported")
     members = (
@@ -232,10 +232,10 @@ def _facts(row: dict[str, str | int | None], total: int) -> str:
 
 
 def _examples(members: pl.DataFrame, names: RoleNames) -> tuple[Example, ...]:
-    """Up to three members: domains in turn, the one with most members first, each new question before a known one.
+    """Choose up to three members, rotating over domains (largest first) and preferring new questions.
 
-    Within a domain, texts whose quotes stand in the traces come before others, then those that keep the style rules,
-    then the order of ids decides.
+    Within a domain, members whose quotes occur in the traces come first, then those with fewer style violations, then
+    the order of ids.
     """
     rounds = (
         members.with_columns(n_broken=pl.col("rule_violations").list.len().fill_null(0))
@@ -254,6 +254,6 @@ def _examples(members: pl.DataFrame, names: RoleNames) -> tuple[Example, ...]:
 
 
 def _quotes(names: RoleNames, larger: str, smaller: str) -> tuple[tuple[str, str], ...]:
-    """Passages that stand in the traces, those there are."""
+    """Quoted passages by model, empty ones omitted."""
     quotes = ((names.model("larger"), larger), (names.model("smaller"), smaller))
     return tuple((who, quote) for who, quote in quotes if quote)

@@ -1,6 +1,6 @@
-"""The first page: where the larger model is better, by which habits, how sure that is, what goes wrong first.
+"""Summary on the first page: where the larger model is better, its habits, their certainty, first errors.
 
-Every number comes from a table, and every word of certainty from an interval or a test.
+Every number comes from a table, and every statement of certainty from an interval or a test.
 """
 
 import polars as pl
@@ -11,8 +11,8 @@ from advcluster_dagster.report.formatting import (
     counted,
     decimal,
     integer,
-    isolated,
     percent,
+    quoted,
     ratio,
     signed,
     word_list,
@@ -21,17 +21,17 @@ from advcluster_dagster.report.sections import certainty, stand_ins
 from advcluster_dagster.report.stand_ins import is_stand_in
 from advcluster_dagster.report.views import Row, TableView
 
-#: Of clusters of questions that chance may have kept.
+#: Caveat for clusters of questions that may have been kept by chance.
 _NO_GAP = (
-    "No gap between the two models is shown, over all questions or on any single one, so nothing is claimed of these"
-    " clusters: chance alone keeps some questions."
+    "No gap between the two models is established, neither over all questions nor on any single one, so no claims are"
+    " made about these clusters: chance alone keeps some questions."
 )
 
 
 def findings(data: ReportData, family: str) -> tuple[str, ...]:
-    """What was found for a family, in reading order; without data no sentence, but a missing taxonomy is explained.
+    """Sentences on the findings of a family, in reading order; empty parts are omitted, a missing taxonomy explained.
 
-    What an embedded judge made of traces that are not simulated is left out.
+    Results that an embedded judge produced from traces that are not simulated are omitted.
     """
     parts = [_accuracy, _kept, _extracted, _taxonomy, _first_errors]
     if is_stand_in(data.study, family, "extractor"):
@@ -42,12 +42,12 @@ def findings(data: ReportData, family: str) -> tuple[str, ...]:
 
 
 def accuracy_findings(data: ReportData, family: str) -> tuple[str, ...]:
-    """What is found without a judge: accuracies, their difference, kept questions and their gap."""
+    """Findings that need no judge: accuracies, their difference, kept questions and their gap."""
     return tuple(sentence for part in (_accuracy, _kept) for sentence in part(data, family))
 
 
 def _accuracy(data: ReportData, family: str) -> list[str]:
-    """Where the larger model is better: the paired difference, and the domains where its interval excludes 0."""
+    """Paired difference in accuracy, and the domains where its interval excludes 0."""
     models = data.study.families[family]
     paired = data.table("paired_accuracies", family).filter(pl.col("task_format") == "all")
     overall = paired.filter(pl.col("level") == "family")
@@ -63,22 +63,22 @@ def _accuracy(data: ReportData, family: str) -> list[str]:
     of_domains = paired.filter(pl.col("level") == "domain")
     ahead = of_domains.filter(pl.col("difference_low") > 0)["domain"].to_list()
     behind = of_domains.filter(pl.col("difference_high") < 0)["domain"].to_list()
-    open_ = [domain for domain in of_domains["domain"].to_list() if domain not in (*ahead, *behind)]
+    undecided = [domain for domain in of_domains["domain"].to_list() if domain not in (*ahead, *behind)]
     parts = [
         f"{words} {word_list(names)}"
-        for words, names in (("ahead in", ahead), ("behind in", behind), ("not to be told apart in", open_))
+        for words, names in (("ahead in", ahead), ("behind in", behind), ("indistinguishable in", undecided))
         if names
     ]
     return [f"{sentence}; {', '.join(parts)}." if of_domains.height > 1 else f"{sentence}."]
 
 
 def summary_domains(data: ReportData, family: str) -> int:
-    """How many domains have an accuracy."""
+    """Number of domains with an accuracy."""
     return data.table("accuracy_summary", family).filter(pl.col("level") == "domain")["domain"].n_unique()
 
 
 def _kept(data: ReportData, family: str) -> list[str]:
-    """How many questions the gap rule keeps, and what is left of their gap on fresh trials."""
+    """Number of questions that the gap rule keeps, and the gap expected in fresh trials."""
     rates, kept = data.table("pass_rate_table", family), data.table("analysis_question_set", family)
     pool = rates.drop_nulls(["larger_pass_rate", "smaller_pass_rate"]).height
     without = rates.height - pool
@@ -94,11 +94,11 @@ def _kept(data: ReportData, family: str) -> list[str]:
     row = whole.row(0, named=True)
     few = certainty.uncorrected_domains(data, family)
     where = "" if few == list(data.domains_run(family)) else f" in {word_list(few)}"
-    caution = f" With so few questions{where}, the estimate corrects hardly anything." if few else ""
+    caution = f" With so few questions{where}, the estimate barely corrects for the selection." if few else ""
     return [
-        f"{sentence}: {decimal(row['observed_gap'])} on average, of which fresh trials would show an estimated"
-        f" {decimal(row['estimated_gap'])}; {percent(row['false_keep_share'], 0)} % of them are expected to be below"
-        f" the rule.{caution}"
+        f"{sentence}: {decimal(row['observed_gap'])} on average, an estimated {decimal(row['estimated_gap'])} in fresh"
+        f" trials; {percent(row['false_keep_share'], 0)} % of them are expected to have a true gap below"
+        f" {data.study.question_set.min_gap:g}.{caution}"
     ]
 
 
@@ -109,20 +109,20 @@ def _extracted(data: ReportData, family: str) -> list[str]:
     failed = data.table("extraction_failures", family).height
     kept = int(data.table("deduplicated_advantages", family)["is_kept"].sum())
     return [
-        f"{counted(pairs, 'pair')} of traces gave {counted(corpus, 'advantage description')} "
+        f"{counted(pairs, 'pair')} of traces yielded {counted(corpus, 'advantage description')} "
         f"({counted(failed, 'pair')} failed); {integer(kept)} remain after deduplication."
     ]
 
 
 def _taxonomy(data: ReportData, family: str) -> list[str]:
-    """By which habits: the clusters, which of them survive resampling, which belong to a domain."""
+    """The clusters, how many are stable under resampling, and which are specialised in a domain."""
     taxonomy = data.table("final_taxonomy", family).sort("size", "cluster_id", descending=[True, False])
     if taxonomy.is_empty():
         return [f"There is no taxonomy: {no_taxonomy_reason(data, family)}"]
     total, first = int(taxonomy["size"].sum()), taxonomy.row(0, named=True)
     sentences = [
-        f"Its advantages form {counted(taxonomy.height, 'cluster')} (d' = {first['pca_dim']}, K ="
-        f" {first['n_clusters']}), the largest {isolated(first['tag'])} with {ratio(first['size'], total, 0)} %"
+        f"The advantages form {counted(taxonomy.height, 'cluster')} (d' = {first['pca_dim']}, K ="
+        f" {first['n_clusters']}), the largest {quoted(first['tag'])} with {ratio(first['size'], total, 0)} %"
         f"{_stable_clusters(data, family, taxonomy)}."
     ]
     if not data.is_gap_shown(family):
@@ -131,34 +131,34 @@ def _taxonomy(data: ReportData, family: str) -> list[str]:
         return sentences
     special = taxonomy.filter(pl.col("kind") == "specialised").select("tag", "main_domain").rows()
     if not special:
-        return [*sentences, "No cluster can be called specialised in a domain."]
-    listed = "; ".join(f"{isolated(tag)} in {domain}" for tag, domain in special)
+        return [*sentences, "No cluster is specialised in a domain."]
+    listed = "; ".join(f"{quoted(tag)} in {domain}" for tag, domain in special)
     return [*sentences, f"{counted(len(special), 'is', 'are')} specialised: {listed}."]
 
 
 def _stable_clusters(data: ReportData, family: str, taxonomy: pl.DataFrame) -> str:
-    """How many clusters are stable under resampling of questions, as the end of a sentence; empty if unknown."""
+    """End of a sentence on how many clusters are stable when questions are resampled; empty if unknown."""
     keys = ["pca_dim", "n_clusters", "cluster_id"]
     stability = data.table("cluster_stabilities", family).join(taxonomy, on=keys, how="semi")
     if stability.is_empty() or not data.is_gap_shown(family):
         return ""
     n_stable = stability.filter(pl.col("verdict").is_in(["stable", "very stable"])).height
-    return f"; {integer(n_stable)} of {integer(taxonomy.height)} stay when the questions are drawn again"
+    return f"; {integer(n_stable)} of {integer(taxonomy.height)} are stable when questions are resampled"
 
 
 def _missing_taxonomy(data: ReportData, family: str) -> list[str]:
-    """Why there is no taxonomy; nothing where there is one."""
+    """Sentence on why there is no taxonomy; empty if there is one."""
     return _taxonomy(data, family) if data.table("final_taxonomy", family).is_empty() else []
 
 
 def no_taxonomy_reason(data: ReportData, family: str) -> str:
-    """Why a family has no taxonomy, as a sentence without its first words."""
-    reason = data.no_taxonomy_reasons.get(family, "the taxonomy has not been made.")
+    """Reason why a family has no taxonomy, to follow a colon."""
+    reason = data.no_taxonomy_reasons.get(family, "the taxonomy has not been built.")
     return reason if reason.endswith(".") else f"{reason}."
 
 
 def _first_errors(data: ReportData, family: str) -> list[str]:
-    """What goes wrong first: "most often" only where the interval of the lead excludes 0."""
+    """Most frequent stage of first errors; ranked only if the interval of the lead excludes 0."""
     shares = data.table("stage_shares", family).filter(pl.col("domain") == "all")
     ranked = shares.filter(pl.col("stage").is_in(list(STAGE_DEPTHS)), pl.col("question_share") > 0).sort(
         "question_share", descending=True, maintain_order=True
@@ -170,7 +170,7 @@ def _first_errors(data: ReportData, family: str) -> list[str]:
         share = f"{percent(top['question_share'], 0)} % {ends}"
         if ranked.height == 1 or (top["lead_low"] is not None and top["lead_low"] > 0):
             sentences.append(
-                f"{data.names(family).begun('smaller')} goes wrong first most often at {top['stage']}"
+                f"{data.names(family).capitalised('smaller')} most often fails first at {top['stage']}"
                 f" (depth {STAGE_DEPTHS[top['stage']]}): {share}."
             )
         else:
@@ -191,7 +191,7 @@ def _first_errors(data: ReportData, family: str) -> list[str]:
 
 
 def recovery_table(data: ReportData) -> TableView | None:
-    """How well the planted skills and stages are found again; None without simulated families."""
+    """Recovery of the planted skills and stages; None without simulated families."""
     if data.recovery is None or data.recovery.is_empty():
         return None
     rows = tuple(
@@ -201,8 +201,8 @@ def recovery_table(data: ReportData) -> TableView | None:
         ).iter_rows()
     )
     return TableView(
-        caption="Recovery of what was planted in simulated families: adjusted Rand index of the final taxonomy against "
-        "the planted skills (1 is perfect, 0 is chance), and first errors whose stage is the planted one.",
+        caption="Recovery of the ground truth of simulated families: adjusted Rand index of the final taxonomy against "
+        "the planted skills (1 is perfect, 0 is chance), and share of first errors with the planted stage.",
         columns=("family", "adjusted Rand index", "advantages", "stages right (%)", "pairs"),
         rows=rows,
     )

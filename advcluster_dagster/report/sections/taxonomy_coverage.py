@@ -1,4 +1,4 @@
-"""Section on the frozen taxonomy: coverage of new advantages, changes of its clusters."""
+"""Section on the frozen taxonomy: coverage of new advantages, changes to its clusters."""
 
 from advcluster_dagster.report.data import ReportData
 from advcluster_dagster.report.formatting import MAX_NAME, counted, decimal, foreign_text, integer, percent, ratio
@@ -6,7 +6,7 @@ from advcluster_dagster.report.views import Row, TableView
 
 
 def coverage_table(data: ReportData, family: str) -> TableView | None:
-    """New advantages by cluster of the frozen taxonomy; None while nothing came after it."""
+    """New advantages by cluster of the frozen taxonomy; None if there are none."""
     coverage = data.table("taxonomy_coverage", family)
     n_new, n_outside = int(coverage["n_new"].sum()), int(coverage["n_outside"].sum())
     if not n_new:
@@ -22,18 +22,18 @@ def coverage_table(data: ReportData, family: str) -> TableView | None:
     rows.append(Row(("", "total", *map(integer, (n_known, n_new, n_outside)), ratio(n_outside, n_new)), "total"))
     return TableView(
         caption=f"{counted(n_new, 'new advantage')} placed in the frozen taxonomy {coverage['taxonomy'][0]!r}.",
-        columns=("#", "tag then", "made from", "new", "outside", "outside (%)"),
+        columns=("#", "frozen tag", "training", "new", "outside", "outside (%)"),
         rows=tuple(rows),
         n_text_columns=2,
         notes=(
-            "Outside: farther from the nearest centroid than 99 % of the advantages the taxonomy was made from, so "
-            "about 1 % of like advantages lie outside too.",
+            "Outside: farther from the nearest centroid than 99 % of the advantages the taxonomy was built from, so "
+            "about 1 % of similar advantages are expected outside.",
         ),
     )
 
 
 def changes_table(data: ReportData, family: str) -> TableView | None:
-    """Changes of the clusters of the frozen taxonomy; None where there are none."""
+    """Changes to the clusters of the frozen taxonomy; None if there are none."""
     changes = data.table("taxonomy_changes", family)
     columns = (
         "change", "old_cluster_id", "old_tag", "new_cluster_id", "new_tag", "n_shared", "old_share", "new_share",
@@ -56,12 +56,13 @@ def changes_table(data: ReportData, family: str) -> TableView | None:
         for change, old, old_tag, new, new_tag, shared, of_old, of_new, distance in changes.select(columns).iter_rows()
     )
     return TableView(
-        caption="Clusters of the frozen taxonomy and those of this one.",
-        columns=("change", "then", "now", "shared", "of then (%)", "of now (%)", "distance"),
+        caption="Clusters of the frozen and of the current taxonomy.",
+        columns=("change", "frozen", "current", "shared", "of frozen (%)", "of current (%)", "distance"),
         rows=rows,
         n_text_columns=3,
         notes=(
-            "Shared: advantages in both, and their share of those that either cluster and the other taxonomy hold.",
+            "Shared: advantages in both clusters, and their share of each cluster's advantages that are also in the "
+            "other taxonomy.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Above the clusters: themes, declared themes, shared patterns, published counterparts (paper section 5)."""
+"""Section on themes: derived and declared themes, shared patterns, published counterparts (paper section 5)."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ from advcluster_dagster.report.views import Row, TableView
 
 
 def theme_tables(data: ReportData) -> tuple[TableView, ...]:
-    """The tables of the study's themes that have rows; none without a taxonomy."""
+    """Tables on themes, without empty ones."""
     tables = (_themes(data), _declared(data), _patterns(data), _published(data))
     return tuple(table for table in tables if table.rows)
 
@@ -50,11 +50,11 @@ def _themes(data: ReportData) -> TableView:
     without = members.filter(pl.col("theme_id").is_null()).height
     return TableView(
         caption=f"Themes over the clusters of all families, from {integer(data.study.themes.n_repeats)} repeats."
-        " Support: how often the repeats put a cluster with the others of its theme.",
+        " Support: how often the repeats group a cluster with the others of its theme.",
         columns=("theme", "definition", "clusters", "advantages", "support (%)"),
         rows=tuple(rows),
         n_text_columns=3,
-        notes=(*notes, *([f"Clusters that fit no theme: {integer(without)}."] if without else [])),
+        notes=(*notes, *([f"Clusters without a theme: {integer(without)}."] if without else [])),
     )
 
 
@@ -74,7 +74,7 @@ def _declared(data: ReportData) -> TableView:
         for row in _rows(data, "theme_tests").iter_rows(named=True)
     )
     return TableView(
-        caption="Themes that the study declared beforehand: share (%) of the advantages that belong to them.",
+        caption="Themes declared in the study: share (%) of the advantages that belong to them.",
         columns=("theme", "family", "domain", "judged by", "advantages", "share"),
         rows=rows,
         n_text_columns=4,
@@ -93,8 +93,8 @@ def _patterns(data: ReportData) -> TableView:
         for row in _rows(data, "shared_patterns").iter_rows(named=True)
     )
     return TableView(
-        caption="Patterns that families share: clusters more similar than different clusters within one family, each"
-        " among the other's two nearest.",
+        caption="Patterns shared by families: clusters more similar than different clusters of one family, each among"
+        " the other's two nearest.",
         columns=("clusters", "similarity"),
         rows=rows,
     )
@@ -115,7 +115,7 @@ def _published(data: ReportData) -> TableView:
     )
     null = _rows(data, "published_matches")["null_similarity"].drop_nulls()
     return TableView(
-        caption="The published cluster that each cluster resembles most, by the embedding of tag and definition.",
+        caption="Nearest published cluster of each cluster, by the embedding of tag and definition.",
         columns=("cluster", "nearest published cluster", "similarity", "beyond chance"),
         rows=rows,
         n_text_columns=2,

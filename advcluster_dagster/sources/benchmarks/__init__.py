@@ -1,1 +1,1 @@
-"""Benchmarks: one file per benchmark, listed in ``registry.REGISTERED``."""
+"""Benchmark definitions, one file per benchmark, registered in ``registry.REGISTERED``."""

@@ -1,6 +1,6 @@
-r"""Prompt wording that all benchmarks share.
+r"""Prompt wording shared by all benchmarks.
 
-Answers are asked for where grading looks for them: in ``\boxed{}``, or for programs between ``[ANSWER]`` and
+Prompts request answers where grading expects them: in ``\boxed{}``, or for programs between ``[ANSWER]`` and
 ``[/ANSWER]``.
 """
 
@@ -23,24 +23,24 @@ SEVERAL_OPTIONS = (
 )
 
 
-def number_answer(what: str, unit: str | None = None) -> str:
-    """The request for a number; with a unit, for its value in that unit."""
+def number_answer(description: str, unit: str | None = None) -> str:
+    """Build the request for a number, in a given unit if there is one."""
     in_unit = f" Give its value in the unit {unit} and leave the unit out of the box." if unit else ""
-    return f"The answer is {what}. Reason step by step, then give that number alone in \\boxed{{}}.{in_unit}"
+    return f"The answer is {description}. Reason step by step, then give that number alone in \\boxed{{}}.{in_unit}"
 
 
 def ask(problem: str, request: str) -> str:
-    """A problem, and below it what is asked for."""
+    """Join a problem and the request for its answer."""
     return f"{problem.strip()}\n\n{request}"
 
 
-def lettered(options: Mapping[str, str]) -> str:
-    """Options one below the other, each behind its letter."""
+def format_options(options: Mapping[str, str]) -> str:
+    """Format options one per line, each after its letter."""
     return "\n".join(f"({letter}) {text}" for letter, text in options.items())
 
 
-def options_in(text: str) -> tuple[str, dict[str, str]]:
-    """The text before the options A to D, which begin lines at its end, and the options; none when it has no such."""
+def split_options(text: str) -> tuple[str, dict[str, str]]:
+    """Split a text into stem and options A to D at line starts near its end; no options if it has none."""
     markers = list(_OPTION.finditer(text))[-4:]
     if [match[1] for match in markers] != ["A", "B", "C", "D"]:
         return text.strip(), {}

@@ -1,4 +1,4 @@
-"""CRUXEval-I: arguments for which a short Python function returns a given value (paper section 4.1)."""
+"""CRUXEval-I: find arguments for which a short Python function returns a given value (paper section 4.1)."""
 
 from advcluster_dagster.sources.benchmarks.asking import ask
 from advcluster_dagster.sources.benchmarks.definition import BadRowError, BenchmarkDefinition, Item, Row
@@ -10,14 +10,14 @@ _REQUEST = (
 
 
 def program_of(row: Row) -> dict[str, str]:
-    """Code, input and output of a row; a call without arguments has a blank input."""
+    """Code, input and output of a row; the input is blank for a call without arguments."""
     if row.values.get("input") is None:
         raise BadRowError("no input")
     return {"code": row.text("code"), "input": row.optional("input") or "", "output": row.text("output")}
 
 
 def source_key(row: Row) -> str:
-    """The program, which CRUXEval-I and -O ask about each in its way."""
+    """Id of the program, shared by CRUXEval-I and CRUXEval-O."""
     return f"cruxeval-{row.text('id')}"
 
 
@@ -36,7 +36,7 @@ CRUXEVAL_I = BenchmarkDefinition(
     files=("test.jsonl",),
     size=800,
     rows="all",
-    answers="`python_input`: right when the function returns the stated value for it",
+    answers="`python_input`: correct if the function returns the given value for it",
     read=_read,
     example={
         "code": "def f(words, mark):\n    return mark.join(sorted(words))",

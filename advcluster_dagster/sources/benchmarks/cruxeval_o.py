@@ -1,4 +1,4 @@
-"""CRUXEval-O: what a short Python function returns (paper section 4.1)."""
+"""CRUXEval-O: predict what a short Python function returns (paper section 4.1)."""
 
 from advcluster_dagster.sources.benchmarks.asking import ask
 from advcluster_dagster.sources.benchmarks.cruxeval_i import CRUXEVAL_I, program_of, source_key

@@ -1,4 +1,4 @@
-"""Locate the data file of a benchmark (own file, cache, Hugging Face Hub) and read its rows."""
+"""Locate the data file of a benchmark (local file, cache, Hugging Face Hub) and read its rows."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of rows on this machine; ``source`` and ``revision`` say where it comes from."""
+    """A local file of rows, with the ``source`` and ``revision`` that it comes from."""
 
     path: Path
     source: str
@@ -31,32 +31,32 @@ class DataFile:
 
 
 def own_file(home: Home, name: str, settings: Benchmark, domain: str) -> Path | None:
-    """The file a study reads a benchmark from, relative ones below the home folder; None for the data set itself."""
+    """The local file configured for a benchmark, relative to the home folder; None if the Hub data set is used."""
     if settings.file is not None:
         return home.root / Path(settings.file.replace("{domain}", domain)).expanduser()
     return home.root / "benchmarks" / f"{name}.jsonl" if settings.source == "jsonl" else None
 
 
 def file_hash(path: Path) -> str | None:
-    """Begin of the file's sha256, ``sha256:`` and 12 hex digits; None without a file."""
+    """First 12 hex digits of the file's sha256, prefixed with ``sha256:``; None if there is no file."""
     return f"sha256:{file_sha256(path)[:12]}" if path.is_file() else None
 
 
 def find_data_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark, domain: str) -> DataFile:
-    """The file of a benchmark: the study's own, else the data set's from the cache, else fetched from the Hub.
+    """Find the file of a benchmark: the study's own file, else the cached data set, else a download from the Hub.
 
     Raises:
-        BenchmarkError: the file is not there, or cannot be fetched.
+        BenchmarkError: the file does not exist or cannot be downloaded.
     """
     if (path := own_file(home, definition.name, settings, domain)) is None:
         return cached_file(home, definition, settings) or _fetch(home, definition, settings)
     if (revision := file_hash(path)) is None:
-        raise BenchmarkError(f"benchmark {definition.name!r}: there is no file {path}; put it there or change `file`")
+        raise BenchmarkError(f"benchmark {definition.name!r}: file {path} does not exist; create it or change `file`")
     return DataFile(path, path.name, revision)
 
 
 def read_rows(path: Path) -> list[Any]:
-    """Rows of a file; a line that is not JSON is None. Numbers of JSON remember how they are spelled.
+    """Read the rows of a file; a line that is not JSON becomes None. JSON numbers keep their spelling.
 
     Raises:
         BenchmarkError: the file cannot be read.
@@ -71,7 +71,7 @@ def read_rows(path: Path) -> list[Any]:
     except (OSError, ValueError, RecursionError, pl.exceptions.PolarsError) as error:
         fault = " ".join(str(error).split())[:200]
         raise BenchmarkError(f"{path}: cannot be read as {path.suffix[1:]}: {fault}") from None
-    raise BenchmarkError(f"{path}: unknown kind of file; allowed: {', '.join(_SUFFIXES)}")
+    raise BenchmarkError(f"{path}: unsupported file type; allowed: {', '.join(_SUFFIXES)}")
 
 
 def _json_rows(text: str) -> list[Any]:
@@ -89,8 +89,8 @@ def _json_line(line: str) -> Any:
 
 
 def cached_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark) -> DataFile | None:
-    """The data set's file as fetched before; None when it was not."""
-    from huggingface_hub import try_to_load_from_cache  # slow to import, needed by few
+    """The data set's file in the cache; None if it has not been downloaded."""
+    from huggingface_hub import try_to_load_from_cache  # slow to import, rarely needed
 
     revision = settings.revision or definition.revision
     for name in definition.files:
@@ -101,7 +101,7 @@ def cached_file(home: Home, definition: BenchmarkDefinition, settings: Benchmark
 
 
 def _cache(home: Home) -> Path | None:
-    """Folder of the cache; None is the Hub's own, which whoever has set it up keeps."""
+    """Cache folder; None for the Hub's own cache if it is configured in the environment."""
     is_set_up = any(name in os.environ for name in ("HF_HOME", "HF_HUB_CACHE"))
     return None if is_set_up else home.root / "benchmarks_cache"
 
@@ -113,10 +113,10 @@ def _as_data_file(definition: BenchmarkDefinition, path: str) -> DataFile:
 
 
 def _fetch(home: Home, definition: BenchmarkDefinition, settings: Benchmark) -> DataFile:
-    """The first of the benchmark's files that the data set has.
+    """Download the first of the benchmark's files that the data set has.
 
     Raises:
-        BenchmarkError: none is available; the line says what to do.
+        BenchmarkError: none is available; the message says what to do.
     """
     from huggingface_hub import errors, hf_hub_download
 
@@ -130,7 +130,7 @@ def _fetch(home: Home, definition: BenchmarkDefinition, settings: Benchmark) -> 
             except errors.GatedRepoError:
                 fault = "is gated: accept its terms on the Hub and set HF_TOKEN"
             except errors.RepositoryNotFoundError:
-                fault = "is not there, or only with an HF_TOKEN that may read it"
+                fault = "does not exist, or HF_TOKEN has no access to it"
             except errors.RevisionNotFoundError:
                 fault = "has no such revision"
             except errors.LocalEntryNotFoundError:
@@ -139,17 +139,17 @@ def _fetch(home: Home, definition: BenchmarkDefinition, settings: Benchmark) -> 
                 fault = f"has no file {' or '.join(definition.files)} at that revision"
                 continue
             except (OSError, httpx2.HTTPError, errors.HfHubHTTPError) as error:
-                fault = f"could not be fetched ({' '.join(str(error).split())[:120]})"
+                fault = f"could not be downloaded ({' '.join(str(error).split())[:120]})"
             break
     raise BenchmarkError(
-        f"benchmark {definition.name!r}: data set {dataset} at {revision[:12]} {fault}, or give a copy of its rows as"
-        f" `benchmarks.{definition.name}.file` in the study"
+        f"benchmark {definition.name!r}: data set {dataset} at {revision[:12]} {fault}, or provide a copy of its rows"
+        f" as `benchmarks.{definition.name}.file` in the study"
     )
 
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    """No warnings of the library while it retries: the one error says it all."""
+    """Silence the library's warnings during retries; the final error is sufficient."""
     logger = logging.getLogger("huggingface_hub")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The declaration of a benchmark: its data set, which rows count, how a row becomes a question."""
+"""Declare a benchmark: its data set, which rows to use, how to convert a row to a question."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from advcluster_dagster.sources.imports.fields import SpelledFloat
 
 
 class BenchmarkError(AdvClusterError, ValueError):
-    """Questions could not be loaded; one line that says what to do."""
+    """Questions could not be loaded; the one-line message says what to do."""
 
 
 class BadRowError(ValueError):
-    """A row of a data set that makes no question; the loader counts and names it, the others stay."""
+    """A row cannot be converted to a question; the loader skips it and reports it in a warning."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a data set; ``number`` is its place in the file, from 0."""
+    """A row of a data set; ``number`` is its index in the file, from 0."""
 
     values: Mapping[str, Any]
     number: int
 
     def text(self, name: str) -> str:
-        """A field that must be there, as text without surrounding blanks.
+        """Return a required field as text without surrounding blanks.
 
         Raises:
-            BadRowError: it is missing, blank, or neither text nor a number.
+            BadRowError: the field is missing, blank, or neither text nor a number.
         """
         if (field := self.optional(name)) is None:
             raise BadRowError(f"no {name}")
         return field
 
     def optional(self, name: str) -> str | None:
-        """As :meth:`text`, None for a field that is missing or blank."""
+        """Like :meth:`text`, but None for a field that is missing or blank."""
         value = self.values.get(name)
         if value is not None and not isinstance(value, str | int | float):
             raise BadRowError(f"{name} is neither text nor a number")
@@ -42,10 +42,10 @@ class Row:
         return None if value is None else text.strip() or None
 
     def number_in(self, name: str) -> float:
-        """A field that holds a number.
+        """Return a required field as a number.
 
         Raises:
-            BadRowError: it is missing or holds something else.
+            BadRowError: the field is missing or not a number.
         """
         text = self.text(name)
         try:
@@ -56,11 +56,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Item:
-    """A question: ``prompt`` is what models are asked and what judges later read as the problem.
+    """A question; ``prompt`` is the text sent to models, and later shown to judges as the problem.
 
-    ``context`` holds what grading needs beside the answer: tolerance, tolerance_kind (absolute or relative), unit,
-    options (by letter), code, input, output. ``source_key`` names the item that several questions come from, where
-    that is not the question itself.
+    ``context`` holds what grading needs besides the answer: tolerance, tolerance_kind (absolute or relative), unit,
+    options (by letter), code, input, output. ``source_key`` identifies the item that several questions derive from,
+    if it is not the question itself.
     """
 
     source_id: str
@@ -77,16 +77,16 @@ class BenchmarkDefinition:
     """A benchmark as its file declares it.
 
     Attributes:
-        name: its name in study files, the beginning of its question ids.
-        dataset: id of the data set on the Hugging Face Hub; empty for files of one's own.
-        revision: commit of the data set.
-        files: names that the file of rows may have in the data set; the first one that exists is read.
-        size: questions expected, by domain where the data set serves several; None where nothing is expected.
-        rows: which rows count, in words.
-        answers: answer types and how they are compared, in words.
-        read: a row as a question of a domain; None for a row that does not count there.
-        example: a made-up row in the data set's own schema.
-        keeps_ids: whether ids stay as the data set gives them, without the benchmark's name.
+        name: Name in study files, and prefix of question ids.
+        dataset: Id of the data set on the Hugging Face Hub; empty for local files.
+        revision: Commit of the data set.
+        files: Possible names of the file of rows in the data set; the first one that exists is read.
+        size: Expected number of questions, by domain if the data set is split by domain; None if unknown.
+        rows: Which rows are used, in words.
+        answers: Answer types and how they are compared, in words.
+        read: Converts a row to a question of a domain; None if the row is not used there.
+        example: A made-up row in the data set's schema.
+        keeps_ids: Whether ids are used as given, without the benchmark's name as prefix.
     """
 
     name: str
@@ -101,7 +101,7 @@ class BenchmarkDefinition:
     keeps_ids: bool = False
 
     def expected_size(self, domain: str) -> int | None:
-        """Questions expected in a domain; None where nothing is known.
+        """Expected number of questions in a domain; None if unknown.
 
         Raises:
             BenchmarkError: the data set is split by domain and has none of that name.

@@ -1,15 +1,15 @@
 r"""GPQA diamond: graduate multiple-choice questions in physics and chemistry (paper section 4.1).
 
-Two schemas are read. The public multiple-choice copy (problem with lettered options, solution ``\boxed{LETTER}``,
-domain) keeps its order of options. The authors' own gated set (Question, Correct Answer, Incorrect Answer 1 to 3,
-High-level domain, Record ID) has the right option first, so its options are put in an order that depends on the
-question's own text alone.
+Two schemas are supported. The public multiple-choice copy (problem with lettered options, solution
+``\boxed{LETTER}``, domain) keeps its order of options. The authors' gated set (Question, Correct Answer, Incorrect
+Answer 1 to 3, High-level domain, Record ID) lists the right option first, so its options are shuffled by a hash of the
+question's text and the option.
 """
 
 import hashlib
 import re
 
-from advcluster_dagster.sources.benchmarks.asking import ONE_OPTION, ask, lettered, options_in
+from advcluster_dagster.sources.benchmarks.asking import ONE_OPTION, ask, format_options, split_options
 from advcluster_dagster.sources.benchmarks.definition import BadRowError, BenchmarkDefinition, Item, Row
 
 _CLOSING = re.compile(r"\s*Please write your final answer in the form of.*\Z", re.DOTALL)
@@ -21,12 +21,12 @@ def _read(row: Row, domain: str) -> Item | None:
     if row.text("High-level domain" if is_authors else "domain").lower() != domain:
         return None
     source_id, stem, options, answer = _from_authors(row) if is_authors else _from_copy(row)
-    question = f"{stem}\n\n{lettered(options)}"
+    question = f"{stem}\n\n{format_options(options)}"
     return Item(source_id, question, ask(question, ONE_OPTION), answer, "choice", {"options": options})
 
 
 def _from_copy(row: Row) -> tuple[str, str, dict[str, str], str]:
-    stem, options = options_in(_CLOSING.sub("", row.text("problem")))
+    stem, options = split_options(_CLOSING.sub("", row.text("problem")))
     if not options:
         raise BadRowError("problem has no options (A) to (D)")
     if (letter := _LETTER.search(row.text("solution"))) is None:
@@ -48,8 +48,8 @@ GPQA_DIAMOND = BenchmarkDefinition(
     revision="284143babc24a94fbac45d143333b2307e64ff80",
     files=("data/test-00000-of-00001.parquet",),
     size={"physics": 86, "chemistry": 93},
-    rows="the domain's rows, biology left out; ids count the rows of the file from 0. A file of the authors' own gated"
-    " set is read too (ids are its Record ID, options in an order fixed by the question's text)",
+    rows="the domain's rows, without biology; ids count the rows of the file from 0. A file of the authors' gated set"
+    " is also supported (ids are its Record ID, options in an order fixed by the question's text)",
     answers="`choice`",
     read=_read,
     example={

@@ -1,12 +1,12 @@
 """JEEBench: entrance examination problems of four kinds in three subjects (paper section 4.1).
 
-Departs from the data set's own scoring in one point: a part of the right options earns nothing, not a quarter each.
+Unlike the data set's own scoring, an incomplete set of right options earns nothing instead of a quarter each.
 """
 
 import re
 from typing import Any
 
-from advcluster_dagster.sources.benchmarks.asking import ONE_OPTION, SEVERAL_OPTIONS, ask, number_answer, options_in
+from advcluster_dagster.sources.benchmarks.asking import ONE_OPTION, SEVERAL_OPTIONS, ask, number_answer, split_options
 from advcluster_dagster.sources.benchmarks.definition import BadRowError, BenchmarkDefinition, Item, Row
 
 _SUBJECTS = {"math": "math", "physics": "phy", "chemistry": "chem"}
@@ -27,7 +27,7 @@ def _read(row: Row, domain: str) -> Item | None:
     answer_type, request = _KINDS[kind]
     context: dict[str, Any] | None = {"tolerance": 0.01, "tolerance_kind": "absolute"}
     if answer_type != "numeric":
-        options = options_in(problem)[1]
+        options = split_options(problem)[1]
         context = {"options": options} if options else None
     paper = re.sub(r"\W+", "-", row.text("description").lower()).removeprefix("jee-adv-").strip("-")
     source_id = f"{paper}-{row.text('subject')}-{row.text('index')}"

@@ -1,4 +1,4 @@
-"""Benchmarks in a JSON Lines file of the user, dropped into a folder."""
+"""Benchmarks read from a JSON Lines file of the user."""
 
 import json
 
@@ -27,7 +27,7 @@ def _read(row: Row, _domain: str) -> Item:
 
 
 def jsonl_benchmark(name: str) -> BenchmarkDefinition:
-    """The benchmark of a study's own name that is read from such a file."""
+    """Define a benchmark that is read from a JSON Lines file; the name is chosen by the study."""
     return BenchmarkDefinition(
         name=name,
         dataset="",

@@ -1,4 +1,4 @@
-"""Make the questions of a benchmark from the rows of its data set."""
+"""Convert the rows of a data set to the questions of a benchmark."""
 
 import json
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.benchmarks import Benchmark
 
-#: Bad rows named in one warning; more are counted.
+#: Bad rows listed in one warning; further ones are only counted.
 N_NAMED = 20
 
 
@@ -28,12 +28,12 @@ class Loaded:
 
 
 def load_benchmark(home: Home, definition: BenchmarkDefinition, settings: Benchmark, domain: str) -> Loaded:
-    """Questions of a benchmark in the order of its file.
+    """Load the questions of a benchmark in file order.
 
-    A row without answer, a repeated id, a row that cannot be read: each is left out, counted and named in a warning.
+    Rows without an answer, with a repeated id or that cannot be read are skipped and listed in a warning.
 
     Raises:
-        BenchmarkError: the file could not be found or read, or holds no question of the domain.
+        BenchmarkError: the file could not be found or read, or contains no question of the domain.
     """
     expected = definition.expected_size(domain)
     file = find_data_file(home, definition, settings, domain)
@@ -45,14 +45,14 @@ def load_benchmark(home: Home, definition: BenchmarkDefinition, settings: Benchm
     warnings = []
     if faults:
         more = f" (and {len(faults) - N_NAMED} more)" if len(faults) > N_NAMED else ""
-        warnings.append(f"{where}: rows left out: {len(faults)}, {'; '.join(faults[:N_NAMED])}{more}")
+        warnings.append(f"{where}: rows skipped: {len(faults)}, {'; '.join(faults[:N_NAMED])}{more}")
     if expected is not None and len(items) != expected:
         warnings.append(f"{where}: questions found: {len(items)}, expected: {expected}")
     return Loaded(_frame(definition, items, domain, file), tuple(warnings))
 
 
 def _read(definition: BenchmarkDefinition, rows: Iterable[Any], domain: str) -> tuple[dict[str, Item], list[str]]:
-    """Questions by id, and a line for each row that should be one and is not."""
+    """Return questions by id, and a line for each bad row."""
     items: dict[str, Item] = {}
     places: dict[str, int] = {}
     faults = []
@@ -65,7 +65,7 @@ def _read(definition: BenchmarkDefinition, rows: Iterable[Any], domain: str) -> 
                 question_id = item.source_id if definition.keeps_ids else f"{definition.name}-{item.source_id}"
                 _check(question_id, item)
                 if question_id in items:
-                    raise BadRowError(f"id {question_id} stands already in row {places[question_id] + 1}")
+                    raise BadRowError(f"id {question_id} already occurs in row {places[question_id] + 1}")
                 items[question_id], places[question_id] = item, number
         except BadRowError as fault:
             faults.append(f"row {number + 1}: {fault}")

@@ -9,7 +9,7 @@ def _read(row: Row, _domain: str) -> Item | None:
         return None
     problem = "\n\n".join(filter(None, (row.optional("context"), row.text("question"))))
     unit = row.optional("unit")
-    # Several values in one answer are no number; the symbolic comparison takes them as a whole.
+    # Several values in one answer are not a number; the symbolic comparison treats them as a whole.
     is_list = row.optional("is_multiple_answer") in ("True", "true")
     request = MATH_ANSWER if is_list else number_answer("a number", unit)
     tolerance = {"tolerance": _error(row), "tolerance_kind": "absolute"} if row.optional("error") else {}
@@ -27,7 +27,7 @@ def _answer(row: Row) -> str:
 
 
 def _error(row: Row) -> float:
-    """The allowed error; of several, one a value, the first."""
+    """The allowed error; the first if there is one per value."""
     first = row.text("error").split(",")[0]
     if (error := Row({"error": first}, row.number).number_in("error")) < 0:
         raise BadRowError(f"error {first!r} is negative")
@@ -42,7 +42,7 @@ OLYMPIADBENCH = BenchmarkDefinition(
     size=113,
     rows='configuration OE_TO_physics_en_COMP, answer_type "Numerical" (113 of 236); the answer is the first element of'
     " final_answer",
-    answers="`numeric` within the row's own error (absolute), exact without one; `math` where one answer holds several"
+    answers="`numeric` within the row's own error (absolute), exact without one; `math` if one answer holds several"
     " values",
     read=_read,
     example={

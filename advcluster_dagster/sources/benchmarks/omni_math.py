@@ -1,4 +1,4 @@
-"""Omni-MATH: olympiad mathematics; the paper keeps hard problems with short answers (paper section 4.1)."""
+"""Omni-MATH: olympiad mathematics, restricted to hard problems with short answers (paper section 4.1)."""
 
 from advcluster_dagster.sources.benchmarks.asking import MATH_ANSWER, ask
 from advcluster_dagster.sources.benchmarks.definition import BenchmarkDefinition, Item, Row

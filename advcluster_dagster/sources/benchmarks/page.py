@@ -12,31 +12,31 @@ _HEAD = """\
 
 # Benchmarks
 
-A benchmark with `source: registered` is fetched from the Hugging Face Hub at the commit named here, once, into
-`benchmarks_cache/` of the home folder (or the Hub's own cache where HF_HOME or HF_HUB_CACHE is set). Without a network,
-or for a data set that needs consent, give a copy of its rows in its own columns (JSON, JSON Lines, CSV, Parquet):
+A benchmark with `source: registered` is downloaded once from the Hugging Face Hub, at the commit given here, into
+`benchmarks_cache/` of the home folder (or the Hub's own cache if HF_HOME or HF_HUB_CACHE is set). Without a network, or
+for a gated data set, provide a copy of its rows with its own columns (JSON, JSON Lines, CSV, Parquet):
 
 ```yaml
 benchmarks:
   cruxeval-o: {source: registered, file: cruxeval.jsonl}   # relative to the home folder
 ```
 
-A commit is immutable, so its rows never change; the study may name another with `revision`. A size other than the
-expected one is a warning with both numbers. A row without answer, a repeated id, a row that cannot be read: each is
-left out, counted and named in a warning; the other rows stay.
+A commit is immutable, so its rows never change; the study may select another with `revision`. If the number of
+questions differs from the expected one, a warning gives both. Rows without an answer, with a repeated id or that cannot
+be read are skipped and listed in a warning; the other rows are used.
 
-The prompt is what models are asked and what judges later read as the problem. The questions shown here are made up, in
-the data sets' own columns. To add a benchmark, see [CONTRIBUTING](../CONTRIBUTING.md)."""
+The prompt is the text sent to models, and later shown to judges as the problem. The questions on this page are made up,
+in the data sets' own columns. To add a benchmark, see [CONTRIBUTING](../CONTRIBUTING.md)."""
 
 
 def benchmarks_page() -> str:
-    """Text of the page."""
+    """Markdown of the page."""
     sections = [_section(definition) for definition in REGISTERED.values()]
-    own = jsonl_benchmark("A file of one's own")
+    own = jsonl_benchmark("Your own file")
     own_lines = [
         f"## {own.name}",
-        "A file of questions with the columns that imports have, read at every run: `file`, by default"
-        " `benchmarks/NAME.jsonl` of the home folder. Ids stay as given.",
+        "A file of questions with the same columns as imports, read at every run: `file`, by default"
+        " `benchmarks/NAME.jsonl` in the home folder. Ids are used as given.",
         _fenced(json.dumps(own.example), "json"),
     ]
     return "\n\n".join([_HEAD, *sections, *own_lines]) + "\n"
@@ -45,7 +45,7 @@ def benchmarks_page() -> str:
 def _section(definition: BenchmarkDefinition) -> str:
     domain = next(iter(definition.size)) if isinstance(definition.size, Mapping) else "any"
     item = definition.read(Row(definition.example, 0), domain)
-    assert item is not None, f"the example of {definition.name} does not count"
+    assert item is not None, f"the example of {definition.name} is filtered out"
     return "\n\n".join(
         (
             f"## {definition.name}",
@@ -73,5 +73,5 @@ def _size(definition: BenchmarkDefinition) -> str:
 
 
 def _fenced(text: str, language: str) -> str:
-    """A block of code whose fence is longer than any within."""
+    """Wrap text in a code block with a fence longer than any inside it."""
     return f"````{language}\n{text}\n````"

@@ -1,6 +1,6 @@
-"""Load the questions of a domain, whatever the source of each benchmark. List a new benchmark in ``REGISTERED``.
+"""Load the questions of a domain from any source.
 
-A further benchmark is a file of its own in this folder and one line in ``REGISTERED``.
+To add a benchmark, add a file to this folder and a line to ``REGISTERED``.
 """
 
 from typing import Any
@@ -40,13 +40,13 @@ REGISTERED: dict[str, BenchmarkDefinition] = {
 
 
 def load_questions(home: Home, study: Study, domain: str, warnings: list[str] | None = None) -> pl.DataFrame:
-    """Questions of a domain's benchmarks, in the order of the study.
+    """Load the questions of a domain's benchmarks, in study order.
 
     Args:
-        home: where imports, files of one's own and the cache lie.
-        study: the study.
-        domain: one of its domains.
-        warnings: gets a line for every benchmark whose size is not the expected one, and for rows left out.
+        home: Home folder with imports, local files and the cache.
+        study: The study.
+        domain: One of its domains.
+        warnings: Receives a line for every benchmark of unexpected size, and for skipped rows.
 
     Raises:
         BenchmarkError: a benchmark's questions could not be loaded, or an id occurs twice.
@@ -60,24 +60,24 @@ def load_questions(home: Home, study: Study, domain: str, warnings: list[str] | 
     if repeated.height:
         question_id, names = repeated["question_id"][0], repeated["benchmark"].unique().sort().to_list()
         raise BenchmarkError(
-            f"domain {domain}: question {question_id!r} stands in {' and '.join(names)}; ids are unique"
+            f"domain {domain}: question {question_id!r} occurs in {' and '.join(names)}; ids must be unique"
         )
     return questions
 
 
 def questions_at_hand(home: Home, study: Study, domain: str) -> pl.DataFrame | None:
-    """Questions of a domain where nothing has to be imported or fetched first, else None; the network is not asked.
+    """Load the questions of a domain if none have to be imported or downloaded first, else None; works offline.
 
     Raises:
         BenchmarkError, ImportFileError: as :func:`load_questions`.
     """
     if not can_load_questions(home, study, domain):
         return None
-    is_missing = any(_has_to_be_fetched(home, study, domain, name) for name in study.domains[domain])
+    is_missing = any(_needs_download(home, study, domain, name) for name in study.domains[domain])
     return None if is_missing else load_questions(home, study, domain)
 
 
-def _has_to_be_fetched(home: Home, study: Study, domain: str, benchmark: str) -> bool:
+def _needs_download(home: Home, study: Study, domain: str, benchmark: str) -> bool:
     settings = study.benchmark(benchmark)
     if settings.source != "registered" or own_file(home, benchmark, settings, domain) is not None:
         return False
@@ -108,9 +108,9 @@ def _definition(study: Study, benchmark: str) -> BenchmarkDefinition:
 
 
 def benchmark_provenance(home: Home, study: Study, domain: str) -> list[dict[str, Any]]:
-    """Where each benchmark's questions come from: file name and hash, data set and revision, or generator.
+    """Provenance of each benchmark's questions: file name and hash, data set and revision, or generator.
 
-    The network is not asked, and loading a benchmark does not change the answer.
+    Works offline, and does not depend on whether the benchmark has been downloaded.
     """
     others = [name for name in study.domains[domain] if study.benchmark(name).source != "imported"]
     return [
@@ -132,22 +132,22 @@ def _provenance(home: Home, study: Study, domain: str, benchmark: str) -> dict[s
 
 
 def can_load_questions(home: Home, study: Study, domain: str) -> bool:
-    """Whether a domain's questions can be asked for now: nothing waits for an import or a dropped-in file.
+    """Whether a domain's questions can be loaded now: no import or local file is missing.
 
-    A registered benchmark counts as there although its data set may yet have to be fetched: the network is not asked,
-    and a run that cannot fetch it says so in one line.
+    A registered benchmark counts as available even if its data set is not downloaded yet: the network is not queried,
+    and a run reports a failed download in one line.
     """
     names = study.domains[domain]
     sources = [study.benchmark(name).source for name in names]
-    dropped_in = [
+    local_files = [
         own_file(home, name, study.benchmark(name), domain) for name in names if study.benchmark(name).source == "jsonl"
     ]
     n_imported = len(import_provenance(home.imports, study, domain))
-    return n_imported >= sources.count("imported") and all(path and path.is_file() for path in dropped_in)
+    return n_imported >= sources.count("imported") and all(path and path.is_file() for path in local_files)
 
 
 def expected_questions(home: Home, study: Study, domain: str) -> dict[str, int | None]:
-    """How many questions each benchmark of a domain will have, without fetching any; None where nobody can tell.
+    """Number of questions of each benchmark of a domain, without downloading any; None if unknown.
 
     Raises:
         BenchmarkError, ImportFileError: as :func:`load_questions`; or a registered benchmark has no questions for the

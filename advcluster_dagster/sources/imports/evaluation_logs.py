@@ -1,7 +1,7 @@
-"""Import runs that evaluation tools have logged: questions, traces and verdicts together.
+"""Import logs of evaluation tools: questions, traces and verdicts together.
 
-Memory holds the benchmark's questions, one bit a trial, a number a question of each log, and what one log's reader
-holds.
+Memory holds the benchmark's questions, one bit per trial, one integer per question of each log, and the buffer of one
+log reader.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ import polars as pl
 from advcluster_dagster.contracts.columns import ROLES, Role
 from advcluster_dagster.contracts.inference import ANSWER_TYPES, BENCHMARK_QUESTIONS
 from advcluster_dagster.sources.imports import fields
-from advcluster_dagster.sources.imports.copies import answered, file_hash, joint_hash, repeats
+from advcluster_dagster.sources.imports.copies import file_hash, joint_hash, redundant_runs, response_hashes
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.json_lines import Progress
-from advcluster_dagster.sources.imports.log_folder import FoundLogs, LogFormat, choose_logs, find_logs
+from advcluster_dagster.sources.imports.log_folder import LogFiles, LogFormat, choose_logs, find_logs
 from advcluster_dagster.sources.imports.logged_trials import EvaluationLog, LoggedTrial
 from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportSummary, read_provenance
 from advcluster_dagster.sources.imports.question_match import QuestionMatch, check_overlap
@@ -38,22 +38,22 @@ from advcluster_dagster.sources.imports.staging import (
     staging,
     store,
 )
-from advcluster_dagster.sources.imports.targets import Naming, Player, check_benchmark, players
+from advcluster_dagster.sources.imports.targets import FamilyModel, Naming, check_benchmark, family_models
 from advcluster_dagster.sources.imports.traces import TRACE_FIELDS, TraceFiles, TrialSet
 from advcluster_dagster.study.study import Study
 
-#: What to do where a log is of one model that the study asks in two ways.
+#: Advice for a log of a model that the study uses in both roles with different settings.
 _WHOSE_LOG = (
-    "import the logs of each by themselves, records with --map role='larger' or role='smaller', samples of the"
-    " lm-evaluation-harness in a folder that is called by the label ({labels}), others as rows with a field role"
+    "import the logs of each role separately: records with --map role='larger' or role='smaller', samples of the"
+    " lm-evaluation-harness from a folder named after the label ({labels}), other logs as rows with a field role"
 )
 
-__all__ = ["FoundLogs", "find_logs", "import_logs"]
+__all__ = ["LogFiles", "find_logs", "import_logs"]
 
 
 def import_logs(
     path: Path,
-    logs: FoundLogs,
+    logs: LogFiles,
     study: Study,
     family: str,
     domain: str,
@@ -65,29 +65,29 @@ def import_logs(
     role: Role | None = None,
     advice: str | None = None,
 ) -> ImportOutcome:
-    """Import the logs of a family on a benchmark, in place of traces imported before for the roles in them.
+    """Import the logs of a family on a benchmark, replacing earlier imported traces of the roles they contain.
 
-    Several logs of one model give the trials of a question one after the other, in the order of their time; a log that
-    repeats another in every response gives none. Questions come from the logs where none are imported yet, or where
-    they came from logs of this tool before; otherwise the logs must be about those imported. A question that is known
-    must have the same text, options and gold answer. A trial that failed has no response.
+    Several logs of one model contribute consecutive trials of a question, ordered by time; a log that repeats another
+    in every response is skipped. Questions are taken from the logs if none are imported yet, or if the imported ones
+    came from logs of the same tool; otherwise every logged question must be an imported one. A known question must
+    have the same text, options and gold answer. A failed trial has no response.
 
     Args:
-        path: The file or folder that was named.
-        logs: What :func:`find_logs` found there.
+        path: The file or folder given by the user.
+        logs: The logs that :func:`find_logs` returned for it.
         study: The study.
         family: The family of the models.
         domain: Domain of the benchmark.
-        benchmark: The benchmark; of logs of several tasks, those of the task of this name are taken.
-        imports_root: Where imports lie.
-        answer_type: How answers are compared, for logs that do not say; None to take what they say.
-        on_progress: Told bytes done and bytes in all.
-        before_storing: Called when all is read; what it raises leaves the imports as they were.
-        role: The model that all logs are of, for one model in two ways; None where the logs tell it.
-        advice: What to do where questions differ from those imported; None for the advice of the import commands.
+        benchmark: The benchmark; if the logs cover several tasks, the task of this name is imported.
+        imports_root: Folder of imports.
+        answer_type: How answers are compared, for logs that do not specify it; None to use the logs' own.
+        on_progress: Called with bytes processed and bytes in total.
+        before_storing: Called once everything is read; an exception leaves the existing imports unchanged.
+        role: The model that all logs are of, for one model in two ways; None to infer it from the logs.
+        advice: What to do if questions differ from those imported; None for the advice of the import commands.
 
     Raises:
-        ImportFileError: anything is wrong; then nothing is imported.
+        ImportFileError: any input is invalid; nothing is imported then.
     """
     check_benchmark(study, domain, benchmark, path)
     check_source_is_imported(study, benchmark, path)
@@ -106,7 +106,7 @@ def import_logs(
 
 @dataclass
 class _BenchmarkImport:
-    """Logs of one benchmark on their way into staged files."""
+    """Import of one benchmark's logs into staged files."""
 
     path: Path
     source_format: LogFormat
@@ -131,15 +131,15 @@ class _BenchmarkImport:
         advice = self.advice or f"import the log under another benchmark name, or {begin}"
         self._match = QuestionMatch(self.benchmark, advice)
         self._trials = TrialSet(list(self._questions), self.study)
-        self._known = players(self.study, self.family, self.path)
-        #: By role, how many trials of each question earlier logs hold.
+        self._known = family_models(self.study, self.family, self.path)
+        #: By role, the number of trials of each question in the logs processed so far.
         self._n_trials: dict[Role, dict[str, int]] = {role: {} for role in ROLES}
         self._n_failed = 0
 
     def run(self, logs: Sequence[EvaluationLog], outcome: ImportOutcome, on_progress: Progress | None) -> None:
-        """Stage everything and say what was done."""
+        """Stage questions and traces and record the summaries in ``outcome``."""
         logs = self._without_repeats(logs, outcome.remarks)
-        # Begun first, so that it is replaced first.
+        # Staged first, so that it is replaced first.
         questions = self.files.stage(self._target, BENCHMARK_QUESTIONS.columns) if self._brings_questions else None
         traces = TraceFiles(self.files, self.study, self.family, self.domain, self.benchmark, self.imports_root)
         try:
@@ -159,24 +159,24 @@ class _BenchmarkImport:
             outcome.summaries.append(self._stage_questions(questions, names, sha256))
         outcome.remarks += traces.remarks
         if self._n_failed:
-            outcome.remarks.append(f"{self._n_failed} trials failed in the run and have no response")
+            outcome.remarks.append(f"{self._n_failed} trials failed during the run and have no response")
 
     def _without_repeats(self, logs: Sequence[EvaluationLog], remarks: list[str]) -> list[EvaluationLog]:
-        """The logs but those that repeat another of their model in every response."""
+        """The logs without those that repeat another log of the same model in every response."""
         by_model: dict[str, list[EvaluationLog]] = {}
         for log in logs:
             is_known = any(name in self._known for name in log.header.model_names)
-            by_model.setdefault(self._player_of(log).role if is_known else log.header.model_names[0], []).append(log)
-        left = []
+            by_model.setdefault(self._model_of(log).role if is_known else log.header.model_names[0], []).append(log)
+        skipped = []
         for group in by_model.values():
-            runs = [answered(log, self.benchmark) for log in group] if len(group) > 1 else []
-            for copy, whole in repeats(runs).items():
-                left.append(group[copy])
-                names = [self._name_of(group[number]) for number in (copy, whole)]
+            runs = [response_hashes(log, self.benchmark) for log in group] if len(group) > 1 else []
+            for copy, superset in redundant_runs(runs).items():
+                skipped.append(group[copy])
+                names = [self._name_of(group[number]) for number in (copy, superset)]
                 remarks.append(
-                    f"left aside {names[0]}: it repeats {names[1]} in every response, so it is no other trial"
+                    f"skipped {names[0]}: it repeats {names[1]} in every response, so it is not another trial"
                 )
-        return [log for log in logs if log not in left]
+        return [log for log in logs if log not in skipped]
 
     def _add_all(
         self, logs: Sequence[EvaluationLog], traces: TraceFiles, outcome: ImportOutcome, on_progress: Progress | None
@@ -191,17 +191,17 @@ class _BenchmarkImport:
             n_done += file_size(log.header.path)
             name, status = log.header.path.name, log.header.status
             if status is not None:
-                outcome.remarks.append(f"{name} ended with status {status}; what it holds counts")
+                outcome.remarks.append(f"{name} ended with status {status}; its trials are imported")
             if traces.n_rows == n_before:
-                outcome.remarks.append(f"{name} holds no trials")
+                outcome.remarks.append(f"{name} contains no trials")
             outcome.remarks += [f"{name}: {warning}" for warning in log.warnings]
             outcome.facts += [fact for fact in log.facts if fact not in outcome.facts]
         for log in logs:
-            role, status = self._player_of(log).role, log.header.status or "success"
+            role, status = self._model_of(log).role, log.header.status or "success"
             if not self._n_trials[role]:
                 raise ImportFileError(
-                    f"{log.header.path}: the log holds no trials (status {status}), which would leave the {role} model "
-                    "without traces; allowed: logs of one trial or more"
+                    f"{log.header.path}: the log contains no trials (status {status}), so the {role} model would have "
+                    "no traces; allowed: logs with at least one trial"
                 )
         if on_progress:
             on_progress(n_total, n_total)
@@ -223,8 +223,8 @@ class _BenchmarkImport:
         path = log.header.path
         return path.relative_to(self.path).as_posix() if path != self.path else path.name
 
-    def _player_of(self, log: EvaluationLog) -> Player:
-        """The model of a log: by the first of its names that is one model's alone, else by the first that is known."""
+    def _model_of(self, log: EvaluationLog) -> FamilyModel:
+        """The model of a log, by the first of its names that is unambiguous, else by the first known name."""
         header = log.header
         ranked = sorted(header.model_names, key=lambda name: (not self._known.is_clear(name), name not in self._known))
         try:
@@ -236,8 +236,8 @@ class _BenchmarkImport:
             raise ImportFileError(f"{error}, or a name listed as an alias of one of them in the study file") from None
 
     def _add(self, log: EvaluationLog, traces: TraceFiles, sha256: str, on_progress: Progress | None) -> None:
-        """Stage the traces of a log, behind those of earlier logs of its model, and note its questions."""
-        role, model = self._player_of(log)
+        """Stage the traces of a log after those of earlier logs of the model, and register its questions."""
+        role, model = self._model_of(log)
         n_earlier, n_here = self._n_trials[role], dict[str, int]()
         for logged in log.trials(self.benchmark, on_progress):
             question_id = self._note_question(logged, sha256)
@@ -253,7 +253,7 @@ class _BenchmarkImport:
         n_earlier.update(n_here)
 
     def _note_question(self, logged: LoggedTrial, sha256: str) -> str | None:
-        """The id of a trial's question, which is added where the logs bring their questions; None if unknown."""
+        """Return the id of a trial's question, adding it if the logs provide questions; None if it is unknown."""
         ids = logged.ids[-1:] if self._brings_questions else logged.ids
         question_id = next((name for name in ids if name in self._questions), None)
         if question_id is not None:
@@ -270,7 +270,7 @@ class _BenchmarkImport:
         kind = self.answer_type or logged.question["answer_type"]
         if kind is None:
             raise ImportFileError(
-                f"{logged.where}: the log does not say how answers are compared; name it with --answer-type; "
+                f"{logged.where}: the log does not specify how answers are compared; pass --answer-type; "
                 f"allowed: {', '.join(ANSWER_TYPES)}"
             )
         question = {
@@ -287,5 +287,5 @@ class _BenchmarkImport:
 
 
 def _shifted(on_progress: Progress | None, n_before: int, n_total: int) -> Progress | None:
-    """Progress of one log within that of all."""
+    """Wrap a progress callback so that one log reports its share of the total."""
     return None if on_progress is None else lambda done, _total: on_progress(n_before + done, n_total)

@@ -1,6 +1,6 @@
-"""Which fields of somebody else's records hold our columns: given with ``--map``, or by their usual names.
+"""Map fields of third-party records to our columns, as given with ``--map`` or by common field names.
 
-A path is dotted, list items by number: ``output.0``, ``metadata.gold``. A constant is a whole number or quoted text.
+Paths are dotted, list items by index: ``output.0``, ``metadata.gold``. A constant is a whole number or quoted text.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 
-#: Columns that a record may give, with the fields that usually hold them; the first that a file has is taken.
+#: Columns that a record may provide, with their common field names; the first one present in a file is used.
 USUAL_FIELDS: dict[str, tuple[str, ...]] = {
     "question_id": ("question_id", "session_id", "id", "task_id", "doc_id", "qid", "uid", "index"),
     "question": ("question", "problem", "query", "prompt", "input", "instruction"),
@@ -37,29 +37,29 @@ _QUOTED = re.compile(r"""(['"])(.*)\1""", re.DOTALL)
 
 @dataclass(frozen=True)
 class FieldMap:
-    """Paths and constants by column; a path is a sequence of names and list positions."""
+    """Paths and constants by column; a path is a sequence of names and list indices."""
 
     paths: Mapping[str, tuple[str, ...]]
     constants: Mapping[str, Any]
 
     def value(self, record: Mapping[str, Any], column: str) -> Any:
-        """What a record holds for a column; None where it has none."""
+        """Return a record's value for a column, or None if it has none."""
         if column in self.constants:
             return self.constants[column]
-        found = _follow(record, self.paths[column]) if column in self.paths else None
-        return None if found is _MISSING else found
+        value = _follow(record, self.paths[column]) if column in self.paths else None
+        return None if value is _MISSING else value
 
-    def described(self) -> str:
-        """Every column with the field or constant that holds it."""
+    def describe(self) -> str:
+        """List every column with its field or constant."""
         parts = [f"{column} = {'.'.join(path)}" for column, path in self.paths.items()]
         return ", ".join([*parts, *(f"{column} = {json.dumps(value)}" for column, value in self.constants.items())])
 
 
 def parse_map(entries: Sequence[str]) -> FieldMap:
-    """Read ``column=path`` and ``column='constant'``.
+    """Parse ``column=path`` and ``column='constant'`` entries.
 
     Raises:
-        ImportFileError: an entry has another form, an unknown column, or a column for the second time.
+        ImportFileError: an entry is malformed, names an unknown column, or repeats a column.
 
     >>> parse_map(["response=output.0", "answer_type='numeric'"]).paths
     {'response': ('output', '0')}
@@ -83,11 +83,11 @@ def parse_map(entries: Sequence[str]) -> FieldMap:
     return FieldMap(paths, constants)
 
 
-def completed(given: FieldMap, first: Mapping[str, Any], where: str) -> FieldMap:
-    """A map with the usual fields of the columns that it leaves open, as far as the first record has them.
+def complete_map(given: FieldMap, first: Mapping[str, Any], where: str) -> FieldMap:
+    """Complete a map with the common field names that the first record has.
 
     Raises:
-        ImportFileError: the first record lacks a field that was given.
+        ImportFileError: the first record lacks a field of ``given``.
     """
     for column, path in given.paths.items():
         if _follow(first, path) is _MISSING:

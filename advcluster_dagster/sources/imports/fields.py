@@ -1,6 +1,6 @@
 """Fields of imported records and their validation.
 
-The checks are plain functions and no pydantic model: a file of traces has millions of lines, and numbers keep their
+Checks are plain functions rather than pydantic models: trace files have millions of lines, and numbers keep their
 spelling.
 """
 
@@ -21,7 +21,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a record; ``allowed`` says in words what ``accepts`` tests. An optional field may be null."""
+    """A field of a record; ``allowed`` describes what ``accepts`` tests. An optional field may be null."""
 
     name: str
     accepts: Callable[[Any], bool]
@@ -30,7 +30,7 @@ class Field:
 
 
 class SpelledFloat(float):
-    """A number of a JSON file that remembers how it was written, so that an answer of 1.50 stays 1.50."""
+    """A JSON number that keeps its spelling, so that an answer of 1.50 stays 1.50."""
 
     def __init__(self, spelling: str) -> None:
         self.spelling = spelling
@@ -59,7 +59,7 @@ def is_name(value: Any) -> bool:
 
 
 def is_count(value: Any) -> bool:
-    """A whole number from 0 that fits a 64-bit column; true and false are none."""
+    """A non-negative integer that fits a 64-bit column; booleans are excluded."""
     return type(value) is int and 0 <= value < 2**63
 
 
@@ -96,7 +96,7 @@ def check_record(record: Mapping[str, Any], fields: Mapping[str, Field], where: 
     """Check a record's fields: known names, required values, allowed values.
 
     Raises:
-        ImportFileError: a field is unknown, missing or holds what it must not.
+        ImportFileError: a field is unknown, missing or has an invalid value.
     """
     if unknown := record.keys() - fields.keys():
         raise ImportFileError(f"{where}, field {shown(min(unknown))}: unknown; allowed: {', '.join(fields)}")
@@ -111,23 +111,23 @@ def check_record(record: Mapping[str, Any], fields: Mapping[str, Field], where: 
 
 
 def check_characters(record: Mapping[str, Any], where: str) -> None:
-    """Refuse texts that no table can hold.
+    """Reject texts that cannot be stored in a table.
 
     Raises:
-        ImportFileError: a text has a NUL character or half of a surrogate pair.
+        ImportFileError: a text contains a NUL character or an unpaired surrogate.
     """
     for name, value in record.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if match := _UNSTORABLE.search(text):
             code = f"U+{ord(match.group()):04X}"
-            raise ImportFileError(f"{where}, field {shown(name)}: has the character {code}; allowed: text without it")
+            raise ImportFileError(f"{where}, field {shown(name)}: contains {code}; allowed: text without it")
 
 
 def check_agreement(record: Mapping[str, Any], expected: Mapping[str, str], where: str) -> None:
     """Check that fields such as ``benchmark`` agree with the arguments of the import.
 
     Raises:
-        ImportFileError: one of them says something else.
+        ImportFileError: a field has another value.
     """
     for name, value in expected.items():
         if record.get(name, value) not in (value, None):
@@ -135,7 +135,7 @@ def check_agreement(record: Mapping[str, Any], expected: Mapping[str, str], wher
 
 
 def as_json(value: Any) -> str | None:
-    """JSON text of an object; a text that holds an object as it is, any other text as a JSON string."""
+    """Serialise to JSON; text that is already a JSON object is kept, other text becomes a JSON string."""
     if value is None or (isinstance(value, str) and is_json_object(value)):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The lines that an import prints: what came in, what the responses hold, what is still missing."""
+"""Summarise an import for the user: what was read, whether answers can be located, what is still missing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _KINDS = {
 
 @dataclass
 class ImportReport:
-    """Lines on what an import holds, and those of them that say that it looks wrong (``doubts``)."""
+    """Summary lines of an import, and those that say it looks wrong (``doubts``)."""
 
     lines: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -42,17 +42,17 @@ def describe_import(
     study_file: Path,
     current: Callable[[Path], Path] = lambda target: target,
 ) -> ImportReport:
-    """Lines on questions, on the traces of each model, and on which models have none.
+    """Summarise the questions, the traces of each model, and which models have no traces.
 
-    It looks wrong where at least half of a model's responses that are looked at hold no answer or are missing, or
-    where at least half of the recorded verdicts are contradicted.
+    An import looks wrong if at least half of a model's sampled responses are missing or hold no answer, or if at
+    least half of the recorded verdicts are contradicted.
 
     Args:
-        summaries: What was imported.
-        study: The study that it was imported for.
-        imports_root: Where imports lie.
-        study_file: Where its settings stand, to be named.
-        current: Gives the file that holds a target's content, for an import that is not stored yet
+        summaries: The imports to describe.
+        study: The study they belong to.
+        imports_root: Folder of imports.
+        study_file: The study file, to be named in advice.
+        current: Returns the file with a target's content, for imports that are still staged
             (:meth:`~.staging.Staging.current`).
     """
     report = ImportReport()
@@ -67,7 +67,7 @@ def describe_import(
 def _describe_questions(
     summary: ImportSummary, study: Study, imports_root: Path, current: Callable[[Path], Path]
 ) -> list[str]:
-    """Count, answer types, examples; gold answers that cannot be read; traces that are left without question."""
+    """Count, answer types and examples; unreadable gold answers; earlier traces whose question is gone."""
     place = (imports_root, study.study, summary.domain, summary.benchmark)
     questions = pl.read_parquet(current(questions_file(*place)))
     kinds = ", ".join(questions["answer_type"].unique().sort())
@@ -79,7 +79,7 @@ def _describe_questions(
     if unread := _unreadable_golds(questions):
         question_id, answer, kind = unread[0]
         lines.append(
-            f"Note: {len(unread)} gold answers cannot be read as their answer_type says, such as {shown(answer)} of "
+            f"Note: {len(unread)} gold answers do not parse as their answer_type, such as {shown(answer)} of "
             f"question {shown(question_id)} as {kind}; trials of such questions cannot be graded."
         )
     for family in study.families:
@@ -88,14 +88,14 @@ def _describe_questions(
             n_lost = _n_without_question(path, questions) if path.exists() else 0
             if n_lost:
                 lines.append(
-                    f"Note: {n_lost} traces of the {role} model of family {family} that were imported before are of "
-                    "questions that are no longer there; import those traces again."
+                    f"Note: {n_lost} earlier imported traces of the {role} model of family {family} belong to "
+                    "questions that no longer exist; import those traces again."
                 )
     return lines
 
 
 def _unreadable_golds(questions: pl.DataFrame) -> list[tuple[str, str, str]]:
-    """Id, answer and answer type of questions whose gold answer is not even equal to itself."""
+    """Id, answer and answer type of questions whose gold answer does not compare equal to itself."""
     columns = ["question_id", "answer", "answer_type", "answer_context"]
     rows = questions.select(columns).head(_MOST_GOLDS).iter_rows()
     return [
@@ -112,7 +112,7 @@ def _n_without_question(path: Path, questions: pl.DataFrame) -> int:
 
 
 class _TrialCounts(NamedTuple):
-    """Traces of one model: how many, of how many questions, the fewest and most trials of one, the first trial."""
+    """Counts of one model's traces: rows, questions, fewest and most trials per question, first trial number."""
 
     n_rows: int
     n_questions: int
@@ -122,13 +122,13 @@ class _TrialCounts(NamedTuple):
     n_short: int
 
 
-def _count_trials(path: Path, n_wanted: int) -> _TrialCounts:
-    """Counts of a file of traces; ``n_short`` questions have fewer trials than wanted."""
+def _count_trials(path: Path, n_trials: int) -> _TrialCounts:
+    """Count the traces in a file; ``n_short`` questions have fewer than ``n_trials`` trials."""
     traces = pl.scan_parquet(path, glob=False)
     by_question = traces.group_by("question_id").agg(pl.len().alias("n"), first=pl.col("trial").min())
     counts = by_question.select(
         pl.col("n").sum().alias("rows"), pl.len().alias("questions"), least=pl.col("n").min(), most=pl.col("n").max(),
-        first=pl.col("first").min(), short=(pl.col("n") < n_wanted).sum(),
+        first=pl.col("first").min(), short=(pl.col("n") < n_trials).sum(),
     ).collect()  # fmt: skip
     return _TrialCounts(*counts.row(0))
 
@@ -141,7 +141,7 @@ def _describe_traces(
     current: Callable[[Path], Path],
     report: ImportReport,
 ) -> None:
-    """A line on each model's traces and what was found in them, then which model has how many."""
+    """Describe each model's traces and a sample of its responses, then the totals per model."""
     family = summary.family or ""
     place = (imports_root, study.study, family, summary.domain, summary.benchmark)
     questions = pl.read_parquet(current(questions_file(imports_root, study.study, summary.domain, summary.benchmark)))
@@ -154,8 +154,8 @@ def _describe_traces(
         counts, preview = _count_trials(path, study.trials), preview_traces(path, questions, role, where)
         each = f"{counts.n_least}" if counts.n_least == counts.n_most else f"{counts.n_least} to {counts.n_most}"
         lines.append(
-            f"{role.capitalize()} {model}: {counts.n_rows} traces, {counts.n_questions} questions, trials a question: "
-            f"{each}; {_found(preview)}."
+            f"{role.capitalize()} {model}: {counts.n_rows} traces, {counts.n_questions} questions, trials per "
+            f"question: {each}; {_describe_preview(preview)}."
         )
         named = f"{role} model {model}"
         setting = f"in {study_file}, benchmarks, {summary.benchmark}"
@@ -163,33 +163,33 @@ def _describe_traces(
         report.doubts += doubts
         lines += [f"Note: {note}." for note in doubts]
         lines += [f"Note: {note}." for note in _trial_notes(counts, named, study, study_file)]
-    report.lines += [*lines, _standing(summary, study, imports_root, current)]
+    report.lines += [*lines, _totals(summary, study, imports_root, current)]
 
 
-def _found(preview: Preview) -> str:
-    """What a sample of the responses holds."""
+def _describe_preview(preview: Preview) -> str:
+    """Describe a sample of the responses."""
     if not preview.n_responses:
-        return "no responses to look at"
+        return "no responses to check"
     missing = f" ({preview.n_missing} more are missing or too long)" if preview.n_missing else ""
-    parts = [f"answers located in {preview.n_located} of {preview.n_responses} responses looked at{missing}"]
+    parts = [f"answers located in {preview.n_located} of {preview.n_responses} sampled responses{missing}"]
     if preview.examples:
         parts[0] += ", such as " + ", ".join(map(shown, preview.examples))
     if preview.n_decided:
         parts.append(f"right {preview.n_right} of {preview.n_decided} ({preview.n_right / preview.n_decided:.1%})")
     if preview.n_decided < preview.n_responses:
-        parts.append(f"{preview.n_responses - preview.n_decided} can only be graded in the run")
+        parts.append(f"{preview.n_responses - preview.n_decided} can only be graded during the run")
     if preview.n_recorded:
         parts.append(f"recorded verdicts contradicted: {preview.n_contradicted} of {preview.n_recorded}")
     return "; ".join(parts)
 
 
 def _grading_doubts(preview: Preview, model: str, place: AnswerPlace, setting: str) -> list[str]:
-    """Which setting to look at where answers are missing or verdicts contradicted."""
+    """Name the setting to check if answers are missing or verdicts are contradicted."""
     n_all, n_without = preview.n_responses, preview.n_responses - preview.n_located
     if preview.n_missing and preview.n_missing >= NOTABLE_SHARE * (n_all + preview.n_missing):
         return [
-            f"{preview.n_missing} of {n_all + preview.n_missing} responses of the {model} are missing or too long to "
-            "look at; trials without a response cannot be graded"
+            f"{preview.n_missing} of {n_all + preview.n_missing} responses of the {model} are missing or too long "
+            "to check; trials without a response cannot be graded"
         ]
     if n_all and n_without >= NOTABLE_SHARE * n_all:
         advice = preview.proposal or "set answer_marker, answer_field or whole_response"
@@ -199,22 +199,22 @@ def _grading_doubts(preview: Preview, model: str, place: AnswerPlace, setting: s
         ]
     if preview.n_recorded and preview.n_contradicted >= NOTABLE_SHARE * preview.n_recorded:
         return [
-            f"{preview.n_contradicted} of {preview.n_recorded} recorded verdicts on the {model} are contradicted; look "
-            f"at the answer_type of the questions and at where answers are looked for ({setting})"
+            f"{preview.n_contradicted} of {preview.n_recorded} recorded verdicts on the {model} are contradicted; "
+            f"check the answer_type of the questions and where answers are expected ({setting})"
         ]
     return []
 
 
 def _trial_notes(counts: _TrialCounts, model: str, study: Study, study_file: Path) -> list[str]:
-    """Which questions are short of trials."""
+    """Note how many questions have fewer trials than the study requires."""
     if not counts.n_short:
         return []
-    first = f" (the first trial is number {counts.first}; they count from 0)" if counts.first else ""
+    first = f" (the first trial is number {counts.first}; trials count from 0)" if counts.first else ""
     is_same = counts.n_least == counts.n_most
     advice = f"; if there are no more, set trials: {counts.n_least} in {study_file}" if is_same else ""
     return [
-        f"the study says trials: {study.trials}, but {counts.n_short} of {counts.n_questions} questions of the {model} "
-        f"have fewer, at least {counts.n_least}{first}; such questions are incomplete and not kept{advice}"
+        f"the study sets trials: {study.trials}, but {counts.n_short} of {counts.n_questions} questions of the {model} "
+        f"have fewer, at least {counts.n_least}{first}; incomplete questions are not kept{advice}"
     ]
 
 
@@ -222,20 +222,20 @@ def _as_words(place: AnswerPlace) -> str:
     if place.is_whole:
         return "as a whole"
     if place.marker is not None:
-        return f"behind {shown(place.marker)}"
+        return f"after {shown(place.marker)}"
     if place.field is not None:
         return f"in a JSON field {shown(place.field)} or in \\boxed{{}}"
     return "in \\boxed{} or [ANSWER] marks"
 
 
-def _standing(summary: ImportSummary, study: Study, imports_root: Path, current: Callable[[Path], Path]) -> str:
-    """How many traces each model of the family has by now."""
+def _totals(summary: ImportSummary, study: Study, imports_root: Path, current: Callable[[Path], Path]) -> str:
+    """State how many traces each model of the family has in total."""
     family = summary.family or ""
     counts = []
     for role in ROLES:
         model = study.families[family].model_of(role)
         path = current(traces_file(imports_root, study.study, family, summary.domain, summary.benchmark, role))
         n_rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()) if path.exists() else 0
-        none = "none yet" if model.provider == "imported" else f"not imported (provider {model.provider})"
-        counts.append(f"{role} {model.shown_as} {n_rows or none}")
-    return f"Traces of {summary.benchmark} in family {family} by now: {', '.join(counts)}."
+        absent = "none yet" if model.provider == "imported" else f"not imported (provider {model.provider})"
+        counts.append(f"{role} {model.shown_as} {n_rows or absent}")
+    return f"Traces of {summary.benchmark} in family {family} so far: {', '.join(counts)}."

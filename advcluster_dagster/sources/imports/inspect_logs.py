@@ -1,9 +1,8 @@
 """Read logs of Inspect (inspect-ai), `.eval` or `.json`.
 
-The files are read by inspect-ai itself, an optional extra: the format is that package's own matter (compression,
-texts kept apart and referred to, fields renamed from version to version), and a second reader of ours would be wrong
-where theirs is right. Of an `.eval` log, memory holds the summaries of its samples and one batch of them; a `.json`
-log is read whole.
+Reading is delegated to inspect-ai, an optional extra: the format is internal to that package (compression, texts
+stored as attachments, fields renamed between versions). For an `.eval` log, memory holds the sample summaries and one
+batch of samples; a `.json` log is read whole.
 """
 
 import importlib
@@ -21,11 +20,11 @@ from advcluster_dagster.sources.imports.logged_trials import LoggedTrial, LogHea
 from advcluster_dagster.sources.imports.source_files import ZIP, file_size, kind_fault
 from advcluster_dagster.sources.imports.verdicts import Scorer
 
-#: Where a sample's metadata keep what Inspect has no field for; `export inspect` writes it.
+#: Key in a sample's metadata for values that Inspect has no field for; written by `export inspect`.
 METADATA_KEY = "advcluster"
 
 _JSON_LOG = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"version":\s*\d+,\s*"status":\s*"')
-# Of the file, that is compressed: its samples are several times larger in memory.
+# Compressed bytes of the file; samples are several times larger in memory.
 _BATCH_BYTES = 4 * 2**20
 _MOST_SAMPLES_IN_BATCH = 500
 _UNREAD_FIELDS = {"events", "store", "timelines"}
@@ -39,14 +38,14 @@ _FILE_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:[+-]\d\d-\d\d)?_(?P<t
 
 
 class MissingInspectError(AdvClusterError, ImportError):
-    """The package inspect-ai is not installed; one line."""
+    """The package inspect-ai is not installed; the message is one line."""
 
 
 def inspect_module(name: str) -> Any:
-    """A module of inspect-ai, by its name within the package.
+    """Import a module of inspect-ai by its name within the package.
 
     Raises:
-        MissingInspectError: it is not installed.
+        MissingInspectError: inspect-ai is not installed.
     """
     try:
         return importlib.import_module(f"inspect_ai.{name}")
@@ -60,7 +59,7 @@ def inspect_module(name: str) -> Any:
 
 
 def is_inspect_log(path: Path) -> bool:
-    """Whether a file is a log of Inspect, by its ending or, for JSON, by how it begins."""
+    """Whether a file is an Inspect log, by its suffix or, for JSON, by its first bytes."""
     if path.suffix != ".json" or not path.is_file():
         return path.suffix == ".eval"
     with path.open("rb") as file:
@@ -68,24 +67,24 @@ def is_inspect_log(path: Path) -> bool:
 
 
 def is_inspect_name(path: Path) -> bool:
-    """Whether a file bears the name of a log of Inspect."""
+    """Whether a file is named like an Inspect log."""
     return path.suffix == ".eval" or _FILE_NAME.fullmatch(path.name) is not None
 
 
 def inspect_task(path: Path) -> str | None:
-    """The task in the name of a log that cannot be read; None where the name does not say it."""
+    """The task in a log's file name; None if the name does not contain it."""
     named = _FILE_NAME.fullmatch(path.name)
     return named["task"] if named else None
 
 
 class InspectLog:
-    """One log."""
+    """An Inspect log; see :class:`~.logged_trials.EvaluationLog`."""
 
     def __init__(self, path: Path) -> None:
         """Read the log's header.
 
         Raises:
-            ImportFileError: it cannot be read.
+            ImportFileError: the log cannot be read.
             MissingInspectError: inspect-ai is not installed.
         """
         _check_kind(path)
@@ -112,14 +111,14 @@ class InspectLog:
 
     @property
     def warnings(self) -> list[str]:
-        """A scorer whose values are no verdicts."""
+        """A warning if the scorer's values are not verdicts."""
         return [self._scorer.warning] if self._scorer and self._scorer.warning else []
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
-        """One trial for each sample and epoch; a sample that ended with an error has no response."""
+        """Yield one trial per sample and epoch; a sample that ended with an error has no response."""
         for sample in self._samples(on_progress):
             where = f"{self._path}, sample {sample.id!r}, epoch {sample.epoch}"
-            # Numbers are positions in the data set, which another benchmark has too.
+            # Integer ids are positions in the data set and not unique across benchmarks.
             numbered = (f"{benchmark}-{sample.id}",) if isinstance(sample.id, int) else ()
             question = {**self._question(sample, where), "source": f"Inspect, {self._log.eval.task}"}
             yield LoggedTrial(where, (str(sample.id), *numbered), question, sample.epoch - 1, self._trace(sample))
@@ -147,13 +146,13 @@ class InspectLog:
                 on_progress(size * min(start + in_batch, len(keys)) // len(keys), size)
 
     def _read(self, function: str, **options: Any) -> Any:
-        """What a reading function of inspect-ai returns for the log."""
+        """Call a reading function of inspect-ai on the log."""
         read = getattr(inspect_module("log"), function)
         try:
             return read(str(self._path), **options)
-        except Exception as error:  # a broken file ends in whatever its zip, JSON or pydantic raise
+        except Exception as error:  # a broken file raises any error of zip, JSON or pydantic
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ImportFileError(f"{self._path}: not an Inspect log that can be read: {reason}") from None
+            raise ImportFileError(f"{self._path}: not a readable Inspect log: {reason}") from None
 
     def _question(self, sample: Any, where: str) -> dict[str, Any]:
         own = sample.metadata.get(METADATA_KEY)
@@ -207,7 +206,7 @@ def _joined(messages: list[Any]) -> str:
 
 
 def _ending(sample: Any) -> dict[str, str | None]:
-    """Response and finish_reason; no response where the sample failed."""
+    """Response and finish_reason; response is None if the sample failed."""
     if sample.error is not None:
         return {"response": None, "finish_reason": _failed(sample.error.message)}
     if sample.invalidation is not None:
@@ -217,7 +216,7 @@ def _ending(sample: Any) -> dict[str, str | None]:
     output = sample.output
     parts = [] if isinstance(output.message.content, str) else output.message.content
     thoughts = [_thought(part) for part in parts if part.type == "reasoning"]
-    # What our own providers write for a model that returns its thinking apart.
+    # Same form as our providers write for models that return their thinking separately.
     thinking = "<think>" + "\n".join(thoughts) + "</think>\n" if thoughts else ""
     reason = "length" if output.stop_reason in _AT_TOKEN_LIMIT else output.stop_reason
     if sample.limit is not None:
@@ -230,13 +229,13 @@ def _thought(part: Any) -> str:
 
 
 def _failed(message: str) -> str:
-    """The reason of a failure as a short line."""
+    """Format the reason of a failure as a short line."""
     line = one_line(message, 200)
     return line if line.startswith("failed: ") else f"failed: {line}"
 
 
 def _first_scorer(samples: Sequence[Any]) -> Scorer | None:
-    """The scorer that comes first in the samples or their summaries, with all of its values seen."""
+    """The first scorer in the samples or summaries, with all of its values added."""
     scorer: Scorer | None = None
     for sample in samples:
         scores = sample.scores or {}
@@ -253,4 +252,4 @@ def _check_kind(path: Path) -> None:
         head = file.read(4096)
     is_packed = path.suffix == ".eval" and head.startswith(ZIP)
     if not is_packed and (fault := kind_fault(path, head)):
-        raise ImportFileError(f"{path}: no log of Inspect but {fault}")
+        raise ImportFileError(f"{path}: not an Inspect log: {fault}")

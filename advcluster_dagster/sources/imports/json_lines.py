@@ -1,4 +1,4 @@
-"""Read files of JSON objects one at a time: JSON Lines, plain or gzipped, and JSON arrays."""
+"""Read JSON objects from a file one at a time: JSON Lines, plain or gzipped, and JSON arrays."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from advcluster_dagster.sources.imports.source_files import file_size, kind_faul
 
 Progress = Callable[[int, int], None]
 
-#: A JSON array is read whole, so it may have this size at most, in bytes and unpacked.
+#: Maximum size of a JSON array in bytes, unpacked; arrays are read whole.
 MAX_ARRAY_BYTES = 256 * 2**20
 
-# Escapes may triple the size of a text (a character of two bytes is six when escaped); a longer line is not read.
+# Escapes may triple the size of a text (a character of two bytes is six when escaped); longer lines are rejected.
 _MAX_LINE_BYTES = 3 * MAX_TEXT_BYTES + 2**20
 _PROGRESS_BYTES = 4 * 2**20
 _BOM = b"\xef\xbb\xbf"
@@ -24,9 +24,9 @@ _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class JsonLines:
-    """The objects of a file with their places; ``sha256``, of the file as it lies, is known once it is read to its end.
+    """Iterate over the objects of a file and their positions; ``sha256`` of the file on disk is set after the last.
 
-    A byte order mark, Windows line ends and blank lines are tolerated; NaN and infinities with ``allows_nan``.
+    A byte order mark, Windows line ends and blank lines are accepted; NaN and infinities only with ``allows_nan``.
     """
 
     def __init__(self, path: Path, on_progress: Progress | None = None, allows_nan: bool = False) -> None:
@@ -36,10 +36,10 @@ class JsonLines:
         self.sha256 = ""
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Place (file and line, of an array file and item) and object.
+        """Yield position (file and line, or file and item of an array) and object.
 
         Raises:
-            ImportFileError: the file cannot be read or holds anything but JSON objects in UTF-8.
+            ImportFileError: the file cannot be read or contains anything but JSON objects in UTF-8.
         """
         head = read_head(self._path)
         if fault := kind_fault(self._path, head):
@@ -65,7 +65,7 @@ class JsonLines:
                 where = f"{self._path}, line {number}"
                 record = _parse(line, where, self._decoder)
                 if not isinstance(record, dict):
-                    raise ImportFileError(f"{where}: not a JSON object; allowed: one object a line, {{...}}")
+                    raise ImportFileError(f"{where}: not a JSON object; allowed: one object per line, {{...}}")
                 if b"\\u" in line and _SUSPECT_ESCAPE.search(line):
                     check_characters(record, where)
                 yield where, record
@@ -90,8 +90,8 @@ class JsonLines:
         text = content.read(MAX_ARRAY_BYTES + 1)
         if len(text) > MAX_ARRAY_BYTES:
             raise ImportFileError(
-                f"{self._path}: a JSON array of more than {MAX_ARRAY_BYTES // 2**20} MiB, which would have to be read "
-                "whole; allowed: JSON Lines of any size, which jq -c '.[]' makes of it"
+                f"{self._path}: a JSON array of more than {MAX_ARRAY_BYTES // 2**20} MiB, which would be read into "
+                "memory whole; allowed: JSON Lines of any size, convert with: jq -c '.[]'"
             )
         digest.update(text)
         items = _parse(text.removeprefix(_BOM), str(self._path), self._decoder)
@@ -107,7 +107,7 @@ class JsonLines:
 
 
 def first_object(path: Path) -> dict[str, Any]:
-    """The first object of a file; empty where there is none that can be read."""
+    """The first object of a file; empty if there is none or it cannot be read."""
     try:
         return next((record for _, record in JsonLines(path, allows_nan=True)), {})
     except ImportFileError:
@@ -123,25 +123,25 @@ def _parse(text: bytes, where: str, decoder: json.JSONDecoder) -> Any:
         line = "" if error.lineno == 1 else f"line {error.lineno}, "
         fault = f"not JSON: {error.msg} at {line}column {error.colno}{_hint(text)}"
     except RecursionError:
-        fault = "not JSON that can be read: nested too deeply"
+        fault = "invalid JSON: nested too deeply"
     except ValueError as error:
-        fault = f"not JSON that can be read: {str(error).splitlines()[0]}"
+        fault = f"invalid JSON: {str(error).splitlines()[0]}"
     raise ImportFileError(f"{where}: {fault}")
 
 
 def _hint(text: bytes) -> str:
-    """What else is wrong with a text that is no JSON: it has NUL bytes, or only begins an object."""
+    """Explain why a text is not JSON: it contains NUL bytes, or only the start of an object."""
     if b"\0" in text:
-        return "; it has NUL bytes, so the file is damaged: copy it again"
+        return "; it contains NUL bytes, so the file is damaged: copy it again"
     if text.strip() != b"{":
         return ""
-    return "; an object over several lines is not read; allowed: one object a line, or an array of objects"
+    return "; objects that span several lines are not supported; allowed: one object per line, or an array of objects"
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        raise ValueError("a field is given twice in one object")
+        raise ValueError("a field occurs twice in one object")
     return record
 
 

@@ -1,6 +1,6 @@
 """Read sample files of the lm-evaluation-harness (`--log_samples`).
 
-The format is plain JSON Lines, so the harness need not be installed. Memory holds one line, and the numbers of the
+The format is plain JSON Lines, so the harness need not be installed. Memory holds one line, and the ids of the
 documents seen.
 """
 
@@ -19,46 +19,46 @@ from advcluster_dagster.sources.imports.source_files import kind_fault, read_hea
 from advcluster_dagster.sources.imports.verdicts import Scorer
 
 _FILE_NAME = re.compile(r"samples_(?P<task>.+?)(?:_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(?:\.gz)?")
-# Fields of a document that hold the problem in the harness's own tasks, and those that hold its id.
+# Fields of a document that hold the problem in the harness's own tasks, and fields that hold its id.
 _QUESTION_FIELDS = ("question", "problem", "query", "input")
 _ID_FIELDS = ("question_id", "id")
 # Fields of a document that list its options, as texts or as {"text": [...], "label": [...]}.
 _OPTION_FIELDS = ("choices", "options", "endings")
-# Metrics that say whether one answer is right, in the order in which they are believed.
+# Metrics that grade a single answer as right or wrong, in order of preference.
 _VERDICTS = ("exact_match", "acc")
 _MAX_RESULTS_BYTES = 64 * 2**20
 
 
 def is_lm_eval_samples(path: Path) -> bool:
-    """Whether a file holds samples of the harness, by its first record."""
+    """Whether a file contains samples of the harness, by its first record."""
     return path.name.endswith((".jsonl", ".jsonl.gz")) and {"doc_id", "resps"} <= first_object(path).keys()
 
 
 def is_lm_eval_name(path: Path) -> bool:
-    """Whether a file bears the name of a sample file."""
+    """Whether a file is named like a sample file."""
     return _FILE_NAME.fullmatch(path.name) is not None
 
 
 def lm_eval_task(path: Path) -> str | None:
-    """The task in the name of a sample file; None where the name does not say it."""
+    """The task in the name of a sample file; None if the name does not contain it."""
     named = _FILE_NAME.fullmatch(path.name)
     return named["task"] if named else None
 
 
 class LmEvalSamples:
-    """One sample file."""
+    """A sample file; see :class:`~.logged_trials.EvaluationLog`."""
 
     def __init__(self, path: Path) -> None:
-        """Read the first record, and what stands beside the file.
+        """Read the first record and the results file of the same run.
 
         Raises:
-            ImportFileError: the file holds no samples, or the results beside it cannot be read.
+            ImportFileError: the file contains no samples, or the results file cannot be read.
         """
         if fault := kind_fault(path, read_head(path)):
             raise ImportFileError(f"{path}: {fault}")
         where, first = next(iter(JsonLines(path, allows_nan=True)), ("", {}))
         if not {"doc_id", "resps"} <= first.keys():
-            raise ImportFileError(f"{where or path}: no sample of the harness; allowed: records with doc_id and resps")
+            raise ImportFileError(f"{where or path}: not a harness sample; allowed: records with doc_id and resps")
         named = _FILE_NAME.fullmatch(path.name)
         self._path = path
         self._task = named["task"] if named else path.stem
@@ -66,7 +66,7 @@ class LmEvalSamples:
         self._filter = first.get("filter")
         self._other_filters: dict[str, None] = {}
         self._scorers: dict[str, Scorer] = {}
-        # The folder bears the model's name, in which the harness writes two underscores for a slash.
+        # The folder is named after the model, with two underscores in place of a slash.
         folder = path.absolute().parent.name
         name_in_log = self._results.get("model_name")
         names = (*([name_in_log] if isinstance(name_in_log, str) else []), folder, folder.replace("__", "/"))
@@ -83,28 +83,28 @@ class LmEvalSamples:
 
     @property
     def warnings(self) -> list[str]:
-        """Metrics whose values are no verdicts."""
+        """Warnings on metrics whose values are not verdicts."""
         return [scorer.warning for scorer in self._scorers.values() if scorer.warning]
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
-        """One trial for each response of a document; a repeated document is one of another filter.
+        """Yield one trial per response of a document; records of other filters than the file's first are skipped.
 
-        The verdict is that of the file's first filter, and only where a document has one response: with several, it is
-        about all of them together. The file is read once before, for the values that its metrics take.
+        Verdicts are taken only for documents with one response: with several, the metric covers all of them together.
+        The file is read once beforehand to collect the values of its metrics.
         """
-        self._see_verdicts()
+        self._collect_verdicts()
         seen: set[str] = set()
         for where, record in JsonLines(self._path, on_progress, allows_nan=True):
             if record.get("filter") == self._filter:
                 doc_id = str(record.get("doc_id"))
                 if doc_id in seen:
                     raise ImportFileError(
-                        f"{where}, field 'doc_id': {shown(doc_id)} stands there twice; allowed: once under a filter"
+                        f"{where}, field 'doc_id': {shown(doc_id)} occurs twice; allowed: once per filter"
                     )
                 seen.add(doc_id)
                 yield from self._of_document(record, f"{benchmark}-{doc_id}", where)
 
-    def _see_verdicts(self) -> None:
+    def _collect_verdicts(self) -> None:
         self._scorers.clear()
         for _, record in JsonLines(self._path, allows_nan=True):
             if record.get("filter") != self._filter:
@@ -114,8 +114,8 @@ class LmEvalSamples:
 
     def _of_document(self, record: dict[str, Any], own_id: str, where: str) -> Iterator[LoggedTrial]:
         responses = _responses(record, where)
-        name_in_log = record.get("doc")
-        doc = name_in_log if isinstance(name_in_log, dict) else {}
+        document = record.get("doc")
+        doc = document if isinstance(document, dict) else {}
         prompt, settings = _asked(record, where)
         asked = next((text for name in _QUESTION_FIELDS if isinstance(text := doc.get(name), str) and text), prompt)
         version = self._results.get("versions", {}).get(self._task)
@@ -128,7 +128,7 @@ class LmEvalSamples:
             "source": f"lm-evaluation-harness, {self._task}" + ("" if version is None else f" version {version}"),
         }
         ids = (*(str(doc[name]) for name in _ID_FIELDS if is_name(str(doc.get(name, "")))), own_id)
-        # Tasks with fields of their own: any text of the document may be the question as it was imported.
+        # Tasks with custom fields: any text of the document may be the question as it was imported.
         is_named = any(isinstance(doc.get(name), str) and doc[name] for name in _QUESTION_FIELDS)
         texts = () if is_named else tuple(text for text in doc.values() if isinstance(text, str))
         metric = _metric(record) if len(responses) == 1 else None
@@ -148,7 +148,7 @@ class LmEvalSamples:
 
 
 def _results(path: Path, time: str | None) -> dict[str, Any]:
-    """What stands in the results of the same run; nothing without them."""
+    """Read the results file of the same run; empty if there is none."""
     results = path.with_name(f"results_{time}.json")
     if not results.is_file():
         return {}
@@ -157,7 +157,7 @@ def _results(path: Path, time: str | None) -> dict[str, Any]:
     try:
         content = json.loads(results.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ImportFileError(f"{results}: not JSON that can be read: {str(error).splitlines()[0]}") from None
+        raise ImportFileError(f"{results}: invalid JSON: {str(error).splitlines()[0]}") from None
     named = ("versions", "config")
     if not isinstance(content, dict) or not all(isinstance(content.get(name, {}), dict) for name in named):
         raise ImportFileError(f"{results}: not the results of a run; allowed: an object with objects {named}")
@@ -169,8 +169,8 @@ def _responses(record: dict[str, Any], where: str) -> list[str]:
     responses = asked[0] if isinstance(asked, list) and len(asked) == 1 else None
     if not isinstance(responses, list) or not all(isinstance(response, str) for response in responses):
         raise ImportFileError(
-            f"{where}, field 'resps': no generated text; allowed: tasks of output type generate_until, since "
-            "log-likelihoods of given options are no traces"
+            f"{where}, field 'resps': not generated text; allowed: tasks of output type generate_until, since "
+            "log-likelihoods of given options are not traces"
         )
     return responses
 
@@ -187,7 +187,7 @@ def _asked(record: dict[str, Any], where: str) -> tuple[str, dict[str, Any] | No
 
 
 def _prompt_text(prompt: Any) -> str | None:
-    """A prompt as text; of a chat, which the harness writes as JSON in a list, its messages under one another."""
+    """Prompt as text; the messages of a chat, which the harness writes as JSON in a list, are joined."""
     if isinstance(prompt, list) and len(prompt) == 1:
         try:
             messages = json.loads(prompt[0])
@@ -198,12 +198,12 @@ def _prompt_text(prompt: Any) -> str | None:
 
 
 def _metric(record: dict[str, Any]) -> str | None:
-    """The metric of a record that may say whether the answer is right."""
+    """The first known metric of a record that grades a single answer."""
     return next((name for name in _VERDICTS if name in record), None)
 
 
 def _options(doc: dict[str, Any]) -> dict[str, Any] | None:
-    """The options of a document as an answer context; None where it lists none."""
+    """The options of a document as an answer context; None if it lists none."""
     for name in _OPTION_FIELDS:
         listed, labels = doc.get(name), ascii_uppercase
         if isinstance(listed, dict) and isinstance(listed.get("text"), list):

@@ -1,4 +1,4 @@
-"""Records of an evaluation log, whatever the tool."""
+"""Tool-independent records of an evaluation log."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,11 @@ from advcluster_dagster.sources.imports.json_lines import Progress
 
 @dataclass(frozen=True)
 class LogHeader:
-    """What a log says about itself.
+    """Metadata of a log.
 
-    ``model_names`` are the names that its model may go by, the log's own first. ``run`` is the same for attempts at one
-    and the same run, of which one counts: the last that ended well, else the last. ``order`` sorts logs by time.
-    ``status`` is how the run ended, None for success. ``role`` and ``label`` are those of the model in the study, where
-    the log says them.
+    ``model_names`` are possible names of its model, the log's own first. ``run`` is equal for attempts at the same run,
+    of which one is imported: the last successful one, else the last. ``order`` sorts logs by time. ``status`` is how
+    the run ended, None for success. ``role`` and ``label`` are those of the model in the study, if the log has them.
     """
 
     path: Path
@@ -30,12 +29,12 @@ class LogHeader:
 
 @dataclass(frozen=True)
 class LoggedTrial:
-    """One trial.
+    """One trial of a log.
 
-    ``ids`` are the names that the question may go by; the last one is unique in the study as far as a reader can make
-    it so. ``question`` and ``trace`` hold columns of `benchmark_questions` and `larger_traces`; the answer's type is
-    None where the log does not say it. ``trial`` counts from 0 within the log. ``texts`` are further texts of the
-    log that may be the question's wording.
+    ``ids`` are possible ids of the question; the last one is unique in the study as far as the reader can ensure.
+    ``question`` and ``trace`` hold columns of `benchmark_questions` and `larger_traces`; answer_type is None if the log
+    does not specify it. ``trial`` counts from 0 within the log. ``texts`` are further texts of the log that may be the
+    question's wording.
     """
 
     where: str
@@ -51,19 +50,19 @@ class EvaluationLog(Protocol):
 
     @property
     def header(self) -> LogHeader:
-        """What it says about itself."""
+        """Metadata of the log."""
 
     @property
     def facts(self) -> list[str]:
-        """Which of its responses and verdicts were taken; known once the trials are read."""
+        """Which responses and verdicts were used; available once the trials are read."""
 
     @property
     def warnings(self) -> list[str]:
-        """What of it was not taken, and why; known once the trials are read."""
+        """What was ignored, and why; available once the trials are read."""
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
-        """Its trials, in memory a bounded number at a time; ids that a tool only counted begin with the benchmark.
+        """Yield the trials, a bounded number in memory at a time; numeric ids get the benchmark as prefix.
 
         Raises:
-            ImportFileError: the log cannot be read, or holds what is no trace of a model.
+            ImportFileError: the log cannot be read, or contains something other than model traces.
         """

@@ -1,6 +1,6 @@
-"""Traces and their questions in records of any form, read through a map of their fields.
+"""Read traces and their questions from records of any form through a field map.
 
-A record is a trial of a question, or several where its response is a list of texts.
+A record is one trial of a question, or several if its response is a list of texts.
 """
 
 from collections import Counter
@@ -11,12 +11,12 @@ from typing import Any
 from advcluster_dagster.sources.imports.errors import ImportFileError, shown
 from advcluster_dagster.sources.imports.field_map import FieldMap
 from advcluster_dagster.sources.imports.json_lines import Progress
-from advcluster_dagster.sources.imports.log_folder import FoundLogs
+from advcluster_dagster.sources.imports.log_folder import LogFiles
 from advcluster_dagster.sources.imports.logged_trials import LoggedTrial, LogHeader
-from advcluster_dagster.sources.imports.mapped_questions import MappedQuestions, field_name, not_a_text
+from advcluster_dagster.sources.imports.mapped_questions import MappedQuestions, field_name, not_text_message
 from advcluster_dagster.sources.imports.records import read_records
 
-#: Columns that say whose traces they are.
+#: Columns that identify the model of a trace.
 _OF_MODEL = ("model", "role", "label")
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -29,24 +29,24 @@ class MappedRecords:
 
         Args:
             path: JSON Lines, a JSON array, Parquet or CSV.
-            given: fields and constants for columns; others have their usual fields.
-            answer_type: how answers are compared; None to take the file's word, else what its gold answers look like.
+            given: Fields and constants for columns; other columns use their common field names.
+            answer_type: How answers are compared; None to use the file's answer_type or infer it from the gold answers.
 
         Raises:
-            ImportFileError: there is no record, or no field for the response.
+            ImportFileError: the file has no record, or no field for the response.
         """
         self._path = path
         self._questions = MappedQuestions(path, given, answer_type)
         self.map = self._questions.map
         if "response" not in self.map.paths:
             where, names = self._questions.first_place, ", ".join(map(str, list(self._questions.first)[:40]))
-            raise ImportFileError(f"{where}: no field for response; name it with --map response=FIELD; it has {names}")
+            raise ImportFileError(f"{where}: no field for response; map it with --map response=FIELD; it has {names}")
         self._of_model = {name: self.map.value(self._questions.first, name) for name in _OF_MODEL}
         self.warnings: list[str] = []
 
     @property
     def header(self) -> LogHeader:
-        """The model is the first record's, else the file is named for it."""
+        """Header of the log; the model is named in the first record, else by the file name."""
         name = str(self._of_model["model"] or self._path.name.split(".")[0])
         role, label = (
             None if (value := self._of_model[column]) is None else str(value) for column in ("role", "label")
@@ -56,23 +56,23 @@ class MappedRecords:
 
     @property
     def facts(self) -> list[str]:
-        """The fields that were read."""
+        """Describe the fields that were read."""
         return self._questions.facts
 
     def trials(self, benchmark: str, on_progress: Progress | None = None) -> Iterator[LoggedTrial]:
-        """Its trials; see :class:`~.logged_trials.EvaluationLog`.
+        """Yield the trials; see :class:`~.logged_trials.EvaluationLog`.
 
         Raises:
-            ImportFileError: a record lacks its question's id and text, holds another model, or a list or object where
-                a text belongs.
+            ImportFileError: a record lacks its question's id and text, belongs to another model, or has a list or
+                object instead of text.
         """
         n_trials: Counter[str] = Counter()
         for where, record in read_records(self._path, on_progress):
             for column, first in self._of_model.items():
                 if (value := self.map.value(record, column)) != first:
                     raise ImportFileError(
-                        f"{where}: of {column} {shown(value)}, the first record is of {shown(first)}; allowed: one"
-                        " model a file"
+                        f"{where}: {column} is {shown(value)}, but {shown(first)} in the first record; allowed: one"
+                        " model per file"
                     )
             question = self._questions.question(record, where)
             ids = self._questions.ids(record, question, benchmark, where)
@@ -80,7 +80,7 @@ class MappedRecords:
             for place, response in enumerate(responses):
                 trial = n_trials[ids[-1]] if first_trial is None else first_trial + place
                 n_trials[ids[-1]] += 1
-                yield LoggedTrial(where, ids, question, trial, {"response": response, **self._of_trace(record)})
+                yield LoggedTrial(where, ids, question, trial, {"response": response, **self._trace_fields(record)})
 
     def _responses(self, record: Mapping[str, Any], where: str) -> tuple[int | None, list[str | None]]:
         response, trial = self.map.value(record, "response"), self.map.value(record, "trial")
@@ -92,27 +92,27 @@ class MappedRecords:
         if isinstance(response, list) and all(isinstance(text, str | None) for text in response):
             return trial, response
         if isinstance(response, list | dict):
-            raise ImportFileError(not_a_text("response", response, self.map, where))
+            raise ImportFileError(not_text_message("response", response, self.map, where))
         return trial, [response if response is None else str(response)]
 
-    def _of_trace(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        found = {
+    def _trace_fields(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        values = {
             column: self.map.value(record, column)
             for column in ("finish_reason", "prompt_tokens", "completion_tokens", "recorded_correct")
         }
-        recorded = found["recorded_correct"]
-        found["recorded_correct"] = _WORDS.get(str(recorded).lower()) if not isinstance(recorded, bool) else recorded
+        recorded = values["recorded_correct"]
+        values["recorded_correct"] = _WORDS.get(str(recorded).lower()) if not isinstance(recorded, bool) else recorded
         for column in ("prompt_tokens", "completion_tokens"):
-            value = found[column]
-            found[column] = int(value) if isinstance(value, str) and value.isdecimal() else value
-        return {column: value for column, value in found.items() if value is not None}
+            value = values[column]
+            values[column] = int(value) if isinstance(value, str) and value.isdecimal() else value
+        return {column: value for column, value in values.items() if value is not None}
 
 
-def mapped_logs(path: Path, given: FieldMap, answer_type: str | None = None) -> FoundLogs:
-    """A file of records, or those in a folder, in the place of logs."""
+def mapped_logs(path: Path, given: FieldMap, answer_type: str | None = None) -> LogFiles:
+    """Wrap a file of records, or the record files of a folder, as logs."""
     suffixes = (".jsonl", ".json", ".ndjson", ".gz", ".parquet", ".csv", ".tsv")
     files = sorted(each for each in path.rglob("*") if each.suffix in suffixes) if path.is_dir() else [path]
     if not files:
-        raise ImportFileError(f"{path}: the folder holds no file of records; allowed: {', '.join(suffixes)}")
+        raise ImportFileError(f"{path}: the folder contains no file of records; allowed: {', '.join(suffixes)}")
     opened: Callable[[Path], MappedRecords] = lambda file: MappedRecords(file, given, answer_type)  # noqa: E731
-    return FoundLogs("mapped_records", tuple(files), opened, lambda _: None)
+    return LogFiles("mapped_records", tuple(files), opened, lambda _: None)

@@ -1,4 +1,4 @@
-"""The imports that a study still needs, each with the command that makes it."""
+"""List the imports that a study still needs, each with the command to run."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from advcluster_dagster.study.study import Study
 
 
 def missing_imports(imports_root: Path, study: Study, domain: str, family: str | None = None) -> list[str]:
-    """Lines on what is missing in a domain, of one family or of all; empty where everything is there.
+    """List missing imports of a domain, for one family or all; empty if nothing is missing.
 
-    Questions that are missing are named alone: their traces can only be imported after them.
+    For a benchmark without questions only these are listed: its traces can only be imported afterwards.
     """
     lines = []
     for benchmark in study.domains[domain]:

@@ -1,6 +1,6 @@
 """Import the result files of the paper's own evaluation scripts.
 
-One file at a time is held in memory.
+Memory holds one file at a time.
 """
 
 import hashlib
@@ -54,28 +54,29 @@ def import_official_results(
     remarks: list[str] | None = None,
     before_storing: BeforeStoring = store,
 ) -> list[ImportSummary]:
-    """Import questions, traces and recorded verdicts of every result file under a folder.
+    """Import questions, traces and recorded verdicts from every result file under a folder.
 
-    Questions that were imported from files of another kind stay; then every record must be about one of them, by its
-    text. Otherwise they are those of any record and of earlier imports of such files, with the id BENCHMARK-(first 12
-    hex digits of the sha256 of the text). A question that is known must have the same gold answer. Trials are the runs
-    in ascending run_id, or as they stand when not all have one; a run that repeats another in every response is none,
-    and a record that a run lacks is a missing trial. Other fields of a record are left aside.
+    Questions imported from files of another kind are kept; every record must then match one of them by its text.
+    Otherwise the questions are those of all records and of earlier imports of result files, with the id
+    BENCHMARK-(first 12 hex digits of the sha256 of the text). A known question must have the same gold answer. Trials
+    are the runs in ascending run_id, or in file order if a run has no integer run_id; a run that repeats another in
+    every response is skipped, and a record missing from a run is a missing trial. Other fields of a record are
+    ignored.
 
     Args:
-        folder: Holds DOMAIN/BENCHMARK/MODEL/N_runs.json; MODEL is the study's name of a model or an alias.
+        folder: Contains DOMAIN/BENCHMARK/MODEL/N_runs.json; MODEL is the study's name of a model or an alias.
         study: The study.
         family: The family of the models; None for every family that has a model of that name.
-        imports_root: Where imports lie.
-        answer_type: How the answers of these questions are compared, since the files do not say it; None where the
+        imports_root: Folder of imports.
+        answer_type: How the answers to these questions are compared, which the files do not specify; None if the
             questions have been imported.
         benchmark: Only this benchmark; None for all in the folder.
-        on_progress: Told bytes done and bytes in all.
-        remarks: Told what was left aside.
-        before_storing: Called when all is read; what it raises leaves the imports as they were.
+        on_progress: Called with bytes processed and bytes in total.
+        remarks: Receives a line for each skipped file or run.
+        before_storing: Called once everything is read; an exception leaves the existing imports unchanged.
 
     Raises:
-        ImportFileError: anything is wrong; then nothing is imported.
+        ImportFileError: any input is invalid; nothing is imported then.
     """
     remarks = [] if remarks is None else remarks
     if answer_type not in (*ANSWER_TYPES, None):
@@ -99,13 +100,13 @@ def import_official_results(
 
 
 def question_id_of(benchmark: str, question: str) -> str:
-    """Id of a question that has none: BENCHMARK-(first 12 hex digits of the sha256 of its text)."""
+    """Build the id of a question without one: BENCHMARK-(first 12 hex digits of the sha256 of its text)."""
     return f"{benchmark}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
 
 
 @dataclass
 class _BenchmarkImport:
-    """The result files of one benchmark on their way into staged files."""
+    """Import of one benchmark's result files into staged files."""
 
     result_files: list[ResultFile]
     folder: Path
@@ -123,7 +124,7 @@ class _BenchmarkImport:
         self._brings_questions = not earlier or read_provenance(self._target)["source_format"] == "official_results"
         if self.answer_type is None and not earlier:
             raise ImportFileError(
-                f"{self.folder}: a folder of result files needs --answer-type, since its files do not say how the "
+                f"{self.folder}: a folder of result files needs --answer-type, because the files do not specify how "
                 f"answers to {self.benchmark} are compared; allowed: {', '.join(ANSWER_TYPES)}"
             )
         check_source_is_imported(self.study, self.benchmark, self.folder)
@@ -139,8 +140,8 @@ class _BenchmarkImport:
         self._sources: dict[Path, str] = {}
 
     def run(self) -> Iterator[int]:
-        """Stage questions, then traces; yields the size of each file when it is done."""
-        # Begun first, so that it is replaced first.
+        """Stage questions, then traces; yields the size of each file once it is processed."""
+        # Staged first, so that it is replaced first.
         staged = self.files.stage(self._target, BENCHMARK_QUESTIONS.columns) if self._brings_questions else None
         try:
             yield from self._stage_traces()
@@ -175,13 +176,13 @@ class _BenchmarkImport:
             self._sources |= sources
 
     def _source_of(self, sources: dict[Path, str]) -> tuple[str, str]:
-        """Names of the files within the folder, and their hash: of all hashes in turn when there are several."""
+        """Names of the files relative to the folder, and their hash; for several files, a hash of their hashes."""
         names = ", ".join(path.relative_to(self.folder).as_posix() for path in sources)
         hashes = list(sources.values())
         return names, hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def _add_file(self, file: ResultFile, traces: TraceFiles) -> str:
-        """Stage the traces of a file and note its questions; returns the file's hash."""
+        """Stage the traces of a file and register its questions; returns the file's hash."""
         content = file.path.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         runs = read_runs(content, file.path)
@@ -198,7 +199,7 @@ class _BenchmarkImport:
                 where = f"{file.path}, run {number}, record {place}"
                 question_id = self._note_question(record, sha256, where)
                 if question_id in seen:
-                    raise ImportFileError(f"{where}, field 'question': stands there twice; allowed: once in a run")
+                    raise ImportFileError(f"{where}, field 'question': occurs twice; allowed: once per run")
                 if question_id is not None:
                     seen.add(question_id)
                     self._asked.setdefault(named, set()).add(question_id)
@@ -213,7 +214,7 @@ class _BenchmarkImport:
         return sha256
 
     def _note_question(self, record: dict[str, Any], sha256: str, where: str) -> str | None:
-        """The id of a record's question, which is added where the files bring their questions; None if unknown."""
+        """Return the id of a record's question, adding it if the files provide questions; None if it is unknown."""
         known = {name: record[name] for name in _FIELDS if name in record}
         fields.check_record(known, _FIELDS, where)
         fields.check_characters(known, where)
@@ -224,7 +225,7 @@ class _BenchmarkImport:
             return None
         question_id = question_id or question_id_of(self.benchmark, question)
         self._ids.setdefault(normal_text(question), question_id)
-        noted = self._questions.setdefault(
+        known_question = self._questions.setdefault(
             question_id,
             {
                 "question_id": question_id, "benchmark": self.benchmark, "question": question, "prompt": question,
@@ -232,5 +233,5 @@ class _BenchmarkImport:
                 "source_revision": f"sha256:{sha256[:12]}",
             },
         )  # fmt: skip
-        self._match.compare(where, noted, {"answer": gold})
+        self._match.compare(where, known_question, {"answer": gold})
         return question_id

@@ -1,6 +1,6 @@
-"""Preview imported traces with the study's grading settings, before anything is run.
+"""Grade a sample of imported traces with the study's settings, before any run.
 
-Memory holds the sample.
+Only the sample is held in memory.
 """
 
 import random
@@ -19,9 +19,9 @@ from advcluster_dagster.science.json_values import find_values
 from advcluster_dagster.science.thinking import without_thinking
 from advcluster_dagster.study.benchmarks import Benchmark
 
-#: Responses that are looked at, of those imported for one model on one benchmark.
+#: Maximum sample size per model and benchmark.
 MOST_RESPONSES = 500
-#: Share of responses without an answer from which another place is looked for.
+#: Share of responses without an answer from which another setting is searched for.
 NOTABLE_SHARE = 0.5
 _LEAST_LOCATED = 0.9
 
@@ -40,13 +40,13 @@ _SHORT_REPLY = 200
 
 @dataclass(frozen=True)
 class Preview:
-    """What a sample of a model's responses holds.
+    """Grading statistics of a sample of a model's responses.
 
-    ``n_missing`` traces of the sample have no response, or one too large to look at. Of the ``n_responses`` others
-    ``n_located`` hold an answer where the study looks for it; ``n_right`` of ``n_decided`` are right (what needs worker
-    processes is not decided); ``n_contradicted`` of ``n_recorded`` recorded verdicts differ from ours. ``proposal`` is
-    a setting under which more responses hold an answer, where few do under the study's; ``fitting`` is that place,
-    where nearly all responses hold an answer there.
+    ``n_missing`` traces of the sample have no response, or one too large to check. Of the other ``n_responses``,
+    ``n_located`` hold an answer where the study expects it; ``n_right`` of ``n_decided`` are right (responses that need
+    worker processes are undecided); ``n_contradicted`` of ``n_recorded`` recorded verdicts differ from our grade.
+    ``proposal`` suggests another setting if few responses hold an answer under the study's; ``fitting`` is its place
+    if nearly all responses hold an answer there.
     """
 
     n_missing: int
@@ -62,7 +62,7 @@ class Preview:
 
 
 def answer_place(benchmark: Benchmark) -> AnswerPlace:
-    """Where a study looks for the answers of a benchmark."""
+    """The place where a study expects the answers of a benchmark."""
     return AnswerPlace(benchmark.answer_marker, benchmark.answer_field, benchmark.whole_response)
 
 
@@ -72,8 +72,8 @@ def preview_traces(path: Path, questions: pl.DataFrame, role: str, place: Answer
     Args:
         path: Parquet file of the traces of one model on one benchmark.
         questions: Columns question_id, answer, answer_type, answer_context.
-        role: Of the model.
-        place: Where the study looks for answers.
+        role: Role of the model.
+        place: Where the study expects answers.
     """
     traces = _sample(path).join(questions.select("question_id"), on="question_id", how="semi", maintain_order="left")
     is_read = pl.col("response").is_not_null() & (pl.col("response").str.len_chars() <= _MAX_CHARACTERS)
@@ -99,7 +99,7 @@ def preview_traces(path: Path, questions: pl.DataFrame, role: str, place: Answer
 
 
 def _sample(path: Path) -> pl.DataFrame:
-    """Traces spread evenly over the file, the same ones each time."""
+    """Sample traces evenly over the file, deterministically."""
     with pq.ParquetFile(path) as file:
         n_groups = min(file.num_row_groups, _MOST_ROW_GROUPS)
         groups = [number * file.num_row_groups // n_groups for number in range(n_groups)]
@@ -120,10 +120,10 @@ def _graded(sample: pl.DataFrame, questions: pl.DataFrame, role: str, place: Ans
 def _propose(
     sample: pl.DataFrame, questions: pl.DataFrame, role: str, place: AnswerPlace
 ) -> tuple[str | None, AnswerPlace | None]:
-    """The setting under which most answers are right, of those under which nearly all responses hold one.
+    """Propose the setting with most right answers among those that locate an answer in nearly all responses.
 
-    Without such a setting it is the one that locates most, as a thing to try, when it locates at least half; then no
-    place is given beside it.
+    If there is none, propose to try the setting that locates most answers, provided it locates at least half; no
+    place is returned with it.
     """
     responses = sample["response"].to_list()
     best: tuple[bool, int, int, str] | None = None
@@ -148,9 +148,9 @@ def _has_answer(response: str, place: AnswerPlace) -> bool:
 
 
 def _other_places(responses: list[str], place: AnswerPlace) -> Iterator[tuple[str, AnswerPlace]]:
-    """Settings that might fit, each as a person writes it; the first of equal ones is preferred."""
+    """Candidate settings as written in a study file, with their place; the first of equals is preferred."""
     if place != AnswerPlace():
-        yield "none of answer_marker, answer_field, whole_response: answers stand in \\boxed{}", AnswerPlace()
+        yield "none of answer_marker, answer_field, whole_response: answers are in \\boxed{}", AnswerPlace()
     for name in dict.fromkeys((*_FIELDS, *_common_fields(responses))):
         yield f'answer_field: "{name}"', AnswerPlace(field=name)
     for marker in dict.fromkeys((*_MARKERS, *_common_prefixes(responses))):
@@ -162,7 +162,7 @@ def _other_places(responses: list[str], place: AnswerPlace) -> Iterator[tuple[st
 
 
 def _common_prefixes(responses: list[str]) -> list[str]:
-    """What the last lines of the responses begin with, up to a colon or a run of marks; the most frequent ones."""
+    """Most frequent prefixes of the responses' last lines, up to a colon or a run of marks."""
     counts: Counter[str] = Counter()
     for response in responses:
         lines = [line for line in response.splitlines() if line.strip()]
@@ -172,7 +172,7 @@ def _common_prefixes(responses: list[str]) -> list[str]:
 
 
 def _common_fields(responses: list[str]) -> list[str]:
-    """Names of the last field of the JSON objects that the responses end with; the most frequent ones."""
+    """Most frequent names of the last field in the JSON objects that end the responses."""
     counts: Counter[str] = Counter()
     for response in responses[:50]:
         values = find_values(response).complete if "{" in response else ()

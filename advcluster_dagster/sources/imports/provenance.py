@@ -21,9 +21,9 @@ _FOOTER_KEY = "advcluster_import"
 class ImportSummary:
     """One import of questions or of traces of one benchmark; equal records mean equal rows.
 
-    ``file_name`` has no folder of this machine in it; ``sha256`` is of the whole source file. ``n_rows_by_role``,
-    ``models`` and ``labels`` (the study's, at the time of the import) are empty for questions; ``answer_type`` was
-    given for questions whose file does not say it.
+    ``file_name`` contains no local folder; ``sha256`` covers the whole source file. ``n_rows_by_role``, ``models`` and
+    ``labels`` (the study's, at the time of the import) are empty for questions; ``answer_type`` is the one given for
+    questions whose file does not specify it.
     """
 
     kind: Literal["questions", "traces"]
@@ -43,7 +43,7 @@ class ImportSummary:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Roles that the import holds traces of."""
+        """Roles with traces in the import."""
         return tuple(self.n_rows_by_role)
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class ImportSummary:
 
 @dataclass
 class ImportOutcome:
-    """What an import holds, which contents of the files were taken (``facts``), and what to know of it."""
+    """Summaries of an import, which contents of the files were used (``facts``), and ``remarks`` for the user."""
 
     summaries: list[ImportSummary] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -61,12 +61,12 @@ class ImportOutcome:
 
 
 def add_provenance(writer: pq.ParquetWriter, summary: ImportSummary) -> None:
-    """Put the record into the footer of a file being written."""
+    """Write the record to the footer of a file being written."""
     writer.add_key_value_metadata({_FOOTER_KEY: json.dumps(summary.as_dict())})
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """The record in the footer of an imported file, the fields of :class:`ImportSummary` and its roles.
+    """Read the record in the footer of an imported file: the fields of :class:`ImportSummary` and its roles.
 
     Raises:
         DamagedFileError: the file cannot be read.
@@ -77,10 +77,10 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def verify_pages(path: Path) -> None:
-    """Read every row of an imported file against the checksums of its pages; files of earlier versions have none.
+    """Verify the page checksums of an imported file; files of earlier versions have none.
 
     Raises:
-        DamagedFileError: a page is not what was written.
+        DamagedFileError: a page does not match its checksum.
     """
     with reading_import(path), path.open("rb") as file:
         for _ in pq.ParquetFile(file, page_checksum_verification=True).iter_batches():
@@ -89,10 +89,10 @@ def verify_pages(path: Path) -> None:
 
 @contextmanager
 def reading_import(path: Path) -> Iterator[None]:
-    """Name an imported file that cannot be read.
+    """Raise errors that name the imported file that cannot be read.
 
     Raises:
-        DamagedFileError: instead of an error of the library that reads it.
+        DamagedFileError: in place of an error of the reading library.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Check that a question of a log is the imported question of the same id."""
+"""Check that a logged question equals the imported question of the same id."""
 
 import json
 import re
@@ -21,25 +21,25 @@ from advcluster_dagster.sources.imports.options import (
 
 _CHOICES = ("choice", "choices")
 Options = dict[str, str] | None
-#: Where the gold answer stands in a target that is a whole worked solution.
+#: Places of the gold answer in a target that is a whole worked solution.
 _IN_SOLUTIONS = (AnswerPlace(marker="####"), AnswerPlace())
 _MAX_GOLD_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
 class _Difference:
-    """A question that is not the imported one: where it stands, what differs, and both values, shortened."""
+    """A question that differs from the imported one: its position, what differs, and both values, shortened."""
 
     where: str
     question_id: str
-    what: str
+    aspect: str
     value: str
     imported: str
 
 
 @dataclass
 class QuestionMatch:
-    """Compares the questions that a source carries with those already known, and remembers those that differ."""
+    """Compare the questions in a source with those already known, and record the differences."""
 
     benchmark: str
     advice: str
@@ -50,12 +50,12 @@ class QuestionMatch:
     def compare(
         self, where: str, known: Mapping[str, Any], carried: Mapping[str, Any], texts: Iterable[str] = ()
     ) -> None:
-        """Compare a question with the known one of its id; white space never counts.
+        """Compare a question with the known one of its id, ignoring white space.
 
         Args:
-            where: Place of the question in its source.
+            where: Position of the question in its source.
             known: Columns of `benchmark_questions`.
-            carried: Those of them that the source has; what it lacks is not compared.
+            carried: The same columns as far as the source has them; missing ones are not compared.
             texts: Further texts of the source that may be the question's wording.
         """
         question_id = known["question_id"]
@@ -63,19 +63,19 @@ class QuestionMatch:
         if question_id in self._differing or self._compared.get(question_id) == content:
             return
         self._compared[question_id] = content
-        for what, value, imported in _differences(known, carried, list(texts)):
-            self._differing[question_id] = _Difference(where, question_id, what, value, imported)
+        for aspect, value, imported in _differences(known, carried, list(texts)):
+            self._differing[question_id] = _Difference(where, question_id, aspect, value, imported)
             return
 
     def add_unknown(self, where: str, question_id: str) -> None:
-        """Remember a question that is not among the known ones."""
+        """Record a question that is not among the known ones."""
         self._unknown.setdefault(question_id, where)
 
     def check(self, n_known: int) -> None:
-        """Raise when a question differed or was unknown; the first one is named and the others are counted.
+        """Raise if a question differed or was unknown, naming the first and counting the others.
 
         Raises:
-            ImportFileError: one did.
+            ImportFileError: a question differed or was unknown.
         """
         n_questions = len(self._compared) + len(self._unknown)
         if self._differing:
@@ -83,36 +83,36 @@ class QuestionMatch:
             others = f", {len(self._unknown)} more are not among the imported ones" if self._unknown else ""
             raise ImportFileError(
                 f"{first.where}: question {shown(first.question_id)} is not the one imported for {self.benchmark}: "
-                f"{first.what} {first.value}, imported: {first.imported}; {len(self._differing)} of {n_questions} "
+                f"{first.aspect} {first.value}, imported: {first.imported}; {len(self._differing)} of {n_questions} "
                 f"compared questions differ{others}; {self.advice}"
             )
         if self._unknown:
             question_id, where = next(iter(self._unknown.items()))
             raise ImportFileError(
-                f"{where}, field 'question_id': {shown(question_id)} is no question of the benchmark; "
+                f"{where}, field 'question_id': {shown(question_id)} is not a question of the benchmark; "
                 f"allowed: the {n_known} imported ones; {len(self._unknown)} of {n_questions} questions are unknown; "
                 f"{self.advice}"
             )
 
 
 def check_overlap(path: Path, earlier: Collection[str], asked: Mapping[str, Collection[str]], advice: str) -> list[str]:
-    """Compare which questions were asked; another data set may have other ids throughout, which no comparison sees.
+    """Check that models were asked the same questions; a wrong data set may have entirely different ids.
 
     Args:
-        path: What is being imported.
-        earlier: Ids of the questions that were imported before.
-        asked: Ids by model, of the models that have traces.
-        advice: What to do about it.
+        path: The file or folder being imported.
+        earlier: Ids of the questions imported before.
+        asked: Question ids by model, for the models with traces.
+        advice: What to do, for the error message.
 
     Returns:
-        A remark where models were asked different questions.
+        Remarks on models that lack questions of another model.
 
     Raises:
-        ImportFileError: a model was asked none of the questions known otherwise.
+        ImportFileError: a model shares no question with earlier imports and the other models.
     """
     remarks = []
     for model, ids in asked.items():
-        others = set(earlier).union(*(theirs for other, theirs in asked.items() if other != model))
+        others = set(earlier).union(*(other_ids for other, other_ids in asked.items() if other != model))
         if others and others.isdisjoint(ids):
             raise ImportFileError(
                 f"{path}: none of the {len(ids)} questions of model {model} ({shown(min(ids))}, ...) is among the "
@@ -127,18 +127,18 @@ def check_overlap(path: Path, earlier: Collection[str], asked: Mapping[str, Coll
 
 
 def normal_text(text: str) -> str:
-    """A text without its white space, with composed characters."""
+    """Normalise a text: remove white space, compose characters (NFC)."""
     return "".join(unicodedata.normalize("NFC", text).split())
 
 
 def _differences(
     known: Mapping[str, Any], carried: Mapping[str, Any], texts: list[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """What differs, with both values: the text first, then the options, then the gold answer."""
+    """Yield what differs, with both values: the text first, then the options, then the gold answer."""
     kind, question, gold = known["answer_type"], carried.get("question"), carried.get("answer")
     if question is not None:
-        own = _wordings([known["question"], known["prompt"]], kind)
-        if not own & _wordings([question, *texts], kind):
+        known_wordings = _wordings([known["question"], known["prompt"]], kind)
+        if not known_wordings & _wordings([question, *texts], kind):
             value, imported = _around_difference(question, known["question"])
             yield "its text is", value, imported
     given = [_given_options(question) for question in (known, carried)]
@@ -150,7 +150,7 @@ def _differences(
 
 
 def _wordings(texts: Iterable[str], kind: str) -> set[str]:
-    """The texts, each as it stands and, of a multiple-choice question, without the options listed in it."""
+    """The normalised texts, for multiple-choice questions also without the options listed in them."""
     actual = {normal_text(text) for text in texts}
     if kind in _CHOICES:
         actual |= {normal_text(without_options(text)) for text in texts}
@@ -172,12 +172,12 @@ def _listed_options(question: Mapping[str, Any]) -> Options:
 
 
 def _differing_options(given: list[Options], listed: list[Options]) -> tuple[dict[str, str], dict[str, str]] | None:
-    """Options of the known and of the carried question, where they are known of both and differ."""
-    mine, theirs = given[0] or listed[0], given[1] or listed[1]
-    if not mine or not theirs:
+    """Options of the known and the carried question if both have some and they differ."""
+    known, carried = given[0] or listed[0], given[1] or listed[1]
+    if not known or not carried:
         return None
-    is_same = (same_options if all(given) else may_be_same)(mine, theirs)
-    return None if is_same else (mine, theirs)
+    is_same = (same_options if all(given) else may_be_same)(known, carried)
+    return None if is_same else (known, carried)
 
 
 def _as_line(options: dict[str, str]) -> str:
@@ -186,15 +186,15 @@ def _as_line(options: dict[str, str]) -> str:
 
 def _is_same_gold(known: Mapping[str, Any], gold: str, options: dict[str, str] | None) -> bool:
     """Whether both gold answers are equal, as texts or as the question's answer type compares them."""
-    mine = known["answer"]
-    if normal_text(mine) == normal_text(gold):
+    known_gold = known["answer"]
+    if normal_text(known_gold) == normal_text(gold):
         return True
-    if max(len(mine), len(gold)) > _MAX_GOLD_CHARACTERS:
+    if max(len(known_gold), len(gold)) > _MAX_GOLD_CHARACTERS:
         return False
     kind = known["answer_type"]
     context = json.dumps({"options": options}) if options and kind in _CHOICES else None
     inside = (find_answer(gold, None, place, kind).prediction for place in _IN_SOLUTIONS)
-    pairs = [(mine, gold), (gold, mine), *((mine, actual) for actual in inside if actual)]
+    pairs = [(known_gold, gold), (gold, known_gold), *((known_gold, actual) for actual in inside if actual)]
     return any(
         normal_text(expected) == normal_text(actual)
         or compare_here(Comparison(kind, expected, actual, context)) == "correct"
@@ -203,7 +203,7 @@ def _is_same_gold(known: Mapping[str, Any], gold: str, options: dict[str, str] |
 
 
 def _around_difference(text: str, imported: str) -> tuple[str, str]:
-    """Both texts, shortened around the place where they begin to differ."""
+    """Both texts, shortened around the first difference."""
     words = [" ".join(each.split()) for each in (text, imported)]
     n_equal = next((n for n, pair in enumerate(zip(*words, strict=False)) if pair[0] != pair[1]), min(map(len, words)))
     start = max(0, n_equal - 20) if n_equal > 40 else 0

@@ -1,6 +1,6 @@
-"""Import questions from JSON Lines, or from records of any form through a map of their fields.
+"""Import questions from JSON Lines, or from records of any form through a field map.
 
-Questions of one benchmark are held in memory; they are small beside their traces.
+Memory holds the questions of one benchmark; they are small compared to their traces.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,25 +54,25 @@ def import_questions(
     answer_type: str | None = None,
     before_storing: BeforeStoring = store,
 ) -> ImportSummary:
-    """Import the questions of a benchmark, in place of any imported before.
+    """Import the questions of a benchmark, replacing any imported before.
 
-    A number as answer is kept as it is written; prompt defaults to the question, source to the file's name and
-    source_revision to the beginning of its hash.
+    A numeric answer keeps its spelling; prompt defaults to the question, source to the file name and source_revision
+    to the beginning of its hash.
 
     Args:
-        path: JSON Lines (also packed with gzip) or a JSON array in our own columns; with ``fields_given`` of any form.
-            Parquet and CSV are always read through a map, by the usual names of fields where none are given.
+        path: JSON Lines (plain or gzipped) or a JSON array in our own columns; with ``fields_given``, any fields.
+            Parquet and CSV are always read through a map, by common field names unless some are given.
         study: The study.
         domain: Domain of the benchmark.
         benchmark: The benchmark.
-        imports_root: Where imports lie.
-        on_progress: Told bytes done and bytes in all.
-        fields_given: Which fields hold our columns, see :mod:`.field_map`.
-        answer_type: How answers are compared, for records that are read through a map.
-        before_storing: Called when all is read; what it raises leaves the imports as they were.
+        imports_root: Folder of imports.
+        on_progress: Called with bytes processed and bytes in total.
+        fields_given: Field map, see :mod:`.field_map`.
+        answer_type: How answers are compared, for records read through a map.
+        before_storing: Called once everything is read; an exception leaves the existing imports unchanged.
 
     Raises:
-        ImportFileError: anything is wrong; then nothing is imported.
+        ImportFileError: any input is invalid; nothing is imported then.
     """
     check_benchmark(study, domain, benchmark, path)
     check_source_is_imported(study, benchmark, path)
@@ -98,21 +98,21 @@ def import_questions(
 
 
 def stage_question(staged: StagedFile, question: Mapping[str, Any]) -> None:
-    """Append a question given by column names; without a source_key its own id is that."""
+    """Append a question given by column names; source_key defaults to its id."""
     question = {**question, "source_key": question.get("source_key") or question["question_id"]}
     staged.append([question.get(name) for name in _COLUMN_NAMES], len(question["question"]) + len(question["prompt"]))
 
 
 def answer_text(answer: str | int | fields.SpelledFloat) -> str:
-    """A gold answer as text; a number as the file spells it."""
+    """Convert a gold answer to text; a number keeps its spelling in the file."""
     return answer.spelling if isinstance(answer, fields.SpelledFloat) else str(answer)
 
 
 def check_source_is_imported(study: Study, benchmark: str, path: Path) -> None:
-    """Raise unless the study takes a benchmark's questions from imports.
+    """Check that the study takes a benchmark's questions from imports.
 
     Raises:
-        ImportFileError: it takes them from elsewhere.
+        ImportFileError: the benchmark has another source.
     """
     if (source := study.benchmark(benchmark).source) != "imported":
         raise ImportFileError(
@@ -123,16 +123,16 @@ def check_source_is_imported(study: Study, benchmark: str, path: Path) -> None:
 def check_answer_type(
     known: Sequence[Mapping[str, Any]], answer_type: str | None, benchmark: str, path: Path, target: Path
 ) -> None:
-    """Compare an answer type that was given with that of the questions imported before, rows of ``target``.
+    """Check a given answer type against that of the questions imported before, the rows of ``target``.
 
     Raises:
-        ImportFileError: some of them have another one.
+        ImportFileError: some of the questions have another answer type.
     """
     others = [row["answer_type"] for row in known if answer_type not in (row["answer_type"], None)]
     if others:
         raise ImportFileError(
             f"{path}: --answer-type {answer_type}, but {len(others)} of the {len(known)} questions imported for "
-            f"{benchmark} are compared as {', '.join(sorted(set(others)))}; leave --answer-type out to keep that, or "
+            f"{benchmark} are compared as {', '.join(sorted(set(others)))}; omit --answer-type to keep that, or "
             f"import the questions again, or remove {target} and import once more"
         )
 
@@ -140,7 +140,7 @@ def check_answer_type(
 def check_question_ids(
     places: Mapping[str, str], imports_root: Path, study: Study, domain: str, benchmark: str
 ) -> None:
-    """Check that no id of a benchmark, given with its place, is used by another imported benchmark of the study.
+    """Check that no question id (with its position) is used by another imported benchmark of the study.
 
     Raises:
         ImportFileError: another benchmark has a question of the same id.
@@ -157,7 +157,7 @@ def check_question_ids(
 
 
 def imported_question_ids(path: Path) -> list[str]:
-    """Ids of a file of imported questions, in its order."""
+    """Question ids of an imported file, in file order."""
     ids: list[str] = pq.read_table(path, columns=["question_id"]).column(0).to_pylist()
     return ids
 
@@ -165,7 +165,7 @@ def imported_question_ids(path: Path) -> list[str]:
 def _read(
     lines: Iterable[Record], path: Path, study: Study, domain: str, benchmark: str, imports_root: Path
 ) -> dict[str, dict[str, Any]]:
-    """The checked records by question id, null fields left out."""
+    """Validate the records and return them by question id, without null fields."""
     places: dict[str, str] = {}
     records: dict[str, dict[str, Any]] = {}
     for where, record in lines:
@@ -174,7 +174,7 @@ def _read(
         question_id = record["question_id"]
         if question_id in records:
             raise ImportFileError(
-                f"{where}, field 'question_id': {shown(question_id)} stands already in "
+                f"{where}, field 'question_id': {shown(question_id)} already occurs in "
                 f"{places[question_id].rpartition(', ')[2]}; "
                 "allowed: each question once"
             )
@@ -183,6 +183,6 @@ def _read(
         records[question_id]["answer"] = answer_text(record["answer"])
         records[question_id]["answer_context"] = fields.as_json(record.get("answer_context"))
     if not records:
-        raise ImportFileError(f"{path}: the file holds no questions; allowed: one JSON object a line")
+        raise ImportFileError(f"{path}: the file contains no questions; allowed: one JSON object per line")
     check_question_ids(places, imports_root, study, domain, benchmark)
     return records

@@ -30,7 +30,7 @@ def read_imported_questions(imports_root: Path, study: Study, domain: str) -> pl
             if not path.exists():
                 raise ImportFileError(
                     f"study {study.study}: benchmark {benchmark} of domain {domain} has no imported questions yet; "
-                    "import them, or take the benchmark out of the study"
+                    "import them, or remove the benchmark from the study"
                 )
             verify_pages(path)
             # Files imported by an earlier version have no source_key.
@@ -46,11 +46,10 @@ def has_imported_traces(imports_root: Path, study: Study, family: str, domain: s
 def scan_imported_traces(imports_root: Path, study: Study, family: str, domain: str, role: Role) -> pl.LazyFrame:
     """Traces of one role on the domain's benchmarks, without the partition columns, in file order.
 
-    Trials beyond the study's are left out, for a study whose number of trials was lowered after the import. The model
-    has the name that the study gives it now.
+    Trials beyond the study's current number are dropped. The model column holds the study's current name of the model.
 
     Raises:
-        ImportFileError: the traces were imported for a model that no longer plays the role.
+        ImportFileError: the traces were imported for a model that no longer has this role.
     """
     model = study.families[family].model_of(role)
     other = study.families[family].model_of("smaller" if role == "larger" else "larger")
@@ -65,8 +64,8 @@ def scan_imported_traces(imports_root: Path, study: Study, family: str, domain: 
             )
         if label is not None and label == other.label:
             raise ImportFileError(
-                f"study {study.study}: the traces of {path.parent.name} that were imported for the {role} model of"
-                f" family {family} are those of {label!r}, which is the other model now; import them again"
+                f"study {study.study}: the traces of {path.parent.name} imported for the {role} model of family"
+                f" {family} belong to {label!r}, which is now the other model; import them again"
             )
         verify_pages(path)
         frames.append(pl.scan_parquet(path, schema=_TRACE_SCHEMA, glob=False))
@@ -76,9 +75,9 @@ def scan_imported_traces(imports_root: Path, study: Study, family: str, domain: 
 def import_provenance(
     imports_root: Path, study: Study, domain: str, family: str | None = None, role: Role | None = None
 ) -> list[dict[str, Any]]:
-    """Where the questions of a domain came from, or with family and role the traces, one record a benchmark.
+    """Provenance of a domain's questions, or with family and role of its traces, one record per benchmark.
 
-    The records hold what :class:`~advcluster_dagster.sources.imports.provenance.ImportSummary` does.
+    Records have the fields of :class:`~advcluster_dagster.sources.imports.provenance.ImportSummary`.
     """
     if family is None or role is None:
         paths = (questions_file(imports_root, study.study, domain, name) for name in study.domains[domain])

@@ -1,4 +1,4 @@
-"""Records of a file, one at a time: JSON Lines, a JSON array, Parquet, CSV."""
+"""Read the records of a file one at a time: JSON Lines, a JSON array, Parquet, CSV."""
 
 import csv
 import io
@@ -21,10 +21,10 @@ _PROGRESS_ROWS = 1000
 
 
 def read_records(path: Path, on_progress: Progress | None = None) -> Iterator[Record]:
-    """Place (file and line, item or row) and record; memory holds a batch.
+    """Iterate over position (file and line, item or row) and record; memory holds a batch.
 
     Raises:
-        ImportFileError: the file cannot be read as what its first bytes or its name say it is.
+        ImportFileError: the file cannot be read in the format that its first bytes or its name indicate.
     """
     if _is_parquet(path):
         reader: Callable[[Path, Progress | None], Iterator[Record]] = _parquet_rows
@@ -67,7 +67,7 @@ def _csv_rows(path: Path, on_progress: Progress | None) -> Iterator[Record]:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
             for number, row in enumerate(csv.DictReader(file, delimiter=delimiter, strict=True), start=1):
                 if None in row or None in row.values():
-                    raise ImportFileError(f"{path}, row {number}: has more or fewer cells than the first line names")
+                    raise ImportFileError(f"{path}, row {number}: has more or fewer cells than the header")
                 yield f"{path}, row {number}", {name: text or None for name, text in row.items()}
                 if on_progress and number % _PROGRESS_ROWS == 0:
                     on_progress(min(raw.tell(), n_bytes), n_bytes)

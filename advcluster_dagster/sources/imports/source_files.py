@@ -1,4 +1,4 @@
-"""Check a file or folder named for an import before it is read: missing, unreadable, empty, or of another kind."""
+"""Check a file or folder to import before reading it: missing, unreadable, empty, or of an unsupported kind."""
 
 import gzip
 import os
@@ -17,7 +17,7 @@ _HEAD_BYTES = 4096
 _TO_JSON_LINES = (
     "convert it, for instance with: python -c \"import polars; polars.{read}('{name}').write_ndjson('{stem}.jsonl')\""
 )
-#: First bytes of kinds of files that are not read, with their names.
+#: First bytes and names of unsupported kinds of files.
 _KINDS = (
     (b"PAR1", "a Parquet file"),
     (ZIP, "a zip archive"),
@@ -35,40 +35,40 @@ _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
 def file_size(path: Path) -> int:
-    """Size in bytes.
+    """Size of a file in bytes.
 
     Raises:
-        ImportFileError: the path is no file that can be read, or the file is empty.
+        ImportFileError: the path is not a readable file, or the file is empty.
     """
     if fault := access_fault(path):
         raise ImportFileError(f"{path}: {fault}")
     if not (size := path.stat().st_size):
-        raise ImportFileError(f"{path}: the file is empty; allowed: one JSON object a line")
+        raise ImportFileError(f"{path}: the file is empty; allowed: one JSON object per line")
     return size
 
 
 def access_fault(path: Path) -> str | None:
-    """Why a path is no file that can be opened; None for one that can."""
+    """Reason why a path cannot be opened as a file; None if it can."""
     if path.is_dir():
         return "is a folder; allowed: a file"
     if path.is_symlink() and not path.exists():
-        return f"is a link to {os.readlink(path)}, which is not there"
+        return f"is a link to {os.readlink(path)}, which does not exist"
     if path.exists() and not path.is_file():
         return "is a pipe or a device; allowed: a file on disk"
     try:
         with path.open("rb"):
             return None
     except (FileNotFoundError, NotADirectoryError):
-        return "there is no such file"
+        return "no such file"
     except OSError as error:
         return f"cannot be opened: {error.strerror or error}"
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a file, unpacked where it is gzip.
+    """The first bytes of a file, decompressed if it is gzip.
 
     Raises:
-        ImportFileError: as :func:`file_size`, or what is packed is damaged.
+        ImportFileError: as :func:`file_size`, or the gzip data are damaged.
     """
     file_size(path)
     with opened(path) as (_, content):
@@ -77,10 +77,10 @@ def read_head(path: Path) -> bytes:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A file as it lies on disk and its content, unpacked where it is gzip.
+    """Open a file; yields the raw file and its content, decompressed if it is gzip.
 
     Raises:
-        ImportFileError: the file cannot be read to where the caller reads.
+        ImportFileError: the file cannot be read as far as the caller reads.
     """
     try:
         with path.open("rb", buffering=2**20) as file:
@@ -88,18 +88,18 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             file.seek(0)
             yield (file, gzip.GzipFile(fileobj=file) if is_packed else file)  # type: ignore[misc]
     except EOFError:
-        raise ImportFileError(f"{path}: the gzip file is cut off; allowed: a whole one") from None
+        raise ImportFileError(f"{path}: the gzip file is truncated; allowed: a complete one") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise ImportFileError(f"{path}: not gzip that can be unpacked: {error}") from None
+        raise ImportFileError(f"{path}: invalid gzip data: {error}") from None
     except OSError as error:
         raise ImportFileError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def kind_fault(path: Path, head: bytes) -> str | None:
-    """What a file is that holds no JSON text, with what to do; None where it may hold some.
+    """Describe a file that contains no JSON text, with advice; None if it may contain JSON.
 
     Args:
-        path: For the name and its ending.
+        path: Path of the file, for its name and suffix.
         head: The file's first bytes.
     """
     if head.startswith(_LFS):
@@ -107,7 +107,7 @@ def kind_fault(path: Path, head: bytes) -> str | None:
     if head.startswith(_WIDE_MARKS) or _is_wide(head):
         return f"UTF-16 or UTF-32 text; allowed: UTF-8; convert it with: iconv -f UTF-16 -t UTF-8 {path.name}"
     if head and not head.strip(b"\0"):
-        return "begins with NUL bytes and holds no text: the file is damaged; copy it again"
+        return "begins with NUL bytes instead of text: the file is damaged; copy it again"
     kind = next((name for mark, name in _KINDS if head.startswith(mark)), None)
     if kind is None and _is_table(path, head):
         kind = "a CSV file"
@@ -119,11 +119,11 @@ def kind_fault(path: Path, head: bytes) -> str | None:
         advice = _TO_JSON_LINES.format(read=read, name=path.name, stem=path.stem)
     elif "archive" not in kind:
         advice = "convert it"
-    return f"{kind}; allowed: JSON Lines, also packed with gzip, or a JSON array of objects; {advice}"
+    return f"{kind}; allowed: JSON Lines, plain or gzipped, or a JSON array of objects; {advice}"
 
 
 def _is_wide(head: bytes) -> bool:
-    """Whether every other one of the first bytes is NUL, as in UTF-16 without a mark."""
+    """Whether every second of the first bytes is NUL, as in UTF-16 without a byte order mark."""
     start = head[:16]
     halves = [start[::2], start[1::2]]
     return len(start) >= 4 and any(not half.strip(b"\0") for half in halves) and bool(start.strip(b"\0"))
@@ -136,7 +136,7 @@ def _is_table(path: Path, head: bytes) -> bool:
 
 
 def walk_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Every file below a folder in order of its path, links followed, and those under hidden names apart.
+    """All files below a folder sorted by path, following links: visible ones, and those under hidden names.
 
     Raises:
         ImportFileError: a folder cannot be listed.
@@ -148,7 +148,7 @@ def walk_files(folder: Path) -> tuple[list[Path], list[Path]]:
     files: list[Path] = []
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        # A folder that is reached a second time by a link, or that holds a link to one around it, is walked once.
+        # A folder that links reach a second time, or that contains a link to a parent, is walked once.
         folders[:] = sorted(name for name in folders if _is_new(os.path.realpath(os.path.join(root, name)), seen))
         files += [Path(root, name) for name in names]
     hidden = [path for path in files if any(part.startswith(".") for part in path.relative_to(folder).parts)]

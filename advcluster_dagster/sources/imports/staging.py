@@ -15,7 +15,7 @@ from advcluster_dagster.sources.imports.provenance import ImportOutcome, ImportS
 from advcluster_dagster.storage.faults import writing
 from advcluster_dagster.storage.files import file_lock
 
-# A row group is written when its texts reach this size or its rows this number, whichever is first.
+# A row group is written when its texts or its row count reach this size, whichever is first.
 _ROW_GROUP_CHARACTERS = 4 * 2**20
 _ROW_GROUP_ROWS = 20_000
 _ARROW_TYPES = {pl.String(): pa.string(), pl.Int64(): pa.int64(), pl.Boolean(): pa.bool_()}
@@ -32,7 +32,7 @@ def traces_file(imports_root: Path, study: str, family: str, domain: str, benchm
 
 
 class StagedFile:
-    """A Parquet file being written beside the file that it is to replace."""
+    """A Parquet file being written next to the file that it will replace."""
 
     def __init__(self, target: Path, columns: Sequence[Column]) -> None:
         self.target = target
@@ -41,7 +41,7 @@ class StagedFile:
         self._rows: list[Sequence[Any]] = []
         self._n_characters = 0
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Repeated short names compress as dictionaries; texts are all different and only cost time and memory there.
+        # Repeated short names compress well as dictionaries; long texts are distinct and only cost time and memory.
         names = [name for name in self._schema.names if name not in ("question", "prompt", "response")]
         self._writer = pq.ParquetWriter(
             self.path,
@@ -62,18 +62,18 @@ class StagedFile:
             self._flush()
 
     def finish(self, summary: ImportSummary) -> None:
-        """Write what is left, and the provenance."""
+        """Write the remaining rows and the provenance."""
         self._flush()
         add_provenance(self._writer, summary)
         self._writer.close()
 
     def replace(self) -> None:
-        """Put the finished file in the place of its target."""
+        """Replace the target with the finished file."""
         self.path.replace(self.target)
 
     def discard(self) -> None:
-        """Forget the rows and remove the file."""
-        with suppress(OSError, pa.ArrowException):  # a full disk must not keep the file from being removed
+        """Drop the rows and remove the file."""
+        with suppress(OSError, pa.ArrowException):  # a full disk must not prevent the removal
             self._writer.close()
         self.path.unlink(missing_ok=True)
 
@@ -93,12 +93,12 @@ class Staging:
         self._files: list[StagedFile] = []
 
     def stage(self, target: Path, columns: Sequence[Column]) -> StagedFile:
-        """Begin a file; files are replaced in the order in which they were begun."""
+        """Start a file; files are replaced in the order in which they were started."""
         self._files.append(StagedFile(target, columns))
         return self._files[-1]
 
     def current(self, target: Path) -> Path:
-        """Where a target's content lies now: the staged file, or the target itself where none is staged."""
+        """The file with a target's current content: the staged file, or the target itself if none is staged."""
         return next((file.path for file in self._files if file.target == target), target)
 
     def replace_all(self) -> None:
@@ -112,27 +112,27 @@ class Staging:
             file.discard()
 
 
-#: Called when everything is staged and nothing is replaced yet; what it raises leaves the imports as they were.
+#: Called when everything is staged and nothing is replaced yet; an exception leaves the imports unchanged.
 BeforeStoring: TypeAlias = Callable[[ImportOutcome, Staging], None]
 
 
 def store(_outcome: ImportOutcome, _files: Staging) -> None:
-    """A :data:`BeforeStoring` that lets every import through."""
+    """A :data:`BeforeStoring` that accepts every import."""
 
 
 @contextmanager
 def staging(imports_root: Path, study: str) -> Iterator[Staging]:
-    """Files that are all replaced when the block ends well, and all removed when it raises.
+    """Stage files that are all replaced when the block succeeds, and all removed when it raises.
 
     Raises:
         ImportFileError: another import into the study is running.
-        StorageError: the folder of imports takes no files, such as on a full disk.
+        StorageError: files cannot be written to the folder of imports, such as on a full disk.
     """
     folder = imports_root / study
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / ".import.lock", must_wait=False) as is_held:
         if not is_held:
-            raise ImportFileError(f"another import into study {study} is running; wait until it has ended")
+            raise ImportFileError(f"another import into study {study} is running; wait until it has finished")
         files = Staging()
         try:
             with writing(folder):

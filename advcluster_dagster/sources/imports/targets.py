@@ -1,4 +1,4 @@
-"""The target of an import: family, domain, benchmark and roles, checked against the study."""
+"""Check the target of an import (family, domain, benchmark, roles) against the study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from advcluster_dagster.study.models import Family, Model
 from advcluster_dagster.study.study import Study
 
 
-class Player(NamedTuple):
+class FamilyModel(NamedTuple):
     """A model of a family and its role."""
 
     role: Role
@@ -19,10 +19,10 @@ class Player(NamedTuple):
 
 
 def check_benchmark(study: Study, domain: str, benchmark: str, path: Path) -> None:
-    """Raise unless the study has the domain and the domain the benchmark.
+    """Check that the study has the domain and the domain the benchmark.
 
     Raises:
-        ImportFileError: it has not; the message names those it has.
+        ImportFileError: it does not; the message lists those that exist.
     """
     if domain not in study.domains:
         raise ImportFileError(
@@ -37,10 +37,10 @@ def check_benchmark(study: Study, domain: str, benchmark: str, path: Path) -> No
 
 @dataclass(frozen=True)
 class Naming:
-    """What a file says of the model of its traces: its name, and where it says so its role and its label.
+    """How a file names the model of its traces: its name and, if given, its role and label.
 
-    ``where`` is the file and the place in it, ``field`` what there holds the name. ``remedy`` says how to tell one
-    model in two ways apart in such a file.
+    ``where`` is the file and the position in it, ``field`` what holds the name there. ``remedy`` is the advice if the
+    name refers to both models of the family.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Naming:
     field: str = "field 'model'"
     role: object = None
     label: object = None
-    remedy: str = "say in each row which of the two it is, in a field role (larger or smaller) or label ({labels})"
+    remedy: str = "tell them apart in each row with a field role (larger or smaller) or label ({labels})"
 
 
-class Players:
-    """The two models of a family by every name that they go by; one model in two ways has names for both roles."""
+class FamilyModels:
+    """The two models of a family, looked up by name or alias; a model used in both roles matches both."""
 
     def __init__(self, family: str, models: Family) -> None:
         self._family = family
@@ -63,19 +63,19 @@ class Players:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name of the models, those of the larger first."""
+        """All names of the models, those of the larger first."""
         return tuple(dict.fromkeys(name for model in self._models.values() for name in model.names))
 
     def is_clear(self, name: str) -> bool:
-        """Whether exactly one of the models goes by a name."""
+        """Whether a name refers to exactly one of the models."""
         return len(self._roles_of(name)) == 1
 
-    def find(self, naming: Naming) -> Player:
-        """The model that a file means.
+    def find(self, naming: Naming) -> FamilyModel:
+        """Find the model that a file names.
 
         Raises:
-            ImportFileError: the family has no such model, the file's role or label is none of that model's, the name is
-                that of both models and nothing else tells them apart, or the model's traces do not come from files.
+            ImportFileError: the family has no such model, the file's role or label contradicts the model, the name
+                refers to both models and nothing tells them apart, or the model's traces are not imported.
         """
         roles = self._roles_of(naming.name)
         if not roles:
@@ -86,15 +86,15 @@ class Players:
         roles = self._agreeing(roles, "label", naming.label, labels, naming)
         if len(roles) > 1:
             remedy = naming.remedy.format(labels=" or ".join(shown(label) for label in labels.values()))
-            fault = f"{shown(naming.name)} is both models of family {self._family}"
+            fault = f"{shown(naming.name)} refers to both models of family {self._family}"
             raise ImportFileError(f"{naming.where}, {naming.field}: {fault}; {remedy}")
         model = self._models[roles[0]]
         if model.provider != "imported":
             raise ImportFileError(
-                f"{naming.where}, {naming.field}: {shown(naming.name)}, whose provider is {model.provider}; "
+                f"{naming.where}, {naming.field}: {shown(naming.name)} has provider {model.provider}; "
                 "allowed: models with provider: imported"
             )
-        return Player(roles[0], model)
+        return FamilyModel(roles[0], model)
 
     def _roles_of(self, name: str) -> list[Role]:
         return [role for role, model in self._models.items() if name in model.names]
@@ -102,24 +102,24 @@ class Players:
     def _agreeing(
         self, roles: list[Role], field: str, value: object, known: Mapping[Role, str | None], naming: Naming
     ) -> list[Role]:
-        """Of the roles that are left, those with the value that the file has in a field, if it has one."""
+        """Filter the remaining roles by the value of a field, if the file has one."""
         if value is None:
             return roles
         if not any(known.values()):
             raise ImportFileError(
                 f"{naming.where}, field '{field}': {shown(value)}; family {self._family} of the study has no {field}s; "
-                f"give its models one each, or take the field out"
+                f"give each of its models one, or remove the field"
             )
-        left = [role for role in roles if known[role] == value]
-        if not left:
+        matching = [role for role in roles if known[role] == value]
+        if not matching:
             allowed = " or ".join(shown(known[role]) for role in roles)
             raise ImportFileError(
                 f"{naming.where}, field '{field}': {shown(value)} of model {shown(naming.name)}; allowed: {allowed}"
             )
-        return left
+        return matching
 
 
-def players(study: Study, family: str, path: Path) -> Players:
+def family_models(study: Study, family: str, path: Path) -> FamilyModels:
     """The models of a family.
 
     Raises:
@@ -129,4 +129,4 @@ def players(study: Study, family: str, path: Path) -> Players:
         raise ImportFileError(
             f"{path}: study {study.study} has no family {shown(family)}; allowed: {', '.join(study.families)}"
         )
-    return Players(family, study.families[family])
+    return FamilyModels(family, study.families[family])

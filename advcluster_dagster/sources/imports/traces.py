@@ -1,6 +1,6 @@
 """Import traces from JSON Lines.
 
-Memory holds one line, one row group a role and one bit a trial.
+Memory holds one line, one row group per role and one bit per trial.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from advcluster_dagster.sources.imports.staging import (
     store,
     traces_file,
 )
-from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, players
+from advcluster_dagster.sources.imports.targets import Naming, check_benchmark, family_models
 from advcluster_dagster.study.study import Study
 
 TRACE_COLUMNS = LARGER_TRACES.columns
@@ -57,7 +57,7 @@ TRACE_FIELDS = {
         Field("options", lambda value: isinstance(value, (dict, list)), "a list of texts, or an object by letter"),
     )
 }
-# What a trace may repeat of its question, to be compared with the imported one, with the name of the column there.
+# Fields of a trace that repeat its question, by column of `benchmark_questions`; they are compared with the import.
 _OF_QUESTION = {"question": "question", "gold": "answer", "options": "answer_context"}
 
 
@@ -73,30 +73,30 @@ def import_traces(
     remarks: list[str] | None = None,
     before_storing: BeforeStoring = store,
 ) -> ImportSummary:
-    """Import traces of a family on a benchmark, in place of any imported before for the roles in the file.
+    """Import traces of a family on a benchmark, replacing any imported before for the roles in the file.
 
-    The model of a row decides its role; where both models of the family are one and the same, asked in two ways, its
-    field role or label does. Questions must have been imported; what a row repeats of its question
-    (question, gold, options) must agree with it. Trials that the file lacks stay missing.
+    The model of a row determines its role; if both roles of the family use the same model with different settings, the
+    row's field role or label does. Questions must have been imported; fields that repeat the question (question, gold,
+    options) must agree with it. Trials that the file lacks stay missing.
 
     Args:
-        path: JSON Lines, also packed with gzip, or a JSON array.
+        path: JSON Lines, plain or gzipped, or a JSON array.
         study: The study.
         family: The family of the models.
         domain: Domain of the benchmark.
         benchmark: The benchmark.
-        imports_root: Where imports lie.
-        on_progress: Told bytes done and bytes in all.
-        answer_type: Must be that of the questions, where it is given.
+        imports_root: Folder of imports.
+        on_progress: Called with bytes processed and bytes in total.
+        answer_type: If given, must be that of the questions.
         remarks: Receives notes for the user.
-        before_storing: Called when all is read; what it raises leaves the imports as they were.
+        before_storing: Called once everything is read; an exception leaves the existing imports unchanged.
 
     Raises:
-        ImportFileError: anything is wrong; then nothing is imported.
+        ImportFileError: any input is invalid; nothing is imported then.
     """
     check_benchmark(study, domain, benchmark, path)
     check_source_is_imported(study, benchmark, path)
-    known = players(study, family, path)
+    known = family_models(study, family, path)
     expected = {"benchmark": benchmark, "domain": domain, "family": family}
     target = questions_file(imports_root, study.study, domain, benchmark)
     questions = _questions(target, study, domain, benchmark, path)
@@ -114,14 +114,14 @@ def import_traces(
                 role, model = known.find(naming)
                 trials.add(record["question_id"], role, record["trial"], where)
                 if not _OF_QUESTION.keys().isdisjoint(record):
-                    match.compare(where, questions[record["question_id"]], _of_question(record))
+                    match.compare(where, questions[record["question_id"]], _question_columns(record))
                 rows.append(role, {**record, "benchmark": benchmark, "model": model.model})
         except ImportFileError:
             match.check(len(questions))  # a mismatch explains any later error
             raise
         match.check(len(questions))
         if not rows.n_rows:
-            raise ImportFileError(f"{path}: the file holds no traces; allowed: one JSON object a line")
+            raise ImportFileError(f"{path}: the file contains no traces; allowed: one JSON object per line")
         summary = rows.finish("json_lines", path.name, lines.sha256)
         before_storing(ImportOutcome([summary], rows.remarks), files)
     if remarks is not None:
@@ -129,8 +129,8 @@ def import_traces(
     return summary
 
 
-def _of_question(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a trace repeats of its question, by columns of `benchmark_questions`."""
+def _question_columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a trace that repeat its question, by columns of `benchmark_questions`."""
     repeated = {column: record[name] for name, column in _OF_QUESTION.items() if record.get(name) is not None}
     if "answer" in repeated:
         repeated["answer"] = answer_text(repeated["answer"])
@@ -140,7 +140,7 @@ def _of_question(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TraceFiles:
-    """The staged trace files of a family on a benchmark, one a role that occurs."""
+    """The staged trace files of a family on a benchmark, one per role that occurs."""
 
     def __init__(
         self, files: Staging, study: Study, family: str, domain: str, benchmark: str, imports_root: Path
@@ -154,18 +154,18 @@ class TraceFiles:
 
     @property
     def remarks(self) -> list[str]:
-        """Trials of one model that are equal in every response."""
+        """Remarks on trials of one model that are equal in every response."""
         family = self._study.families[self._place[0]]
         return [
             f"trials {', '.join(map(str, equal))} of the {role} model {family.model_of(role).shown_as} are equal in "
-            "every response; remove what was copied, or keep them if the model answers always alike"
+            "every response; remove copies, or keep them if the model is deterministic"
             for role, hashes in self._hashes.items()
             if (equal := hashes.equal_trials)
         ]
 
     @property
     def n_rows(self) -> int:
-        """Rows of both roles."""
+        """Number of rows of both roles."""
         return sum(staged.n_rows for staged in self._by_role.values())
 
     def append(self, role: Role, trace: Mapping[str, Any]) -> None:
@@ -181,7 +181,7 @@ class TraceFiles:
         self._by_role[role].append(row, len(trace["response"] or ""))
 
     def finish(self, source_format: Any, file_name: str, sha256: str) -> ImportSummary:
-        """Complete the files, each with the provenance of the whole import."""
+        """Finish the files, each with the provenance of the whole import."""
         family, domain, benchmark = self._place
         roles = [role for role in ROLES if role in self._by_role]
         summary = ImportSummary(
@@ -206,7 +206,7 @@ _ENGINE, _SAMPLING = _COLUMN_NAMES.index("engine"), _COLUMN_NAMES.index("samplin
 
 
 class TrialSet:
-    """Which trials of which questions were seen, one bit each."""
+    """Set of trials seen, one bit per question, role and trial."""
 
     def __init__(self, question_ids: list[str], study: Study) -> None:
         self._index = {question_id: index for index, question_id in enumerate(question_ids)}
@@ -214,7 +214,7 @@ class TrialSet:
         self._seen = bytearray(self._bytes_needed)
 
     def add_question(self, question_id: str) -> None:
-        """Note a question, unless it is known."""
+        """Add a question unless it is known."""
         if question_id not in self._index:
             self._index[question_id] = len(self._index)
             self._seen.extend(bytes(self._bytes_needed - len(self._seen)))
@@ -224,15 +224,15 @@ class TrialSet:
         return len(self._index) * len(ROLES) * self._n_trials // 8 + 1
 
     def add(self, question_id: str, role: Role, trial: int, where: str) -> None:
-        """Note a trial.
+        """Add a trial.
 
         Raises:
-            ImportFileError: the question is unknown, the trial is beyond the study's, or it was seen before.
+            ImportFileError: the question is unknown, the trial exceeds the study's number, or it was seen before.
         """
         index = self._index.get(question_id)
         if index is None:
             raise ImportFileError(
-                f"{where}, field 'question_id': {shown(question_id)} is no question of the benchmark; "
+                f"{where}, field 'question_id': {shown(question_id)} is not a question of the benchmark; "
                 f"allowed: the {len(self._index)} imported ones"
             )
         if trial >= self._n_trials:
@@ -243,8 +243,8 @@ class TrialSet:
         byte, bit = divmod((index * len(ROLES) + ROLES.index(role)) * self._n_trials + trial, 8)
         if self._seen[byte] >> bit & 1:
             raise ImportFileError(
-                f"{where}, field 'trial': trial {trial} of the {role} model on question {shown(question_id)} stands "
-                "there twice; allowed: each trial once"
+                f"{where}, field 'trial': trial {trial} of the {role} model on question {shown(question_id)} occurs "
+                "twice; allowed: each trial once"
             )
         self._seen[byte] |= 1 << bit
 

@@ -1,4 +1,4 @@
-"""Recorded verdicts of a log, read only from scorers whose values are right or wrong."""
+"""Recorded verdicts of a log, taken only from scorers whose values mean right or wrong."""
 
 import math
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ _VERDICTS = {"C": True, "I": False, 1: True, 0: False}
 
 @dataclass
 class Scorer:
-    """A scorer of a log; ``other`` is a value of it that is no verdict, ``n_taken`` counts the verdicts given out."""
+    """A scorer of a log; ``other`` is a value that is not a verdict, ``n_taken`` counts the verdicts returned."""
 
     name: str
     n_taken: int = 0
     other: Any = None
 
     def add(self, value: Any) -> None:
-        """See a value of the log; a missing one (null or NaN) says nothing about the scorer."""
+        """Add a value of the log; missing values (null or NaN) are ignored."""
         if self.other is None and not _is_missing(value) and _verdict(value) is None:
             self.other = value
 
     def verdict(self, value: Any) -> bool | None:
-        """Right or wrong; None for a missing value, and for all values of a scorer that has others than 0 and 1."""
+        """Return True for right, False for wrong; None if missing, or for all values if any is not a verdict."""
         verdict = None if self.other is not None or _is_missing(value) else _verdict(value)
         self.n_taken += verdict is not None
         return verdict
 
     @property
     def warning(self) -> str | None:
-        """Why the values are no verdicts; None where they are."""
+        """Why the values are not verdicts; None if they are."""
         if self.other is None:
             return None
         return (

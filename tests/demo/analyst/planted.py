@@ -1,7 +1,6 @@
-"""Pairs of responses made for the tests: 100 that hold no contrast and 100 with one planted first error.
+"""Generated pairs of responses: 100 without a contrast and 100 with a planted first error.
 
-Here: small word problems, their solutions in several wordings, what a model may get wrong in them. Not here: the
-analyst that reads them.
+Small word problems, their solutions in several wordings, and typical errors in them.
 """
 
 import json
@@ -16,7 +15,7 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 
 @dataclass(frozen=True)
 class Pair:
-    """A problem, a right and a wrong response; ``marked`` stands in the statement that goes wrong first."""
+    """A problem, a right and a wrong response; ``marked`` occurs in the statement with the first error."""
 
     kind: str
     problem: str
@@ -51,7 +50,7 @@ class Task:
 
 
 def words_of(number: int) -> str:
-    """A number below 100 in words, a greater one in digits."""
+    """Write a number below 100 in words, a larger one in digits."""
     if number < 20:
         return _ONES[number]
     if number >= 100:
@@ -61,18 +60,18 @@ def words_of(number: int) -> str:
 
 
 def task(rng: Random) -> Task:
-    """A random task whose numbers are all different and have two digits or more, but for the number of boxes."""
+    """Draw a task whose numbers are distinct and have at least two digits, except the number of boxes."""
     while True:
         n, k, gone, price = rng.randint(3, 9), rng.randint(13, 48), rng.randint(11, 29), rng.randint(12, 36)
-        made = Task(n, k, gone, price, rng.choice(["lamps", "cups", "vases"]), rng.choice(["crates", "boxes"]))
-        numbers = [n, k, gone, price, *made.values]
+        drawn = Task(n, k, gone, price, rng.choice(["lamps", "cups", "vases"]), rng.choice(["crates", "boxes"]))
+        numbers = [n, k, gone, price, *drawn.values]
         swapped = [int(str(value)[::-1]) for value in (k, gone, price)]
         if (
             len(set(numbers)) == len(numbers)
             and not set(swapped) & {k, gone, price}
             and not any(v % 10 == 0 for v in (k, gone, price))
         ):
-            return made
+            return drawn
 
 
 def _equations(t: Task, final: object) -> str:
@@ -140,16 +139,16 @@ _SENTENCES = [
 
 
 def without_contrast(seed: int) -> Iterator[Pair]:
-    """100 pairs that differ in answers, wording, order and length alone."""
+    """Yield 100 pairs that differ only in answers, wording, order and length."""
     rng = Random(seed)
     yield from _bare(rng)
     for place in range(50):
         t = task(rng)
-        ours, theirs = rng.sample(WORDINGS, 2)
+        right, wrong = rng.sample(WORDINGS, 2)
         c = t.values[2]
-        # Some state the right number and were marked wrong for another reason, some one that nothing leads to.
+        # Some state the right number but are marked wrong for another reason, others an unsupported number.
         final = rng.choice([c, c + rng.randint(17, 43), f"{c} dollars"])
-        yield Pair(f"paraphrase {place}", t.problem, ours(t, c), theirs(t, final))
+        yield Pair(f"paraphrase {place}", t.problem, right(t, c), wrong(t, final))
     for one, other in _SENTENCES:
         yield Pair("sentences", "Is it so? Answer yes or no.", f"{one} Answer: yes", f"{other} Answer: no")
         yield Pair("sentences", "Is it so? Answer yes or no.", f"{other} Answer: no", f"{one} Answer: yes")
@@ -158,13 +157,13 @@ def without_contrast(seed: int) -> Iterator[Pair]:
         yield Pair("cut off", pair.problem, pair.right, pair.right[: rng.randint(100, len(pair.right) - 25)])
     for _ in range(15):
         t = task(rng)
-        ours, theirs = rng.sample([_equations, _merged, _reordered], 2)
-        text = theirs(t, t.values[2])
-        yield Pair("cut off", t.problem, ours(t, t.values[2]), text[: rng.randint(len(text) // 2, len(text) - 25)])
+        right, wrong = rng.sample([_equations, _merged, _reordered], 2)
+        text = wrong(t, t.values[2])
+        yield Pair("cut off", t.problem, right(t, t.values[2]), text[: rng.randint(len(text) // 2, len(text) - 25)])
 
 
 def _bare(rng: Random) -> Iterator[Pair]:
-    """20 pairs of which at least one response is an answer alone."""
+    """Yield 20 pairs in which at least one response is only an answer."""
     question = "What does f([4, 7]) return?"
     for place in range(10):
         one, other = rng.randint(10, 99), rng.randint(100, 999)
@@ -185,7 +184,7 @@ def _bare(rng: Random) -> Iterator[Pair]:
 
 
 def _steps(t: Task, rng: Random, steps: list[tuple[str, int]], unit: str = "dollars") -> str:
-    """A response of calculations, in one of three styles; the last value is the answer."""
+    """Write a response of calculations in one of three styles; the last value is the answer."""
     style = rng.randrange(3)
     lines = [f"{working} = {value}" for working, value in steps]
     if style == 0:
@@ -242,7 +241,7 @@ ERRORS = [_wrong_product, _wrong_carry, _dropped_condition, _misread, _other_ope
 
 
 def with_contrast(seed: int) -> Iterator[Pair]:
-    """100 pairs, the wrong response of each with one planted error: 70 in a calculation, 30 of other kinds."""
+    """Yield 100 pairs whose wrong response has one planted error: 70 in a calculation, 30 of other kinds."""
     rng = Random(seed)
     for error in ERRORS:
         for _ in range(10):

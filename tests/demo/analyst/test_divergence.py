@@ -1,4 +1,4 @@
-"""The analyst's reading of two solutions, on small texts of many styles."""
+"""Divergence of two solutions, on short texts in many styles."""
 
 import ast
 from pathlib import Path
@@ -70,27 +70,27 @@ CASES = [
 
 @pytest.mark.parametrize(("problem", "right", "wrong", "expected"), CASES)
 def test_first_difference(problem: str, right: str, wrong: str, expected: Difference | NoContrast) -> None:
-    found = find_divergence(problem, right, wrong)
-    assert (found.difference if isinstance(found, Finding) else found) is expected
+    result = find_divergence(problem, right, wrong)
+    assert (result.difference if isinstance(result, Finding) else result) is expected
 
 
 def test_wording_and_order_of_words_do_not_count() -> None:
     wrong = "Step 1: Now. 3 s at 9 m/s2 add 9 \\cdot 3 = 27.\nStep 2: So (24 + 27) = 50 m/s. **Answer:** \\boxed{50}"
-    found = find_divergence(CAR, CAR_RIGHT, wrong)
-    assert isinstance(found, Finding)
-    assert found.wrong_at == 2
-    assert found.difference is Difference.MISCALCULATED
-    assert "24 + 27" in found.wrong_text
-    assert "24+27" in found.right_text
+    result = find_divergence(CAR, CAR_RIGHT, wrong)
+    assert isinstance(result, Finding)
+    assert result.wrong_at == 2
+    assert result.difference is Difference.MISCALCULATED
+    assert "24 + 27" in result.wrong_text
+    assert "24+27" in result.right_text
 
 
 def test_sums() -> None:
-    found = read_sum("(2 + 3) * 4 - 6 / 3")
-    assert found is not None
+    result = read_sum("(2 + 3) * 4 - 6 / 3")
+    assert result is not None
     # 5 * 4 - 2 = 18; parts: 2+3, 5*4, 6/3, 20-2
-    assert found.value == 18
-    assert found.parts == (5, 20, 2, 18)
-    assert found.operands == (2, 3, 4, 6, 3)
+    assert result.value == 18
+    assert result.parts == (5, 20, 2, 18)
+    assert result.operands == (2, 3, 4, 6, 3)
     assert read_sum("2 / 0") is None
     assert read_sum("9 ^ 99") is None
     assert read_sum("(1 + 2") is not None
@@ -101,18 +101,18 @@ def test_rounding_is_no_error() -> None:
     trace = read_trace(
         "7 / 3 = 2.333. 7 / 3 = 2.34. 1,000 * 2 = 2000. 10 / 4 = 3. 8 / 3 = 2.66. 1 / 4 = 25%. 5 * 3 = 15 + 2 = 17."
     )
-    # 2.3333 to three places; 2.34 is no rounding of it; 2.5 may be rounded to 3; 2.66 is 2.666... cut off;
-    # a share in per cent; two sums run together, 15 being the value of the first
-    assert [found.is_sound for found in trace.calculations] == [True, False, True, True, True, True, True, True]
+    # 2.3333 to three places; 2.34 is not a rounding of it; 2.5 may be rounded to 3; 2.66 is 2.666... truncated;
+    # a share in per cent; two calculations joined, 15 being the value of the first
+    assert [result.is_sound for result in trace.calculations] == [True, False, True, True, True, True, True, True]
 
 
 def test_sums_with_units_and_names() -> None:
     trace = read_trace("3 days * 24 hours/day = 72 hours. 40 x $2 = $80.\nprice = 5\ntotal = price * 3\nprint(total)")
-    assert [(found.sum.value, found.claimed, found.at) for found in trace.calculations] == [
+    assert [(result.sum.value, result.claimed, result.at) for result in trace.calculations] == [
         (72, 72, 0), (80, 80, 1), (15, 15, 3)
     ]  # fmt: skip
     assert trace.result == 15
-    # What begins or goes on with an unknown, a root or a power has no value of its own.
+    # An expression next to an unknown, a root or a power has no value.
     for text in (
         "x + 2 + 3 = 5 + x",
         "(y-24)^2 = 625",
@@ -121,8 +121,8 @@ def test_sums_with_units_and_names() -> None:
         "12 / 4 = 6 / x",
         "3% of 40 = 0.03 * 40",
     ):
-        assert not [found for found in read_trace(text).calculations if not found.is_sound], text
-    assert [found.sum.value for found in read_trace("2(6 + 1.5) = 15. So 12 = 3 * 4.").calculations] == [15, 12]
+        assert not [result for result in read_trace(text).calculations if not result.is_sound], text
+    assert [result.sum.value for result in read_trace("2(6 + 1.5) = 15. So 12 = 3 * 4.").calculations] == [15, 12]
 
 
 def test_equations_are_tried_with_the_right_value() -> None:
@@ -130,10 +130,10 @@ def test_equations_are_tried_with_the_right_value() -> None:
     right = read_trace("7x + 4 = 39. 7x = 35. x = 5.")
     values = unknowns_of(problem, right)
     assert values == {"x": 5.0}
-    # 7 * 5 = 35, not 39; x = 39 / 7 is not 5; 7 * 5 + 4 = 39 holds; nothing is claimed of other letters
+    # 7 * 5 = 35, not 39; x = 39 / 7 is not 5; 7 * 5 + 4 = 39 holds; other letters are ignored
     texts = ["So 7x = 39.", "x = 39/7.", "We write 7 * x + 4 = 39.", "7y = 39."]
     assert [list(false_equations(text, values)) for text in texts] == [[False], [True], [], []]
-    # Asked for nowhere, or of several values.
+    # Not asked for, or with several values.
     assert unknowns_of("A car at 5 m/s for x s, x > 3.", read_trace("x = 4.")) == {}
     assert unknowns_of("Find x if x * x = 16.", read_trace("x = 4 or x = -4.")) == {}
     assert list(false_equations("Case 2: x = 7", {"x": 5.0})) == []

@@ -1,4 +1,4 @@
-"""What the embedded analyst sees of a trace's quality, and what it says that it does not."""
+"""Ratings of a trace by the embedded analyst, and dimensions that it does not rate."""
 
 import json
 

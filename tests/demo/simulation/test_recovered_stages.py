@@ -1,4 +1,4 @@
-"""How well the embedded analyst recovers what was planted, on pairs of a right and a wrong trial."""
+"""Recovery of planted errors by the embedded analyst, on pairs of a right and a wrong trial."""
 
 import pytest
 
@@ -21,9 +21,9 @@ def test_nine_of_ten_first_error_stages_are_recovered(domain: str) -> None:
                     respond("lyra-large", problem, 11, right[0]).text,
                     respond("lyra-small", problem, 11, trial).text,
                 ]
-                found = find_divergence(problem.question, *texts)
-                outcomes.append(found.stage == slip.stage if isinstance(found, Finding) else None)
+                finding = find_divergence(problem.question, *texts)
+                outcomes.append(finding.stage == slip.stage if isinstance(finding, Finding) else None)
     assert len(outcomes) > 20
-    # Measured: 95 to 99 % right, pairs of which nothing is said counting as not right; at most 5 % of them.
+    # Measured: 95 to 99 % right, where pairs without a finding (at most 5 %) count as not right.
     assert outcomes.count(True) / len(outcomes) >= 0.9
     assert outcomes.count(None) / len(outcomes) <= 0.1

@@ -23,7 +23,7 @@ def slips(study):
 
 @pytest.fixture(scope="module")
 def clean_trial(study):
-    """A question and a trial in which the smaller model slipped nowhere."""
+    """A question and a trial without a slip of the smaller model."""
     planted = planted_slips("lyra-small", BENCHMARK, DOMAIN, study.seed, study.trials)
     question, trials = planted.group_by("question_id", maintain_order=True).agg("trial").row(0)
     return question, next(trial for trial in range(study.trials) if trial not in trials)
@@ -37,8 +37,8 @@ def tables(pairs, assignments, stages, family=FAMILY):
     ]
 
     def frame(rows, **schema):
-        found = pl.DataFrame(rows, schema=schema, orient="row")
-        return found.with_columns(family=pl.lit(family), domain=pl.lit(DOMAIN))
+        actual = pl.DataFrame(rows, schema=schema, orient="row")
+        return actual.with_columns(family=pl.lit(family), domain=pl.lit(DOMAIN))
 
     text, number = pl.String, pl.Int64
     return {
@@ -61,10 +61,10 @@ def test_the_demonstration_plants_several_skills(slips):
 
 
 def test_all_recovered(study, slips):
-    # Two descriptions a pair, each pair a cluster of its own as each has a skill of its own: index 1.
+    # Two descriptions per pair, each pair with its own cluster and its own skill: index 1.
     assignments = [(pair, pair) for pair in range(4) for _ in range(2)]
-    found = measure_recovery(study, FAMILY, tables(pairs_of(slips), assignments, [slip["stage"] for slip in slips]))
-    assert found == (FAMILY, 1, 8, 1, 4)
+    actual = measure_recovery(study, FAMILY, tables(pairs_of(slips), assignments, [slip["stage"] for slip in slips]))
+    assert actual == (FAMILY, 1, 8, 1, 4)
 
 
 def test_names_of_clusters_do_not_matter(study, slips):
@@ -81,21 +81,21 @@ def test_an_index_by_hand(study, slips):
     # Skills A A B B, clusters 0 0 0 1. Pairs in one skill 2, in one cluster 3, in both 1, of 6. Expected 2 * 3 / 6 = 1,
     # largest (2 + 3) / 2 = 2.5: index (1 - 1) / (2.5 - 1) = 0.
     assignments = [(0, 0), (0, 0), (1, 0), (1, 1)]
-    found = measure_recovery(study, FAMILY, tables(pairs_of(slips[:2]), assignments, ["Reading"] * 2))
-    assert found[1:3] == (0, 4)
+    actual = measure_recovery(study, FAMILY, tables(pairs_of(slips[:2]), assignments, ["Reading"] * 2))
+    assert actual[1:3] == (0, 4)
 
 
 def test_the_share_of_stages(study, slips):
     stages = [slip["stage"] for slip in slips]
     wrong = ["Reading" if stage != "Reading" else "Encoding" for stage in stages]
-    found = measure_recovery(study, FAMILY, tables(pairs_of(slips), [], [*stages[:3], wrong[3]]))
-    assert found[3:] == (0.75, 4)
+    actual = measure_recovery(study, FAMILY, tables(pairs_of(slips), [], [*stages[:3], wrong[3]]))
+    assert actual[3:] == (0.75, 4)
 
 
 def test_trials_without_a_slip_are_not_compared(study, slips, clean_trial):
     pairs = [*pairs_of(slips[:1]), clean_trial]
-    found = measure_recovery(study, FAMILY, tables(pairs, [(0, 0), (1, 0)], [slips[0]["stage"], "Encoding"]))
-    assert found[2:] == (1, 1, 1)
+    actual = measure_recovery(study, FAMILY, tables(pairs, [(0, 0), (1, 0)], [slips[0]["stage"], "Encoding"]))
+    assert actual[2:] == (1, 1, 1)
 
 
 def test_pairs_whose_extraction_failed_are_not_compared(study, slips):

@@ -1,4 +1,4 @@
-"""Responses of simulated models, and the record of what was planted."""
+"""Responses of simulated models, and the planted errors."""
 
 import re
 from collections import Counter
@@ -17,8 +17,8 @@ TRIALS = 10
 
 def stated_answer(problem: Problem, text: str) -> str | None:
     pattern = r"\[ANSWER\](.*?)\[/ANSWER\]" if problem.is_program else r"\\boxed\{(.*?)\}"
-    found = re.findall(pattern, text, re.DOTALL)
-    return found[-1] if found else None
+    matches = re.findall(pattern, text, re.DOTALL)
+    return matches[-1] if matches else None
 
 
 @pytest.mark.parametrize("domain", list(BANKS))

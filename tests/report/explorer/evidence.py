@@ -1,4 +1,4 @@
-"""Made-up evidence: tables of one family and domain that the explorer joins.
+"""Generated evidence: tables of one family and domain that the explorer joins.
 
 Here: rows of as many pairs as asked for, of types that keep the contracts. Not here: any assertion.
 """
@@ -23,7 +23,7 @@ def made_study(
     domains: Sequence[str] = ("math", "physics"),
     labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Study:
-    """A study of imported families, one benchmark a domain; ``labels`` of its models by role."""
+    """A study of imported families with one benchmark per domain; ``labels`` of its models by role."""
     pair = {
         name: {
             role: {"model": f"{name}-{role}", "provider": "imported", "label": labels.get(role)}
@@ -35,7 +35,7 @@ def made_study(
 
 
 def pair_of(number: int, domain: str = "math", **texts: Any) -> Rows:
-    """Rows of one pair of a question of its own with one advantage in cluster ``number % 3``; ``texts`` replace some.
+    """Rows of one pair of a separate question with one advantage in cluster ``number % 3``; ``texts`` override some.
 
     Known texts: question_id, question, answer, larger, smaller (the traces), stage, error, advantage, evidence,
     reason (the extraction failed: no first error, no advantage), duplicate_of.
@@ -100,12 +100,12 @@ def _question_rows(given: Mapping[str, Any], domain: str) -> Rows:
 
 
 def as_tables(pairs: Iterable[Rows]) -> dict[str, pl.LazyFrame]:
-    """The rows of several pairs as frames of the contracts' types."""
-    found: Rows = {}
+    """Rows of several pairs as frames with the contracts' types."""
+    rows_by_table: Rows = {}
     for rows in pairs:
         for table, some in rows.items():
-            found.setdefault(table, []).extend(some)
-    return {name: pl.DataFrame(found.get(name, []), schema=TABLES[name].schema).lazy() for name in TABLES_READ}
+            rows_by_table.setdefault(table, []).extend(some)
+    return {name: pl.DataFrame(rows_by_table.get(name, []), schema=TABLES[name].schema).lazy() for name in TABLES_READ}
 
 
 def clusters(n: int = 3, text: Callable[[int], str] = "Cluster {}".format) -> pl.DataFrame:

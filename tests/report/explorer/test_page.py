@@ -24,12 +24,12 @@ def test_evidence_of_an_embedded_judge_on_real_traces_carries_a_notice():
     study["judges"] = {judge: {"model": "m", "provider": "openai"} for judge in ("extractor", "summariser", "reviewer")}
     assert 'class="notice"' not in render_explorer(Study.model_validate(study), "explorer/0")
     study["judges"]["summariser"] = {"model": "analyst", "provider": "embedded"}
-    assert "Tags and definitions of f were made by the embedded reader" in render_explorer(
+    assert "Tags and definitions of f were produced by the embedded reader" in render_explorer(
         Study.model_validate(study), "explorer/0"
     )
     study["judges"]["extractor"] = {"model": "analyst", "provider": "embedded"}
     page = render_explorer(Study.model_validate(study), "explorer/0")
-    assert "Advantages, evidence, first errors and tags of f were made by the embedded reader" in page
+    assert "Advantages, evidence, first errors and tags of f were produced by the embedded reader" in page
     for role in ("larger", "smaller"):
         study["families"]["f"][role]["provider"] = "simulated"
     assert 'class="notice"' not in render_explorer(Study.model_validate(study), "explorer/0")

@@ -13,15 +13,15 @@ BREAKING = "</script><!--<script>]]>&amp;\u2028\u2029\u0000\u202e\\\"'`${x}\r\n_
 
 
 def read_files(files):
-    """Content by name without suffix, as the page receives it."""
-    found = {}
+    """Content by file name without suffix, as the page receives it."""
+    contents = {}
     for name, content in files:
         given_name, body = re.fullmatch(
             r'advcluster\.receive\("([0-9a-z-]+)",(.*)\);\n', content.decode("ascii"), re.S
         ).groups()
         assert f"{given_name}.js" == name
-        found[given_name] = json.loads(body)
-    return found
+        contents[given_name] = json.loads(body)
+    return contents
 
 
 @given(
@@ -43,9 +43,9 @@ def test_not_a_number_is_refused():
 
 def test_an_index_and_the_pairs_of_a_family():
     rows = {"math": [pair_of(0), pair_of(1, reason="not_json")], "physics": [pair_of(2, "physics")]}
-    found = read_files(script_files([family_of(rows, reason="too few rows")]))
-    assert set(found) == {"0-index", "0-0", "0-texts-0"}
-    index = found["0-index"]
+    contents = read_files(script_files([family_of(rows, reason="too few rows")]))
+    assert set(contents) == {"0-index", "0-0", "0-texts-0"}
+    index = contents["0-index"]
     assert index["questions"] == {"id": ["math-0", "math-1", "physics-2"], "domain": [0, 0, 1], "benchmark": [0, 0, 1]}
     assert (index["domains"], index["benchmarks"]) == (["math", "physics"], ["math-set", "physics-set"])
     assert index["stages"] == ["Reading", None, "Transformation"]
@@ -58,13 +58,13 @@ def test_an_index_and_the_pairs_of_a_family():
     }
     assert index["parts"] == [0]
     assert index["advantages"] == {"position": [0, 0], "cluster": [0, 2]}
-    assert found["0-texts-0"] == [
+    assert contents["0-texts-0"] == [
         ["Adds the right number 0", 'Model_A has "0 + 1" where Model_B has "0 + 2".', None],
         ["Adds the right number 2", 'Model_A has "2 + 1" where Model_B has "2 + 2".', None],
     ]
     assert [cluster["tag"] for cluster in index["clusters"]] == ["Cluster 0", "Cluster 1", "Cluster 2"]
     assert index["no_taxonomy_reason"] == "too few rows"
-    first, second, _ = found["0-0"]
+    first, second, _ = contents["0-0"]
     assert first["larger"]["response"] == "We add one.\n0 + 1 = 1."
     assert second["failure"] == {"reason": "not_json", "reply": "no"}
     assert second["error"] is None
@@ -104,10 +104,10 @@ def test_pairs_are_spread_over_files_by_size():
         "physics": [pair_of(9, "physics", larger="x" * 20_000)],
     }
     files = list(script_files([family_of(rows)], max_bytes=10_000))
-    found = read_files(files)
-    # a record of some 3,700 bytes: two fit under 10,000; the large one has a file of its own
-    assert [len(found[f"0-{part}"]) for part in range(4)] == [2, 2, 1, 1]
-    assert found["0-index"]["parts"] == [0, 2, 4, 5]
+    contents = read_files(files)
+    # a record of some 3,700 bytes: two fit under 10,000; the large one has a separate file
+    assert [len(contents[f"0-{part}"]) for part in range(4)] == [2, 2, 1, 1]
+    assert contents["0-index"]["parts"] == [0, 2, 4, 5]
     assert all(len(content) < 10_000 for name, content in files if name in ("0-0.js", "0-1.js", "0-2.js"))
     assert files[-1][0] == "0-index.js"
 
@@ -121,25 +121,25 @@ def test_families_are_told_apart_by_number():
 def test_texts_are_spread_over_files_by_number(monkeypatch):
     monkeypatch.setattr(scripts, "TEXTS_PER_FILE", 2)
     rows = {"math": [pair_of(n) for n in range(4)] + [pair_of(4, duplicate_of="math-0:0:0")]}
-    found = read_files(script_files([family_of(rows)]))
-    assert [len(found[f"0-texts-{n}"]) for n in range(3)] == [2, 2, 1]
-    assert found["0-texts-2"][0][2] == "math-0:0:0"
-    assert found["0-index"]["texts_per_file"] == 2
-    assert found["0-index"]["advantages"]["cluster"] == [0, 1, 2, 0, scripts.REPEATED]
+    contents = read_files(script_files([family_of(rows)]))
+    assert [len(contents[f"0-texts-{n}"]) for n in range(3)] == [2, 2, 1]
+    assert contents["0-texts-2"][0][2] == "math-0:0:0"
+    assert contents["0-index"]["texts_per_file"] == 2
+    assert contents["0-index"]["advantages"]["cluster"] == [0, 1, 2, 0, scripts.REPEATED]
 
 
 def test_an_advantage_in_no_cluster_is_told_from_a_repeat():
     row = pair_of(0)
     row["taxonomy_assignments"] = []
-    found = read_files(script_files([family_of({"math": [row]}, clusters(0))]))
-    assert found["0-index"]["advantages"]["cluster"] == [scripts.UNCLUSTERED]
+    contents = read_files(script_files([family_of({"math": [row]}, clusters(0))]))
+    assert contents["0-index"]["advantages"]["cluster"] == [scripts.UNCLUSTERED]
 
 
 def test_a_family_without_anything_has_an_index():
-    found = read_files(script_files([family_of({}, clusters(0), reason="no questions kept")]))
-    assert set(found) == {"0-index"}
-    assert found["0-index"]["clusters"] == []
-    assert found["0-index"]["pairs"]["question"] == []
+    contents = read_files(script_files([family_of({}, clusters(0), reason="no questions kept")]))
+    assert set(contents) == {"0-index"}
+    assert contents["0-index"]["clusters"] == []
+    assert contents["0-index"]["pairs"]["question"] == []
 
 
 def test_what_a_model_wrote_neither_breaks_out_nor_changes():
@@ -147,9 +147,9 @@ def test_what_a_model_wrote_neither_breaks_out_nor_changes():
     row = pair_of(0, question_id=BREAKING, **dict.fromkeys(names, BREAKING))
     files = list(script_files([family_of({"math": [row]}, clusters(1, lambda _: BREAKING))]))
     assert [name for name, _ in files] == ["0-0.js", "0-texts-0.js", "0-index.js"]
-    found = read_files(files)
-    (pair,) = found["0-0"]
+    contents = read_files(files)
+    (pair,) = contents["0-0"]
     assert {pair["question"], pair["answer"], pair["larger"]["response"], pair["error"]["description"]} == {BREAKING}
-    assert found["0-texts-0"][0][:2] == [BREAKING, BREAKING]
-    assert found["0-index"]["questions"]["id"] == [BREAKING]
-    assert found["0-index"]["clusters"][0]["tag"] == BREAKING
+    assert contents["0-texts-0"][0][:2] == [BREAKING, BREAKING]
+    assert contents["0-index"]["questions"]["id"] == [BREAKING]
+    assert contents["0-index"]["clusters"][0]["tag"] == BREAKING

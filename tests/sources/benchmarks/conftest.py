@@ -10,7 +10,7 @@ from advcluster_dagster.storage.home import Home
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """No cache but the home's own, and no network."""
+    """Only the home's own cache, and no network."""
     monkeypatch.delenv("HF_HOME", raising=False)
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
 

@@ -1,4 +1,4 @@
-"""Small files in the schema of each real data set, their rows made up."""
+"""Small made-up files in the schema of each real data set."""
 
 import json
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ CRUXEVAL: list[dict[str, Any]] = [
     {"code": "def f():\n    return []", "input": "", "output": "[]", "id": "sample_1"},
 ]
 
-#: Rows, kind of file and domain of each registered benchmark.
+#: Rows, file type and domain of each registered benchmark.
 SMALL_SETS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "hmmt-nov-2025": (HMMT, ".parquet", "math"),
     "omni-math": (OMNI_MATH, ".jsonl", "math"),
@@ -107,7 +107,7 @@ SMALL_SETS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> Path:
-    """A file of rows in the format its suffix says; text among JSON Lines is written as it is."""
+    """Write a file of rows in the format of its suffix; strings among JSON Lines are written verbatim."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(path)

@@ -1,6 +1,6 @@
 import pytest
 
-from advcluster_dagster.sources.benchmarks.asking import ask, lettered, number_answer, options_in
+from advcluster_dagster.sources.benchmarks.asking import ask, format_options, number_answer, split_options
 
 
 def test_ask_puts_the_request_below_the_problem() -> None:
@@ -26,9 +26,9 @@ def test_a_unit_is_named_only_where_there_is_one() -> None:
     ],
 )
 def test_options_in(text: str, stem: str, options: dict[str, str]) -> None:
-    assert options_in(text) == (stem, options)
+    assert split_options(text) == (stem, options)
 
 
 def test_lettered_options_are_read_back() -> None:
     options = {"A": "one", "B": "two", "C": "three", "D": "four"}
-    assert options_in(f"Q\n\n{lettered(options)}") == ("Q", options)
+    assert split_options(f"Q\n\n{format_options(options)}") == ("Q", options)

@@ -1,4 +1,4 @@
-"""Several benchmarks of a study, their files, the cache and everything that can be wrong with them."""
+"""Load benchmarks of a study: files, cache, and errors."""
 
 import json
 from collections.abc import Mapping
@@ -50,15 +50,15 @@ def test_all_benchmarks_of_the_paper_load_through_the_step(home: Home) -> None:
     domains = {domain: list(names) for domain, names in paper.domains.items()}
     content = study_of(domains, settings).model_dump(mode="json", exclude_defaults=True)
     small = write_study(home.root, content)
-    found = {}
+    actual = {}
     for domain in domains:
         recipe = recipe_named("benchmark_questions")
         step = Step(small.home, small.study, recipe, Partition(None, domain), cast(Any, None))
         questions = benchmark_questions.function(step)
         assert BENCHMARK_QUESTIONS.faults(BENCHMARK_QUESTIONS.conform(questions.lazy(), {"domain": domain})) == []
-        found[domain] = dict(questions.group_by("benchmark").len().iter_rows())
+        actual[domain] = dict(questions.group_by("benchmark").len().iter_rows())
     # Counted by hand in small_sets: rows of the domain that pass the benchmark's filter.
-    assert found == {
+    assert actual == {
         "math": {"hmmt-nov-2025": 2, "jeebench": 1, "omni-math": 2},
         "physics": {"jeebench": 2, "olympiadbench": 3, "gpqa-diamond": 1},
         "chemistry": {"jeebench": 1, "gpqa-diamond": 1},
@@ -70,8 +70,8 @@ def test_expected_sizes_of_the_paper(home: Home) -> None:
     study = load_study(shipped("data/studies") / "paper.yaml")
     # Design section 3.
     expected = {"math": [30, 236, 482], "physics": [123, 113, 86], "chemistry": [156, 93], "programming": [800, 800]}
-    found = {domain: [*expected_questions(home, study, domain).values()] for domain in study.domains}
-    assert found == expected
+    actual = {domain: [*expected_questions(home, study, domain).values()] for domain in study.domains}
+    assert actual == expected
 
 
 def test_expected_sizes_of_other_sources(home: Home) -> None:
@@ -84,7 +84,7 @@ def test_expected_sizes_of_other_sources(home: Home) -> None:
     assert expected_questions(home, study, "math") == {"made": n_simulated, "hmmt-nov-2025": 30}
     assert expected_questions(home, study, "later") == {"hmmt-nov-2025": 30, "brought": None}
     assert expected_questions(home, study, "own") == {"own": None, "hmmt-nov-2025": 30}
-    # A file that is there is counted, whatever else is still to be fetched.
+    # An existing file is counted, whatever else has to be downloaded.
     (home.root / "benchmarks").mkdir(exist_ok=True)
     row = {"question_id": "a", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
     write_rows(home.root / "benchmarks" / "own.jsonl", [row])
@@ -104,8 +104,8 @@ def test_bad_rows_are_counted_beyond_those_named(home: Home) -> None:
     warnings: list[str] = []
     study = study_of({"programming": ["cruxeval-o"]}, {"cruxeval-o": crux(file="crux.jsonl")["cruxeval-o"]})
     assert load_questions(home, study, "programming", warnings).height == 2
-    # 1 repeated id + 2 unreadable lines + 20 nulls, of which 20 are named.
-    assert "rows left out: 23, row 3: id cruxeval-o-sample_0 stands already in row 1; row 4: not a JSON" in warnings[0]
+    # 1 repeated id + 2 unreadable lines + 20 nulls, of which 20 are listed.
+    assert "rows skipped: 23, row 3: id cruxeval-o-sample_0 already occurs in row 1; row 4: not a JSON" in warnings[0]
     assert warnings[0].endswith("(and 3 more)")
 
 
@@ -118,7 +118,7 @@ def test_no_usable_row_is_an_error(home: Home) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.txt", b"", "unknown kind of file; allowed: .jsonl, .json, .csv, .parquet"),
+        ("rows.txt", b"", "unsupported file type; allowed: .jsonl, .json, .csv, .parquet"),
         ("rows.json", b"[{]", "cannot be read as json"),
         ("rows.jsonl", b"\xff\xfe{", "cannot be read as jsonl"),
         ("rows.parquet", b"no parquet", "cannot be read as parquet"),
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read(home: Home, name: str, content: bytes, messa
 def test_a_missing_file_is_named(home: Home) -> None:
     study = study_of(PROGRAMS, crux(file="nowhere.jsonl"))
     assert can_load_questions(home, study, "programming")
-    with pytest.raises(BenchmarkError, match=r"benchmark 'cruxeval-i': there is no file .*nowhere.jsonl"):
+    with pytest.raises(BenchmarkError, match=r"benchmark 'cruxeval-i': file .*nowhere.jsonl"):
         load_questions(home, study, "programming")
 
 
@@ -220,13 +220,13 @@ def test_the_next_name_is_tried_where_a_data_set_has_no_such_file(home: Home, mo
         (lambda: errors.GatedRepoError("gated", response=_response(403)), "is gated: accept its terms .* HF_TOKEN"),
         (
             lambda: errors.RepositoryNotFoundError("?", response=_response(404)),
-            "is not there, or only with an HF_TOKEN",
+            "does not exist, or HF_TOKEN has no access",
         ),
         (lambda: errors.RevisionNotFoundError("?", response=_response(404)), "has no such revision"),
         (lambda: errors.LocalEntryNotFoundError("offline"), "could not be reached: check the network"),
         (lambda: errors.RemoteEntryNotFoundError("?", response=_response(404)), "has no file test.jsonl"),
-        (lambda: httpx2.ReadTimeout("too slow"), r"could not be fetched \(too slow\)"),
-        (lambda: OSError("disk\nfull"), r"could not be fetched \(disk full\)"),
+        (lambda: httpx2.ReadTimeout("too slow"), r"could not be downloaded \(too slow\)"),
+        (lambda: OSError("disk\nfull"), r"could not be downloaded \(disk full\)"),
     ],
 )
 def test_what_cannot_be_fetched_says_what_to_do(
@@ -291,17 +291,17 @@ def test_a_dropped_in_file_of_questions(home: Home) -> None:
     assert questions["question_id"].to_list() == ["sums-1", "sums-2", "sums-3", "sums-7"]
     assert questions["answer"].to_list() == ["5", "5", "5", "1.50"]
     assert questions["prompt"].to_list() == ["2 + 3?", "Say 1.50.", "2 + 3?", "3 / 2?"]
-    found = [json.loads(text) if text else None for text in questions["answer_context"]]
-    assert found == [None, context, context, None]
+    actual = [json.loads(text) if text else None for text in questions["answer_context"]]
+    assert actual == [None, context, context, None]
     assert len(warnings) == 1
-    assert "rows left out: 4, row 4: answer_type 'essay' is not one of" in warnings[0]
+    assert "rows skipped: 4, row 4: answer_type 'essay' is not one of" in warnings[0]
 
 
 def test_an_id_in_two_benchmarks_is_refused(home: Home) -> None:
     study = study_of({"sums": ["own", "other"]}, {"own": {"source": "jsonl"}, "other": {"source": "jsonl"}})
     for name in ("own", "other"):
         write_rows(home.root / "benchmarks" / f"{name}.jsonl", [OWN])
-    with pytest.raises(BenchmarkError, match="'sums-1' stands in other and own"):
+    with pytest.raises(BenchmarkError, match="'sums-1' occurs in other and own"):
         load_questions(home, study, "sums")
 
 

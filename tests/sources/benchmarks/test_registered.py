@@ -1,4 +1,4 @@
-"""Each registered benchmark against a small file of its data set's schema."""
+"""Each registered benchmark with a small file in its data set's schema."""
 
 import json
 from pathlib import Path
@@ -189,8 +189,8 @@ def test_a_bad_row_is_named_and_the_rest_stays(home: Home, name: str, change: di
     bad = next(row for row in small if row.get("domain") in (domain.title(), None) or name == "omni-math")
     loaded = load(home, name, [*small, {**bad, **change}], suffix=".jsonl")
     assert loaded.questions["question"].to_list() == good.questions["question"].to_list()
-    (warning,) = (warning for warning in loaded.warnings if "left out" in warning)
-    assert warning.startswith(f"benchmark {name} of domain {domain}: rows left out: 1, row {len(small) + 1}: ")
+    (warning,) = (warning for warning in loaded.warnings if "rows skipped" in warning)
+    assert warning.startswith(f"benchmark {name} of domain {domain}: rows skipped: 1, row {len(small) + 1}: ")
     assert fault in warning
 
 

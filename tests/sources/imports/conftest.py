@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Writes records, or lines as they are, to a file."""
+    """Write records, or raw lines, to a file."""
 
     def write_file(*lines: dict[str, Any] | str | bytes, name: str = "file.jsonl") -> Path:
         encoded = (line if isinstance(line, str | bytes) else json.dumps(line) for line in lines)
@@ -50,7 +50,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def content(root: Path) -> Callable[[], dict[str, bytes]]:
-    """Every imported file and its bytes, to see that nothing changed; the lock file is none."""
+    """All imported files with their bytes, except the lock file."""
 
     def read() -> dict[str, bytes]:
         files = (path for path in root.rglob("*") if path.is_file() and path.name != ".import.lock")

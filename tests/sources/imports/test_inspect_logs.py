@@ -1,4 +1,4 @@
-"""What needs no inspect-ai; tests/integration has the logs that Inspect writes."""
+"""Inspect logs without inspect-ai installed; tests/integration covers logs written by Inspect."""
 
 import sys
 

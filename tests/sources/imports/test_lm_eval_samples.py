@@ -1,4 +1,4 @@
-"""Files under tests/cases/lm_eval/runs were written by the lm-evaluation-harness (make.py beside them)."""
+"""Samples in tests/cases/lm_eval/runs, written by the lm-evaluation-harness (see make.py there)."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def study():
 
 @pytest.fixture
 def runs(tmp_path):
-    """The runs of the models asked for, in a folder of their own."""
+    """Copy the runs of the given models to a separate folder."""
 
     def copy(*models):
         for model in models or ("large", "small"):
@@ -84,7 +84,7 @@ def test_a_folder_of_both_models_gives_questions_traces_and_verdicts(runs, study
     others = [
         _samples(folder, model, task).name for model in ("large", "small") for task in ("sums_options", "sums_twice")
     ]
-    assert outcome.remarks == [f"left aside 4 logs of other tasks than sums: {', '.join(others)}"]
+    assert outcome.remarks == [f"skipped 4 logs of other tasks than sums: {', '.join(others)}"]
     assert outcome.facts == [
         "recorded verdicts are those of exact_match under filter strict-match (not those of flexible-extract)"
     ]
@@ -173,7 +173,7 @@ def test_questions_that_were_imported_stay_and_documents_are_found_by_their_own_
     assert _traces(root, study, "smaller")["question_id"].to_list() == ["s-1", "s-2", "s-3", "s-4"]
     assert _questions(root)["question"].to_list() == list(texts)
     import_questions(write(*questions[:3]), study, "math", "sums", root)
-    with pytest.raises(ImportFileError, match="line 4, field 'question_id': 'sums-3' is no question of the benchmark"):
+    with pytest.raises(ImportFileError, match="line 4, field 'question_id': 'sums-3' is not a question of the"):
         _import(RUNS / "org__small", study, root)
 
 
@@ -208,13 +208,13 @@ def test_the_verdict_is_that_of_a_metric_that_says_right_or_wrong(runs, study, r
 
 
 BAD = {
-    "responses": ({"resps": [[["-0.5", "False"]]]}, "line 1, field 'resps': no generated text; allowed: tasks of"),
-    "no responses": ({"resps": None}, "line 1, field 'resps': no generated text"),
+    "responses": ({"resps": [[["-0.5", "False"]]]}, "line 1, field 'resps': not generated text; allowed: tasks of"),
+    "no responses": ({"resps": None}, "line 1, field 'resps': not generated text"),
     "arguments": ({"arguments": {}}, "line 1, field 'arguments': allowed: {'gen_args_0'"),
     "chat": ({"arguments": {"gen_args_0": {"arg_0": ["[1]"]}}}, "line 1, field 'arguments': allowed"),
     "target": ({"target": None}, "line 1, field 'answer': is null; allowed: text that is not blank, or a number"),
-    "NUL": ({"resps": [["\0"]]}, "line 1, field 'response': has the character U+0000"),
-    "twice": ({"doc_id": 1}, "line 2, field 'doc_id': '1' stands there twice; allowed: once under a filter"),
+    "NUL": ({"resps": [["\0"]]}, "line 1, field 'response': contains U+0000"),
+    "twice": ({"doc_id": 1}, "line 2, field 'doc_id': '1' occurs twice; allowed: once per filter"),
     "other document": (
         {"target": "9"},
         "line 1: question 'sums-0' is not the one imported for sums: its gold answer is '9', imported: '523'; 1 of 4",
@@ -240,7 +240,7 @@ def test_a_bad_record_is_named_and_nothing_changes(runs, study, root, content, n
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not JSON that can be read"),
+        ("{", "invalid JSON"),
         ("[]", "not the results of a run"),
         ('{"versions": 1}', "not the results of a run"),
     ],
@@ -256,12 +256,12 @@ def test_bad_results_are_named(runs, study, root, text, message):
 def test_what_does_not_fit_the_study_is_refused(runs, study, root, content):
     folder = runs("small", "dummy")
     for options, message in (
-        ({"answer_type": None}, "the log does not say how answers are compared; name it with --answer-type; allowed:"),
+        ({"answer_type": None}, "the log does not specify how answers are compared; pass --answer-type; allowed:"),
         ({"answer_type": "number"}, "answer type 'number'; allowed: numeric, choice"),
         ({"benchmark": "addition"}, "domain math of study sums has no benchmark 'addition'"),
         ({"benchmark": "other"}, "questions of benchmark other are simulated; allowed: benchmarks with source: import"),
         ({}, "model: 'org/dummy'; allowed: org/large (larger), small (smaller), org/small (smaller), or a name listed"),
-        ({"benchmark": "sums_options"}, "field 'resps': no generated text"),
+        ({"benchmark": "sums_options"}, "field 'resps': not generated text"),
     ):
         with pytest.raises(ImportFileError, match=re.escape(message)):
             _import(folder, study, root, **options)
@@ -273,8 +273,8 @@ def test_what_is_no_log_is_left_to_other_imports(tmp_path, write, runs):
     assert find_logs(tmp_path / "nothing") is None
     (tmp_path / "empty").mkdir()
     assert find_logs(tmp_path / "empty") is None
-    found = find_logs(runs("small"))
-    assert (found.source_format, len(found.paths)) == ("lm_eval_samples", 3)
+    logs = find_logs(runs("small"))
+    assert (logs.source_format, len(logs.paths)) == ("lm_eval_samples", 3)
     (tmp_path / "runs" / "a.eval").touch()
-    with pytest.raises(ImportFileError, match="holds logs of different tools"):
+    with pytest.raises(ImportFileError, match="contains logs of different tools"):
         find_logs(tmp_path / "runs")

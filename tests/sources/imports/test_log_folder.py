@@ -1,4 +1,4 @@
-"""Every file of a folder that bears a log's name is imported, or named with its reason."""
+"""Every file named like a log is imported, or skipped with a reason."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advcluster_dagster.sources.imports.copies import TrialHashes, repeats
+from advcluster_dagster.sources.imports.copies import TrialHashes, redundant_runs
 from advcluster_dagster.sources.imports.errors import ImportFileError
 from advcluster_dagster.sources.imports.evaluation_logs import find_logs, import_logs
 from advcluster_dagster.sources.imports.inspect_logs import inspect_task, is_inspect_name
@@ -68,7 +68,7 @@ UNREADABLE = {
     "empty": (b"", "the file is empty"),
     "pointer": (POINTER, "a Git LFS pointer, not the file itself; fetch it with: git lfs pull"),
     "cut off": (b'{"doc_id": 0, "resps": [["half', "line 1: not JSON"),
-    "another kind": (b'{"question_id": "q"}\n', "line 1: no sample of the harness; allowed: records with doc_id and"),
+    "another kind": (b'{"question_id": "q"}\n', "line 1: not a harness sample; allowed: records with doc_id and"),
     "Parquet": (b"PAR1\x15\x04", "a Parquet file; allowed: JSON Lines"),
     "UTF-16": ("{}".encode("utf-16"), "UTF-16 or UTF-32 text; allowed: UTF-8"),
     "zeros": (bytes(100), "begins with NUL bytes"),
@@ -88,12 +88,12 @@ def test_a_file_that_cannot_be_read_stops_the_import_of_its_task(name, is_alone,
     assert message in str(error.value)
     assert "nothing was imported" in str(error.value)
     assert content() == {}
-    # A file of another task is named and does not stop this one.
+    # A file of another task is reported and does not stop the import.
     path.rename(path.with_name("samples_more_2099-01-01T00-00-00.000000.jsonl"))
     if not is_alone:
         outcome = _import(runs, root)
         (remark,) = (remark for remark in outcome.remarks if "samples_more_" in remark)
-        assert remark.startswith("left aside, of another task than sums: ")
+        assert remark.startswith("skipped, not of task sums: ")
         assert message in remark
 
 
@@ -120,7 +120,7 @@ def test_files_beside_the_logs_are_named(runs, root):
     shutil.copyfile(_samples(runs, "large"), runs / "org__large" / ".checkpoint" / LATER)
     (runs / "README.md").write_text("logs")
     remarks = _import(runs, root).remarks
-    assert f"not read, since they are no logs: notes.json, traces.jsonl, {LATER}" in remarks
+    assert f"not read, because they are not logs: notes.json, traces.jsonl, {LATER}" in remarks
 
 
 def test_links_are_followed_once(runs, root, tmp_path):
@@ -132,7 +132,7 @@ def test_links_are_followed_once(runs, root, tmp_path):
 
 def test_a_link_to_nothing_is_named(runs, root):
     os.symlink(runs / "gone.jsonl", runs / "org__large" / LATER)
-    with pytest.raises(ImportFileError, match=r"is a link to .*gone.jsonl, which is not there"):
+    with pytest.raises(ImportFileError, match=r"is a link to .*gone.jsonl, which does not exist"):
         _import(runs, root)
 
 
@@ -187,9 +187,7 @@ def test_a_copied_file_is_no_second_trial(place, runs, root):
     copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(path, copy)
     remarks = _import(runs, root).remarks
-    assert any(
-        remark.startswith("left aside") and "the same bytes as" in remark and LATER in remark for remark in remarks
-    )
+    assert any(remark.startswith("skipped") and "a copy of" in remark and LATER in remark for remark in remarks)
     assert _traces(root, "larger")["trial"].unique().to_list() == [0]
 
 
@@ -199,7 +197,7 @@ def test_a_run_with_the_same_responses_is_no_second_trial(runs, root):
     shutil.copyfile(path, copy)
     _change_all(copy, lambda _, record: record | {"exact_match": 1.0})
     remarks = _import(runs, root).remarks
-    assert f"left aside org__small/{LATER}: it repeats org__small/{path.name} in every response, so it is no other" in (
+    assert f"skipped org__small/{LATER}: it repeats org__small/{path.name} in every response, so it is not another" in (
         " ".join(remarks)
     )
     traces = _traces(root, "smaller")
@@ -226,18 +224,18 @@ def test_runs_with_other_responses_are_trials_of_each_question(runs, root):
     _change_all(later, lambda number, record: record | {"resps": [["other"]]} if number == 0 else record)
     _import(runs, root)
     counted = _traces(root, "smaller").group_by("question_id").len().sort("question_id")
-    # The last question was asked in the later run alone; its one trial is number 0.
+    # The last question occurs only in the later run; its only trial is number 0.
     assert counted.rows()[-1] == ("sums-3", 1)
     assert _traces(root, "smaller").filter(question_id="sums-3")["trial"].to_list() == [0]
 
 
 def test_runs_that_repeat_each_other():
-    assert repeats([]) == {}
-    assert repeats([{}]) == {}
-    assert repeats([{"a": 1}, {"a": 1}]) == {1: 0}
-    assert repeats([{"a": 1}, {"a": 2}]) == {}
-    assert repeats([{"a": 1}, {"a": 1, "b": 2}]) == {0: 1}
-    assert repeats([{"a": 1}, {"b": 1}, {"a": 1}]) == {2: 0}
+    assert redundant_runs([]) == {}
+    assert redundant_runs([{}]) == {}
+    assert redundant_runs([{"a": 1}, {"a": 1}]) == {1: 0}
+    assert redundant_runs([{"a": 1}, {"a": 2}]) == {}
+    assert redundant_runs([{"a": 1}, {"a": 1, "b": 2}]) == {0: 1}
+    assert redundant_runs([{"a": 1}, {"b": 1}, {"a": 1}]) == {2: 0}
 
 
 def test_trials_that_are_equal_in_every_response():
@@ -266,8 +264,8 @@ def test_equal_trials_of_a_file_are_named(write, study, root):
     remarks = []
     import_traces(write(*traces), study, "f", "math", "addition", root, remarks=remarks)
     assert remarks == [
-        "trials 0, 1 of the smaller model small are equal in every response; remove what was copied, or keep them if "
-        "the model answers always alike"
+        "trials 0, 1 of the smaller model small are equal in every response; remove copies, or keep them if "
+        "the model is deterministic"
     ]
 
 
@@ -278,7 +276,7 @@ def test_runs_of_a_result_file_that_repeat_another_are_no_trials(tmp_path, study
     path.write_text(json.dumps({"runs": [{"run_id": number, "records": [record]} for number in (0, 1)]}))
     remarks = []
     import_official_results(tmp_path / "results", study, "f", root, "numeric", remarks=remarks)
-    assert remarks == [f"left aside run 1 of {path}: it repeats run 0 in every response, so it is no other trial"]
+    assert remarks == [f"skipped run 1 of {path}: it repeats run 0 in every response, so it is not another trial"]
     assert scan_imported_traces(root, study, "f", "math", "smaller").collect().height == 1
 
 
@@ -292,14 +290,14 @@ def test_result_files_in_other_places_are_named(tmp_path, study, root):
     remarks = []
     import_official_results(tmp_path / "results", study, "f", root, "numeric", remarks=remarks)
     assert remarks == [
-        "not read, for their place or name: 10_runs.json, math/addition/small/10_runs (1).json; allowed: "
+        "not read, because of their path or name: 10_runs.json, math/addition/small/10_runs (1).json; allowed: "
         "DOMAIN/BENCHMARK/MODEL/10_runs.json"
     ]
-    with pytest.raises(ImportFileError, match=r"holds no result files \(small/10_runs"):
+    with pytest.raises(ImportFileError, match=r"contains no result files \(small/10_runs"):
         import_official_results(tmp_path / "results" / "math" / "addition", study, "f", root, "numeric")
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "traces.jsonl").write_text("{}")
-    with pytest.raises(ImportFileError, match=r"and no logs; traces.jsonl is imported by its own name"):
+    with pytest.raises(ImportFileError, match=r"and no logs; if traces.jsonl contains traces, pass that file"):
         import_official_results(tmp_path / "plain", study, "f", root, "numeric")
 
 
@@ -338,7 +336,7 @@ def test_a_zero_of_a_scorer_with_partial_credit_is_no_verdict(runs, root):
 
 
 class _Log:
-    """A log of which the header matters."""
+    """A log with a header only."""
 
     facts = warnings = ()
 
@@ -365,15 +363,15 @@ def test_of_attempts_at_a_run_the_last_that_ended_well_counts(tmp_path, statuses
         _Log(path, "run", str(number), status)
         for number, (path, status) in enumerate(zip(paths, statuses, strict=True))
     )
-    found = find_logs(tmp_path)
-    found = type(found)(found.source_format, found.paths, lambda _: next(logs), found.task_in_name)
+    folder_logs = find_logs(tmp_path)
+    folder_logs = type(folder_logs)(
+        folder_logs.source_format, folder_logs.paths, lambda _: next(logs), folder_logs.task_in_name
+    )
     remarks = []
-    (kept,) = choose_logs(found, tmp_path, "sums", remarks)
+    (kept,) = choose_logs(folder_logs, tmp_path, "sums", remarks)
     assert kept.header.path == paths[chosen]
     left = [path.name for path in paths if path != paths[chosen]]
-    assert remarks == (
-        [f"left aside {len(left)} logs of runs that were tried again: {', '.join(left)}"] if left else []
-    )
+    assert remarks == ([f"skipped {len(left)} logs of runs that were retried: {', '.join(left)}"] if left else [])
 
 
 def test_names_of_inspect_logs():

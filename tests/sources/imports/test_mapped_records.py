@@ -1,4 +1,4 @@
-"""Records of any form: paths and constants, usual names, trials, ids, what gold answers look like."""
+"""Records of any form: paths and constants, common field names, trials, ids, inferred answer types."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advcluster_dagster.sources.imports.errors import ImportFileError
-from advcluster_dagster.sources.imports.field_map import FieldMap, completed, parse_map
-from advcluster_dagster.sources.imports.mapped_questions import kind_of_golds
+from advcluster_dagster.sources.imports.field_map import FieldMap, complete_map, parse_map
+from advcluster_dagster.sources.imports.mapped_questions import infer_answer_type
 from advcluster_dagster.sources.imports.mapped_records import MappedRecords
 from advcluster_dagster.sources.imports.records import read_records
 from tests.studies import write_lines
@@ -41,16 +41,16 @@ def test_entries_that_mean_nothing_are_refused(entries: list[str], line: str) ->
 
 def test_usual_names_fill_what_is_left_open_and_no_field_is_taken_twice() -> None:
     first = {"prompt": "p", "output": "o", "target": "t", "id": 1}
-    chosen = completed(parse_map(["question=output"]), first, "f, line 1")
+    chosen = complete_map(parse_map(["question=output"]), first, "f, line 1")
     assert chosen.paths == {"question": ("output",), "question_id": ("id",), "answer": ("target",)}
     with pytest.raises(ImportFileError, match=r"--map answer=a\.b, but there is no such field; it has prompt, "):
-        completed(parse_map(["answer=a.b"]), first, "f, line 1")
+        complete_map(parse_map(["answer=a.b"]), first, "f, line 1")
 
 
 def test_rows_are_trials_in_turn_and_lists_are_several(tmp_path: Path) -> None:
     rows = [{"id": "a", "output": ["1", None]}, {"id": "b", "output": "2"}, {"id": "a", "output": "3"}]
-    found = [(t.ids[-1], t.trial, t.trace["response"]) for t in log(tmp_path, rows).trials("bench")]
-    assert found == [("a", 0, "1"), ("a", 1, None), ("b", 0, "2"), ("a", 2, "3")]
+    actual = [(t.ids[-1], t.trial, t.trace["response"]) for t in log(tmp_path, rows).trials("bench")]
+    assert actual == [("a", 0, "1"), ("a", 1, None), ("b", 0, "2"), ("a", 2, "3")]
 
 
 def test_numbers_of_trials_are_kept_where_they_are_given(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_marks_of_gsm8k_are_no_part_of_the_gold_answer(tmp_path: Path) -> None:
     ],
 )
 def test_what_gold_answers_look_like(golds: list[Any], kind: str) -> None:
-    assert kind_of_golds(golds) == kind
+    assert infer_answer_type(golds) == kind
 
 
 @given(st.lists(st.text("ab,\"\n ;'", max_size=8).filter(lambda text: "\r" not in text), min_size=1, max_size=4))

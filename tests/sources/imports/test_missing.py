@@ -1,4 +1,4 @@
-"""What is still to be imported is named with the command that imports it."""
+"""Missing imports are listed with the command to run."""
 
 from advcluster_dagster.sources.imports.missing import missing_imports
 from advcluster_dagster.sources.imports.questions import import_questions

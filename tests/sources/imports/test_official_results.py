@@ -22,7 +22,7 @@ def _id(question):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes runs, each a list of records, as MODEL's result file; returns the folder of all."""
+    """Write runs, each a list of records, as the result file of a model; returns the root folder."""
 
     def write_runs(model, *runs, place="math/addition", run_ids=None):
         path = tmp_path / "results" / place / model / "10_runs.json"
@@ -51,13 +51,15 @@ def test_questions_and_traces_come_from_the_records(folder, study, root):
     folder(
         "large", [_record("1 + 1?", reasoning_length=7), _record("2 + 0?", correct=False)], [_record("1 + 1?", None)]
     )
-    found = folder("small", [_record("1  + 1?"), _record("0 + 2?", gold=2.50)])
+    result_folder = folder("small", [_record("1  + 1?"), _record("0 + 2?", gold=2.50)])
     progress = []
-    traces, questions = _import(found, study, root, on_progress=lambda done, total: progress.append((done, total)))
+    traces, questions = _import(
+        result_folder, study, root, on_progress=lambda done, total: progress.append((done, total))
+    )
     assert (traces.n_rows_by_role, questions.n_rows) == ({"larger": 3, "smaller": 2}, 3)
     assert traces.file_name == "math/addition/large/10_runs.json, math/addition/small/10_runs.json"
     assert questions.answer_type == "numeric"
-    assert progress[-1][0] == progress[-1][1] == sum(path.stat().st_size for path in found.rglob("*.json"))
+    assert progress[-1][0] == progress[-1][1] == sum(path.stat().st_size for path in result_folder.rglob("*.json"))
     assert import_provenance(root, study, "math", "f", "larger") == [traces.as_dict()]
 
     table = _questions(root)
@@ -111,8 +113,8 @@ def test_questions_of_earlier_imports_of_such_files_stay(folder, study, root):
 
 def test_one_benchmark_of_a_folder_can_be_chosen(folder, study, root):
     folder("small", [_record("1 + 1?")])
-    found = folder("small", [_record("3 - 1?")], place="math/subtraction")
-    _import(found, study, root, benchmark="subtraction", answer_type="text")
+    result_folder = folder("small", [_record("3 - 1?")], place="math/subtraction")
+    _import(result_folder, study, root, benchmark="subtraction", answer_type="text")
     assert not questions_file(root, "sums", "math", "addition").exists()
     assert _questions(root, "subtraction")["answer_type"].to_list() == ["text"]
 
@@ -126,12 +128,12 @@ BAD_RUNS = {
         "run 0, record 1, field 'gold': is null; allowed: text that is not blank, or",
     ),
     "verdict": ([GOOD | {"correct": "yes"}], "run 0, record 1, field 'correct': 'yes'; allowed: true or false"),
-    "question twice": ([GOOD, GOOD], "run 0, record 2, field 'question': stands there twice; allowed: once in a run"),
+    "question twice": ([GOOD, GOOD], "run 0, record 2, field 'question': occurs twice; allowed: once per run"),
     "two golds": (
         [GOOD | {"question": "0 + 1?"}, GOOD | {"gold": "3"}],
         "run 0, record 2: question 'addition-c97c3a9c9b99' is not the one imported for addition: its gold answer",
     ),
-    "NUL": ([GOOD | {"full_response": "\0"}], "run 0, record 1, field 'full_response': has the character U+0000"),
+    "NUL": ([GOOD | {"full_response": "\0"}], "run 0, record 1, field 'full_response': contains U+0000"),
     "record no object": ([1], "run 0, field 'records': allowed: a list of objects"),
 }
 
@@ -141,10 +143,10 @@ def test_a_bad_record_is_named_and_nothing_changes(folder, study, root, content,
     run, message = BAD_RUNS[name]
     _import(folder("large", [GOOD]), study, root)
     before = content()
-    found = folder("small", run)
+    result_folder = folder("small", run)
     with pytest.raises(ImportFileError, match=re.escape(message)) as error:
-        _import(found, study, root)
-    assert str(error.value).startswith(str(found / "math/addition/small/10_runs.json"))
+        _import(result_folder, study, root)
+    assert str(error.value).startswith(str(result_folder / "math/addition/small/10_runs.json"))
     assert len(str(error.value).splitlines()) == 1
     assert content() == before
 
@@ -152,9 +154,9 @@ def test_a_bad_record_is_named_and_nothing_changes(folder, study, root, content,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"{", "not JSON that can be read"),
+        (b"{", "invalid JSON"),
         (b"\xff", "byte 1 is not UTF-8"),
-        (b"[" * 100_000, "not JSON that can be read"),
+        (b"[" * 100_000, "invalid JSON"),
         (b"[]", "field 'runs': allowed: a list of one or more runs"),
         (b'{"runs": []}', "field 'runs': allowed: a list of one or more runs"),
         (b'{"runs": [{"run_id": 0}]}', "field 'records': allowed: a list of objects"),
@@ -163,10 +165,10 @@ def test_a_bad_record_is_named_and_nothing_changes(folder, study, root, content,
 )
 @pytest.mark.usefixtures("_no_collection")
 def test_a_bad_file_is_named(folder, study, root, content, text, message):
-    found = folder("small", [GOOD])
-    (found / "math/addition/small/10_runs.json").write_bytes(text)
+    result_folder = folder("small", [GOOD])
+    (result_folder / "math/addition/small/10_runs.json").write_bytes(text)
     with pytest.raises(ImportFileError, match=message):
-        _import(found, study, root)
+        _import(result_folder, study, root)
     assert content() == {}
 
 
@@ -177,7 +179,7 @@ def test_a_bad_file_is_named(folder, study, root, content, text, message):
         ("math/motion", "small", "f", "domain math of study sums has no benchmark 'motion'"),
         ("math/addition", "tiny", "f", "folder of the model: 'tiny'; allowed: org/large, large, small"),
         ("math/addition", "gpt", None, "folder of the model: 'gpt'; allowed: org/large, large, small, served, tiny"),
-        ("math/addition", "served", None, "'served', whose provider is vllm; allowed: models with provider: imported"),
+        ("math/addition", "served", None, "'served' has provider vllm; allowed: models with provider: imported"),
         ("math/addition", "small", "h", "study sums has no family 'h'; allowed: f, g"),
     ],
 )
@@ -200,5 +202,5 @@ def test_one_model_under_two_names_is_refused(folder, study, root):
 def test_an_unknown_answer_type_or_an_empty_folder_is_refused(tmp_path, folder, study, root):
     with pytest.raises(ImportFileError, match="answer type 'number'; allowed: numeric, choice"):
         _import(folder("small", [GOOD]), study, root, answer_type="number")
-    with pytest.raises(ImportFileError, match="holds no result files"):
+    with pytest.raises(ImportFileError, match="contains no result files"):
         _import(tmp_path / "nothing", study, root)

@@ -1,4 +1,4 @@
-"""Imports for a family that is one model in two ways: each row, file or folder says which of the two it is."""
+"""Imports for a family that uses one model with two settings; roles or labels tell them apart."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def _responses(root, study, role):
         ({"role": "larger"}, {"role": "smaller"}),
         ({"label": "with thinking"}, {"label": "without thinking"}),
         ({"role": "larger", "label": "with thinking"}, {"label": "without thinking", "role": None}),
-        ({"model": "with thinking"}, {"model": "qwen-direct"}),  # a label, and an alias of one of them, are clear too
+        ({"model": "with thinking"}, {"model": "qwen-direct"}),  # a label, or an alias of one model, is unambiguous too
     ],
 )
 def test_a_row_says_by_role_or_label_whose_it_is(write, study, ready, thinking, direct):
@@ -72,10 +72,13 @@ def test_a_row_says_by_role_or_label_whose_it_is(write, study, ready, thinking, 
 BAD_ROWS = {
     "neither": (
         {},
-        "field 'model': 'qwen' is both models of family f; say in each row which of the two it is, in a field role"
+        "field 'model': 'qwen' refers to both models of family f; tell them apart in each row with a field role"
         " (larger or smaller) or label ('with thinking' or 'without thinking')",
     ),
-    "both empty": ({"role": None, "label": None}, "field 'model': 'qwen' is both models of family f; say in each row"),
+    "both empty": (
+        {"role": None, "label": None},
+        "field 'model': 'qwen' refers to both models of family f; tell them apart",
+    ),
     "no such role": ({"role": "bigger"}, "field 'role': 'bigger' of model 'qwen'; allowed: 'larger' or 'smaller'"),
     "no such label": (
         {"label": "thinking"},
@@ -99,10 +102,10 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("case", BAD_ROWS)
 def test_a_row_that_does_not_say_it_is_refused_in_one_line_and_nothing_changes(write, study, ready, content, case):
-    said, message = BAD_ROWS[case]
+    extra, message = BAD_ROWS[case]
     _import(write(TRACE | {"role": "larger", "response": "before"}), study, ready)
     before = content()
-    path = write(TRACE | {"role": "smaller"}, TRACE | said)
+    path = write(TRACE | {"role": "smaller"}, TRACE | extra)
     with pytest.raises(ImportFileError) as caught:
         _import(path, study, ready)
     assert str(caught.value).startswith(f"{path}, line 2, {message}")
@@ -115,12 +118,12 @@ def test_roles_of_two_models_may_be_given_and_must_be_theirs(write, root):
     question = {"question_id": "q1", "question": "1 + 1?", "answer": "2", "answer_type": "numeric"}
     import_questions(write(question, name="questions.jsonl"), study, "math", "addition", root)
     assert _import(write(TRACE | {"model": "small", "role": "smaller"}), study, root).labels == {}
-    for said, message in (
+    for extra, message in (
         ({"role": "larger"}, "field 'role': 'larger' of model 'small'; allowed: 'smaller'"),
-        ({"label": "l"}, "field 'label': 'l'; family f of the study has no labels; give its models one each, or take"),
+        ({"label": "l"}, "field 'label': 'l'; family f of the study has no labels; give each of its models one, or"),
     ):
         with pytest.raises(ImportFileError, match=re.escape(message)):
-            _import(write(TRACE | {"model": "small"} | said), study, root)
+            _import(write(TRACE | {"model": "small"} | extra), study, root)
 
 
 def test_traces_of_a_label_that_is_now_the_other_model_are_not_taken(write, study, ready):
@@ -130,8 +133,8 @@ def test_traces_of_a_label_that_is_now_the_other_model_are_not_taken(write, stud
     with pytest.raises(ImportFileError) as caught:
         _responses(ready, _study(WITHOUT, WITH), "larger")
     assert str(caught.value) == (
-        "study sums: the traces of addition that were imported for the larger model of family f are those of"
-        " 'with thinking', which is the other model now; import them again"
+        "study sums: the traces of addition imported for the larger model of family f belong to"
+        " 'with thinking', which is now the other model; import them again"
     )
     assert import_provenance(ready, study, "math", "f", "larger")[0]["labels"]["larger"] == "with thinking"
 
@@ -151,10 +154,10 @@ def test_records_of_another_form_say_it_with_a_map(write, study, ready):
     path = write(record)
     with pytest.raises(ImportFileError) as caught:
         import_logs(path, mapped_logs(path, parse_map(["response=output"])), study, "f", "math", "addition", ready)
-    assert str(caught.value).startswith(f"{path}, model: 'qwen' is both models of family f; import the logs of each by")
+    assert str(caught.value).startswith(f"{path}, model: 'qwen' refers to both models of family f; import the logs")
     mixed = write(record, record | {"way": "with thinking"})
     logs = mapped_logs(mixed, parse_map(["response=output", "label=way"]))
-    with pytest.raises(ImportFileError, match=r"of label 'with thinking', the first record is of 'without thinking'"):
+    with pytest.raises(ImportFileError, match=r"label is 'with thinking', but 'without thinking' in the first record"):
         import_logs(mixed, logs, study, "f", "math", "addition", ready)
 
 
@@ -194,6 +197,6 @@ def test_a_folder_of_results_may_be_called_by_the_label_and_not_by_the_name(tmp_
     with pytest.raises(ImportFileError) as caught:
         import_official_results(tmp_path / "results", study, "f", ready, "numeric")
     assert str(caught.value) == (
-        f"{path}, folder of the model: 'qwen' is both models of family f; call the folder by the label, 'with thinking'"
-        " or 'without thinking'"
+        f"{path}, folder of the model: 'qwen' refers to both models of family f; name the folder after the label,"
+        " 'with thinking' or 'without thinking'"
     )

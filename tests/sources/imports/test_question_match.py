@@ -129,7 +129,7 @@ def test_questions_known_to_nobody_are_counted():
     match.add_unknown("line 1", "q8")
     match.add_unknown("line 2", "q9")
     with pytest.raises(
-        ImportFileError, match=r"'q8' is no question of the benchmark; allowed: the 3 imported ones; 2 of 2"
+        ImportFileError, match=r"'q8' is not a question of the benchmark; allowed: the 3 imported ones; 2 of 2"
     ):
         match.check(3)
 
@@ -162,10 +162,10 @@ OPTION_TEXTS = {
 @pytest.mark.parametrize("name", OPTION_TEXTS)
 def test_options_are_read_from_a_text(name):
     text, expected = OPTION_TEXTS[name]
-    found = options_in_text(text)
-    assert (found is None) == (expected is None)
+    parsed = options_in_text(text)
+    assert (parsed is None) == (expected is None)
     if expected is not None:
-        assert same_options(found, named_options(expected))
+        assert same_options(parsed, named_options(expected))
     assert text.startswith(without_options(text))
 
 
@@ -182,7 +182,7 @@ def study():
 
 @pytest.fixture
 def log(tmp_path):
-    """Writes a sample file of a model: (question, gold, response) by document, further fields of each document."""
+    """Write a sample file of a model: (question, gold, response) per document, and further document fields."""
 
     def write_log(model, *documents, name="samples_sums_2026-01-01T00-00-00.0.jsonl", **doc):
         path = tmp_path / "logs" / model / name
@@ -320,7 +320,7 @@ def test_result_files_are_compared_with_questions_imported_otherwise(write, stud
         (_record("What is 2+3?", "6"), "its gold answer is '6', imported: '5'"),
         (
             _record("Name a prime.", "7"),
-            "'Name a prime.' is no question of the benchmark; allowed: the 2 imported ones",
+            "'Name a prime.' is not a question of the benchmark; allowed: the 2 imported ones",
         ),
     ):
         with pytest.raises(ImportFileError, match=re.escape(message)):
@@ -341,7 +341,7 @@ def test_an_answer_type_given_later_must_be_that_of_the_questions(log, write, st
     _import_log(log("large", *RIGHT), study, root, "numeric")
     before = content()
     message = (
-        r"--answer-type text, but 2 of the 2 questions imported for sums are compared as numeric; leave --answer-type"
+        r"--answer-type text, but 2 of the 2 questions imported for sums are compared as numeric; omit --answer-type"
     )
     with pytest.raises(ImportFileError, match=message):
         _import_log(log("small", *RIGHT), study, root, "text")

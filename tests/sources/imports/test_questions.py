@@ -105,10 +105,10 @@ LONG = "x" * 1001
 BAD_LINES = {
     "not JSON": ("{", "line 2: not JSON: "),
     "not an object": ("[1]", "line 2: not a JSON object"),
-    "NaN": ('{"answer": NaN}', "line 2: not JSON that can be read: NaN is not a JSON number"),
-    "field twice": ('{"answer": 1, "answer": 2}', "line 2: not JSON that can be read: a field is given twice"),
-    "nested too deeply": ("[" * 100_000, "line 2: not JSON that can be read: nested too deeply"),
-    "number too long": ('{"answer": ' + "9" * 5000 + "}", "line 2: not JSON that can be read: Exceeds the limit"),
+    "NaN": ('{"answer": NaN}', "line 2: invalid JSON: NaN is not a JSON number"),
+    "field twice": ('{"answer": 1, "answer": 2}', "line 2: invalid JSON: a field occurs twice"),
+    "nested too deeply": ("[" * 100_000, "line 2: invalid JSON: nested too deeply"),
+    "number too long": ('{"answer": ' + "9" * 5000 + "}", "line 2: invalid JSON: Exceeds the limit"),
     "not UTF-8": (b'{"question": "\xff"}', "line 2: byte 15 is not UTF-8"),
     "UTF-16": ("{}".encode("utf-16"), "line 2: byte 1 is not UTF-8"),
     "missing field": (
@@ -152,13 +152,13 @@ BAD_LINES = {
     "long id": (QUESTION | {"question_id": LONG}, "line 2, field 'question_id': 'xxx"),
     "duplicate id": (
         QUESTION,
-        "line 2, field 'question_id': 'q1' stands already in line 1; allowed: each question once",
+        "line 2, field 'question_id': 'q1' already occurs in line 1; allowed: each question once",
     ),
-    "NUL": (QUESTION | {"question": "a\0"}, "line 2, field 'question': has the character U+0000"),
-    "half a surrogate": (QUESTION | {"answer": "\ud800"}, "line 2, field 'answer': has the character U+D800"),
+    "NUL": (QUESTION | {"question": "a\0"}, "line 2, field 'question': contains U+0000"),
+    "half a surrogate": (QUESTION | {"answer": "\ud800"}, "line 2, field 'answer': contains U+D800"),
     "surrogate in an object": (
         QUESTION | {"answer_context": {"unit": "\udfff"}},
-        "line 2, field 'answer_context': has the character U+DFFF",
+        "line 2, field 'answer_context': contains U+DFFF",
     ),
     "surrogate in a field name": (QUESTION | {"\ud800": 1}, r"line 2, field '\ud800': unknown; allowed: question_id"),
     "other benchmark": (
@@ -201,13 +201,13 @@ def test_a_text_above_the_limit_is_refused(write, study, root, monkeypatch):
 
 @pytest.mark.parametrize("lines", [(), ("", " "), (b"\xef\xbb\xbf",)])
 def test_a_file_without_questions_is_refused(write, study, root, content, lines):
-    with pytest.raises(ImportFileError, match=r"the file is empty|the file holds no questions"):
+    with pytest.raises(ImportFileError, match=r"the file is empty|the file contains no questions"):
         _import(write(*lines), study, root)
     assert content() == {}
 
 
 def test_a_missing_file_is_refused(tmp_path, study, root):
-    with pytest.raises(ImportFileError, match=r"none\.jsonl: there is no such file"):
+    with pytest.raises(ImportFileError, match=r"none\.jsonl: no such file"):
         _import(tmp_path / "none.jsonl", study, root)
 
 

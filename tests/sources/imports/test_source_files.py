@@ -1,4 +1,4 @@
-"""Files of every kind that people name: what is read, and one line for what is not."""
+"""Supported and unsupported kinds of files, with one-line errors."""
 
 import gzip
 import json
@@ -59,12 +59,12 @@ def test_lines_and_arrays_are_read_packed_or_not(name, file_name, tmp_path, only
 
 BAD = {
     "empty": (b"", "the file is empty"),
-    "blank": (b" \n \n", "the file holds no questions"),
-    "empty, packed": (gzip.compress(b""), "the file holds no questions"),
-    "empty array": (b"[]", "the file holds no questions"),
+    "blank": (b" \n \n", "the file contains no questions"),
+    "empty, packed": (gzip.compress(b""), "the file contains no questions"),
+    "empty array": (b"[]", "the file contains no questions"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer, not the file itself; fetch it"),
-    "packed, cut off": (gzip.compress(LINES)[:-20], "the gzip file is cut off"),
-    "packed, damaged": (gzip.compress(LINES)[:10] + b"\xff" * 50, "not gzip that can be unpacked"),
+    "packed, cut off": (gzip.compress(LINES)[:-20], "the gzip file is truncated"),
+    "packed, damaged": (gzip.compress(LINES)[:10] + b"\xff" * 50, "invalid gzip data"),
     "Parquet": (b"PAR1\x15\x04\x15", "cannot be read as Parquet (Parquet file size is 7 bytes"),
     "CSV": (b"question_id,question,answer\nq,?,1\n", "a CSV file; allowed: JSON Lines"),
     "zip": (b"PK\x03\x04....", "a zip archive; allowed"),
@@ -74,13 +74,13 @@ BAD = {
     "UTF-16": (LINES.decode().encode("utf-16"), "UTF-16 or UTF-32 text; allowed: UTF-8; convert it with: iconv"),
     "UTF-16 without a mark": (LINES.decode().encode("utf-16-le"), "UTF-16 or UTF-32 text; allowed: UTF-8"),
     "UTF-32": (LINES.decode().encode("utf-32"), "UTF-16 or UTF-32 text; allowed: UTF-8"),
-    "zeros": (bytes(5000), "begins with NUL bytes and holds no text"),
-    "zeros in the middle": (LINES[:150] + bytes(20) + LINES[150:], "it has NUL bytes, so the file is damaged"),
-    "an object over lines": (json.dumps(ROWS[0], indent=2).encode(), "an object over several lines is not read"),
+    "zeros": (bytes(5000), "begins with NUL bytes instead of text"),
+    "zeros in the middle": (LINES[:150] + bytes(20) + LINES[150:], "it contains NUL bytes, so the file is damaged"),
+    "an object over lines": (json.dumps(ROWS[0], indent=2).encode(), "objects that span several lines are not"),
     "array of texts": (b'["a"]', "item 1: not a JSON object; allowed: an array of objects"),
     "array, cut off": (ARRAY[:-30], "not JSON: "),
     "array and more": (b"[]\n{}", "not JSON: Extra data at line 2, column 1"),
-    "half a pair": (json.dumps([ROWS[0] | {"question": "\ud800"}]).encode(), "item 1, field 'question': has the char"),
+    "half a pair": (json.dumps([ROWS[0] | {"question": "\ud800"}]).encode(), "item 1, field 'question': contains U+"),
     "number": (b"17", "line 1: not a JSON object"),
 }
 
@@ -118,8 +118,8 @@ def test_paths_that_are_no_files_are_named(tmp_path, study, root):
     os.mkfifo(tmp_path / "pipe")
     for name, message in (
         ("", "is a folder; allowed: a file"),
-        ("gone", "there is no such file"),
-        ("file/inside", "there is no such file"),
+        ("gone", "no such file"),
+        ("file/inside", "no such file"),
         ("link", "is a link to "),
         ("circle", "is a link to "),
         ("pipe", "is a pipe or a device; allowed: a file on disk"),
@@ -140,7 +140,7 @@ def test_a_large_array_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(json_lines, "MAX_ARRAY_BYTES", 100)
     path = tmp_path / "q.json"
     path.write_bytes(ARRAY)
-    with pytest.raises(ImportFileError, match=r"a JSON array of more than 0 MiB, which would have to be read whole"):
+    with pytest.raises(ImportFileError, match=r"a JSON array of more than 0 MiB, which would be read into memory"):
         list(JsonLines(path))
 
 

@@ -114,8 +114,8 @@ BAD_LINES = {
     "fractional trial": (TRACE | {"trial": 1.0}, "field 'trial': 1.0; allowed: a whole number from 0"),
     "negative trial": (TRACE | {"trial": -1}, "field 'trial': -1; allowed: a whole number from 0"),
     "trial beyond T": (TRACE | {"trial": 2}, "field 'trial': 2; allowed: 0 to 1 (the study's trials)"),
-    "duplicate trial": (TRACE, "field 'trial': trial 0 of the smaller model on question 'q1' stands there twice"),
-    "unknown question": (TRACE | {"question_id": "q9"}, "field 'question_id': 'q9' is no question of the benchmark"),
+    "duplicate trial": (TRACE, "field 'trial': trial 0 of the smaller model on question 'q1' occurs twice"),
+    "unknown question": (TRACE | {"question_id": "q9"}, "field 'question_id': 'q9' is not a question of the benchmark"),
     "wrong model": (
         TRACE | {"model": "tiny"},
         "field 'model': 'tiny'; allowed: org/large (larger), large (larger), small (smaller)",
@@ -124,7 +124,7 @@ BAD_LINES = {
     "sampling": (TRACE | {"sampling": [1]}, "field 'sampling': [1]; allowed: an object or text"),
     "verdict": (TRACE | {"recorded_correct": 1}, "field 'recorded_correct': 1; allowed: true or false"),
     "other family": (TRACE | {"family": "g"}, "field 'family': 'g'; allowed: 'f', as imported"),
-    "NUL": (TRACE | {"response": "\0"}, "field 'response': has the character U+0000"),
+    "NUL": (TRACE | {"response": "\0"}, "field 'response': contains U+0000"),
 }
 
 
@@ -148,7 +148,7 @@ def test_a_bad_line_is_named_and_nothing_changes(write, study, ready, content, n
         ("f", "art", "addition", "study sums has no domain 'art'"),
         ("f", "math", "motion", "domain math of study sums has no benchmark 'motion'"),
         ("f", "math", "subtraction", "benchmark subtraction of domain math has no imported questions yet"),
-        ("g", "math", "addition", "field 'model': 'served', whose provider is vllm; allowed: models with provider"),
+        ("g", "math", "addition", "field 'model': 'served' has provider vllm; allowed: models with provider"),
     ],
 )
 def test_a_place_outside_the_study_is_refused(write, study, ready, content, family, domain, benchmark, message):
@@ -160,7 +160,7 @@ def test_a_place_outside_the_study_is_refused(write, study, ready, content, fami
 
 @pytest.mark.parametrize("lines", [(), ("", " ")])
 def test_a_file_without_traces_is_refused(write, study, ready, lines):
-    with pytest.raises(ImportFileError, match="the file holds no traces"):
+    with pytest.raises(ImportFileError, match="the file contains no traces"):
         _import(write(*lines) if lines else write(" "), study, ready)
 
 

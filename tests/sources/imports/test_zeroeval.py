@@ -1,4 +1,4 @@
-"""Result files of ZeroEval (JSON arrays of replies that are JSON) through conversion, import and grading."""
+"""Convert, import and grade result files of ZeroEval (JSON arrays of JSON replies)."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from advcluster_dagster.sources.imports.traces import import_traces
 from tests.cases.zeroeval.convert import convert, write
 from tests.studies import write_study
 
-#: Reply and verdict, for a gold answer of each benchmark; every third reply is no strict JSON.
+#: Reply and verdict, for a gold answer of each benchmark; every third reply is not strict JSON.
 REPLIES = {
     "gsm": (
         "# 18",

@@ -1,11 +1,11 @@
 "use strict";
-// Two traces step by step: a step is a line, or a sentence of a long line; steps are aligned in order so that the words
-// they share are most. Offsets are of the texts as they came.
+// Align two traces step by step. A step is a line, or a sentence of a long line; steps are aligned in order so as to
+// maximise shared words. Offsets refer to the original texts.
 const alignment = (() => {
   const LONG_LINE = 240, MOST_STEPS = 400, MOST_WORDS = 300, LEAST_SHARED = 0.5;
   const WORD = /[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu;
 
-  // The steps of a text as [start, end]; of more than MOST_STEPS, neighbours are joined.
+  // Steps of a text as [start, end]; neighbours are joined if there are more than MOST_STEPS.
   function stepsOf(text) {
     const steps = [];
     for (const line of text.matchAll(/[^\n]+/g)) {
@@ -26,16 +26,16 @@ const alignment = (() => {
       .map(([start], i) => [start, steps[Math.min((i + 1) * joined, steps.length) - 1][1]]);
   }
 
-  // The words of a step, each as [text, start, end], in one case.
+  // Words of a step as [text, start, end], in lower case.
   const wordsOf = (text, [start, end]) =>
     [...text.slice(start, end).matchAll(WORD)].map((word) => [word[0].toLowerCase(), start + word.index, start + word.index + word[0].length]);
 
-  // Share of the words of two steps that they have in common (Dice), 0 to 1.
-  function shared(one, two) {
-    if (!one.size || !two.size) return 0;
+  // Dice coefficient of the words of two steps, 0 to 1.
+  function shared(first, second) {
+    if (!first.size || !second.size) return 0;
     let common = 0;
-    for (const [word, n] of one.counts) common += Math.min(n, two.counts.get(word) ?? 0);
-    return (2 * common) / (one.size + two.size);
+    for (const [word, n] of first.counts) common += Math.min(n, second.counts.get(word) ?? 0);
+    return (2 * common) / (first.size + second.size);
   }
 
   function counted(words) {
@@ -44,7 +44,7 @@ const alignment = (() => {
     return { counts, size: words.length };
   }
 
-  // Pairs of positions, in order, with the largest sum of worth(i, j) > 0.
+  // Pairs of positions, in order, that maximise the sum of worth(i, j) > 0.
   function bestPairs(n, m, worth) {
     const width = m + 1, best = new Float64Array((n + 1) * width);
     for (let i = n - 1; i >= 0; i -= 1) {
@@ -64,13 +64,13 @@ const alignment = (() => {
     return pairs;
   }
 
-  // Rows of the alignment: {larger, smaller, kind, differs}; a step without counterpart stands alone. ``kind`` is same
-  // (word for word), near or alone; ``differs`` holds by role the [start, end] of words that the other step lacks.
+  // Rows of the alignment: {larger, smaller, kind, differs}. ``kind`` is same (word for word), near, or alone (a step
+  // without counterpart); ``differs`` lists by role the [start, end] of words missing in the other step.
   function align(larger, smaller) {
     const steps = { larger: stepsOf(larger), smaller: stepsOf(smaller) };
     const words = { larger: steps.larger.map((step) => wordsOf(larger, step)), smaller: steps.smaller.map((step) => wordsOf(smaller, step)) };
     const bags = { larger: words.larger.map(counted), smaller: words.smaller.map(counted) };
-    const worth = bags.larger.map((one) => Float64Array.from(bags.smaller, (two) => shared(one, two)));
+    const worth = bags.larger.map((larger) => Float64Array.from(bags.smaller, (smaller) => shared(larger, smaller)));
     const pairs = bestPairs(steps.larger.length, steps.smaller.length, (i, j) => (worth[i][j] >= LEAST_SHARED ? worth[i][j] : 0));
     const rows = [];
     let i = 0, j = 0;

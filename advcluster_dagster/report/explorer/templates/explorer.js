@@ -1,5 +1,5 @@
-// Data come as script files that call advcluster.receive. Texts in them were written by models: they reach the page as
-// text nodes alone, never as markup, and no address or file name is made of them but the fragment, percent-encoded.
+// Data are loaded from script files that call advcluster.receive. They contain model output, which is inserted as text
+// nodes only, never as markup, and enters no address or file name except the percent-encoded fragment.
 (() => {
   const manifest = JSON.parse(document.getElementById("manifest").textContent);
   const STAGES = ["Reading", "Comprehension", "Transformation", "Process Skills", "Encoding"];
@@ -12,7 +12,7 @@
 
   // ---- Elements and text -------------------------------------------------------------------------------------------
 
-  // Controls, zero-width characters and changes of direction are shown by number, so that nothing hides.
+  // Show control, zero-width and bidirectional characters by code point, so that none are hidden.
   const HIDDEN = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
   function visible(text) {
     return text.replace(HIDDEN, (c) => {
@@ -22,13 +22,13 @@
   }
 
   function el(tag, properties, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children.flat().filter((child) => child !== null && child !== undefined));
-    return made;
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    return element;
   }
 
   const foreign = (text, tag = "bdi", className = "") => el(tag, { className, dir: "auto" }, visible(text ?? ""));
-  // A model in a sentence: its label where the study gives one, else by its role.
+  // A model in a sentence: its label if the study defines one, else its role.
   const the = (family, role, noun = "model") => (family.is_labelled ? visible(family[role]) : `the ${role} ${noun}`.trimEnd());
   const counted = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
@@ -52,7 +52,7 @@
 
   const fold = (text) => text.normalize("NFKC").toLowerCase();
 
-  // A family as columns of numbers: 100,000 pairs are no objects. An advantage is its place i, a pair its place p.
+  // A family as columns of numbers, to handle 100,000 pairs. An advantage is an index i, a pair an index p.
   async function openFamily(number) {
     if (families.has(number)) return families.get(number);
     const index = await load(`${number}-index`), { clusters, questions, pairs, advantages } = index;
@@ -88,7 +88,7 @@
   const pairId = ({ index: { questions, pairs } }, p) => `${questions.id[pairs.question[p]]}:${pairs.index[p]}`;
   const advantageId = (family, i) => `${pairId(family, family.pairOf[i])}:${family.index.advantages.position[i]}`;
 
-  // Place of the pair, or of the advantage, with an id; -1 without.
+  // Index of the pair or advantage with an id; -1 if there is none.
   function findPair(family, id) {
     family.firstPair ??= firstPairs(family);
     const { questions, pairs } = family.index, cut = id.lastIndexOf(":");
@@ -110,7 +110,7 @@
     return -1;
   }
 
-  // Texts of advantages are read with the file they stand in; a row is all that is known of an advantage.
+  // Texts of advantages are loaded by file; a row holds all data of an advantage.
   const fileOf = (family, i) => Math.floor(i / family.index.texts_per_file);
 
   async function readTexts(family, places) {
@@ -131,14 +131,14 @@
     return family.haystacks[file][i % size];
   }
 
-  // How many of some advantages have each value of a facet, by its code.
+  // Number of the given advantages by value code of a facet.
   function tally(family, places, facet) {
     const counts = new Uint32Array(family.values[facet].length), codes = family.codes[facet];
     for (const i of places) counts[codes[i]] += 1;
     return counts;
   }
 
-  // Places of the advantages that pass every filter, and for each value of a filter how many pass all the others.
+  // Indices of the advantages that pass all filters, and for each value of a filter the number that pass the others.
   async function choose(family, state, visit) {
     const words = fold(state.q).split(/\s+/).filter(Boolean);
     if (words.length && family.n) {
@@ -147,7 +147,7 @@
       family.isRead = true;
       if (visit !== visits) return null;
     }
-    const wanted = FACETS.map((facet) => (state[facet] ? family.values[facet].indexOf(state[facet]) : null));
+    const required = FACETS.map((facet) => (state[facet] ? family.values[facet].indexOf(state[facet]) : null));
     const columns = FACETS.map((facet) => family.codes[facet]);
     const counts = FACETS.map((facet) => new Uint32Array(family.values[facet].length)), chosen = [];
     for (let i = 0; i < family.n; i += 1) {
@@ -157,7 +157,7 @@
       }
       let missed = -1, nMissed = 0;
       for (let f = 0; f < columns.length; f += 1) {
-        if (wanted[f] !== null && wanted[f] !== columns[f][i]) { missed = f; nMissed += 1; }
+        if (required[f] !== null && required[f] !== columns[f][i]) { missed = f; nMissed += 1; }
       }
       if (!nMissed) {
         chosen.push(i);
@@ -186,13 +186,13 @@
   const overview = (state) => without(state, ...FILTERS, "advantage", "pair", "view");
   const link = (state, properties, ...children) => el("a", { href: address(state), ...properties }, ...children);
 
-  // A link to an advantage or a pair may leave out the family: the first that has it is meant.
+  // A link to an advantage or pair may omit the family: the first one that contains it is used.
   async function familyOf(state) {
     const named = manifest.families.findIndex((family) => family.name === state.family);
     if (named >= 0) return openFamily(named);
     for (let number = 0; number < manifest.families.length && (state.advantage || state.pair); number += 1) {
       const family = await openFamily(number).catch(() => null);
-      if (family === null) continue;  // another family may have it
+      if (family === null) continue;  // another family may contain it
       if (findAdvantage(family, state.advantage) >= 0 || findPair(family, state.pair) >= 0) return family;
     }
     return openFamily(0);
@@ -203,7 +203,7 @@
   let current = { state: null, family: null, chosen: [], filters: "", place: -1, from: 0, to: 0 };
 
   function clusterName(family, value) {
-    if (value === REPEATED) return "left out as repeats";
+    if (value === REPEATED) return "excluded as duplicates";
     if (value === UNCLUSTERED) return "in no cluster";
     return family.names.has(value) ? `#${value} ${family.names.get(value)}` : `#${value}`;
   }
@@ -236,41 +236,41 @@
     at("reset").hidden = !FILTERS.some((filter) => state[filter]);
   }
 
-  // The list holds the rows from current.from to current.to; more are read as the list is scrolled.
+  // The list contains rows current.from to current.to; more are loaded on scrolling.
   const sentinel = el("li", { className: "sentinel" });
-  const earlier = el("li", { className: "earlier" }, el("button", { type: "button", onclick: () => extend(-1) }, "Show earlier ones"));
+  const earlier = el("li", { className: "earlier" }, el("button", { type: "button", onclick: () => extend(-1) }, "Show earlier"));
   const watcher = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && extend(1), { root: results });
   watcher.observe(sentinel);
   let growing = Promise.resolve();
 
-  // Add a batch of rows at an end of the list, one batch after the other.
+  // Add a batch of rows at one end of the list; batches are loaded sequentially.
   function extend(direction) {
-    const mine = current;
-    growing = growing.then(() => (mine === current ? grow(mine, direction) : null))
-      .catch((error) => { if (mine === current) failed(error); });
+    const list = current;
+    growing = growing.then(() => (list === current ? grow(list, direction) : null))
+      .catch((error) => { if (list === current) failed(error); });
     return growing;
   }
 
-  async function grow(mine, direction) {
-    const { chosen, family, state } = mine;
-    const [from, to] = direction > 0 ? [mine.to, Math.min(mine.to + BATCH, chosen.length)] : [Math.max(0, mine.from - BATCH), mine.from];
+  async function grow(list, direction) {
+    const { chosen, family, state } = list;
+    const [from, to] = direction > 0 ? [list.to, Math.min(list.to + BATCH, chosen.length)] : [Math.max(0, list.from - BATCH), list.from];
     await readTexts(family, chosen.slice(from, to));
-    if (mine !== current) return;
-    // A new list takes the place of the old one at once, and the focus stays on the row that it was on.
-    const focused = mine.isNew && results.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-    if (mine.isNew) {
+    if (list !== current) return;
+    // A new list replaces the old one in one step; the focus stays on its row.
+    const focused = list.isNew && results.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    if (list.isNew) {
       results.replaceChildren();
       results.scrollTop = 0;
-      mine.isNew = false;
+      list.isNew = false;
     }
     const rows = chosen.slice(from, to).map((i) => resultRow(family, state, rowAt(family, i)));
     sentinel.remove();
     earlier.remove();
     if (direction > 0) results.append(...rows);
     else results.prepend(...rows);
-    mine[direction > 0 ? "to" : "from"] = direction > 0 ? to : from;
-    if (mine.from > 0) results.prepend(earlier);
-    if (mine.to < chosen.length) results.append(sentinel);
+    list[direction > 0 ? "to" : "from"] = direction > 0 ? to : from;
+    if (list.from > 0) results.prepend(earlier);
+    if (list.to < chosen.length) results.append(sentinel);
     if (focused !== null) {
       const links = [...results.querySelectorAll("a.row")];
       (links.find((each) => each.dataset.id === focused) ?? links[0] ?? search).focus();
@@ -280,11 +280,11 @@
   function resultRow(family, state, row) {
     const facts = [state.domain ? "" : row.domain, state.stage ? "" : row.stage === NO_ERROR ? "no first error" : row.stage,
       state.cluster ? row.id : clusterName(family, row.cluster)].filter(Boolean);
-    const made = link({ ...state, family: family.name, advantage: row.id, pair: "" }, { className: "row", tabIndex: -1 },
+    const element = link({ ...state, family: family.name, advantage: row.id, pair: "" }, { className: "row", tabIndex: -1 },
       el("span", { className: "text", dir: "auto" }, withHits(row.text, state.q)),
       el("span", { className: "facts" }, visible(facts.join(" · "))));
-    made.dataset.id = row.id;
-    return el("li", {}, made);
+    element.dataset.id = row.id;
+    return el("li", {}, element);
   }
 
   function withHits(text, query) {
@@ -315,7 +315,7 @@
     while (current.filters === filters && current.place >= current.to && current.to < current.chosen.length) {
       const before = current.to;
       await extend(1);
-      if (current.to === before) break;  // its texts cannot be read
+      if (current.to === before) break;  // texts could not be read
     }
     if (current.state === state) markCurrent();
   }
@@ -334,9 +334,9 @@
     else results.querySelector("a.row")?.setAttribute("tabindex", "0");
   }
 
-  // ---- What is shown: the taxonomy, a cluster, a pair ----------------------------------------------------------------
+  // ---- Main view: the taxonomy, a cluster, a pair ----------------------------------------------------------------
 
-  // Shares as bars with their numbers; each bar is a link that filters.
+  // Bars with counts and shares; each bar links to the filtered list.
   function bars(family, state, facet, places) {
     const counts = tally(family, places, facet), n = Math.max(1, places.length);
     const countOf = (value) => counts[family.values[facet].indexOf(value)];
@@ -364,18 +364,18 @@
         el("p", { className: "facts" }, `${counted(n(value), "advantage")}, ${kindOf(cluster)}`),
         foreign(cluster.definition ?? "No usable definition was given.", "p"));
     });
-    const left = [[REPEATED, "left out as repeats of another"], [UNCLUSTERED, "in no cluster"]].filter(([key]) => n(key));
+    const others = [[REPEATED, "excluded as duplicates"], [UNCLUSTERED, "in no cluster"]].filter(([key]) => n(key));
     shown.replaceChildren(
       el("h2", {}, foreign(family.larger), " over ", foreign(family.smaller)),
-      el("p", { className: "lead" }, "Every cluster rests on advantages, and every advantage on a pair of traces: a right one "
-        + `of ${the(family, "larger")} beside a wrong one of ${the(family, "smaller", "")}. Choose a cluster, or search, and open what you doubt.`),
+      el("p", { className: "lead" }, "Each cluster groups advantages, and each advantage comes from a pair of traces: a right one "
+        + `of ${the(family, "larger")} and a wrong one of ${the(family, "smaller", "")}. Choose a cluster or search, then open an advantage to check its evidence.`),
       family.clusters.length ? el("ol", { className: "cards" }, cards)
         : el("p", { className: "problem" }, `There is no taxonomy${family.reason ? `: ${visible(family.reason)}` : " yet"}.`),
       el("ul", { className: "rest" },
-        left.map(([key, words]) => el("li", {}, link({ ...overview(state), family: family.name, cluster: key }, {},
+        others.map(([key, words]) => el("li", {}, link({ ...overview(state), family: family.name, cluster: key }, {},
           counted(n(key), "advantage")), ` ${words}`)),
         nFailed ? el("li", {}, `${counted(nFailed, "pair")} of ${family.nPairs.toLocaleString("en")} without a usable `
-          + "extraction, so without advantages") : null));
+          + "extraction and hence without advantages") : null));
   }
 
   function showCluster(family, state, chosen) {
@@ -389,13 +389,13 @@
       chosen.length ? el("div", { className: "shares" },
         ["domain", "benchmark", "stage"].map((facet) => el("section", {},
           el("h3", {}, facet === "stage" ? "First errors" : `By ${facet}`), bars(family, state, facet, chosen))))
-        : el("p", { className: "problem" }, "Nothing passes these filters."),
-      chosen.length ? el("p", { className: "lead" }, "The figures are of the advantages in the list. Open one to see its pair of traces.")
+        : el("p", { className: "problem" }, "No advantages match these filters."),
+      chosen.length ? el("p", { className: "lead" }, "Shares of the advantages in the list. Open an advantage to see its pair of traces.")
         : null);
   }
 
-  // A text, or the part of it from ``first``, in pieces, each marked with the kinds that cover it; a piece knows where it
-  // starts, since what is shown of it may be longer than it is.
+  // Split a text, or a part of it, into pieces marked with the kinds that cover them; each piece stores its start, since
+  // the displayed text may be longer than the original.
   function marked(text, marks, [first, last] = [0, text.length]) {
     const ends = marks.flatMap(([start, end]) => [start, end]).filter((place) => place > first && place < last);
     const cuts = [...new Set([first, last, ...ends])].sort((a, b) => a - b);
@@ -411,20 +411,20 @@
   const WHERE = ["larger", "smaller", "question"];
   const place = (family, role) => (role === "question" ? role : family.is_labelled ? `trace of ${visible(family[role])}` : `${role} trace`);
 
-  // The passages that a text quotes, each with where it stands; a click leads there.
+  // Passages quoted in a text, with buttons that scroll to their positions.
   function passageList(family, passages, kind) {
-    if (!passages.length) return el("p", { className: "not-found" }, "It quotes nothing.");
-    return el("ul", { className: "passages" }, passages.map((one) => {
-      const places = WHERE.filter((role) => one[role]?.length);
-      const spacing = places.length && !one.is_exact ? " (spacing differs)" : "";
-      return el("li", {}, foreign(one.text, "q"), " ", places.length
+    if (!passages.length) return el("p", { className: "not-found" }, "No quotes.");
+    return el("ul", { className: "passages" }, passages.map((passage) => {
+      const places = WHERE.filter((role) => passage[role]?.length);
+      const spacing = places.length && !passage.is_exact ? " (spacing differs)" : "";
+      return el("li", {}, foreign(passage.text, "q"), " ", places.length
         ? [...places.map((role) => el("button", { type: "button", className: `go ${kind}`,
-          onclick: () => reveal(role, one[role][0][0]) }, place(family, role))), spacing]
-        : el("span", { className: "not-found" }, one.larger ? "not found in either trace" : "not found in the trace"));
+          onclick: () => reveal(role, passage[role][0][0]) }, place(family, role))), spacing]
+        : el("span", { className: "not-found" }, passage.larger ? "not found in either trace" : "not found in the trace"));
     }));
   }
 
-  // Scroll to the piece of a text that starts at an offset, in whole traces or in steps.
+  // Scroll to the piece of a text that starts at an offset, in either view.
   function reveal(role, offset) {
     const boxes = role === "question" ? "#text-question" : `#text-${role}, .step.${role}`;
     for (const old of shown.querySelectorAll(".is-target")) old.classList.remove("is-target");
@@ -437,10 +437,10 @@
     }
   }
 
-  // Both traces in steps: steps that share most of their words stand beside each other, differing words are marked.
+  // Both traces by step: similar steps side by side, differing words marked.
   function alignedSteps(family, record, marks) {
     if (record.larger.response === null || record.smaller.response === null) {
-      return el("p", { className: "not-found" }, "A trace is not among the tables any more, so the two cannot be aligned.");
+      return el("p", { className: "not-found" }, "A trace is no longer in the tables, so the pair cannot be aligned.");
     }
     const texts = { larger: record.larger.response, smaller: record.smaller.response };
     const { rows, n } = alignment.align(texts.larger, texts.smaller);
@@ -451,34 +451,34 @@
     const body = rows.map((row, i) => el("tr", { className: row.kind, ...(i === first ? { id: "first-difference" } : {}) }, cell(row, "larger"), cell(row, "smaller")));
     return el("section", { className: "aligned" },
       el("p", { className: "facts" }, `${counted(n.larger, "step")} of ${the(family, "larger", "trace")}, ${n.smaller.toLocaleString("en")} of ${the(family, "smaller", "")}: `
-        + `${nSame} alike, ${nNear} that share at least half of their words, with the differing words underlined. `,
+        + `${nSame} equal, ${nNear} sharing at least half of their words (differing words underlined). `,
         first < 0 ? "No step differs." : el("button", { type: "button", onclick: () => at("first-difference").scrollIntoView({ block: "center" }) }, "First difference")),
-      el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, whose(family, "larger", record.larger)),
-        el("th", { scope: "col" }, whose(family, "smaller", record.smaller)))), el("tbody", {}, body)));
+      el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, heading(family, "larger", record.larger)),
+        el("th", { scope: "col" }, heading(family, "smaller", record.smaller)))), el("tbody", {}, body)));
   }
 
-  // Heading of a trace: the label, else the role and the model's name.
-  const whose = (family, role, one) => (family.is_labelled ? foreign(family[role])
-    : [role === "larger" ? "Larger: " : "Smaller: ", foreign(one.model ?? "unknown")]);
+  // Heading of a trace: the label, else role and model name.
+  const heading = (family, role, trial) => (family.is_labelled ? foreign(family[role])
+    : [role === "larger" ? "Larger: " : "Smaller: ", foreign(trial.model ?? "unknown")]);
 
-  function trace(family, role, one, marks) {
-    const facts = [`trial ${one.trial}`, one.verdict && `graded ${one.verdict.replaceAll("_", " ")}`,
-      one.completion_tokens !== null && counted(one.completion_tokens, "token"),
-      one.finish_reason && `ended by ${one.finish_reason}`].filter(Boolean);
-    const body = one.response === null
-      ? el("p", { className: "not-found" }, "This trace is not among the tables any more.")
+  function trace(family, role, trial, marks) {
+    const facts = [`trial ${trial.trial}`, trial.verdict && `graded ${trial.verdict.replaceAll("_", " ")}`,
+      trial.completion_tokens !== null && counted(trial.completion_tokens, "token"),
+      trial.finish_reason && `ended by ${trial.finish_reason}`].filter(Boolean);
+    const body = trial.response === null
+      ? el("p", { className: "not-found" }, "This trace is no longer in the tables.")
       : el("pre", { id: `text-${role}`, tabIndex: 0, dir: "auto", role: "region", ariaLabel: `Trace of ${the(family, role)}` },
-        marked(one.response, marks));
+        marked(trial.response, marks));
     return el("section", { className: `trace ${role}` },
-      el("h3", {}, whose(family, role, one)),
+      el("h3", {}, heading(family, role, trial)),
       el("p", { className: "facts" }, visible(facts.join(" · ")), el("br"), "answer found: ",
-        one.prediction === null ? "none" : foreign(one.prediction, "code")),
+        trial.prediction === null ? "none" : foreign(trial.prediction, "code")),
       body);
   }
 
   async function showPair(family, state, visit) {
-    const asked = state.advantage ? findAdvantage(family, state.advantage) : -1;
-    const number = asked >= 0 ? family.pairOf[asked] : findPair(family, state.pair);
+    const target = state.advantage ? findAdvantage(family, state.advantage) : -1;
+    const number = target >= 0 ? family.pairOf[target] : findPair(family, state.pair);
     if (number < 0) {
       shown.replaceChildren(el("p", { className: "problem" }, "No ",
         state.advantage ? "advantage " : "pair ", foreign(state.advantage || state.pair, "code"), " in family ", foreign(family.name), "."),
@@ -490,7 +490,7 @@
     const [records] = await Promise.all([load(`${family.number}-${part}`), readTexts(family, places)]);
     if (visit !== visits) return;
     const record = records[number - parts[part]], rows = Array.from(places, (i) => rowAt(family, i));
-    const row = rows.find((each) => each.i === asked) ?? rows[0], details = row && record.advantages.find((each) => each.id === row.id);
+    const row = rows.find((each) => each.i === target) ?? rows[0], details = row && record.advantages.find((each) => each.id === row.id);
     const passages = details ? details.passages : [], ofError = record.error ? record.error.passages : [];
     shown.replaceChildren(
       path(family, state, row),
@@ -543,7 +543,7 @@
     const open = (id) => ({ ...state, family: family.name, advantage: id, pair: "" });
     return el("div", { className: "about" },
       el("p", { className: "facts" },
-        row.cluster === REPEATED ? ["repeats ", link(open(row.repeats), {}, foreign(row.repeats, "code")), ", so left out of the clusters"]
+        row.cluster === REPEATED ? ["duplicate of ", link(open(row.repeats), {}, foreign(row.repeats, "code")), ", so excluded from the clusters"]
           : ["in ", link({ ...overview(state), family: family.name, cluster: row.cluster }, {}, foreign(clusterName(family, row.cluster)))],
         " · ", foreign(row.id, "code"), ` · extracted by `, foreign(details.extractor),
         details.rule_violations.length ? ` · breaks style rules: ${visible(details.rule_violations.join(", "))}` : ""),
@@ -554,7 +554,7 @@
   function failure(given) {
     return el("div", { className: "problem" },
       el("p", {}, given ? `No usable extraction: ${visible(given.reason.replaceAll("_", " "))}.` : "Nothing was extracted from this pair."),
-      given && given.reply ? el("details", {}, el("summary", {}, "The reply as it came"), foreign(given.reply, "pre")) : null);
+      given && given.reply ? el("details", {}, el("summary", {}, "Raw reply"), foreign(given.reply, "pre")) : null);
   }
 
   function question(record, family, number, marks) {
@@ -562,13 +562,13 @@
     return el("section", { className: "question" },
       el("h3", {}, "Question ", foreign(questions.id[q], "code"), el("span", { className: "facts" },
         ` ${domains[questions.domain[q]]}, `, foreign(benchmarks[questions.benchmark[q]] ?? "benchmark unknown"))),
-      record.question === null ? el("p", { className: "not-found" }, "The question is not among the tables any more.")
+      record.question === null ? el("p", { className: "not-found" }, "The question is no longer in the tables.")
         : el("p", { id: "text-question", className: "text", dir: "auto" }, marked(record.question, marks)),
       el("p", { className: "gold" }, el("b", {}, "Gold answer: "), record.answer === null ? "unknown" : foreign(record.answer, "code")));
   }
 
   function firstError(family, error) {
-    if (!error) return el("p", { className: "not-found" }, "None was extracted.");
+    if (!error) return el("p", { className: "not-found" }, "No first error was extracted.");
     return [el("p", {}, el("b", {}, error.stage), `, depth ${error.depth} of ${STAGES.length}. `, foreign(error.description)),
       passageList(family, error.passages, "error")];
   }
@@ -578,8 +578,8 @@
   let visits = 0;
 
   function failed(error) {
-    shown.replaceChildren(el("p", { className: "problem" }, `The data file ${error.message} beside this page cannot be read: `
-      + "the explorer was written again, or moved without its folder. Load the page again."));
+    shown.replaceChildren(el("p", { className: "problem" }, `The data file ${error.message} next to this page cannot be read: `
+      + "the explorer was rewritten, or moved without its data folder. Reload the page."));
   }
 
   function fillFamilies(state, chosen) {
@@ -611,7 +611,7 @@
     }
   }
 
-  // Whoever opens a pair from the list reads on from it; whoever goes back is where they left the list.
+  // Opening a pair from the list moves the focus to it; going back restores the focus in the list.
   let lastAdvantage = "";
 
   function moveFocus(state, isOpen, wasOpen) {
@@ -644,13 +644,13 @@
     if (event.target.closest("input, select")) return;
     const pressed = { "/": search, j: shown.querySelector("a[rel=next]"), k: shown.querySelector("a[rel=prev]"), Escape: at("back"),
       a: at(readState().view ? "view-whole" : "view-steps"), f: shown.querySelector(".go"), "?": at("keys") };
-    const wanted = pressed[event.key];
-    if (!wanted) return;
+    const target = pressed[event.key];
+    if (!target) return;
     event.preventDefault();
-    if (wanted === search) search.focus();
-    else if (event.key === "f") { wanted.focus(); wanted.click(); }
-    else if (wanted === at("keys")) { wanted.open = !wanted.open; wanted.querySelector("summary").focus(); }
-    else wanted.click();
+    if (target === search) search.focus();
+    else if (event.key === "f") { target.focus(); target.click(); }
+    else if (target === at("keys")) { target.open = !target.open; target.querySelector("summary").focus(); }
+    else target.click();
   });
 
   route();

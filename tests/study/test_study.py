@@ -198,7 +198,7 @@ WRONG = {
         " give the two a different sampling (such as enable_thinking: true and false) or system_prompt",
     ),
     "one model asked in one way, with labels": (
-        two_ways("label: a", "label: b"),
+        two_ways("label: a", "label: b").replace("imported", "openai"),
         "families.gpt3: larger and smaller are the same model, 'gpt3', asked in the same way; name two models",
     ),
     "one model in two ways without labels": (
@@ -437,3 +437,10 @@ def test_members_of_a_panel_have_different_names():
     assert judge_names([member("a"), member("a"), member("a", "c")]) == ("a (1)", "a (2)", "c")
     # A name that already looks numbered keeps its own, and the others go round it.
     assert judge_names([member("a"), member("a (1)"), member("a")]) == ("a (2)", "a (1)", "a (3)")
+
+
+def test_one_model_with_imported_traces_needs_only_labels_to_be_told_apart(tmp_path):
+    path = tmp_path / "gsm8k.yaml"
+    path.write_text(two_ways("label: a", "label: b"), encoding="utf-8")
+    family = load_study(path).families["gpt3"]
+    assert (family.larger.shown_as, family.smaller.shown_as) == ("a", "b")

@@ -1,4 +1,4 @@
-"""The command over a person's labels: label."""
+"""The command for human labels: label."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +11,13 @@ from advcluster_dagster.cli.common import CommandError, StudyArgument, existing_
 
 def label(
     study: StudyArgument,
-    sheet: Annotated[Path, typer.Argument(help="CSV file that is written, or read with --read.")],
+    sheet: Annotated[Path, typer.Argument(help="CSV file to write, or to read with --read.")],
     family: Annotated[
-        str | None, typer.Option("--family", "-f", help="Family of the sheet, where the study has several.")
+        str | None, typer.Option("--family", "-f", help="Family of the sheet; required if the study has several.")
     ] = None,
     read: Annotated[bool, typer.Option("--read", help="Read the labels and print the agreement.")] = False,
 ) -> None:
-    """Write a blinded sheet for a person's labels, or read one back and print the agreement with the judges."""
+    """Write a blinded sheet for human labels, or read one back and print its agreement with the judges."""
     from advcluster_dagster.exports.label_sheets import read_sheet, write_sheet
 
     home = existing_home()

@@ -151,7 +151,9 @@ def test_a_path_in_the_address_is_kept_and_no_key_is_no_header(server, made_inta
 def test_a_server_that_refuses_ends_it_in_one_line(server, made_intact, monkeypatch):
     monkeypatch.setenv("OPENLINEAGE_API_KEY", KEY)
     server.status = 403
-    with pytest.raises(AuditError, match=r"^127\.0\.0\.1: event 1 was not taken \(status 403\); 0 were$") as error:
+    with pytest.raises(
+        AuditError, match=r"^127\.0\.0\.1: event 1 could not be sent \(status 403\); 0 were sent$"
+    ) as error:
         _emit(made_intact, server.url)
     assert KEY not in str(error.value)
 

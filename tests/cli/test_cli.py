@@ -299,7 +299,7 @@ def test_traces_without_answers_are_stored_only_with_a_yes(run, ready, tmp_path)
     status, _, err = run(*command)
     assert status == 1
     assert "Note: 2 of 2 responses of the smaller model f-small have no answer in \\boxed{}" in err
-    assert err.splitlines()[-1].endswith("nothing was imported: see the note above; --yes imports it all the same")
+    assert err.splitlines()[-1].endswith("nothing was imported: see the note above; add --yes to import anyway")
     stored = ready.home.imports / "given" / "traces"
     assert not list(stored.rglob("*.parquet*"))
     assert run(*command, "--yes")[0] == 0
@@ -406,7 +406,7 @@ def test_a_run_that_fails_names_the_partition_and_ends_with_one(run, at, tmp_pat
         " --select +larger_traces makes both"
     )
     assert done == "Nothing was run, 0 model calls."
-    assert error == "error 1 partition(s) did not finish; the lines above say why"
+    assert error == "error 1 partition(s) did not finish; see the lines above"
 
 
 def test_a_taxonomy_is_frozen_by_name(given, run, fails, monkeypatch):
@@ -437,13 +437,13 @@ def test_costs_and_batches_of_a_ledger(run, at, given):
     assert status == 0
     assert "advantage_corpus" in out
     assert "no charge" in out  # the embedded stand-in
-    assert "In all, with replies that were asked for again: no charge." in err
-    assert run("ledger", "batches") == (0, "", "No batch is under way.\n")
+    assert "Total, including repeated calls: no charge." in err
+    assert run("ledger", "batches") == (0, "", "No open batches.\n")
 
 
 def test_costs_of_a_study_that_asked_nobody(run, at, tmp_path):
     at(given_study(tmp_path / "home"))
-    assert run("ledger", "costs", "given") == (0, "", "Study given has asked no model yet.\n")
+    assert run("ledger", "costs", "given") == (0, "", "Study given has made no model calls yet.\n")
 
 
 def test_a_cap_is_refused_at_once_where_a_price_is_unknown(fails, at, tmp_path):
@@ -529,8 +529,8 @@ def test_a_query_goes_into_a_file_of_the_format_that_its_name_tells(run, given, 
     [
         (("query", "select 1", "--format", "parquet"), "--format parquet needs a file; add --to FILE.parquet"),
         (("query", "select 1", "--to", "rows.xlsx"), "rows.xlsx: its name ends in '.xlsx'; allowed: table, json,"),
-        (("query", "select 1", "--to", "a.csv", "--format", "table"), "a table is for the screen; for a file,"),
-        (("run", "given", "--format", "json"), "--format and --to show the table of --dry-run"),
+        (("query", "select 1", "--to", "a.csv", "--format", "table"), "a table can only be printed; for a file,"),
+        (("run", "given", "--format", "json"), "--format and --to apply to --dry-run only"),
     ],
 )
 def test_formats_that_do_not_fit_are_one_line(fails, given, at, arguments, message):

@@ -191,7 +191,7 @@ def test_a_lost_ledger_is_not_replaced_in_silence(given, run, refuses, lose):
             command, path, "the call ledger is gone, though the lake holds tables made from its replies; restore it"
         )
     assert ledger_rows(given.home) == []
-    assert run("ledger", "new") == (0, f"Began an empty ledger, {path}.")
+    assert run("ledger", "new") == (0, f"Created an empty ledger, {path}.")
     assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
     refuses(("ledger", "new"), path, "there is a ledger; move it away first")
 

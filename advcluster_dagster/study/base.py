@@ -1,4 +1,4 @@
-"""What every section stands on: names, roles, the base record."""
+"""Shared by all sections of a study: names, roles, the base class of settings."""
 
 import re
 from typing import Annotated, Literal
@@ -16,18 +16,18 @@ def _on_one_line(text: str) -> str:
     return text
 
 
-#: What people read in place of a name.
+#: Display name.
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_on_one_line)]
 Role = Literal["larger", "smaller"]
 ROLES: tuple[Role, Role] = ("larger", "smaller")
 
 
 def is_name(text: str) -> bool:
-    """Whether a text may name a study, a family, a domain, a benchmark, a frozen taxonomy."""
+    """Return whether a text is a valid name of a study, family, domain, benchmark or frozen taxonomy."""
     return bool(re.fullmatch(NAME_PATTERN, text)) and len(text) <= MAX_NAME
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change after reading."""
+    """Base class of all settings: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)

@@ -167,7 +167,7 @@ def test_the_command_writes_them(made_intact, monkeypatch, capfd, tmp_path):
     monkeypatch.setenv("ADVCLUSTER_HOME", str(made_intact.home.root))
     status, _, said = run_cli(monkeypatch, capfd, "lineage", "made", "--to", str(tmp_path / "e.jsonl"))
     assert status == 0
-    assert said.split()[1:3] == ["events", "to"]
+    assert (said.split()[0], said.split()[2:4]) == ("Wrote", ["events", "to"])
 
 
 def test_without_the_extra_the_command_says_what_to_install(made_intact, monkeypatch, capfd):

@@ -167,7 +167,7 @@ def test_a_changed_text_of_a_judge_is_named(made, table, partition, column, key)
 
     change_rows(made.path(table, partition), change)
     found = lines(audited(made))
-    assert any(line.startswith(f"{table} of {partition.label}: its ") for line in found)
+    assert any(line.startswith(f"{table} of {partition.label}: content hash mismatch: ") for line in found)
     assert any(line.startswith(f"{table} of {partition.label}, {key}") and "in the ledger" in line for line in found)
 
 
@@ -235,7 +235,7 @@ def test_other_upstream_rows_than_were_read_are_found(made):
     made.run(assets=("analysis_question_set",))
     found = lines(audited(made))
     assert any(
-        line.startswith("trace_pairs of orion/math: was made from analysis_question_set of orion/math as it was (")
+        line.startswith("trace_pairs of orion/math: was made from an earlier version of analysis_question_set of")
         for line in found
     )
 

@@ -101,7 +101,7 @@ def test_help_of_every_command(run, command):
         (("run", "nothing"), "study 'nothing' not found in "),
         (("run", "[/b]"), "study '[/b]' not found in "),  # what a person types is no markup
         (("run", ":smile:"), "study ':smile:' not found in "),
-        (("run", "missing.yaml"), "missing.yaml: there is no such study file"),
+        (("run", "missing.yaml"), "missing.yaml: study file not found"),
         (("status", "nothing"), "study 'nothing' not found in "),
         (("report", "nothing"), "study 'nothing' not found in "),
         (("init", "Big Study"), "study name 'Big Study': names consist of a-z"),
@@ -151,7 +151,7 @@ def test_a_run_without_sources_says_what_to_do(fails, at, tmp_path):
     ("text", "message"),
     [
         ("study: [", "not a YAML file: "),
-        ("- a", "a study file holds keys and values, this one holds a list"),
+        ("- a", "a study file needs keys and values, found a list"),
         ("study: s\nstudy: t", "key 'study' is given twice"),
         ("study: s\nfamilies: {f: {larger: {model: a, provider: imported}}}\ndomains: {d: [b]}", "families.f.smaller"),
         (

@@ -97,7 +97,7 @@ def test_clusters_of_other_descriptions_are_named_by_neither_plan_nor_run(made):
     drop(made.home, "made", "math", "more", 5)
     made.run(keeps_taxonomies=True)
     found = plan(made, assets=("cluster_summaries",))["cluster_summaries"]
-    said = "cluster_assignments are not those of the present advantages; materialise them first"
+    said = "cluster_assignments do not match the current advantages; materialise them first"
     assert (found.n_calls, found.assumed) == (0, (f"cluster_summaries of orion: no calls, for it cannot run: {said}",))
     (line,) = made.run(("cluster_summaries",)).failures.values()
     assert line == f"cluster_summaries: {said}"

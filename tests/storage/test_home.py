@@ -114,9 +114,7 @@ def test_an_unknown_name_lists_the_known_ones(home):
 
 
 def test_a_missing_file_is_one_line(home, tmp_path):
-    with pytest.raises(
-        StudyError, match=r"none\.yaml: there is no such study file; correct its name, or write it there first$"
-    ):
+    with pytest.raises(StudyError, match=r"none\.yaml: study file not found; correct its name, or create it first$"):
         home.register_study(str(tmp_path / "none.yaml"))
 
 

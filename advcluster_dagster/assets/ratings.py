@@ -242,7 +242,7 @@ def _estimate_ratings(step: Step) -> Estimate:
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
     n_calls = min(chosen.n_traces, 3 * n_pairs) * chosen.n_generations
     n_prompt = _usual_request(step.scan_partition("larger_traces"))
-    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"three traces a pair, {basis}")
+    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"three traces per pair, {basis}")
 
 
 def _usual_request(traces: pl.LazyFrame) -> int:

@@ -128,7 +128,7 @@ def _estimate_embeddings(step: Step) -> Estimate:
         return estimate_embeddings(step, embedder, step.read_partition("advantage_corpus")["advantage"].to_list())
     pairs = step.read_partition("trace_pairs")
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
-    basis = f"{basis}, {_ADVANTAGES_EACH} descriptions a pair"
+    basis = f"{basis}, {_ADVANTAGES_EACH} descriptions per pair"
     n_texts, basis = at_least_as_now(step, "advantage_corpus", _ADVANTAGES_EACH * n_pairs, basis, "descriptions")
     return estimate_assumed(step, embedder, n_texts, _DESCRIPTION_TOKENS, 0, basis)
 

@@ -25,7 +25,7 @@ class Engine(Settings):
     )
     enforce_eager: bool = Field(False, description="Disable compiled graphs: faster start, slower inference.")
     max_questions_in_flight: StrictInt = Field(
-        256, ge=1, description="Questions, with all trials, held by the engine at once; lost if it is killed."
+        256, ge=1, description="Questions, with all their trials, in the engine at once; lost if it is killed."
     )
 
 
@@ -37,7 +37,7 @@ class Model(Settings):
     aliases: tuple[str, ...] = Field((), description="Other names of the model in files to import.")
     sampling: dict[str, Any] = Field(
         default_factory=dict,
-        description="Sampling settings sent with each call (temperature, top_p, ...); others have the model's defaults.",
+        description="Sampling settings sent with each call (temperature, top_p, ...); others are the model's defaults.",
     )
     system_prompt: str | None = Field(
         None,

@@ -203,7 +203,7 @@ def test_failed_extractions_are_named_kept_and_asked_again_only_when_told(tmp_pa
         assert small.run(UP_TO_CORPUS, domains=("sums",)).n_runs == 0
         retrying = Platform(small.home, retry_failed=True)
         assert small.status(retry_failed=True)["extracted_advantages", "f/sums"].texts == (
-            "2 failed model calls to ask again",
+            "2 failed model calls to repeat",
         )
         assert small.run(UP_TO_CORPUS, retrying, domains=("sums",)).failures == {}
         assert provider.stats.completed == 14

@@ -126,7 +126,7 @@ def test_errors_in_an_empty_home(fails, tmp_path, arguments, message):
         ),
         (("query", "selec 1"), "query: Parser Error: "),
         (("query", "select * from nowhere"), "query: Catalog Error: Table with name nowhere does not exist!"),
-        (("query", ";"), "query: it may only select rows; the tables are written by runs alone"),
+        (("query", ";"), "query: only select statements are allowed; tables are written by runs"),
         (("query", "select 1", "--format", "xml"), "--format is 'xml'; allowed: table, json, jsonl, csv, parquet"),
         (("init", "given"), ""),
     ],
@@ -428,7 +428,7 @@ def test_what_is_left_out_of_a_drop_folder_is_named(given, run, monkeypatch):
     status, out, said = run("status", "given", "--format", "json")
     assert status == 0
     json.loads(out)
-    assert said.startswith(f"{path}: left out, traces of family f are imported")
+    assert said.startswith(f"{path}: skipped, traces of family f are imported")
 
 
 def test_costs_and_batches_of_a_ledger(run, at, given):
@@ -489,7 +489,7 @@ def test_commands_that_only_read_make_no_home(run, monkeypatch, tmp_path, argume
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "misspelt"))
     status, _, err = run(*arguments)
     assert status == 1
-    assert f"ADVCLUSTER_HOME names {tmp_path / 'misspelt'}, which is no folder" in " ".join(err.split())
+    assert f"ADVCLUSTER_HOME is {tmp_path / 'misspelt'}, which is not a folder" in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
 
 

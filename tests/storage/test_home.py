@@ -159,7 +159,7 @@ def test_the_platforms_settings_move_lake_and_database(home, monkeypatch):
             ImportError,
             r"lake s3://bucket: install the package for it: pip install -c constraints.txt -e '.\[s3]'",
         ),
-        ("floppy://disk", ValueError, "lake floppy://disk: there is no storage 'floppy'"),
+        ("floppy://disk", ValueError, "lake floppy://disk: unknown storage 'floppy'"),
     ],
 )
 def test_a_lake_that_cannot_be_reached_is_one_line(home, monkeypatch, lake, missing, message):

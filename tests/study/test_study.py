@@ -120,7 +120,7 @@ WRONG = {
     "experts that do not fit": (
         SMALLEST
         + "compute: {shapes: {large: {vocabulary: 9, width: 8, feed_forward: 8, heads: 1, layers: 1, n_experts: 4}}}\n",
-        "compute.shapes.large: n_experts and experts_per_token do not fit; allowed: 1 to n_experts per token, or neither",
+        "compute.shapes.large: n_experts and experts_per_token do not fit; allowed: 1 to n_experts per token, or",
     ),
     "the largest deltas without ratings": (
         SMALLEST + "preferences: {selection: top_delta}\n",

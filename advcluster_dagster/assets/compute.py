@@ -76,11 +76,11 @@ def _shape_of(step: Step, model: Model) -> ModelShape | None:
         StepError: a configuration is missing or not supported.
     """
     file = _config_file(step.home, step.study, model)
-    given = (step.study.compute or Compute()).shapes.get(model.model)
+    shape = (step.study.compute or Compute()).shapes.get(model.model)
     try:
         if file is not None:
             return shape_from_config(json.loads(file.read_text(encoding="utf-8")))
-        return known_shape(model.model) if given is None else ModelShape(**given.model_dump(exclude={"config"}))
+        return known_shape(model.model) if shape is None else ModelShape(**shape.model_dump(exclude={"config"}))
     except (OSError, ValueError) as error:
         where = file if file is not None else f"layers of {model.model}"
         raise StepError(f"{where}: {error}; correct compute.shapes in the study file") from None

@@ -52,9 +52,9 @@ def study_report(step: Step) -> PageFiles:
     from advcluster_dagster.report.page import render_report
     from advcluster_dagster.report.style import figure_png
 
-    drawn = report_figures(data)
-    figures = {f"{name}.png": figure_png(figure) for name, figure in drawn.items()}
-    page = render_report(data, drawn)
+    plots = report_figures(data)
+    figures = {f"{name}.png": figure_png(figure) for name, figure in plots.items()}
+    page = render_report(data, plots)
     content_hash = hashlib.sha256(page.encode()).hexdigest()
     step.facts["n_figures"] = len(figures)
     stamp = expected_stamp(step.recipe, step.home, step.study, step.partition)

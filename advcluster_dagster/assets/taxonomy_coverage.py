@@ -79,8 +79,8 @@ def covered_advantages(
     frozen = _frozen(step, advantage_embeddings, corpus)
     if frozen is None:
         return {name: _empty(name) for name in ("coverage_assignments", "taxonomy_coverage")}
-    known = frozen.members.select(*_IDENTITY, is_known=True)
-    is_new = corpus.rows.join(known, on=_IDENTITY, how="left", maintain_order="left")["is_known"].is_null()
+    known_members = frozen.members.select(*_IDENTITY, is_known=True)
+    is_new = corpus.rows.join(known_members, on=_IDENTITY, how="left", maintain_order="left")["is_known"].is_null()
     placed = place(frozen.model, corpus.embeddings[is_new.to_numpy()])
     assignments = corpus.rows.filter(is_new).select(
         "advantage_id",

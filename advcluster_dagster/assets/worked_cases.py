@@ -44,8 +44,8 @@ def worked_cases(
     )
     for role, traces in (("larger", larger_traces), ("smaller", smaller_traces)):
         keys = [*_QUESTION, f"{role}_trial"]
-        named = {keys[-1]: "trial", f"{role}_response": "response"}
-        responses = traces.select(*_QUESTION, **{new: pl.col(old) for new, old in named.items()})
+        columns = {keys[-1]: "trial", f"{role}_response": "response"}
+        responses = traces.select(*_QUESTION, **{new: pl.col(old) for new, old in columns.items()})
         needed = responses.join(cases.lazy().select(keys).unique(), on=keys, how="semi").collect()
         cases = cases.join(needed, on=keys, how="left", maintain_order="left")
     return with_excerpts(cases)

@@ -99,9 +99,9 @@ def _cluster_only(evidence: Evidence, family: str, cluster_id: int) -> Node:
     partition, candidate = Partition(family), (row["pca_dim"], row["n_clusters"])
     names = ("tag", "size", "pca_dim", "n_clusters", "kind", "main_domain", "domain_entropy")
     facts = {**{name: row[name] for name in names}, "definition": evidence.text(row["definition"])}
-    named = evidence.call("naming call", "cluster_summaries", partition, *candidate, cluster_id)
+    naming_calls = evidence.call("naming call", "cluster_summaries", partition, *candidate, cluster_id)
     children = [
-        *named,
+        *naming_calls,
         _candidate(evidence, family, candidate),
     ]
     return Node("cluster", f"{family}/{cluster_id}", facts, children)

@@ -48,14 +48,14 @@ class TableFile:
         self.breaks.append(Break(self.table, self.partition, fault))
 
 
-def read_table_file(table: str, partition: Partition, path: UPath, made: Materialisation | None) -> TableFile:
+def read_table_file(table: str, partition: Partition, path: UPath, event: Materialisation | None) -> TableFile:
     """Read a file, recompute its hashes, and compare them with the event log.
 
     Args:
         table: name of the table.
         partition: its partition.
         path: its expected location.
-        made: the last materialisation in the event log, or None.
+        event: the last materialisation in the event log, or None.
     """
     file = TableFile(table, partition, path, rows=TABLES[table].empty())
     try:
@@ -66,10 +66,10 @@ def read_table_file(table: str, partition: Partition, path: UPath, made: Materia
         file.add("the file is missing")
         return file
     file.n_hashes += 1
-    if made and made.file_sha256 not in (None, actual) and file.is_sound:
+    if event and event.file_sha256 not in (None, actual) and file.is_sound:
         file.add("the file was changed outside of its rows; the rows are as written")
     if file.stamp is not None:
-        _compare_with_event(file, file.stamp, made)
+        _compare_with_event(file, file.stamp, event)
     return file
 
 
@@ -151,15 +151,15 @@ def _checked(table: pa.Table) -> pl.DataFrame:
     return rows
 
 
-def _compare_with_event(file: TableFile, stamp: Stamp, made: Materialisation | None) -> None:
-    if made is None:
+def _compare_with_event(file: TableFile, stamp: Stamp, event: Materialisation | None) -> None:
+    if event is None:
         file.add("no materialisation in the event log; run the study, which records it without model calls")
         return
-    if made.data_version != stamp.content_hash:
+    if event.data_version != stamp.content_hash:
         file.add(
-            f"the event log's last materialisation has content hash {made.data_version[:_SHORT]}, the file"
+            f"the event log's last materialisation has content hash {event.data_version[:_SHORT]}, the file"
             f" {stamp.content_hash[:_SHORT]}"
         )
     for name in ("code", "settings", "prompts", "upstream"):
-        if made.fingerprint and made.fingerprint.get(name) != getattr(stamp, name):
+        if event.fingerprint and event.fingerprint.get(name) != getattr(stamp, name):
             file.add(f"{name} in the file's stamp differs from the event log")

@@ -44,7 +44,7 @@ def latest_materialisations(instance: dg.DagsterInstance, study: str, table: str
     """Return the last materialisation of each partition of a table, or of the report."""
     key = dg.AssetKey([study, table])
     if _level(table) == "study":
-        return {made.partition: made for made in materialisations(instance, study, table, Partition(), limit=1)}
+        return {event.partition: event for event in materialisations(instance, study, table, Partition(), limit=1)}
     ids = list(
         instance.event_log_storage.get_latest_storage_id_by_partition(
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -54,7 +54,7 @@ def latest_materialisations(instance: dg.DagsterInstance, study: str, table: str
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
         records = dg.AssetRecordsFilter(key, storage_ids=chunk)
-        runs.update({made.partition: made for made in _read(instance, table, records, len(chunk))})
+        runs.update({event.partition: event for event in _read(instance, table, records, len(chunk))})
     return runs
 
 

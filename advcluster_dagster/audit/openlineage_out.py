@@ -62,9 +62,9 @@ def _send(events: Iterable[RunEvent], url: str) -> int:
             n_events += 1
     except requests.RequestException as error:
         status = error.response.status_code if error.response is not None else None
-        why = f"status {status}" if status else type(error).__name__
+        reason = f"status {status}" if status else type(error).__name__
         raise AuditError(
-            f"{parts.hostname}: event {n_events + 1} could not be sent ({why}); {n_events} were sent"
+            f"{parts.hostname}: event {n_events + 1} could not be sent ({reason}); {n_events} were sent"
         ) from None
     finally:
         transport.close()

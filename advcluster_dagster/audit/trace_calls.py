@@ -45,9 +45,13 @@ def check_sampled(
     Returns:
         Columns question_id, trial, call_id (null if no call matches), and the breaks.
     """
-    asked = traces.join(questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left")
+    with_prompts = traces.join(
+        questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left"
+    )
     calls = pl.DataFrame(list(_calls(entries)), schema=_CALL_SCHEMA, orient="row")
-    matched = asked.join(calls, on=["prompt", "trial", "model"], how="left", suffix="_recorded", maintain_order="left")
+    matched = with_prompts.join(
+        calls, on=["prompt", "trial", "model"], how="left", suffix="_recorded", maintain_order="left"
+    )
     differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_recorded")) for name in _ANSWER}
     # A trial repeated with other settings has several calls: take the one whose answer differs least.
     matched = matched.with_columns(n_differing=pl.sum_horizontal(differs.values()))
@@ -62,12 +66,12 @@ def check_sampled(
 
 
 def check_imported(
-    home: Home, study: Study, table: str, role: Role, partition: Partition, traces: pl.DataFrame, made: Materialisation
+    home: Home, study: Study, table: str, role: Role, partition: Partition, traces: pl.DataFrame, event: Materialisation
 ) -> list[Break]:
     """Compare traces with the imported rows they were copied from."""
     breaks: list[Break] = []
     frames = [LARGER_TRACES.empty().drop("family", "domain")]
-    for record in made.made_from.get("sources") or []:
+    for record in event.made_from.get("sources") or []:
         path = _import_of(home, study, partition, str(record["benchmark"]), role)
         name = f"imports of {record['benchmark']}, {path.name}"
         if not path.exists():

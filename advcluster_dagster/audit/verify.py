@@ -151,9 +151,9 @@ class _Verifier:
         return sorted(reached, key=lambda place: (order[place[0]], place[1].label))
 
     def _upstream(self, table: str, partition: Partition) -> Mapping[str, str]:
-        made = self._made(table).get(partition)
-        if made and made.upstream:
-            return made.upstream
+        event = self._made(table).get(partition)
+        if event and event.upstream:
+            return event.upstream
         stamp = stamp_of(self._path(table, partition))
         return stamp.upstream if stamp else {}
 
@@ -189,10 +189,10 @@ class _Verifier:
         if not file.is_sound and "graded_trials" in files:
             self._verification.breaks += lost_traces(table, partition, role, file.rows, files["graded_trials"].rows)
         if self._study.families[str(partition.family)].model_of(role).provider == "imported":
-            made = self._made(table).get(partition)
-            if made:
+            event = self._made(table).get(partition)
+            if event:
                 self._verification.breaks += check_imported(
-                    self._home, self._study, table, role, partition, file.rows, made
+                    self._home, self._study, table, role, partition, file.rows, event
                 )
             return
         entries, questions = self._entries(table, partition), self._questions(partition)
@@ -220,7 +220,7 @@ class _Verifier:
             entries = self._entries("advantage_corpus", partition)
             self._keep(check_extraction(partition, {**rows, "trace_pairs": texts}, entries))
             hashes = rows["advantage_corpus"]["prompt_hash"].unique()
-            self._note(*(line for kept in hashes for line in other_prompts({"extraction": kept})))
+            self._note(*(line for prompt_hash in hashes for line in other_prompts({"extraction": prompt_hash})))
         if "advantage_embeddings" in files and self._is_sound("advantage_corpus", partition):
             self._keep(check_embeddings(partition, rows, self._entries("advantage_embeddings", partition)))
         if "cluster_summaries" in files and self._is_sound("advantage_corpus", partition):
@@ -240,10 +240,10 @@ class _Verifier:
     def _prompt(self, name: str, partition: Partition) -> str | None:
         """Return the hash of the prompt that the event log records for a family's names or reviews."""
         table = {"naming": "cluster_summaries", "review": "candidate_reviews"}[name]
-        made = self._made(table).get(partition)
-        kept: str | None = made.made_from.get("prompts", {}).get(name) if made else None
-        self._note(*other_prompts({name: kept}))
-        return kept
+        event = self._made(table).get(partition)
+        prompt_hash: str | None = event.made_from.get("prompts", {}).get(name) if event else None
+        self._note(*other_prompts({name: prompt_hash}))
+        return prompt_hash
 
     def _texts_of_pairs(self, partition: Partition, files: Mapping[str, TableFile]) -> pl.DataFrame | None:
         """Return the pairs with question, both responses and answers; None if a file was not read or is not sound."""

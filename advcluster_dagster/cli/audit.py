@@ -40,17 +40,17 @@ def audit(
     """Trace results back to traces, prompts and runs, and verify every link; without a starting point, all results."""
     home = existing_home()
     declared = home.register_study(study)
-    given = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise CommandError(f"--{' and --'.join(named)}: give only one of them")
-    if page and named:
+    options = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
+    chosen = [name for name, value in options.items() if value is not None]
+    if len(chosen) > 1:
+        raise CommandError(f"--{' and --'.join(chosen)}: give only one of them")
+    if page and chosen:
         raise CommandError("--page shows the whole study; omit the starting point")
     if diff is not None:
         _show_changes(home, declared, diff, as_json)
         return
     with _collector_paused():
-        _audit(home, declared, _start(declared, given), page, as_json)
+        _audit(home, declared, _start(declared, options), page, as_json)
 
 
 @contextmanager
@@ -84,11 +84,11 @@ def lineage(
     screen.print(f"Wrote {n_events} events to {escape(to)}.", soft_wrap=True)
 
 
-def _start(study: "Study", given: "dict[str, str | None]") -> "Start | None":
+def _start(study: "Study", options: "dict[str, str | None]") -> "Start | None":
     from advcluster_dagster.audit.chain import Start
 
     kinds: tuple[Kind, ...] = ("cluster", "cell", "advantage", "edi")
-    return next((Start.parse(study, kind, value) for kind in kinds if (value := given[kind])), None)
+    return next((Start.parse(study, kind, value) for kind in kinds if (value := options[kind])), None)
 
 
 def _audit(home: "Home", study: "Study", start: "Start | None", page: bool, as_json: bool) -> None:

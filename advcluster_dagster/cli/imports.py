@@ -73,12 +73,12 @@ def import_questions_command(
 
     home = home_from_environment()
     declared = home.register_study(study)
-    given = parse_map(fields or ()) if fields or answer_type else None
+    field_map = parse_map(fields or ()) if fields or answer_type else None
     with ExitStack() as bar:
         on_progress = bar.enter_context(byte_progress(f"questions of {benchmark}"))
         import_questions(
-            file, declared, domain, benchmark, home.imports, on_progress, fields_given=given, answer_type=answer_type,
-            before_storing=_confirm_import(home, declared, True, bar.close),
+            file, declared, domain, benchmark, home.imports, on_progress, fields_given=field_map,
+            answer_type=answer_type, before_storing=_confirm_import(home, declared, True, bar.close),
         )  # fmt: skip
     screen.print("Imported.")
 

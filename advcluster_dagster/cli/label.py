@@ -24,16 +24,16 @@ def label(
     declared = home.register_study(study)
     if family is None and len(declared.families) != 1:
         raise CommandError(f"name a family with --family; the study has {', '.join(declared.families)}")
-    chosen = family or next(iter(declared.families))
-    if chosen not in declared.families:
-        raise CommandError(f"--family is {chosen!r}; the study has {', '.join(declared.families)}")
+    family_name = family or next(iter(declared.families))
+    if family_name not in declared.families:
+        raise CommandError(f"--family is {family_name!r}; the study has {', '.join(declared.families)}")
     if not read:
-        n_items = write_sheet(home, declared, chosen, sheet)
+        n_items = write_sheet(home, declared, family_name, sheet)
         screen.print(
             f"Wrote {n_items} items to {escape(str(sheet))}: fill in the column label, then read it with --read."
         )
         return
-    for agreement in read_sheet(home, declared, chosen, sheet):
+    for agreement in read_sheet(home, declared, family_name, sheet):
         ends = "" if agreement.low is None else f" [{agreement.low:.2f}, {agreement.high:.2f}]"
         kappa = "undefined" if agreement.kappa is None else f"{agreement.kappa:.2f}{ends}"
         share = "" if agreement.share is None else f", {100 * agreement.share:.0f} % equal"

@@ -77,7 +77,9 @@ def _causes(statuses: Sequence[StepStatus]) -> list[str]:
         if direct:
             key = (status.step, status.state, "; ".join(direct))
             partitions.setdefault(key, []).append(status.partition.label)
-    lines = [f"{step} of {', '.join(labels)} is {state}: {why}" for (step, state, why), labels in partitions.items()]
+    lines = [
+        f"{step} of {', '.join(labels)} is {state}: {cause}" for (step, state, cause), labels in partitions.items()
+    ]
     if n_earlier:
         lines.insert(
             0, f"code changed: {n_earlier} steps were made by an earlier version of this program; {_RERUN_EFFECT}"

@@ -1,4 +1,4 @@
-"""Stamps: fingerprints of what a partition is made from, to decide staleness from files alone.
+"""Stamps: fingerprints of what a partition is made from, to decide staleness from files only.
 
 Also: upstream partitions of a step, and whether its sources outside the lake exist.
 """

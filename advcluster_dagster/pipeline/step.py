@@ -213,18 +213,18 @@ class Step:
     def run_sql(self, model: str) -> pl.DataFrame:
         """Run a SQL model for this partition and return its rows."""
         files = {table: self.paths_of(table) for table in sql_models()[model].refs}
-        with self.connect() as connection, held_open(files) as held:
-            bind(connection, held)
+        with self.connect() as connection, held_open(files) as open_files:
+            bind(connection, open_files)
             return sql_models()[model].run(connection)
 
     def run_sql_test(self, table: str, test: str, rows: pl.LazyFrame) -> pl.DataFrame:
         """Run a SQL test and return the faulty rows; the table under test is the new one, not yet published."""
-        (chosen,) = (candidate for candidate in sql_tests(table) if candidate.name == test)
-        files = {name: self.paths_of(name) for name in chosen.refs - {table}}
-        with self.connect() as connection, held_open(files) as held:
-            bind(connection, held)
+        (sql_test,) = (candidate for candidate in sql_tests(table) if candidate.name == test)
+        files = {name: self.paths_of(name) for name in sql_test.refs - {table}}
+        with self.connect() as connection, held_open(files) as open_files:
+            bind(connection, open_files)
             connection.register(table, rows.collect().to_arrow())
-            return chosen.run(connection)
+            return sql_test.run(connection)
 
     @cached_property
     def domains_used(self) -> list[str]:

@@ -37,8 +37,8 @@ class Home:
     @classmethod
     def from_environment(cls) -> "Home":
         """Return ADVCLUSTER_HOME; by default the checkout's ``data``, or ``./advcluster`` if installed from a wheel."""
-        if given := os.environ.get("ADVCLUSTER_HOME"):
-            return cls(Path(given).expanduser().resolve())
+        if folder := os.environ.get("ADVCLUSTER_HOME"):
+            return cls(Path(folder).expanduser().resolve())
         return cls(_PROJECT / "data" if (_PROJECT / "pyproject.toml").is_file() else Path.cwd() / "advcluster")
 
     @classmethod
@@ -103,8 +103,8 @@ class Home:
     @property
     def dagster(self) -> Path:
         """Dagster's instance: history, schedules, logs. On Kubernetes the chart's, set by DAGSTER_HOME."""
-        given = os.environ.get("DAGSTER_HOME")
-        return Path(given) if given and self.settings.executor == "kubernetes" else self.root / "dagster"
+        folder = os.environ.get("DAGSTER_HOME")
+        return Path(folder) if folder and self.settings.executor == "kubernetes" else self.root / "dagster"
 
     @property
     def database_url(self) -> str | None:

@@ -34,17 +34,17 @@ def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
         DamagedFileError: a file of a table that the query names is damaged or missing.
     """
     files = {name: _files(home, study, name) for name in TABLES}
-    named = {name: paths for name, paths in files.items() if name in sql.lower()}
-    for name, paths in named.items():
+    queried = {name: paths for name, paths in files.items() if name in sql.lower()}
+    for name, paths in queried.items():
         fault = _fault(paths) or _loss(home, study, name)
         if fault is not None:
             raise DamagedFileError(fault)
     # DuckDB cannot read a bucket by itself, so tables there that the query does not name stay empty; damaged ones are
     # skipped.
-    sound = {name: paths for name, paths in files.items() if name not in named and _fault(paths) is None}
+    sound = {name: paths for name, paths in files.items() if name not in queried and _fault(paths) is None}
     unnamed = {name: [str(path) for path in paths if is_local(path)] for name, paths in sound.items()}
-    with duckdb.connect() as connection, held_open(named) as held:
-        readable = {**unnamed, **held}
+    with duckdb.connect() as connection, held_open(queried) as open_files:
+        readable = {**unnamed, **open_files}
         bind(connection, readable)
         _confine(connection, [path for paths in readable.values() for path in paths])
         try:

@@ -29,7 +29,7 @@ from advcluster_dagster.study.preferences import Preferences
 from advcluster_dagster.study.ratings import Ratings
 from advcluster_dagster.study.spending import Spending
 
-#: Words reserved by Dagster, besides those of Python.
+#: Words reserved by Dagster, in addition to those of Python.
 _RESERVED = (
     "context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str", "float",
     "bool", "input", "output", "type",
@@ -37,7 +37,7 @@ _RESERVED = (
 
 
 class StudyError(AdvClusterError, ValueError):
-    """An unusable study file; one line with file, key, value and what is allowed."""
+    """An unusable study file; one line with file, key, value and allowed values."""
 
 
 class Study(Settings):

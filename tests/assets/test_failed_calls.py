@@ -83,5 +83,5 @@ def test_a_failed_embedding_is_named_by_its_check(refused):
 
 def test_the_command_line_shows_it_as_plain_text(capsys):
     line = "cluster_summaries f: 1 of 2 calls failed: bad_request (1): [bold]no[/bold]"
-    running._tell(RunOutcome(n_runs=1, n_steps=1, call_failures=[line]), n_asked=2)
+    running._print_outcome(RunOutcome(n_runs=1, n_steps=1, call_failures=[line]), n_asked=2)
     assert f"{line}\n1 steps in 1 runs, 2 model calls." in capsys.readouterr().err

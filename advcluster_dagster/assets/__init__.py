@@ -1,3 +1,1 @@
-"""The steps of the method as recipes, one file per stage. Put a new table's step into the file of its stage and list it
-in ``STEPS``.
-"""
+"""The steps of the method as recipes, one file per stage; a new step goes into its stage's file and its ``STEPS``."""

@@ -34,7 +34,7 @@ _GROUP = "advantage_extraction"
     settings=lambda study, _: {"seed": study.seed, "wrong_verdicts": study.extraction.wrong_verdicts},
 )
 def trace_pairs(step: Step, analysis_question_set: pl.DataFrame, graded_trials: pl.DataFrame) -> pl.DataFrame:
-    """A correct trace of the larger model beside a wrong one of the smaller model."""
+    """Pairs of a correct trace of the larger model and a wrong one of the smaller model."""
     verdicts = step.study.extraction.wrong_verdicts
     pairs = draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed, verdicts)
     n_possible = draw_trace_pairs(analysis_question_set, graded_trials, step.family, step.study.seed).height
@@ -51,8 +51,8 @@ def _failures_bounded(step: Step, failures: pl.LazyFrame, bound: float) -> Outco
     if n_failures:
         facts["reasons"] = failure_reasons(reasons.iter_rows())
     if n_silent:
-        silent = f"{n_silent} of {n_pairs} pairs hold no contrast that the embedded reader can see"
-        facts["hint"] = f"{silent}, a judge model is needed"
+        silent = f"the embedded reader sees no contrast in {n_silent} of {n_pairs} pairs"
+        facts["hint"] = f"{silent}; use a judge model"
     return Outcome(share <= bound, facts)
 
 
@@ -76,7 +76,7 @@ def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
     tables=("advantage_corpus", "first_errors", "extraction_failures", "evidence_checks"),
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "extractor": study.judges.extractor.asked_as,
+        "extractor": study.judges.extractor.request_identity,
         "extraction": study.extraction.model_dump(mode="json", include={"max_repeats"}),
     },
     prompts=("extraction",),
@@ -101,7 +101,7 @@ def _style_kept(_step: Step, corpus: pl.LazyFrame, bound: float) -> Outcome:
         "evidence_checks": (
             Check(
                 "evidence_found",
-                description="The passages quoted as evidence stand in the traces.",
+                description="The passages quoted as evidence occur in the traces.",
                 judge=_evidence_found,
                 bound="max_unsupported_share",
             ),
@@ -117,7 +117,7 @@ def extracted_advantages(
     smaller_traces: pl.LazyFrame,
     graded_trials: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Advantages and the first error of every pair, as the extractor sees them, and whether its quotes are verbatim."""
+    """Advantages and first error of every pair, as reported by the extractor, and whether its quotes are verbatim."""
     judge, prompt = step.study.judges.extractor, load_prompt("extraction")
     texts = _pair_texts(trace_pairs, benchmark_questions, larger_traces, smaller_traces, graded_trials)
     requests = _requests(step, texts)
@@ -136,7 +136,7 @@ def extracted_advantages(
 def _pair_texts(
     pairs: pl.DataFrame, questions: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame, graded: pl.DataFrame
 ) -> pl.DataFrame:
-    """Pairs in their order with the prompt, both responses and both answers that were read from them."""
+    """Return the pairs in order, with the prompt, both responses and both extracted answers."""
     texts = pairs.join(questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left")
     for role, traces in (("larger", larger), ("smaller", smaller)):
         needed = pairs.select("question_id", pl.col(f"{role}_trial").alias("trial")).lazy()
@@ -153,19 +153,19 @@ def _pair_texts(
 
 
 def _requests(step: Step, texts: pl.DataFrame) -> list[ChatRequest]:
-    """One request a pair, in the order of the pairs."""
+    """Return one request per pair, in the order of the pairs."""
     prompt = load_prompt("extraction")
-    chosen = texts.select("prompt", "larger_response", "smaller_response", "larger_answer", "smaller_answer")
-    messages = [extraction_messages(prompt, *row) for row in chosen.iter_rows()]
+    columns = texts.select("prompt", "larger_response", "smaller_response", "larger_answer", "smaller_answer")
+    messages = [extraction_messages(prompt, *row) for row in columns.iter_rows()]
     return step.models.chat(step.study.judges.extractor, messages, schema=wire_schema(ExtractionReply))
 
 
-#: What a dry run assumes of steps whose inputs do not exist yet: questions kept, pairs each, tokens of a reply.
+#: Assumptions of a dry run while inputs do not exist yet: share of questions kept, pairs per question, reply tokens.
 _KEPT_SHARE, _PAIRS_EACH, _USUAL_REPLY = 0.05, 7, 150
 
 
 def assumed_pairs(step: Step) -> tuple[int, str]:
-    """Pairs of a partition that a dry run assumes while they are not drawn yet, and how it says so."""
+    """Return the number of pairs that a dry run assumes before they are drawn, and the basis of that estimate."""
     n_questions, known = assumed_questions(step)
     pairs_each = min(_PAIRS_EACH, step.study.trials)
     basis = f"{_KEPT_SHARE:.0%} of the questions kept, {pairs_each} pairs each{known}"

@@ -1,4 +1,4 @@
-"""Steps of stage 3 (paper section 3.2.3): clusters are named, candidates are reviewed."""
+"""Steps of stage 3 (paper section 3.2.3): naming of clusters, review of candidates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ from advcluster_dagster.science.semantic_clustering.replies import (
 )
 
 _GROUP = "semantic_clustering"
-#: What a dry run assumes while there are no candidates: how many, with how many clusters together.
+#: Assumptions of a dry run while there are no candidates: their number, and their clusters in total.
 _CANDIDATES, _CLUSTERS = 10, 80
-#: Tokens of a reply while none of the model is known; those of the embedded analyst's are longer than most.
+#: Assumed tokens of a reply before the model's first reply; the embedded analyst's names are longer than most.
 _USUAL_NAME, _EMBEDDED_NAME, _USUAL_REVIEW = 65, 90, 25
 #: Descriptions of other clusters that the summariser sees.
 _N_OTHERS = 10
@@ -41,7 +41,6 @@ _CORPUS_TABLES = (
     "deduplicated_advantages",
     "advantage_embeddings",
 )
-#: The check by which the UI shows whether a family's taxonomy is up to date.
 _SCORES = ("distinctness", "granularity", "interpretability", "balance", "resolution", "total")
 
 
@@ -55,7 +54,7 @@ def _tags_unique(_step: Step, summaries: pl.LazyFrame) -> Outcome:
     _GROUP,
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "summariser": study.judges.summariser.asked_as,
+        "summariser": study.judges.summariser.request_identity,
         "n_shown": study.clustering.n_shown,
         "max_repeats": study.clustering.max_repeats,
         "seed": study.seed,
@@ -79,7 +78,7 @@ def cluster_summaries(
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Tag and definition of each cluster of the retained candidates."""
+    """Tag and definition of each cluster of the retained candidate clusterings."""
     corpus = gather_corpus(
         advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
     )
@@ -103,8 +102,9 @@ def cluster_summaries(
 
 @dataclass(frozen=True)
 class _ShownCluster:
-    """A cluster of a candidate, (d', K, cluster_id), and the rows of the corpus that the summariser sees: its own, and
-    the nearest ones of other clusters.
+    """A candidate's cluster (d', K, cluster_id) and the corpus rows shown to the summariser.
+
+    ``shown`` are rows of the cluster itself, ``others`` the nearest rows of other clusters.
     """
 
     key: tuple[int, int, int]
@@ -122,7 +122,7 @@ def _shown_clusters(step: Step, corpus: ClusteringCorpus, assignments: pl.DataFr
         of_dim = assignments.filter(pl.col("pca_dim") == pca_dim)
         for (n_clusters,), members in of_dim.group_by("n_clusters", maintain_order=True):
             if members["advantage_id"].to_list() != ids:
-                raise StepError("cluster_assignments are not those of the present advantages; materialise them first")
+                raise StepError("cluster_assignments do not match the current advantages; materialise them first")
             labels = members["cluster_id"].cast(pl.Int32).to_numpy()
             for cluster_id in range(int(str(n_clusters))):
                 shown = select_shown(points, labels, cluster_id, domains, ids, n_shown, seed)
@@ -173,7 +173,7 @@ def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
     _GROUP,
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "reviewer": study.judges.reviewer.asked_as,
+        "reviewer": study.judges.reviewer.request_identity,
         "n_reviews": study.clustering.n_reviews,
         "max_repeats": study.clustering.max_repeats,
     },
@@ -182,7 +182,7 @@ def _tag_and_definition(name: object) -> tuple[str | None, str | None]:
     estimate=lambda step: _estimate_reviews(step),
 )
 def candidate_reviews(step: Step, cluster_summaries: pl.DataFrame) -> pl.DataFrame:
-    """Scores of each review of each retained candidate."""
+    """Scores of each review of each retained candidate clustering."""
     judge = step.study.judges.reviewer
     keys, requests = [], []
     for key, clusters in cluster_summaries.group_by(_CANDIDATE, maintain_order=True):

@@ -1,4 +1,4 @@
-"""Steps of accuracy against compute: what traces cost, and the accuracy that samples and limits give for it."""
+"""Steps of accuracy against compute: costs of traces, and accuracy by number of samples and token limit."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def _chosen(study: Study) -> Compute:
 
 
 def _config_file(home: Home, study: Study, model: Model) -> Path | None:
-    """The config.json that a model's layers are read from; None where they are given or known otherwise."""
+    """Return the config.json with a model's layers; None if the study gives them or there is no such file."""
     shape = _chosen(study).shapes.get(model.model)
     if shape is not None:
         return home.root / shape.config if shape.config is not None else None
@@ -45,7 +45,7 @@ def _config_file(home: Home, study: Study, model: Model) -> Path | None:
 
 
 def _sources(home: Home, study: Study, partition: Partition) -> dict[str, object]:
-    """Prices of the family's models, and hashes of the configurations that their layers are read from."""
+    """Return prices of the family's models, and hashes of the configurations with their layers."""
     prices, facts = load_prices(home.prices).models, dict[str, object]()
     for role in ROLES:
         model = study.families[str(partition.family)].model_of(role)
@@ -76,24 +76,24 @@ def _family_settings(study: Study, partition: Partition) -> dict[str, object]:
 
 
 def _shape_of(step: Step, model: Model) -> ModelShape | None:
-    """A model's layers: from the study, of a known model, or from its folder; None where nothing tells them.
+    """Return a model's layers from the study, a known model or its folder; None if unknown.
 
     Raises:
-        StepError: a configuration is missing or not one that is understood.
+        StepError: a configuration is missing or not supported.
     """
     file = _config_file(step.home, step.study, model)
-    given = _chosen(step.study).shapes.get(model.model)
+    shape = _chosen(step.study).shapes.get(model.model)
     try:
         if file is not None:
             return shape_from_config(json.loads(file.read_text(encoding="utf-8")))
-        return known_shape(model.model) if given is None else ModelShape(**given.model_dump(exclude={"config"}))
+        return known_shape(model.model) if shape is None else ModelShape(**shape.model_dump(exclude={"config"}))
     except (OSError, ValueError) as error:
         where = file if file is not None else f"layers of {model.model}"
         raise StepError(f"{where}: {error}; correct compute.shapes in the study file") from None
 
 
 def _shapes_and_prices(step: Step) -> tuple[dict[str, ModelShape | None], dict[str, tuple[float, float] | None]]:
-    """By role; imported traces have the price of the model's name."""
+    """Return shapes and prices by role; imported traces are priced by the model's name."""
     models = {role: step.study.families[step.family].model_of(role) for role in ROLES}
     listed = {role: load_prices(step.home.prices).models.get(model.model) for role, model in models.items()}
     prices: dict[str, tuple[float, float] | None] = {
@@ -111,7 +111,7 @@ def trace_costs(
     smaller_traces: pl.LazyFrame,
     benchmark_questions: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Tokens, FLOPs and money of every trial of both models."""
+    """Tokens, FLOPs and cost of every trial of both models."""
     shapes, prices = _shapes_and_prices(step)
     tokens = stack_traces(larger_traces, smaller_traces, _TOKENS).collect()
     keys = ["question_id", "role", "trial"]
@@ -136,16 +136,16 @@ def budget_curves(
 ) -> dict[str, pl.DataFrame]:
     """Length and cost by outcome, accuracy of samples, votes and limits, and when the smaller model suffices."""
     shapes, prices = _shapes_and_prices(step)
-    chosen, keys = step.study.statistics, ["domain", "question_id"]
+    statistics, keys = step.study.statistics, ["domain", "question_id"]
     questions = benchmark_questions.select(*keys, "source_key", "answer_type", task_format=task_format("answer_type"))
     costs = trace_costs.join(questions, on=keys, how="left", maintain_order="left")
     answers = graded_trials.select("domain", "question_id", "role", "trial", "prediction", "verdict")
     trials = costs.join(answers, on=[*keys, "role", "trial"], how="left", maintain_order="left")
-    sizes = sample_sizes(step.study.trials, chosen.pass_at_k)
-    curves = measure_curves(trials, shapes, prices, sizes, chosen.confidence, step.study.seed)
+    sizes = sample_sizes(step.study.trials, statistics.pass_at_k)
+    curves = measure_curves(trials, shapes, prices, sizes, statistics.confidence, step.study.seed)
     rng = table_rng(step.study.seed, "compute_summaries", step.family)
     return {
-        "compute_summaries": compute_summaries(costs, chosen.confidence, chosen.n_bootstrap, rng),
+        "compute_summaries": compute_summaries(costs, statistics.confidence, statistics.n_bootstrap, rng),
         "budget_curves": curves,
         "budget_matches": budget_matches(curves),
     }

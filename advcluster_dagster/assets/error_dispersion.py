@@ -24,7 +24,7 @@ _GROUP = "error_dispersion"
 def error_dispersion(
     step: Step, analysis_question_set: pl.DataFrame, first_errors: pl.DataFrame, trace_pairs: pl.DataFrame
 ) -> pl.DataFrame:
-    """First errors of each kept question by depth, and how dispersed they are; pairs without an answer left out."""
+    """First errors of each kept question by depth, and their dispersion; excludes pairs without an answer."""
     answered = trace_pairs.filter(pl.col("smaller_verdict") == "wrong")
     errors = first_errors.join(answered, on="pair_id", how="semi")
     measured = measure_error_dispersion(analysis_question_set, errors)
@@ -54,7 +54,7 @@ edi_summary = sql_step(
 
 
 def _below_null(_step: Step, tests: pl.LazyFrame, bound: float) -> Outcome:
-    """Fails where some domain with a test does not concentrate; a domain without one is named and does not fail."""
+    """Fail if first errors do not concentrate in some tested domain; untested domains are listed and do not fail."""
     rows = tests.select("domain", "p_value", "n_questions").collect()
     tested = rows.drop_nulls("p_value")
     spread = tested.filter(pl.col("p_value") > bound)["domain"].to_list()
@@ -88,9 +88,9 @@ def dispersion_tests(
     analysis_question_set: pl.DataFrame,
     benchmark_questions: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Whether first errors concentrate more than chance would make them, and at which stages they lie."""
-    chosen, seed = step.study.statistics, step.study.seed
-    settings = ResamplingSettings(chosen.confidence, chosen.n_bootstrap, chosen.n_permutations)
+    """Tests of whether first errors concentrate more than by chance, and their shares by stage."""
+    statistics, seed = step.study.statistics, step.study.seed
+    settings = ResamplingSettings(statistics.confidence, statistics.n_bootstrap, statistics.n_permutations)
     keys = benchmark_questions.select("domain", "question_id", "source_key")
     rng = table_rng(seed, "dispersion_tests", step.family)
     return {

@@ -27,9 +27,9 @@ from advcluster_dagster.study.partition import Partition
     },
 )
 def evidence_explorer(step: Step) -> PageFiles:
-    """A page that leads from each cluster to its advantages and the traces they rest on; it opens from disk.
+    """Page to explore each cluster's advantages and the traces behind them; it opens from disk.
 
-    Its files lie in a folder named after all it is made from, so that an old page never meets new data.
+    Its files are in a folder named after a hash of its inputs, so that an old page never loads new data.
     """
     stamp = expected_stamp(step.recipe, step.home, step.study, step.partition)
     folder = f"explorer/{fingerprint([stamp.code, stamp.settings, stamp.upstream])}"
@@ -49,8 +49,8 @@ def _families(step: Step) -> Iterator[FamilyEvidence]:
 
 def _domains(step: Step, family: str) -> Iterator[DomainEvidence]:
     for domain in step.study.domains:
-        here = replace(step, partition=Partition(family, domain))
-        yield join_evidence(domain, {table: here.scan_partition(table) for table in TABLES_READ})
+        of_domain = replace(step, partition=Partition(family, domain))
+        yield join_evidence(domain, {table: of_domain.scan_partition(table) for table in TABLES_READ})
 
 
 STEPS = (evidence_explorer,)

@@ -39,9 +39,9 @@ from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _GROUP = "grading"
-#: How often a member of the panel is asked again after a broken reply.
+#: Maximum number of repeats after an invalid reply of a panel member.
 _MAX_REPEATS = 2
-#: What a dry run assumes: the share of trials whose answer no rule decides.
+#: Assumption of a dry run: the share of trials whose answer no rule decides.
 _ASSUMED_UNDECIDED_SHARE = 0.01
 
 
@@ -62,7 +62,7 @@ def _complete_trials(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
 
 
 def _answer_places(study: Study, domain: str) -> dict[str, AnswerPlace]:
-    """Where the responses hold their answer, by benchmark of the domain."""
+    """Return where to find the answer in a response, by benchmark of the domain."""
     benchmarks = {name: study.benchmark(name) for name in study.domains[domain]}
     return {
         name: AnswerPlace(benchmark.answer_marker, benchmark.answer_field, benchmark.whole_response)
@@ -71,12 +71,12 @@ def _answer_places(study: Study, domain: str) -> dict[str, AnswerPlace]:
 
 
 def _settings(study: Study, partition: Partition) -> dict[str, Any]:
-    """What verdicts depend on; the number of workers is no part of it."""
+    """Return the settings that verdicts depend on; the number of workers is not among them."""
     grading, judges = study.grading, judge_names(study.grading.panel)
     return {
         "places": {name: asdict(place) for name, place in _answer_places(study, partition.domain or "").items()},
         "timeouts": [grading.math_timeout_s, grading.program_timeout_s],
-        "panel": [[model.asked_as for model in grading.panel], grading.n_agreement_pairs, study.seed, *judges]
+        "panel": [[model.request_identity for model in grading.panel], grading.n_agreement_pairs, study.seed, *judges]
         if grading.panel
         else None,
     }
@@ -104,22 +104,22 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
             ),
             Check(
                 "no_answer_share_by_benchmark",
-                description="Each model gives answers on each benchmark, where the study says that they stand.",
+                description="Each model's responses on each benchmark hold an answer where the study expects it.",
                 judge=answers_found,
                 is_blocking=True,
                 bound="max_no_answer_share_by_benchmark",
             ),
             Check(
                 "contradiction_share_by_benchmark",
-                description="No model has hardly an answer right on a benchmark where the verdicts that came with its"
-                " traces say otherwise.",
+                description="No model has nearly all answers graded wrong on a benchmark where the verdicts imported"
+                " with its traces say otherwise.",
                 judge=credible_accuracy,
                 is_blocking=True,
                 bound="max_contradiction_share_by_benchmark",
             ),
             Check(
                 "contradiction_share",
-                description="Few verdicts contradict those that came with the traces.",
+                description="Few verdicts contradict those imported with the traces.",
                 judge=few_contradictions,
                 bound="max_contradiction_share",
             ),
@@ -145,9 +145,9 @@ def _settings(study: Study, partition: Partition) -> dict[str, Any]:
 def graded_trials(
     step: Step, larger_traces: pl.LazyFrame, smaller_traces: pl.LazyFrame, benchmark_questions: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
-    """Every trial of both models with its verdict, and what the judge panel, if there is one, had to say."""
+    """Every trial of both models with its verdict, and the votes of the judge panel, if any."""
     graded = _graded_by_rules(step, {"larger": larger_traces, "smaller": smaller_traces}, benchmark_questions)
-    panel, votes = _asked_panel(step, graded, benchmark_questions)
+    panel, votes = _panel_and_votes(step, graded, benchmark_questions)
     graded = decide_by_panel(graded, panel)
     step.facts["verdicts"] = dict(graded["verdict"].value_counts(sort=True).iter_rows())
     return {
@@ -171,8 +171,8 @@ def _graded_by_rules(step: Step, traces: dict[str, pl.LazyFrame], questions: pl.
     return graded
 
 
-def _asked_panel(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of ``grading_panel`` and ``panel_votes``; none without a panel."""
+def _panel_and_votes(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Ask the panel; return rows of ``grading_panel`` and ``panel_votes``, empty without a panel."""
     models, n_agreement_pairs = step.study.grading.panel, step.study.grading.n_agreement_pairs
     pairs = panel_pairs(graded, questions, n_agreement_pairs, step.study.seed, step.family)
     if not models:
@@ -189,7 +189,7 @@ def _asked_panel(step: Step, graded: pl.DataFrame, questions: pl.DataFrame) -> t
 
 
 def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:
-    """One member's vote on each pair."""
+    """Return one member's vote on each pair; None where the reply is unusable."""
     prompt = load_prompt("equivalence")
     rows = pairs.select("prompt", "answer", "prediction").iter_rows()
     messages = [equivalence_messages(prompt, *row) for row in rows]
@@ -199,7 +199,7 @@ def _votes(step: Step, model: Model, pairs: pl.DataFrame) -> list[bool | None]:
 
 
 def _estimate(step: Step) -> Estimate:
-    """What the panel would be asked; which answers no rule decides is known only once they are graded."""
+    """Estimate the panel's calls; which answers no rule decides is known only after grading."""
     n_questions, known = assumed_questions(step)
     grading, n_trials = step.study.grading, n_questions * step.study.trials * len(ROLES)
     n_pairs = min(n_trials, grading.n_agreement_pairs + round(_ASSUMED_UNDECIDED_SHARE * n_trials))

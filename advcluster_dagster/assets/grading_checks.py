@@ -1,6 +1,4 @@
-"""Outcomes of the checks of graded trials: missing answers, verdicts that contradict recorded ones, and the setting to
-look at.
-"""
+"""Checks of graded trials: missing answers and contradicted recorded verdicts, with the settings to look at."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,16 +11,16 @@ from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.printable import one_line
 from advcluster_dagster.science.traces import stack_traces
 
-#: An accuracy up to this is blocked where most recorded verdicts say otherwise.
+#: Maximum accuracy that blocks if most recorded verdicts say otherwise.
 _HARDLY_ANY_CORRECT = 0.05
-#: How many models and benchmarks, examples, and characters of a text a check names; more are counted.
+#: Maximum number of models and benchmarks, of examples, and of characters of a text that a check shows.
 _N_NAMED, _N_EXAMPLES, _N_CHARACTERS = 2, 3, 60
 _BY_MODEL = ("benchmark", "role", "model")
 _TRIAL = ["question_id", "role", "trial"]
 
 
 def answers_found(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
-    """Fails where the responses of a model on a benchmark without an answer reach the bound; at 1 it fails nowhere."""
+    """Fail if a model's share of responses without an answer on a benchmark reaches the bound; 1 never fails."""
     is_missing = pl.col("verdict") == "no_answer"
     counts = graded.group_by(_BY_MODEL).agg(n=pl.len(), n_missing=is_missing.sum(), share=is_missing.mean())
     counts = counts.sort("share", *_BY_MODEL, descending=[True, False, False, False])
@@ -44,7 +42,7 @@ def answers_found(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
 
 
 def _end_of_a_response(step: Step, graded: pl.LazyFrame, benchmark: str) -> str:
-    """The end of a response of the benchmark, on one line; empty where all are empty."""
+    """Return the end of a response of the benchmark, on one line; empty if all responses are empty."""
     for role in ROLES:
         trials = graded.filter(pl.col("benchmark") == benchmark, pl.col("role") == role).select("question_id", "trial")
         traces = step.scan_partition(f"{role}_traces").join(trials, on=["question_id", "trial"], how="semi")
@@ -55,28 +53,28 @@ def _end_of_a_response(step: Step, graded: pl.LazyFrame, benchmark: str) -> str:
 
 
 def _places_of_answers(step: Step, benchmarks: Iterable[str]) -> str:
-    """The settings that say where the responses of these benchmarks hold their answer, and what they are now."""
+    """Return the settings that locate the answers in these benchmarks' responses, with their current values."""
     parts = []
     for name in benchmarks:
         benchmark = step.study.benchmark(name)
         chosen = {key: getattr(benchmark, key) for key in ("answer_marker", "answer_field", "whole_response")}
-        now = [f"{key} {value!r}" for key, value in chosen.items() if value] or [r"\boxed{} or [ANSWER]"]
-        parts.append(f"benchmarks.{name}.answer_marker, answer_field or whole_response (now {now[0]})")
+        current = [f"{key} {value!r}" for key, value in chosen.items() if value] or [r"\boxed{} or [ANSWER]"]
+        parts.append(f"benchmarks.{name}.answer_marker, answer_field or whole_response (now {current[0]})")
     return _first_of(parts)
 
 
 def _with_recorded(step: Step, graded: pl.LazyFrame) -> pl.DataFrame:
-    """Graded trials that came with a verdict of their own, and whether ours contradicts it."""
+    """Return the graded trials with an imported verdict, and whether our verdict contradicts it."""
     larger, smaller = (step.scan_partition(f"{role}_traces") for role in ROLES)
     recorded = stack_traces(larger, smaller, ("question_id", "trial", "recorded_correct"))
-    ours = graded.select(*_BY_MODEL, "question_id", "trial", "prediction", "is_correct").drop_nulls("is_correct")
-    both = ours.join(recorded.drop_nulls("recorded_correct"), on=_TRIAL, how="inner")
+    scored = graded.select(*_BY_MODEL, "question_id", "trial", "prediction", "is_correct").drop_nulls("is_correct")
+    both = scored.join(recorded.drop_nulls("recorded_correct"), on=_TRIAL, how="inner")
     is_contradicted = pl.col("is_correct") != pl.col("recorded_correct")
     return both.with_columns(is_contradicted=is_contradicted).sort("benchmark", *_TRIAL).collect()
 
 
 def few_contradictions(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
-    """Fails where the share of recorded verdicts that ours contradict is above the bound for one of the models."""
+    """Fail if the share of contradicted recorded verdicts is above the bound for one of the models."""
     compared = _with_recorded(step, graded)
     shares = compared.group_by("role").agg(pl.col("is_contradicted").mean()).sort("role")
     contradicted = compared.filter("is_contradicted")
@@ -91,8 +89,9 @@ def few_contradictions(step: Step, graded: pl.LazyFrame, bound: float) -> Outcom
 
 
 def credible_accuracy(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome:
-    """Fails where a model has hardly an answer right on a benchmark, by our verdicts alone, and the share of recorded
-    verdicts that ours contradict reaches the bound; at 1 it fails nowhere.
+    """Fail if a model has almost no correct answers on a benchmark and our verdicts contradict the recorded ones.
+
+    The accuracy is that of our verdicts; the share of contradicted verdicts must reach the bound; 1 never fails.
     """
     compared = _with_recorded(step, graded)
     is_contradicted = pl.col("is_contradicted")
@@ -115,7 +114,7 @@ def credible_accuracy(step: Step, graded: pl.LazyFrame, bound: float) -> Outcome
 
 
 def _examples(step: Step, contradicted: pl.DataFrame) -> dict[str, Any]:
-    """A few contradicted trials with gold answer and prediction as a fact, some of each role; none without any."""
+    """Return a few contradicted trials of each role, with gold answer and prediction, as a fact; empty if none."""
     if contradicted.is_empty():
         return {}
     gold = step.scan_partition("benchmark_questions").select("question_id", "answer").collect()
@@ -132,7 +131,7 @@ def _examples(step: Step, contradicted: pl.DataFrame) -> dict[str, Any]:
 
 
 def _short(text: str | None) -> str:
-    """An answer on one line, cut where it is long."""
+    """Return an answer on one line, truncated if it is long."""
     if text is None:
         return "nothing"
     line = one_line(text)

@@ -21,7 +21,7 @@ from advcluster_dagster.study.partition import Partition
 from advcluster_dagster.study.study import Study
 
 _GROUP = "inference"
-#: Tokens of a trace while none of the model is known: reasoning models take thousands, the simulated ones 94.
+#: Assumed tokens of a trace before the model's first: reasoning models use thousands, the simulated ones 94.
 _USUAL_TRACE, _SIMULATED_TRACE = 4000, 94
 
 
@@ -45,7 +45,7 @@ def benchmark_questions(step: Step) -> pl.DataFrame:
 def _inference_settings(role: Role) -> Any:
     def read(study: Study, partition: Partition) -> Any:
         model = study.families[partition.family or ""].model_of(role)
-        return {"trials": study.trials, "seed": study.seed, "model": model.asked_as}
+        return {"trials": study.trials, "seed": study.seed, "model": model.request_identity}
 
     return read
 
@@ -109,7 +109,7 @@ def _traces(step: Step, questions: pl.DataFrame, role: Role) -> pl.LazyFrame:
 
 
 def _requests(step: Step, questions: pl.DataFrame, role: Role) -> list[ChatRequest]:
-    """T requests a question, trial by trial."""
+    """Return T requests per question, trial by trial."""
     model = step.study.families[step.family].model_of(role)
     trials = range(step.study.trials)
     prompts = [prompt for prompt in questions["prompt"] for _ in trials]

@@ -1,4 +1,4 @@
-"""The step that asks whether the taxonomy's names can be applied, and whether other settings would change it."""
+"""The step that tests whether the taxonomy's names can be applied, and its sensitivity to settings."""
 
 import polars as pl
 
@@ -32,9 +32,9 @@ from advcluster_dagster.science.statistics.resampling import table_rng
 
 _GROUP = "semantic_clustering"
 _CANDIDATE = ["pca_dim", "n_clusters"]
-#: Tokens of a reply while none of the model is known.
+#: Assumed tokens of a reply before the model's first.
 _USUAL_CHOICE = 25
-#: What a dry run assumes while there is no taxonomy.
+#: Clusters that a dry run assumes while there is no taxonomy.
 _CLUSTERS = 8
 
 
@@ -43,7 +43,7 @@ _CLUSTERS = 8
     tables=("name_checks", "sensitivities"),
     kinds=("polars", "llm", "scikitlearn"),
     settings=lambda study, _: {
-        "reviewer": study.judges.reviewer.asked_as,
+        "reviewer": study.judges.reviewer.request_identity,
         "n_name_checks": study.clustering.n_name_checks,
         "n_intruders": study.clustering.n_intruders,
         "min_gap": study.question_set.min_gap,
@@ -65,7 +65,7 @@ def name_checks(
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Whether the names can be applied, and whether other settings would give other clusters."""
+    """Tests of whether the names can be applied, and of whether other settings would give other clusters."""
     drawn, groups, is_unseen = _drawn_for_name_checks(
         step, final_taxonomy, cluster_summaries, cluster_assignments, advantage_corpus
     )
@@ -102,7 +102,7 @@ def name_checks(
 
 
 def _intruders(step: Step, numbers: list[int], chosen: pl.DataFrame, corpus: pl.DataFrame) -> pl.DataFrame:
-    """The intruder test: which of five advantages is of another cluster?"""
+    """Run the intruder test: which of five advantages belongs to another cluster?"""
     tasks = _intruder_tasks(step, chosen, corpus)
     results = step.models.ask(
         step.study.judges.reviewer, _intruder_requests(step, tasks), parse_intruder, step.study.clustering.max_repeats
@@ -134,7 +134,7 @@ def _members(taxonomy: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
 def _drawn_for_name_checks(
     step: Step, taxonomy: pl.DataFrame, summaries: pl.DataFrame, assignments: pl.DataFrame, corpus: pl.DataFrame
 ) -> tuple[pl.DataFrame, list[tuple[int, str, str]], bool]:
-    """The advantages to assign, the named clusters, and whether the summariser had not seen those advantages."""
+    """Return the advantages to assign, the named clusters, and whether these advantages are new to the summariser."""
     members = _members(taxonomy, assignments).join(
         corpus.select("advantage_id", "advantage"), on="advantage_id", maintain_order="left"
     )
@@ -173,13 +173,13 @@ def _all_descriptions(
     deduplicated: pl.DataFrame,
     embeddings: pl.DataFrame,
 ) -> AllDescriptions:
-    """Every description with a vector, in canonical order."""
-    every = gather_corpus(corpus, pairs, questions, deduplicated.with_columns(is_kept=pl.lit(True)), embeddings)
+    """Return every description that has a vector, in canonical order."""
+    described = gather_corpus(corpus, pairs, questions, deduplicated.with_columns(is_kept=pl.lit(True)), embeddings)
     keys = ["domain", "question_id"]
-    rows = every.rows.join(questions.select(*keys, "pass_rate_gap"), on=keys, how="left", maintain_order="left").join(
-        deduplicated.select("advantage_id", "is_kept"), on="advantage_id", how="left", maintain_order="left"
-    )
-    return AllDescriptions(rows, every.embeddings)
+    rows = described.rows.join(
+        questions.select(*keys, "pass_rate_gap"), on=keys, how="left", maintain_order="left"
+    ).join(deduplicated.select("advantage_id", "is_kept"), on="advantage_id", how="left", maintain_order="left")
+    return AllDescriptions(rows, described.embeddings)
 
 
 STEPS = (name_checks,)

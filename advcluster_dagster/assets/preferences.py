@@ -1,4 +1,4 @@
-"""The step that draws preference pairs, and the check that nothing held out is among them."""
+"""The step that draws preference pairs, and the check that they contain nothing held out."""
 
 import hashlib
 
@@ -28,15 +28,15 @@ _GROUP = "preferences"
 _TRACE = ("question_id", "trial", "response", "finish_reason", "prompt_tokens", "completion_tokens")
 
 
-def _chosen(study: Study) -> Preferences:
-    assert study.preferences is not None  # the step is made for studies with that section alone
+def _preferences(study: Study) -> Preferences:
+    assert study.preferences is not None  # the step exists only for studies with this section
     return study.preferences
 
 
 def _settings(study: Study, _partition: Partition) -> dict[str, object]:
     names = [name for listed in study.domains.values() for name in listed]
     return {
-        **_chosen(study).model_dump(mode="json"),
+        **_preferences(study).model_dump(mode="json"),
         "may_train": {name: study.may_train(name) for name in names},
         "trials": study.trials,
         "seed": study.seed,
@@ -44,8 +44,8 @@ def _settings(study: Study, _partition: Partition) -> dict[str, object]:
 
 
 def _held_out(step: Step, questions: pl.DataFrame) -> pl.DataFrame:
-    """question_id and question of everything held out."""
-    entries, domains = _chosen(step.study).held_out, tuple(step.study.domains)
+    """Return question_id and question of everything held out."""
+    entries, domains = _preferences(step.study).held_out, tuple(step.study.domains)
     try:
         return held_out_questions(step.home.root, entries, questions, domains)
     except HeldOutError as error:
@@ -53,7 +53,7 @@ def _held_out(step: Step, questions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _nothing_held_out(step: Step, rows: pl.LazyFrame) -> Outcome:
-    """Looks again, by ids and normal forms alone, at what the drawing should have left out."""
+    """Check by ids and normal forms only that the draw excluded everything held out."""
     exported = rows.filter("is_exported").select("question_id", "benchmark").collect()
     questions = step.load("benchmark_questions")
     held_out = _held_out(step, questions)
@@ -70,13 +70,13 @@ def _nothing_held_out(step: Step, rows: pl.LazyFrame) -> Outcome:
     settings=_settings,
     sources=lambda home, study, _: {
         entry: hashlib.sha256(path.read_bytes()).hexdigest()
-        for entry, path in held_out_files(home.root, _chosen(study).held_out).items()
+        for entry, path in held_out_files(home.root, _preferences(study).held_out).items()
     },
     checks={
         "preference_pairs": (
             Check(
                 "nothing_held_out",
-                "No exported pair is of a question held out, of a repetition of one, or of a refused benchmark.",
+                "No exported pair uses a held-out question, a repetition of one, or a benchmark that refuses training.",
                 _nothing_held_out,
                 is_blocking=True,
             ),
@@ -91,8 +91,8 @@ def preference_pairs(
     benchmark_questions: pl.DataFrame,
     trace_pairs: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Pairs of traces to train on, with labels and selections, and the questions that repeat one held out."""
-    chosen = _chosen(step.study)
+    """Pairs of traces to train on, with labels and selections, and the questions that repeat held-out ones."""
+    chosen = _preferences(step.study)
     matches = held_out_matches(benchmark_questions, _held_out(step, benchmark_questions))
     trials = _trials(graded_trials, larger_traces, smaller_traces)
     pairs, without = _drawn(step, benchmark_questions, trials, trace_pairs, matches)
@@ -105,7 +105,8 @@ def preference_pairs(
     step.facts["questions_without_pair"] = without
     step.facts["left_out"] = dict(pairs["reason_left_out"].drop_nulls().value_counts(sort=True).iter_rows())
     step.facts["not_selected"] = {
-        str(each.rows["selection"].first()): {**each.left_out, "n_missing": each.n_missing} for each in selections
+        str(selection.rows["selection"].first()): {**selection.left_out, "n_missing": selection.n_missing}
+        for selection in selections
     }
     rows = pl.concat([selection.rows for selection in selections])
     return {"preference_pairs": pairs, "preference_selections": rows, "held_out_matches": matches}
@@ -120,8 +121,8 @@ def _trials(graded: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame) -
 def _drawn(
     step: Step, questions: pl.DataFrame, trials: pl.DataFrame, trace_pairs: pl.DataFrame, matches: pl.DataFrame
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Pairs of all domains, and how many questions gave none by scheme, combination and reason."""
-    study, chosen = step.study, _chosen(step.study)
+    """Return the pairs of all domains, and the number of questions without one by scheme, combination and reason."""
+    study, chosen = step.study, _preferences(step.study)
     draw = DrawSettings(
         chosen.schemes, chosen.combinations, chosen.matched, chosen.n_per_question, chosen.model, chosen.max_tokens,
         chosen.accepts_unknown_finish,
@@ -136,14 +137,14 @@ def _drawn(
 
 
 def _clusters_of_pairs(step: Step) -> pl.DataFrame:
-    """pair_id and cluster_id of each advantage; null where it is in no cluster."""
+    """Return pair_id and cluster_id of each advantage; cluster_id is null for advantages in no cluster."""
     assigned = step.load("taxonomy_assignments").select("advantage_id", "cluster_id")
     corpus = step.load("advantage_corpus").select("advantage_id", "pair_id")
     return corpus.join(assigned, on="advantage_id", how="left", maintain_order="left")
 
 
 def _selections(pairs: pl.DataFrame, chosen: Preferences, seed: int) -> list[PreferenceSelection]:
-    """All exported pairs; where another selection is asked for, that one and its random control."""
+    """Return all exported pairs and, if another selection is set, that one and its random control."""
     if chosen.selection == "all":
         return [select_all(pairs)]
     if chosen.selection == "top_delta":

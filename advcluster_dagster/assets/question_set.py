@@ -1,4 +1,4 @@
-"""Steps of stage 1 (paper section 3.2.1): pass rates, accuracies, the analysis question set, and how sure they are."""
+"""Steps of stage 1 (paper section 3.2.1): pass rates, accuracies, the analysis question set, and their statistics."""
 
 import polars as pl
 
@@ -29,8 +29,8 @@ accuracy_summary = sql_step("accuracy_summary", _GROUP)
 
 def _several_trials(step: Step, _questions: pl.LazyFrame) -> Outcome:
     trials = step.study.trials
-    reading = {"measured": "one trial a question, so pass rates are 0 or 1 and a gap says nothing about chance"}
-    return Outcome(trials > 1, {"trials": trials, **(reading if trials == 1 else {})})
+    fact = {"measured": "one trial per question: pass rates are 0 or 1, and a gap cannot be told from chance"}
+    return Outcome(trials > 1, {"trials": trials, **(fact if trials == 1 else {})})
 
 
 @table_step(
@@ -67,25 +67,25 @@ def _statistics_settings(study: Study, _partition: Partition) -> dict[str, objec
 
 
 def _gap_rule(study: Study) -> GapRule:
-    chosen = study.statistics
-    return GapRule(study.question_set.min_gap, study.trials, chosen.confidence, chosen.fdr, chosen.prior)
+    statistics = study.statistics
+    return GapRule(study.question_set.min_gap, study.trials, statistics.confidence, statistics.fdr, statistics.prior)
 
 
 @table_step(_GROUP, tables=("question_statistics", "pass_at_k_rates", "majority_votes"), settings=_statistics_settings)
 def question_statistics(
     step: Step, pass_rate_table: pl.DataFrame, graded_trials: pl.DataFrame, benchmark_questions: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
-    """What each question's counts say of its gap, and what several samples of a model are worth."""
-    rule, chosen, keys = _gap_rule(step.study), step.study.statistics, ("question_id", "source_key", "answer_type")
+    """Posterior of each question's gap, and the accuracy of several samples of a model: pass@k, majority votes."""
+    rule, statistics, keys = _gap_rule(step.study), step.study.statistics, ("question_id", "source_key", "answer_type")
     trials = graded_trials.join(benchmark_questions.select(keys), on="question_id", how="left", maintain_order="left")
-    sizes = sample_sizes(step.study.trials, chosen.pass_at_k)
+    sizes = sample_sizes(step.study.trials, statistics.pass_at_k)
     step.facts["prior"] = priors_of(pass_rate_table, rule)
     return {
         "question_statistics": measure_questions(
             pass_rate_table, benchmark_questions.select("question_id", "source_key"), rule
         ),
-        "pass_at_k_rates": pass_at_k_rates(trials, sizes, chosen.confidence),
-        "majority_votes": majority_votes(trials, sizes, chosen.confidence, step.study.seed),
+        "pass_at_k_rates": pass_at_k_rates(trials, sizes, statistics.confidence),
+        "majority_votes": majority_votes(trials, sizes, statistics.confidence, step.study.seed),
     }
 
 
@@ -97,8 +97,8 @@ def question_statistics(
 def gap_tests(
     step: Step, question_statistics: pl.DataFrame, pass_rate_table: pl.DataFrame, benchmark_questions: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
-    """Which gaps are larger than chance, what is left of the kept ones, and the paired accuracies of a family."""
-    rule, chosen, seed = _gap_rule(step.study), step.study.statistics, step.study.seed
+    """Tests of the gaps against chance, reliability of the selection, and the paired accuracies of a family."""
+    rule, statistics, seed = _gap_rule(step.study), step.study.statistics, step.study.seed
     keys = ["domain", "question_id"]
     formats = benchmark_questions.select(*keys, "source_key", task_format=task_format("answer_type"))
     rates = pass_rate_table.join(formats, on=keys, how="left", maintain_order="left")
@@ -107,14 +107,14 @@ def gap_tests(
         "gap_tests": tests,
         "selection_reliabilities": selection_reliabilities(question_statistics, rates, tests, rule.trials),
         "paired_accuracies": paired_accuracies(
-            rates, rule.confidence, chosen.n_permutations, table_rng(seed, "paired_accuracies", step.family)
+            rates, rule.confidence, statistics.n_permutations, table_rng(seed, "paired_accuracies", step.family)
         ),
         "split_half_gaps": split_half_gaps(
             rates,
             rule.min_gap,
             rule.trials,
             rule.confidence,
-            chosen.n_bootstrap,
+            statistics.n_bootstrap,
             table_rng(seed, "split_half_gaps", step.family),
         ),
     }

@@ -1,4 +1,4 @@
-"""Steps that rate traces: scores and deltas of a domain, then calibration and summaries of a family."""
+"""Steps that rate traces: scores and deltas per domain, then calibration and summaries per family."""
 
 from collections.abc import Sequence
 
@@ -30,19 +30,19 @@ from advcluster_dagster.study.study import Study
 
 _GROUP = "ratings"
 _TRACE = ["question_id", "role", "trial"]
-#: Tokens of a reply while none of the rater is known, and of a request while no trace is.
+#: Assumed tokens of a reply before the rater's first, and of a request before there are traces.
 _USUAL_REPLY, _USUAL_REQUEST = 600, 2500
 
 
-def _chosen(study: Study) -> Ratings:
-    assert study.ratings is not None  # the steps are made for studies with that section alone
+def _ratings(study: Study) -> Ratings:
+    assert study.ratings is not None  # the steps exist only for studies with this section
     return study.ratings
 
 
 def _settings(study: Study, partition: Partition) -> dict[str, object]:
-    chosen = _chosen(study)
+    chosen = _ratings(study)
     return {
-        "rater": study.judges.rating_judge.asked_as,
+        "rater": study.judges.rating_judge.request_identity,
         **chosen.model_dump(mode="json", exclude={"families", "domains", "overlap_sizes"}),
         "is_rated": chosen.covers(str(partition.family), partition.domain),
         "seed": study.seed,
@@ -52,8 +52,8 @@ def _settings(study: Study, partition: Partition) -> dict[str, object]:
 def _family_settings(study: Study, partition: Partition) -> dict[str, object]:
     return {
         **_settings(study, partition),
-        "overlap_sizes": list(_chosen(study).overlap_sizes),
-        "domains": list(_chosen(study).domains),
+        "overlap_sizes": list(_ratings(study).overlap_sizes),
+        "domains": list(_ratings(study).domains),
         **study.statistics.model_dump(mode="json", include={"confidence", "n_bootstrap"}),
     }
 
@@ -75,11 +75,11 @@ def trace_ratings(
     smaller_traces: pl.LazyFrame,
     benchmark_questions: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Scores of the traces of pairs and of right and wrong ones beside them, and the difference within each pair."""
+    """Scores of paired traces and of further right and wrong ones, and the difference within each pair."""
     sample, texts = _sample(step, trace_pairs, graded_trials, larger_traces, smaller_traces, benchmark_questions)
     step.facts |= {"n_rated": texts.height, "n_left_out": sample.n_left_out, "n_without_text": sample.n_without_text}
-    asked, replies = _rated(step, texts)
-    ratings = rating_rows(asked, replies)
+    calls, replies = _rated(step, texts)
+    ratings = rating_rows(calls, replies)
     keys = benchmark_questions.select("question_id", "source_key")
     qualities = trace_qualities(ratings)
     pairs = trace_pairs.join(keys, on="question_id", how="left", maintain_order="left")
@@ -98,8 +98,8 @@ def _sample(
     smaller: pl.LazyFrame,
     questions: pl.DataFrame,
 ) -> tuple[RatedSample, pl.DataFrame]:
-    """The traces to rate, and the same with prompt and response."""
-    chosen = _chosen(step.study)
+    """Return the traces to rate, and the same traces with prompt and response."""
+    chosen = _ratings(step.study)
     traces = _responses(larger, smaller, graded)
     verdicts = graded.select(*_TRACE, "verdict", "is_correct")
     has_text = pl.col("response").fill_null("").str.contains(r"\w")
@@ -112,7 +112,7 @@ def _sample(
 
 
 def _calls(texts: pl.DataFrame, n_generations: int) -> pl.DataFrame:
-    """A row a call: every trace as often as it is rated."""
+    """Return one row per call: every trace repeated for each of its ratings."""
     generations = pl.DataFrame({"generation": range(n_generations)}, schema={"generation": pl.Int64})
     return texts.join(generations, how="cross", maintain_order="left_right")
 
@@ -125,8 +125,8 @@ def _requests(step: Step, calls: pl.DataFrame) -> list[ChatRequest]:
 
 
 def _rated(step: Step, texts: pl.DataFrame) -> tuple[pl.DataFrame, Sequence[TraceRating | None]]:
-    """The calls, and the usable reply to each."""
-    chosen = _chosen(step.study)
+    """Rate the traces; return the calls, and the reply to each, None where it is unusable."""
+    chosen = _ratings(step.study)
     calls = _calls(texts, chosen.n_generations)
     results = step.models.ask(step.study.judges.rating_judge, _requests(step, calls), parse_rating, chosen.max_repeats)
     return calls, [result.record if isinstance(result, Validated) else None for result in results]
@@ -152,9 +152,9 @@ def delta_summaries(
     trace_pairs: pl.DataFrame,
     question_statistics: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Whether the rater can be relied on, how much better the larger model's traces are rated, and in what."""
-    chosen, statistics, seed = _chosen(step.study), step.study.statistics, step.study.seed
-    traces = _known(trace_ratings, graded_trials, larger_traces, smaller_traces, benchmark_questions)
+    """Calibration of the rater, and how much better the larger model's traces are rated, by dimension."""
+    chosen, statistics, seed = _ratings(step.study), step.study.statistics, step.study.seed
+    traces = _rated_traces(trace_ratings, graded_trials, larger_traces, smaller_traces, benchmark_questions)
     bootstrap = Bootstrap(
         statistics.confidence, statistics.n_bootstrap, table_rng(seed, "rating_calibrations", step.family)
     )
@@ -169,29 +169,29 @@ def delta_summaries(
     }
 
 
-def _known(
+def _rated_traces(
     ratings: pl.DataFrame, graded: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame, questions: pl.DataFrame
 ) -> pl.DataFrame:
-    """What is known of the rated traces: domain, source_key, verdict, whether the draw is mixed there, texts."""
+    """Return the rated traces with domain, source_key, verdict, texts, and whether verdicts of their draw are mixed."""
     rated = ratings.select(*_TRACE, "is_truncated").unique(maintain_order=True)
     verdicts = graded.select("domain", *_TRACE, "is_correct")
     texts = _responses(larger, smaller, rated)
     keys = questions.select("question_id", "source_key", "prompt")
-    known = rated.join(verdicts, on=_TRACE, how="left", maintain_order="left")
-    known = known.join(texts, on=_TRACE, how="left", maintain_order="left")
-    known = known.join(keys, on="question_id", how="left", maintain_order="left")
+    traces = rated.join(verdicts, on=_TRACE, how="left", maintain_order="left")
+    traces = traces.join(texts, on=_TRACE, how="left", maintain_order="left")
+    traces = traces.join(keys, on="question_id", how="left", maintain_order="left")
     both = pl.col("is_correct").any() & (~pl.col("is_correct")).any()
-    return known.with_columns(is_mixed=both.over("question_id", "role").fill_null(False))
+    return traces.with_columns(is_mixed=both.over("question_id", "role").fill_null(False))
 
 
-def _responses(larger: pl.LazyFrame, smaller: pl.LazyFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Responses of some traces of both models."""
+def _responses(larger: pl.LazyFrame, smaller: pl.LazyFrame, trials: pl.DataFrame) -> pl.DataFrame:
+    """Return the responses of these trials of both models."""
     traces = stack_traces(larger, smaller, ("question_id", "trial", "response"))
-    return traces.join(wanted.lazy().select(_TRACE), on=_TRACE, how="semi").collect()
+    return traces.join(trials.lazy().select(_TRACE), on=_TRACE, how="semi").collect()
 
 
 def _lengths(pairs: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame) -> pl.DataFrame:
-    """Lengths of the traces of each pair, in characters."""
+    """Return the lengths of each pair's traces, in characters."""
     lengths = pairs.select("pair_id", "question_id", "larger_trial", "smaller_trial")
     for role, traces in (("larger", larger), ("smaller", smaller)):
         of_role = traces.select(
@@ -204,15 +204,15 @@ def _lengths(pairs: pl.DataFrame, larger: pl.LazyFrame, smaller: pl.LazyFrame) -
 
 
 def _faulted(step: Step, traces: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Right traces with each fault put into them, with their prompt; and how many had no number to change."""
+    """Return right traces with each fault inserted and their prompt, and how many had no number to change."""
     whole = traces.filter(~pl.col("is_truncated"))
-    faulted, n_without_number = faulted_traces(whole, step.family, step.study.seed, _chosen(step.study).n_faulted)
+    faulted, n_without_number = faulted_traces(whole, step.family, step.study.seed, _ratings(step.study).n_faulted)
     prompts = whole.select(*_TRACE, "prompt", "is_truncated")
     return faulted.join(prompts, on=_TRACE, how="left", maintain_order="left"), n_without_number
 
 
 def _rated_faults(step: Step, traces: pl.DataFrame) -> pl.DataFrame:
-    """Ratings of faulted traces, with the fault."""
+    """Rate the faulted traces; return the ratings with the fault."""
     faulted, n_without_number = _faulted(step, traces)
     calls, replies = _rated(step, faulted)
     step.facts |= {"n_faulted": faulted.height, "n_without_number": n_without_number}
@@ -225,8 +225,8 @@ def _rated_faults(step: Step, traces: pl.DataFrame) -> pl.DataFrame:
 
 
 def _estimate_ratings(step: Step) -> Estimate:
-    """Calls on the traces that would be rated."""
-    chosen, judge = _chosen(step.study), step.study.judges.rating_judge
+    """Estimate the calls on the traces to rate."""
+    chosen, judge = _ratings(step.study), step.study.judges.rating_judge
     if not chosen.covers(step.family, step.domain):
         return Estimate()
     pairs = step.read_partition("trace_pairs")
@@ -238,11 +238,11 @@ def _estimate_ratings(step: Step) -> Estimate:
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
     n_calls = min(chosen.n_traces, 3 * n_pairs) * chosen.n_generations
     n_prompt = _usual_request(step.scan_partition("larger_traces"))
-    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"three traces a pair, {basis}")
+    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, f"three traces per pair, {basis}")
 
 
 def _usual_request(traces: pl.LazyFrame) -> int:
-    """Tokens of a request: the prompt and a trace of usual length, as far as traces are there."""
+    """Return the tokens of a request with a trace of mean length, or a default if there are no traces yet."""
     lengths = traces.select(pl.col("response").str.len_chars().mean())
     mean, prompt = lengths.collect().item(), load_prompt("rating")
     if mean is None:
@@ -251,19 +251,19 @@ def _usual_request(traces: pl.LazyFrame) -> int:
 
 
 def _estimate_faults(step: Step) -> Estimate:
-    """Calls on faulted traces."""
-    chosen, judge = _chosen(step.study), step.study.judges.rating_judge
+    """Estimate the calls on faulted traces."""
+    chosen, judge = _ratings(step.study), step.study.judges.rating_judge
     if not chosen.covers(step.family):
         return Estimate()
     if step.has_final_inputs:
         names = ("trace_ratings", "graded_trials", "benchmark_questions", "larger_traces", "smaller_traces")
         ratings, graded, questions, *traces = (step.load(name) for name in names)
         larger, smaller = (frame.lazy() for frame in traces)
-        faulted, _ = _faulted(step, _known(ratings, graded, larger, smaller, questions))
+        faulted, _ = _faulted(step, _rated_traces(ratings, graded, larger, smaller, questions))
         return estimate_chat(step, judge, _requests(step, _calls(faulted, chosen.n_generations)), _USUAL_REPLY)
     n_calls = len(FAULT_DIMENSIONS) * chosen.n_faulted * chosen.n_generations
     n_prompt = _usual_request(step.load("larger_traces").lazy())
-    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, "as many faulted traces as asked for")
+    return estimate_assumed(step, judge, n_calls, n_prompt, _USUAL_REPLY, "as many faulted traces as set")
 
 
 STEPS = (

@@ -1,4 +1,4 @@
-"""Every step of a study by name, in the order of the data flow."""
+"""Registry of all steps by name, in data-flow order."""
 
 from advcluster_dagster.assets import (
     advantage_extraction,
@@ -50,17 +50,17 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipes_of(study: Study) -> tuple[Recipe, ...]:
-    """The steps of a study, in the order of the data flow: without those that only a section of it would ask for."""
+    """Return the steps of a study in data-flow order, without those of optional sections that it does not have."""
     return tuple(recipe for recipe in RECIPES.values() if recipe.is_on(study))
 
 
 def recipe_of(table: str) -> Recipe:
-    """The step that makes a table or a page."""
+    """Return the step that makes a table or a page."""
     return next(recipe for recipe in RECIPES.values() if table in recipe.tables)
 
 
 def tables_behind(*tables: str) -> tuple[str, ...]:
-    """All tables of the steps that make these tables and of the steps that those are made from."""
+    """Return all tables of the steps that make these tables, and of all steps upstream of them."""
     needed: dict[str, None] = {}
     todo = list(tables)
     while todo:
@@ -73,10 +73,10 @@ def tables_behind(*tables: str) -> tuple[str, ...]:
 
 
 def op_name(study: Study, step: str) -> str:
-    """Name of the op that runs a step."""
+    """Return the name of the op that runs a step."""
     return f"{study.identifier}__{step}"
 
 
 def step_of_op(op: str | None) -> str | None:
-    """The step that an op of any study runs; None for an op that runs none, such as that of a whole study."""
+    """Return the step that an op of any study runs; None for other ops, such as that of a whole study."""
     return next((step for step in RECIPES if op is not None and op.endswith(f"__{step}")), None)

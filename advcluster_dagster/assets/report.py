@@ -33,7 +33,7 @@ _PACKAGES = ("advcluster-dagster", "dagster", "duckdb", "polars", "scikit-learn"
 
 
 def _settings(study: Study, _partition: Partition) -> Any:
-    """The whole study but for what no page shows; the bounds of checks decide which warnings it lists."""
+    """Return the study without the sections that no page shows; the bounds of checks decide which warnings appear."""
     return study.model_dump(mode="json", exclude={"providers", "spending"})
 
 
@@ -45,16 +45,16 @@ def _settings(study: Study, _partition: Partition) -> Any:
     settings=_settings,
 )
 def study_report(step: Step) -> PageFiles:
-    """The self-contained HTML report of a study, its figures also as PNG files."""
+    """Self-contained HTML report of a study, with its figures also as PNG files."""
     data = report_data(step)
-    # Not before figures are drawn: every process that starts would wait for the plotting library.
+    # Imported late: otherwise every process would wait for the plotting library when it starts.
     from advcluster_dagster.report.figures import report_figures
     from advcluster_dagster.report.page import render_report
     from advcluster_dagster.report.style import figure_png
 
-    drawn = report_figures(data)
-    figures = {f"{name}.png": figure_png(figure) for name, figure in drawn.items()}
-    page = render_report(data, drawn)
+    plots = report_figures(data)
+    figures = {f"{name}.png": figure_png(figure) for name, figure in plots.items()}
+    page = render_report(data, plots)
     content_hash = hashlib.sha256(page.encode()).hexdigest()
     step.facts["n_figures"] = len(figures)
     stamp = expected_stamp(step.recipe, step.home, step.study, step.partition)
@@ -62,7 +62,7 @@ def study_report(step: Step) -> PageFiles:
 
 
 def report_data(step: Step) -> ReportData:
-    """Everything the report of a study shows, read from its tables and the ledger."""
+    """Collect everything that the report of a study shows from its tables and the ledger."""
     study = step.study
     tables = {name: step.read(name) for name in TABLES if name not in _NOT_SHOWN and is_table_on(name, study)}
     reasons = {family: _note(step, "final_taxonomy", family, "reason") for family in study.families}
@@ -100,24 +100,24 @@ def _call_totals(step: Step) -> pl.DataFrame:
 
 
 def _recovery(study: Study, tables: dict[str, pl.DataFrame]) -> pl.DataFrame | None:
-    """How well the analysis recovers what the simulation planted, for families whose smaller model is simulated."""
+    """Measure how well the analysis recovers the planted slips, for families whose smaller model is simulated."""
     simulated = [name for name, family in study.families.items() if family.smaller.provider == "simulated"]
     rows = [measure_recovery(study, family, tables) for family in simulated]
     return pl.DataFrame(rows, schema=RECOVERY_SCHEMA, orient="row") if rows else None
 
 
 def _stand_ins(study: Study, tables: dict[str, pl.DataFrame]) -> list[str]:
-    """What was left to a stand-in, of the steps that have run."""
+    """Return one line per part of the finished steps that a stand-in did."""
     judges = study.judges
     lines = [
-        f"{what} by the embedded analyst, a deterministic stand-in for a judge model."
-        for judge, made, what in (
+        f"{work} by the embedded analyst, a deterministic stand-in for a judge model."
+        for judge, outputs, work in (
             (judges.extractor, ("advantage_corpus", "extraction_failures"), "Traces were compared"),
             (judges.summariser, ("cluster_summaries",), "Clusters were named"),
             (judges.reviewer, ("candidate_reviews",), "Candidates were scored"),
             (judges.rating_judge, ("delta_summaries",), "Traces were rated"),
         )
-        if judge.provider == "embedded" and any(name in tables and tables[name].height for name in made)
+        if judge.provider == "embedded" and any(name in tables and tables[name].height for name in outputs)
     ]
     if judges.embedder.provider == "embedded" and tables["deduplicated_advantages"].height:
         lines.append("Descriptions were embedded with static word vectors, not with a large embedding model.")

@@ -27,11 +27,11 @@ from advcluster_dagster.science.statistics.resampling import table_rng
 from advcluster_dagster.study.study import Study
 
 _GROUP = "semantic_clustering"
-#: Texts without a vector that are named beside the table; more are counted.
+#: Maximum number of texts without a vector that are listed in the run's metadata.
 _N_NAMED = 20
-#: What a dry run assumes while there are no descriptions: so many a pair, of so many tokens.
+#: Assumptions of a dry run while there are no descriptions: descriptions per pair, tokens each.
 _ADVANTAGES_EACH, _DESCRIPTION_TOKENS = 3, 15
-#: Vectors are equal where no number differs by more than this share of the first vector's length.
+#: Vectors are equal if no number differs by more than this share of the first vector's length.
 _SAME_VECTOR = 1e-6
 _SWEEP_SETTINGS = ("pca_dims", "min_clusters", "max_clusters", "n_best", "n_dims_kept", "n_init")
 
@@ -43,7 +43,7 @@ def _all_embedded(step: Step, embedded: pl.LazyFrame) -> Outcome:
 
 
 def _vectors_differ(step: Step, embedded: pl.LazyFrame) -> Outcome:
-    """Fails where descriptions of different words have one vector, up to rounding, or every vector is zero."""
+    """Fail if descriptions with different words all have the same vector, up to rounding, or every vector is zero."""
     rows = embedded.select("advantage_id", "embedding").collect()
     if rows.is_empty():
         return Outcome(True, {"n_vectors": 0})
@@ -72,7 +72,7 @@ def _no_zero_vectors(_step: Step, embedded: pl.LazyFrame) -> Outcome:
 
 
 def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
-    """Vectors of one length d as an array of shape (n, d); (0, 1) without any."""
+    """Return vectors of one length d as an array of shape (n, d); (0, 1) without vectors."""
     return vectors.explode().to_numpy().astype(np.float64).reshape(len(vectors), -1 if len(vectors) else 1)
 
 
@@ -80,7 +80,7 @@ def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
     _GROUP,
     kinds=("polars", "llm"),
     settings=lambda study, _: {
-        "embedder": study.judges.embedder.asked_as,
+        "embedder": study.judges.embedder.request_identity,
         "dimensions": study.judges.embedding_dimensions,
     },
     checks={
@@ -88,7 +88,7 @@ def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
             Check("all_embedded", description="Every description has a vector.", judge=_all_embedded, is_blocking=True),
             Check(
                 "vectors_differ",
-                description="Descriptions of different words have different vectors; equal ones cannot be clustered.",
+                description="Descriptions with different words have different vectors; equal ones cannot be clustered.",
                 judge=_vectors_differ,
                 is_blocking=True,
             ),
@@ -98,7 +98,7 @@ def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
     estimate=lambda step: _estimate_embeddings(step),
 )
 def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataFrame:
-    """The vector of each advantage text alone, without its evidence."""
+    """Embedding of each advantage's text, without its evidence."""
     embedder = step.study.judges.embedder
     replies = step.models.embed(embedder, advantage_corpus["advantage"].to_list())
     outcomes = list(zip(advantage_corpus["advantage_id"], replies, strict=True))
@@ -115,8 +115,8 @@ def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataF
     lengths = sorted({len(row["embedding"]) for row in rows})
     if len(lengths) > 1:
         raise StepError(
-            f"embedder {embedder.model} gave vectors of {lengths[0]} and of {lengths[-1]} numbers at different times;"
-            " set judges.embedding_dimensions to the length you want, and all are requested again"
+            f"embedder {embedder.model} returned vectors of {lengths[0]} and of {lengths[-1]} numbers; set"
+            " judges.embedding_dimensions to one length, so that all are requested again"
         )
     vector = pl.Array(pl.Float32, lengths[0])
     return pl.DataFrame(rows, schema={"advantage_id": pl.String, "embedding": vector, "embedder": pl.String})
@@ -128,7 +128,7 @@ def _estimate_embeddings(step: Step) -> Estimate:
         return estimate_embeddings(step, embedder, step.read_partition("advantage_corpus")["advantage"].to_list())
     pairs = step.read_partition("trace_pairs")
     n_pairs, basis = assumed_pairs(step) if pairs is None else (pairs.height, "the pairs drawn")
-    basis = f"{basis}, {_ADVANTAGES_EACH} descriptions a pair"
+    basis = f"{basis}, {_ADVANTAGES_EACH} descriptions per pair"
     n_texts, basis = at_least_as_now(step, "advantage_corpus", _ADVANTAGES_EACH * n_pairs, basis, "descriptions")
     return estimate_assumed(step, embedder, n_texts, _DESCRIPTION_TOKENS, 0, basis)
 
@@ -145,7 +145,7 @@ def _few_duplicates(_step: Step, deduplicated: pl.LazyFrame, bound: float) -> Ou
         "deduplicated_advantages": (
             Check(
                 "duplicate_share",
-                description="Few descriptions repeat another one of their question.",
+                description="Few descriptions repeat another description of the same question.",
                 judge=_few_duplicates,
                 bound="max_duplicate_share",
             ),
@@ -155,7 +155,7 @@ def _few_duplicates(_step: Step, deduplicated: pl.LazyFrame, bound: float) -> Ou
 def deduplicated_advantages(
     step: Step, advantage_corpus: pl.DataFrame, advantage_embeddings: pl.DataFrame
 ) -> pl.DataFrame:
-    """Which descriptions stay, greedily in the order of pairs and positions."""
+    """Descriptions kept and removed by greedy deduplication in the order of pairs and positions."""
     rows = advantage_corpus.join(advantage_embeddings, on="advantage_id", how="inner", maintain_order="left")
     scope = (
         rows["question_id"].to_list() if step.study.deduplication.scope == "question" else [step.domain] * rows.height
@@ -175,7 +175,7 @@ def deduplicated_advantages(
 
 
 def sweep_settings(study: Study) -> SweepSettings:
-    """The study's settings of the candidate sweep."""
+    """Return the study's settings for the candidate sweep."""
     return SweepSettings(**study.clustering.model_dump(include=set(_SWEEP_SETTINGS)))
 
 
@@ -193,7 +193,7 @@ def clustered_advantages(
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """All candidates of one family, all domains together, and the clusters of the retained ones."""
+    """All candidate clusterings of a family over all its domains, and the clusters of the retained ones."""
     corpus = gather_corpus(
         advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
     )
@@ -238,19 +238,21 @@ def candidate_stabilities(
     advantage_embeddings: pl.DataFrame,
     benchmark_questions: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """How far the retained candidates and their clusters survive other seeds and resampled source items."""
+    """Stability of the retained candidates and their clusters under other seeds and resampled source items."""
     corpus = gather_corpus(
         advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
     )
     keyed = with_source_keys(corpus.rows, benchmark_questions)
-    chosen = step.study.clustering
+    clustering = step.study.clustering
     tables = measure_stability(
         corpus.embeddings,
         labels_of(cluster_assignments, keyed["advantage_id"].to_list()),
         items_of(keyed),
         sweep_settings(step.study),
         StabilitySettings(
-            n_bootstrap=chosen.n_bootstrap, n_choices=chosen.n_choices, confidence=step.study.statistics.confidence
+            n_bootstrap=clustering.n_bootstrap,
+            n_choices=clustering.n_choices,
+            confidence=step.study.statistics.confidence,
         ),
         table_rng(step.study.seed, "candidate_stabilities", step.family),
     )

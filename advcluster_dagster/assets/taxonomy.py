@@ -34,7 +34,7 @@ def _all_named(_step: Step, taxonomy: pl.LazyFrame) -> Outcome:
 
 
 def _chosen_by_reviews(step: Step, taxonomy: pl.LazyFrame) -> Outcome:
-    """Fails where no usable review is behind the chosen candidate, unless it is chosen by hand."""
+    """Fail if the chosen candidate has no usable review, unless it was chosen by hand."""
     chosen = taxonomy.select(_CANDIDATE).unique().collect()
     reviews = step.scan_partition("candidate_reviews").collect()
     totals = reviews.join(chosen, on=_CANDIDATE, how="semi")["total"]
@@ -82,7 +82,7 @@ def final_taxonomy(
     paired_accuracies: pl.DataFrame,
     gap_tests: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """The clusters of the chosen candidate, and how they spread over domains: common, specialised or mixed."""
+    """Clusters of the chosen candidate, and their spread over domains: common, specialised or mixed."""
     if candidate_clusterings.is_empty():
         step.notes["reason"] = step.note_of("candidate_clusterings", "reason")
         return {name: pl.DataFrame(schema=_schema(name)) for name in ("final_taxonomy", "domain_shares")}
@@ -114,18 +114,18 @@ def final_taxonomy(
 def _domain_shares(
     step: Step, members: pl.DataFrame, corpus: pl.DataFrame, questions: pl.DataFrame, n_clusters: int
 ) -> pl.DataFrame:
-    chosen = step.study.statistics
+    statistics = step.study.statistics
     placed = with_source_keys(
         members.join(corpus.select("advantage_id", "domain", "question_id"), on="advantage_id", maintain_order="left"),
         questions,
     )
-    settings = ShareSettings(chosen.confidence, chosen.n_bootstrap, chosen.n_permutations, chosen.fdr)
+    settings = ShareSettings(statistics.confidence, statistics.n_bootstrap, statistics.n_permutations, statistics.fdr)
     rng = table_rng(step.study.seed, "domain_shares", step.family)
     return domain_shares(placed, step.domains_used, n_clusters, settings, rng)
 
 
 def _kinds(step: Step, members: pl.DataFrame, corpus: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
-    """Kind of each cluster, by the study's rule."""
+    """Return the kind of each cluster by the study's rule."""
     rule = step.study.taxonomy
     if rule.rule == "residuals":
         counts = _domain_counts(members, corpus, step.domains_used)
@@ -134,7 +134,7 @@ def _kinds(step: Step, members: pl.DataFrame, corpus: pl.DataFrame, shares: pl.D
 
 
 def _domain_counts(assignments: pl.DataFrame, advantages: pl.DataFrame, domains: list[str]) -> pl.DataFrame:
-    """n_advantages of every cluster in every domain that was run, zeros included."""
+    """Return n_advantages of every cluster in every domain that was run, including zeros."""
     placed = assignments.join(advantages.select("advantage_id", "domain"), on="advantage_id")
     cells = placed.select(pl.col("cluster_id").unique()).join(pl.DataFrame({"domain": domains}), how="cross")
     counted = placed.group_by("cluster_id", "domain").agg(pl.len().cast(pl.Int64).alias("n_advantages"))

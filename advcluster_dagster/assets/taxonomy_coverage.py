@@ -1,7 +1,6 @@
-"""Steps that compare the frozen taxonomy with later data: coverage of new advantages, changes of clusters (rules of
-this project).
+"""Steps that compare the frozen taxonomy with later data: coverage of new advantages, changes of clusters.
 
-Rules of this project.
+Not in the paper: rules of this project.
 """
 
 from typing import Any
@@ -31,7 +30,7 @@ def _frozen_source(home: Home, study: Study, partition: Partition) -> Any:
 
 
 def _frozen(step: Step, embeddings: pl.DataFrame, corpus: ClusteringCorpus) -> FrozenTaxonomy | None:
-    """The frozen taxonomy, if the present vectors are comparable with it; otherwise the reason is noted."""
+    """Return the frozen taxonomy if the current vectors are comparable with it; otherwise note the reason."""
     frozen = read_frozen(step.home.taxonomies, step.study.study, step.family)
     if frozen is None:
         step.notes["reason"] = "no taxonomy is frozen yet"
@@ -39,7 +38,7 @@ def _frozen(step: Step, embeddings: pl.DataFrame, corpus: ClusteringCorpus) -> F
     step.facts["frozen_taxonomy"] = f"{frozen.name}, frozen {frozen.frozen_at}"
     length = len(frozen.model.mean)
     if corpus.rows.height and (corpus.embeddings.shape[1] != length or {*embeddings["embedder"]} != {frozen.embedder}):
-        step.notes["reason"] = f"taxonomy {frozen.name} has other vectors: {length} numbers by {frozen.embedder}"
+        step.notes["reason"] = f"taxonomy {frozen.name} has different vectors: {length} numbers by {frozen.embedder}"
         return None
     return frozen
 
@@ -73,15 +72,15 @@ def covered_advantages(
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """New advantages of a family placed in its frozen taxonomy; known ones are those with the same id and text."""
+    """New advantages of a family assigned to its frozen taxonomy; known ones have the same id and text."""
     corpus = gather_corpus(
         advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
     )
     frozen = _frozen(step, advantage_embeddings, corpus)
     if frozen is None:
         return {name: _empty(name) for name in ("coverage_assignments", "taxonomy_coverage")}
-    known = frozen.members.select(*_IDENTITY, is_known=True)
-    is_new = corpus.rows.join(known, on=_IDENTITY, how="left", maintain_order="left")["is_known"].is_null()
+    known_members = frozen.members.select(*_IDENTITY, is_known=True)
+    is_new = corpus.rows.join(known_members, on=_IDENTITY, how="left", maintain_order="left")["is_known"].is_null()
     placed = place(frozen.model, corpus.embeddings[is_new.to_numpy()])
     assignments = corpus.rows.filter(is_new).select(
         "advantage_id",
@@ -98,7 +97,7 @@ def covered_advantages(
 
 
 def coverage_line(n_new: int, n_outside: int, max_outside_share: float) -> str:
-    """What a scheduled run says of a taxonomy: ``same taxonomy, 4 % new``."""
+    """Summarise a taxonomy's coverage for a scheduled run: ``same taxonomy, 4 % new``."""
     if not n_new:
         return "same taxonomy, nothing new"
     verdict = "same taxonomy" if n_outside / n_new <= max_outside_share else "the taxonomy no longer covers all"
@@ -133,7 +132,7 @@ def taxonomy_changes(
     deduplicated_advantages: pl.DataFrame,
     advantage_embeddings: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Clusters of the frozen taxonomy matched to those of the present one."""
+    """Clusters of the frozen taxonomy matched to those of the current one."""
     corpus = gather_corpus(
         advantage_corpus, trace_pairs, analysis_question_set, deduplicated_advantages, advantage_embeddings
     )
@@ -144,7 +143,7 @@ def taxonomy_changes(
         taxonomy_assignments.select("advantage_id", "cluster_id"), on="advantage_id", how="left", maintain_order="left"
     )
     if present["cluster_id"].null_count() or present.height != taxonomy_assignments.height:
-        raise StepError("taxonomy_assignments are not those of the present advantages; materialise them first")
+        raise StepError("taxonomy_assignments do not match the current advantages; materialise them first")
     centres = cluster_means(corpus.embeddings, present["cluster_id"].to_numpy())
     changes = match_clusters(frozen.centres, centres, _n_shared(frozen, present, len(centres)))
     old_tags = dict(frozen.clusters.select("cluster_id", "tag").iter_rows())
@@ -162,7 +161,7 @@ def taxonomy_changes(
 
 
 def _n_shared(frozen: FrozenTaxonomy, present: pl.DataFrame, n_new: int) -> npt.NDArray[np.int64]:
-    """Number of advantages, equal in id and text, in each old and each new cluster; shape (K, K')."""
+    """Count advantages with equal id and text per old and new cluster; shape (K, K')."""
     both = frozen.members.join(present.select(*_IDENTITY, new_id="cluster_id"), on=_IDENTITY)
     counts = np.zeros((frozen.clusters.height, n_new), dtype=np.int64)
     np.add.at(counts, (both["cluster_id"].to_numpy(), both["new_id"].to_numpy()), 1)

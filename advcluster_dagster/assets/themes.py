@@ -1,4 +1,4 @@
-"""The step above the clusters (paper section 5): themes, declared themes, patterns shared by families."""
+"""The step that groups clusters (paper section 5): themes, declared themes, patterns shared by families."""
 
 from collections.abc import Iterator, Sequence
 
@@ -46,7 +46,7 @@ _TABLES = (
     "pattern_matches",
     "published_matches",
 )
-#: Of a dry run: clusters of a family; tokens of a reply, for each cluster that is grouped and for a vote.
+#: Assumptions of a dry run: clusters per family, reply tokens per grouped cluster, reply tokens per vote.
 _CLUSTERS, _USUAL_GROUPED, _USUAL_VOTE = 8, 30, 40
 
 
@@ -56,8 +56,8 @@ _CLUSTERS, _USUAL_GROUPED, _USUAL_VOTE = 8, 30, 40
     kinds=("polars", "llm"),
     reads=("advantage_embeddings",),
     settings=lambda study, _: {
-        "summariser": study.judges.summariser.asked_as,
-        "embedder": study.judges.embedder.asked_as,
+        "summariser": study.judges.summariser.request_identity,
+        "embedder": study.judges.embedder.request_identity,
         "themes": study.themes.model_dump(mode="json"),
         "statistics": study.statistics.model_dump(mode="json", include={"confidence", "n_bootstrap"}),
         "published": [cluster.model_dump(mode="json") for cluster in published_clusters(study)],
@@ -136,12 +136,12 @@ def _theme_requests(step: Step, cards: Sequence[ClusterCard]) -> list[ChatReques
 
 
 def _theme_tests(step: Step, cards: Sequence[ClusterCard], placed: pl.DataFrame) -> pl.DataFrame:
-    """Votes on clusters and on single advantages, for every declared theme; no rows without one."""
+    """Vote on clusters and on single advantages for every declared theme; empty without declared themes."""
     rows: list[tuple[object, ...]] = []
-    chosen = step.study.themes
-    for name, definition in chosen.declared.items():
+    settings = step.study.themes
+    for name, definition in settings.declared.items():
         theme = f"{name.replace('-', ' ')}: {definition}"
-        votes = _votes(step, theme, [f"{card.tag}. {card.definition}" for card in cards], chosen.n_votes)
+        votes = _votes(step, theme, [f"{card.tag}. {card.definition}" for card in cards], settings.n_votes)
         belongs = {card.identifier: sum(of) * 2 > len(of) for card, of in zip(cards, votes, strict=True) if of}
         for (family,), of_family in placed.group_by("family", maintain_order=True):
             of_clusters = of_family.with_columns(
@@ -150,7 +150,7 @@ def _theme_tests(step: Step, cards: Sequence[ClusterCard], placed: pl.DataFrame)
                 )
             ).drop_nulls("belongs")
             rng = table_rng(step.study.seed, "theme_tests", name, str(family))
-            n_drawn = min(chosen.n_advantages, of_family.height)
+            n_drawn = min(settings.n_advantages, of_family.height)
             drawn = of_family[sorted(rng.choice(of_family.height, n_drawn, replace=False).tolist())]
             answers = _votes(step, theme, drawn["advantage"].to_list(), 1)
             judged = drawn.with_columns(belongs=pl.Series([of[0] if of else None for of in answers], dtype=pl.Boolean))
@@ -165,18 +165,19 @@ def _theme_tests(step: Step, cards: Sequence[ClusterCard], placed: pl.DataFrame)
 
 
 def _votes(step: Step, theme: str, texts: Sequence[str], n_votes: int) -> list[list[bool]]:
-    """The usable votes on each text."""
+    """Return the usable votes on each text."""
     requests = _vote_requests(step, theme, texts, n_votes)
     judge, max_repeats = step.study.judges.summariser, step.study.clustering.max_repeats
     results = step.models.ask(judge, requests, parse_vote, max_repeats)
-    given = [result.record.belongs if isinstance(result, Validated) else None for result in results]
+    answers = [result.record.belongs if isinstance(result, Validated) else None for result in results]
     return [
-        [vote for vote in given[start : start + n_votes] if vote is not None] for start in range(0, len(given), n_votes)
+        [vote for vote in answers[start : start + n_votes] if vote is not None]
+        for start in range(0, len(answers), n_votes)
     ]
 
 
 def _vote_requests(step: Step, theme: str, texts: Sequence[str], n_votes: int) -> list[ChatRequest]:
-    """One request a text and vote, the votes on a text side by side."""
+    """Return one request per text and vote, with the votes on a text adjacent."""
     prompt = load_prompt("theme_vote")
     messages = [vote_messages(prompt, theme, text) for text in texts for _ in range(n_votes)]
     trials = [trial for _ in texts for trial in range(n_votes)]
@@ -184,7 +185,7 @@ def _vote_requests(step: Step, theme: str, texts: Sequence[str], n_votes: int) -
 
 
 def _definition_vectors(step: Step, taxonomy: pl.DataFrame) -> dict[tuple[str, int], FloatArray]:
-    """Vectors of "tag. definition" by family and cluster; clusters without a name or a vector have none."""
+    """Return vectors of "tag. definition" by family and cluster, without clusters that lack a name or a vector."""
     named, texts = _named(taxonomy)
     replies = step.models.embed(step.study.judges.embedder, texts)
     return {
@@ -195,7 +196,7 @@ def _definition_vectors(step: Step, taxonomy: pl.DataFrame) -> dict[tuple[str, i
 
 
 def _named(taxonomy: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Clusters with a name, and "tag. definition" of each."""
+    """Return the named clusters, and "tag. definition" of each."""
     named = taxonomy.drop_nulls("tag").sort("family", "cluster_id")
     return named, [f"{tag}. {text}" for tag, text in named.select("tag", "definition").iter_rows()]
 
@@ -209,7 +210,7 @@ def _patterns(
         step.notes["patterns"] = (
             "fewer than two families have a taxonomy with named clusters"
             if len(families) < 2
-            else "the families' vectors have different lengths, so that they cannot be compared"
+            else "the families' vectors have different lengths and cannot be compared"
         )
         families = []
     patterns, matches = match_patterns(families)
@@ -219,7 +220,7 @@ def _patterns(
 def _families(
     step: Step, taxonomy: pl.DataFrame, assignments: pl.DataFrame, definitions: dict[tuple[str, int], FloatArray]
 ) -> Iterator[FamilyClusters]:
-    """Families all of whose clusters have a name and a vector."""
+    """Yield the families in which every cluster has a name and a vector."""
     for family in step.study.families:
         clusters = taxonomy.filter(pl.col("family") == family).sort("cluster_id")
         keys = [(family, cluster) for cluster in clusters["cluster_id"]]
@@ -238,7 +239,7 @@ def _families(
 
 
 def _embeddings(step: Step, family: str) -> Iterator[pl.DataFrame]:
-    """A family's vectors, domain by domain; read here, since families may have vectors of different lengths."""
+    """Yield a family's vectors by domain; read here because families may have vectors of different lengths."""
     for partition in all_partitions(step.study, "family_domain"):
         path = table_path(step.home.lake, step.study.study, "advantage_embeddings", Partition(family, partition.domain))
         if partition.family == family and path.exists():
@@ -287,7 +288,7 @@ def _estimate(step: Step) -> Estimate:
 
 
 def _estimate_judge(step: Step, cards: Sequence[ClusterCard]) -> Estimate:
-    """Repeats and votes; the single advantages that a declared theme is tested on are counted, not drawn."""
+    """Estimate groupings and votes; single advantages for declared themes are counted, not drawn."""
     judge, chosen = step.study.judges.summariser, step.study.themes
     estimate = estimate_chat(step, judge, _theme_requests(step, cards), _USUAL_GROUPED * len(cards))
     texts = [f"{card.tag}. {card.definition}" for card in cards]

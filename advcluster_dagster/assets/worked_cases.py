@@ -1,4 +1,4 @@
-"""The step that picks one worked case a cluster (as paper figure 1)."""
+"""The step that picks one worked case per cluster (as in paper figure 1)."""
 
 import numpy as np
 import polars as pl
@@ -26,7 +26,7 @@ def worked_cases(
     larger_traces: pl.LazyFrame,
     smaller_traces: pl.LazyFrame,
 ) -> pl.DataFrame:
-    """Of each cluster, the member nearest to its centre whose quotes stand in both traces, with excerpts of these."""
+    """Of each cluster, the member nearest to its centre whose quotes occur in both traces, with excerpts of them."""
     if taxonomy_assignments.is_empty():
         return pl.DataFrame(schema=TABLES["worked_cases"].own_schema)
     both = (pl.col("is_in_larger") & pl.col("is_in_smaller")).fill_null(False)
@@ -44,8 +44,8 @@ def worked_cases(
     )
     for role, traces in (("larger", larger_traces), ("smaller", smaller_traces)):
         keys = [*_QUESTION, f"{role}_trial"]
-        named = {keys[-1]: "trial", f"{role}_response": "response"}
-        responses = traces.select(*_QUESTION, **{new: pl.col(old) for new, old in named.items()})
+        columns = {keys[-1]: "trial", f"{role}_response": "response"}
+        responses = traces.select(*_QUESTION, **{new: pl.col(old) for new, old in columns.items()})
         needed = responses.join(cases.lazy().select(keys).unique(), on=keys, how="semi").collect()
         cases = cases.join(needed, on=keys, how="left", maintain_order="left")
     return with_excerpts(cases)

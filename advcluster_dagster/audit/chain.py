@@ -22,7 +22,7 @@ _ASSIGNED = ("taxonomy_assignments", "domain_distribution", "final_taxonomy")
 
 @dataclass(frozen=True)
 class Start:
-    """What a chain starts from; ``parts`` are what stands between the slashes, the last one whole."""
+    """Starting point of a provenance chain; ``parts`` are slash-separated, the last one may itself hold slashes."""
 
     kind: Kind
     family: str
@@ -30,10 +30,10 @@ class Start:
 
     @classmethod
     def parse(cls, study: Study, kind: Kind, given: str) -> "Start":
-        """Read a starting point as the command line gives it.
+        """Parse a starting point given on the command line.
 
         Raises:
-            AuditError: it has not the form of its kind, or the study has no such family or domain.
+            AuditError: it does not match the form of its kind, or the study has no such family or domain.
         """
         family, *rest = given.split("/", {"cluster": 1, "cell": 2, "advantage": 1, "edi": 2}[kind])
         if kind == "advantage" and family not in study.families and len(study.families) == 1:
@@ -44,7 +44,7 @@ class Start:
         if family not in study.families:
             raise AuditError(f"--{kind} {given}: no family {family}; known: {', '.join(study.families)}")
         if kind in ("cluster", "cell") and not rest[0].isdecimal():
-            raise AuditError(f"--{kind} {given}: {rest[0]} is no cluster's number; allowed: {_FORMS[kind]}")
+            raise AuditError(f"--{kind} {given}: {rest[0]} is not a cluster number; allowed: {_FORMS[kind]}")
         domain = {"cell": rest[-1], "edi": rest[0]}.get(kind)
         if domain is not None and domain not in study.domains:
             raise AuditError(f"--{kind} {given}: no domain {domain}; known: {', '.join(study.domains)}")
@@ -59,12 +59,12 @@ class Start:
 
 
 def chain_of(start: Start, evidence: Evidence, most: int | None = None) -> Node:
-    """The tree behind a result, the files it was made from at its end.
+    """Return the provenance tree of a result; its last node lists the files it was made from.
 
     Args:
         start: the result.
-        evidence: where the links come from.
-        most: how many of the like children of a node are followed; None follows all, and the rest is counted.
+        evidence: builds the nodes.
+        most: maximum number of children of one kind to follow per node, the rest being counted; None follows all.
 
     Raises:
         AuditError: the study has no such result.
@@ -84,14 +84,14 @@ def chain_of(start: Start, evidence: Evidence, most: int | None = None) -> Node:
 def _cluster(start: Start, evidence: Evidence, most: int | None) -> Node:
     family, cluster_id = start.family, int(start.parts[0])
     members = evidence.rows("taxonomy_assignments", family=family, cluster_id=cluster_id)
-    node = _cluster_itself(evidence, family, cluster_id)
+    node = _cluster_only(evidence, family, cluster_id)
     advantages = _advantages(evidence, family, members[:most])
     children = [*node.children, *advantages]
     return Node(node.kind, node.name, node.facts, children, len(members) - len(advantages))
 
 
-def _cluster_itself(evidence: Evidence, family: str, cluster_id: int) -> Node:
-    """The cluster, its name's call and its candidate, without its advantages."""
+def _cluster_only(evidence: Evidence, family: str, cluster_id: int) -> Node:
+    """Return a cluster with its naming call and its candidate clustering, without its advantages."""
     row = evidence.row("final_taxonomy", family=family, cluster_id=cluster_id)
     if not row:
         known = ", ".join(str(other["cluster_id"]) for other in evidence.rows("final_taxonomy", family=family))
@@ -99,16 +99,16 @@ def _cluster_itself(evidence: Evidence, family: str, cluster_id: int) -> Node:
     partition, candidate = Partition(family), (row["pca_dim"], row["n_clusters"])
     names = ("tag", "size", "pca_dim", "n_clusters", "kind", "main_domain", "domain_entropy")
     facts = {**{name: row[name] for name in names}, "definition": evidence.text(row["definition"])}
-    named = evidence.call("naming call", "cluster_summaries", partition, *candidate, cluster_id)
+    naming_calls = evidence.call("naming call", "cluster_summaries", partition, *candidate, cluster_id)
     children = [
-        *named,
+        *naming_calls,
         _candidate(evidence, family, candidate),
     ]
     return Node("cluster", f"{family}/{cluster_id}", facts, children)
 
 
 def _candidate(evidence: Evidence, family: str, candidate: tuple[int, int]) -> Node:
-    """The clustering that was chosen, its scores and its reviews."""
+    """Return the chosen clustering with its scores and reviews."""
     where = {"family": family, "pca_dim": candidate[0], "n_clusters": candidate[1]}
     row = evidence.row("candidate_clusterings", **where)
     facts = {name: row.get(name) for name in ("davies_bouldin", "silhouette", "explained_variance")}
@@ -131,7 +131,7 @@ def _cell(start: Start, evidence: Evidence, most: int | None) -> Node:
     facts = {name: row[name] for name in ("n_advantages", "row_share", "column_share")}
     members = evidence.rows("taxonomy_assignments", **where)
     advantages = _advantages(evidence, family, members[:most])
-    children = [_cluster_itself(evidence, family, int(number)), *advantages]
+    children = [_cluster_only(evidence, family, int(number)), *advantages]
     return Node("cell", f"{family}/{number}/{domain}", facts, children, len(members) - len(advantages))
 
 
@@ -169,7 +169,7 @@ def _edi(start: Start, evidence: Evidence, most: int | None) -> Node:
 
 
 def _question_index(evidence: Evidence, row: dict[str, Any], most: int | None) -> Node:
-    """The index of one question and the pairs whose first errors it counts."""
+    """Return the index of one question and the pairs whose first errors it counts."""
     partition = Partition(row["family"], row["domain"])
     depths = [f"n_depth_{depth}" for depth in range(1, 6)]
     facts = {name: row[name] for name in ("edi", "n_errors", *depths, "entropy", "max_entropy", "mean_depth")}
@@ -179,9 +179,7 @@ def _question_index(evidence: Evidence, row: dict[str, Any], most: int | None) -
 
 
 def _files(evidence: Evidence, scope: Partition) -> Node:
-    """The table partitions behind a result (behind an advantage, those of its own domain): what each holds, what made
-    it, in which run, when.
-    """
+    """Return the table partitions behind a result (for an advantage, those of its domain): content, step, run, time."""
     files = [
         _file(evidence, table, partition)
         for table in TABLES
@@ -192,14 +190,16 @@ def _files(evidence: Evidence, scope: Partition) -> Node:
 
 
 def _file(evidence: Evidence, table: str, partition: Partition) -> Node:
-    file, made = evidence.verification.files[table][partition], evidence.verification.made[table].get(partition)
+    file = evidence.verification.files[table][partition]
+    materialisation = evidence.verification.made[table].get(partition)
     facts: dict[str, Any] = {"is_sound": file.is_sound}
     if file.stamp:
         facts |= {name: getattr(file.stamp, name) for name in ("n_rows", "content_hash", "code", "settings", "prompts")}
-    if made:
-        time = made.time.isoformat(timespec="seconds")
-        facts |= {"run_id": made.run_id, "step": made.step, "made_at": time, "file_sha256": made.file_sha256}
-        facts |= {"prompt_hashes": made.made_from.get("prompts"), "made_from_settings": made.made_from.get("settings")}
+    if materialisation:
+        time = materialisation.time.isoformat(timespec="seconds")
+        facts |= {"run_id": materialisation.run_id, "step": materialisation.step, "made_at": time}
+        facts |= {"file_sha256": materialisation.file_sha256, "prompt_hashes": materialisation.made_from.get("prompts")}
+        facts |= {"made_from_settings": materialisation.made_from.get("settings")}
     if file.stamp:
         facts["upstream"] = dict(file.stamp.upstream)
     return Node("file", f"{table} of {partition.label}", facts)

@@ -22,10 +22,7 @@ _PLACES = {"sources": "source", "bounds": "checks"}
 
 @dataclass(frozen=True)
 class Change:
-    """A materialisation beside the one before it, None for the first.
-
-    ``reasons`` say in words what the older one had been made from that was another when the newer one was made.
-    """
+    """A materialisation and its predecessor, None for the first; ``reasons`` describe which inputs changed between."""
 
     made: Materialisation
     before: Materialisation | None
@@ -37,7 +34,7 @@ class Change:
         return self.before is None or self.before.data_version != self.made.data_version
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the change as plain values for JSON."""
         return {
             "run_id": self.made.run_id,
             "made_at": self.made.time.isoformat(),
@@ -49,26 +46,26 @@ class Change:
 
 
 def asset_changes(instance: dg.DagsterInstance, study: Study, given: str, most: int) -> list[Change]:
-    """The last materialisations of ASSET or ASSET@PARTITION, newest first, each with what changed since the one before.
+    """Return the last changes of ASSET or ASSET@PARTITION, newest first.
 
     Args:
-        instance: whose event log is read.
+        instance: the Dagster instance whose event log is read.
         study: the study.
-        given: name of a table, or of the report; the partition may be left out where the study has only one.
-        most: how many materialisations.
+        given: name of a table, or of the report; the partition may be omitted if the study has only one.
+        most: maximum number of materialisations.
 
     Raises:
-        AuditError: there is no such asset or partition, or it was never materialised.
+        AuditError: the asset or partition does not exist, or was never materialised.
     """
     table, _, label = given.partition("@")
     if table not in TABLES and table != _REPORT:
         raise AuditError(f"--diff {given}: no asset {table}; known: {', '.join((*TABLES, _REPORT))}")
     partition = _partition(study, given, table, label)
-    made = materialisations(instance, study.study, table, partition, most + 1)
-    if not made:
+    history = materialisations(instance, study.study, table, partition, most + 1)
+    if not history:
         raise AuditError(f"--diff {given}: {table} of {partition.label} was never materialised")
-    changes = [Change(new, old, tuple(differences(old, new))) for new, old in pairwise(made)]
-    return [*changes, Change(made[-1], None)][:most]
+    changes = [Change(new, old, tuple(differences(old, new))) for new, old in pairwise(history)]
+    return [*changes, Change(history[-1], None)][:most]
 
 
 def _partition(study: Study, given: str, table: str, label: str) -> Partition:
@@ -84,9 +81,9 @@ def _partition(study: Study, given: str, table: str, label: str) -> Partition:
 
 
 def differences(old: Materialisation, new: Materialisation) -> Iterator[str]:
-    """What the two were made from, where it differs; never nothing."""
+    """Yield one line per difference in what two materialisations were made from; at least one line."""
     if not old.fingerprint or not new.fingerprint:
-        yield "what it was made from is not in the event log: an older version of this program made it"
+        yield "inputs unknown: an older version of this program made it and did not record them in the event log"
         return
     changed = [name for name in ("code", "settings", "prompts") if old.fingerprint[name] != new.fingerprint[name]]
     comparable = changed
@@ -100,18 +97,19 @@ def differences(old: Materialisation, new: Materialisation) -> Iterator[str]:
         if before != after:
             yield f"{name} changed ({_hash(before)} to {_hash(after)})"
     if not changed and dict(old.upstream) == dict(new.upstream):
-        yield "nothing it is made from changed: it was not stale, only run again"
+        yield "no input changed: it was not stale, but was run again"
 
 
-def _names_function(made: Materialisation) -> bool:
-    """Whether parts of the code have the step's own name: earlier versions of the program hashed its function, and its
-    settings in another way.
+def _names_function(materialisation: Materialisation) -> bool:
+    """Return whether the code parts include the step's own name.
+
+    Earlier versions of the program hashed the step's function, and its settings differently.
     """
-    return recipe_of(made.table).name in made.made_from.get("code", {})
+    return recipe_of(materialisation.table).name in materialisation.made_from.get("code", {})
 
 
 def _details(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Which settings, parts of the code or prompts differ; empty where the event log does not tell."""
+    """List the settings, code parts or prompts that differ; empty if the event log does not record them."""
     if not old or not new:
         return ""
     if name == "settings":
@@ -122,13 +120,13 @@ def _details(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _leaves(old: Any, new: Any, place: str) -> Iterator[str]:
-    """Places in nested values that differ, with both values."""
+    """Yield the paths at which nested values differ, with both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys([*old, *new]):
             yield from _leaves(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for number, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _leaves(one, other, f"{place}[{number}]")
+        for number, (old_item, new_item) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(old_item, new_item, f"{place}[{number}]")
     elif old != new:
         yield f"{place}: {_short(old)} to {_short(new)}"
 

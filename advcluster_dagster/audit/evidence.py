@@ -22,7 +22,7 @@ from advcluster_dagster.study.partition import Partition
 
 @dataclass
 class Evidence:
-    """Nodes of single rows; texts are cut after ``limit`` characters, None keeps them whole."""
+    """Builds nodes from rows; texts are truncated to ``limit`` characters, None keeps them whole."""
 
     verification: Verification
     ledger: Ledger
@@ -32,24 +32,24 @@ class Evidence:
     _texts: dict[tuple[str, Partition], dict[tuple[str, int], Text]] = field(default_factory=dict)
 
     def text(self, value: str | None) -> Text | None:
-        """A text as the chain shows it."""
+        """Return a text as shown in the chain."""
         return None if value is None else Text.of(value, self.limit)
 
     def rows(self, table: str, **values: Any) -> list[dict[str, Any]]:
-        """Rows of a table with these values."""
+        """Return the rows of a table with these column values."""
         place = {name: values.pop(name) for name in ("family", "domain") if name in values}
         names = tuple(values)
         index = (table, *place.items(), *names)
         if index not in self._indices:
             rows = self._rows.all(table).filter(pl.lit(True), **place)
-            verification: dict[Any, list[dict[str, Any]]] = {}
+            by_values: dict[Any, list[dict[str, Any]]] = {}
             for row in rows.iter_rows(named=True):
-                verification.setdefault(tuple(row[name] for name in names), []).append(row)
-            self._indices[index] = verification
+                by_values.setdefault(tuple(row[name] for name in names), []).append(row)
+            self._indices[index] = by_values
         return self._indices[index].get(tuple(values.values()), [])
 
     def row(self, table: str, **values: Any) -> dict[str, Any]:
-        """The first such row; without one, nothing is known."""
+        """Return the first row with these column values, empty if there is none."""
         return next(iter(self.rows(table, **values)), {})
 
     @cached_property
@@ -57,7 +57,7 @@ class Evidence:
         return self.verification.rows
 
     def call(self, kind: str, table: str, partition: Partition, *key: Any, prompt: str | None = None) -> list[Node]:
-        """The model call behind a row; none where the row was imported or its call is lost."""
+        """Return the model call behind a row; empty if the row was imported or its call is lost."""
         call_id = self.verification.calls.get((table, partition), {}).get(key)
         if call_id is None:
             return []
@@ -73,10 +73,10 @@ class Evidence:
             self._calls[call_id] = Node("call", call_id, self._facts_of_call(entry))
 
     def _facts_of_call(self, entry: LedgerEntry) -> dict[str, Any]:
-        asked, outcome = entry.request, entry.outcome
-        facts = {"model": asked.get("model"), "provider": entry.provider, "asked_at": entry.created_at}
+        request_values, outcome = entry.request, entry.outcome
+        facts = {"model": request_values.get("model"), "provider": entry.provider, "asked_at": entry.created_at}
         if (request := chat_request(entry)) is None:
-            return {**facts, "dimensions": asked.get("dimensions")}
+            return {**facts, "dimensions": request_values.get("dimensions")}
         messages = {f"{message.role}_message": self.text(message.content) for message in request.messages[:2]}
         facts |= {"sampling": dict(request.sampling), "trial": request.trial, "n_messages": len(request.messages)}
         if isinstance(outcome, CallFailure):
@@ -85,7 +85,7 @@ class Evidence:
         return {**facts, **messages, "served_model": outcome.served_model, "reply": self.text(outcome.text)}
 
     def question(self, family: str, domain: str, question_id: str) -> Node:
-        """A question: where it comes from, its texts, both models' pass rates on it."""
+        """Return a question's node: source, texts and both models' pass rates."""
         row = self.row("benchmark_questions", domain=domain, question_id=question_id)
         rates = self.row("pass_rate_table", family=family, domain=domain, question_id=question_id)
         names = ("benchmark", "source", "source_revision", "answer_type")
@@ -97,7 +97,7 @@ class Evidence:
         return Node("question", question_id, facts)
 
     def trace(self, role: Role, partition: Partition, question_id: str, trial: int) -> Node:
-        """One trace with its verdict, and the call that it came from or the file that it was imported from."""
+        """Return a trace's node: the trace, its verdict, and its call or the file it was imported from."""
         table, place = f"{role}_traces", {"family": partition.family, "domain": partition.domain}
         key = {"question_id": question_id, "trial": trial}
         row = self.row(table, **place, **key)
@@ -118,8 +118,8 @@ class Evidence:
         return Node(f"{role} trace", f"{question_id}, trial {trial}", facts, [*calls, *imports])
 
     def _imports(self, table: str, partition: Partition, benchmark: str | None) -> list[Node]:
-        made = self.verification.made[table].get(partition)
-        records = (made.made_from.get("sources") if made else None) or []
+        materialisation = self.verification.made[table].get(partition)
+        records = (materialisation.made_from.get("sources") if materialisation else None) or []
         listed = ("source_format", "sha256", "n_rows", "models")
         return [
             Node("import", str(record.get("file_name")), {name: record.get(name) for name in listed})
@@ -128,7 +128,7 @@ class Evidence:
         ]
 
     def _responses(self, table: str, partition: Partition) -> dict[tuple[str, int], Text]:
-        """Texts of the traces that stand in pairs."""
+        """Return the responses of the traces that occur in pairs, by question and trial."""
         if (table, partition) not in self._texts:
             self._texts[table, partition] = dict(self._read_responses(table, partition))
         return self._texts[table, partition]
@@ -147,7 +147,7 @@ class Evidence:
             yield (question_id, number), Text.of(response, self.limit)
 
     def pair(self, partition: Partition, pair_id: str) -> Node:
-        """A pair of traces: its question, both traces, the first error, the extractor's call."""
+        """Return a pair's node: question, both traces, first error and extraction call."""
         place = {"family": partition.family, "domain": partition.domain}
         row = self.row("trace_pairs", **place, pair_id=pair_id)
         if not row:
@@ -172,7 +172,7 @@ class Evidence:
         )
 
     def advantage(self, partition: Partition, advantage_id: str) -> Node:
-        """An advantage: its text and evidence, whether it was kept, its vector's call, its pair."""
+        """Return an advantage's node: text, evidence, whether it was kept, embedding call and pair."""
         place = {"family": partition.family, "domain": partition.domain}
         row = self.row("advantage_corpus", **place, advantage_id=advantage_id)
         kept = self.row("deduplicated_advantages", **place, advantage_id=advantage_id)

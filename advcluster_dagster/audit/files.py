@@ -1,6 +1,6 @@
 """Read and verify the file of one table partition: hashes, rows, damage.
 
-Files are read with Arrow's own reader, which reports damage that others stumble over.
+Files are read with Arrow's reader, which reports damage that makes other readers fail altogether.
 """
 
 from contextlib import suppress
@@ -28,7 +28,7 @@ FOOTER_FAULT: Final = "the file cannot be read: its footer is damaged"
 
 @dataclass
 class TableFile:
-    """What could be read of a file and what is wrong with it; ``rows`` are those of its readable row groups."""
+    """The readable content of a file and its faults; ``rows`` are those of its readable row groups."""
 
     table: str
     partition: Partition
@@ -40,22 +40,22 @@ class TableFile:
 
     @property
     def is_sound(self) -> bool:
-        """Whether its bytes and rows are those that were written."""
+        """Whether its bytes and rows are unchanged since they were written."""
         return not self.breaks
 
     def add(self, fault: str) -> None:
-        """Note a break of the file as a whole."""
+        """Record a break that concerns the whole file."""
         self.breaks.append(Break(self.table, self.partition, fault))
 
 
-def read_table_file(table: str, partition: Partition, path: UPath, made: Materialisation | None) -> TableFile:
+def read_table_file(table: str, partition: Partition, path: UPath, event: Materialisation | None) -> TableFile:
     """Read a file, recompute its hashes, and compare them with the event log.
 
     Args:
         table: name of the table.
         partition: its partition.
-        path: where the file should stand.
-        made: the last materialisation in the event log, None without one.
+        path: its expected location.
+        event: the last materialisation in the event log, or None.
     """
     file = TableFile(table, partition, path, rows=TABLES[table].empty())
     try:
@@ -66,15 +66,15 @@ def read_table_file(table: str, partition: Partition, path: UPath, made: Materia
         file.add("the file is missing")
         return file
     file.n_hashes += 1
-    if made and made.file_sha256 not in (None, actual) and file.is_sound:
-        file.add("bytes of the file were changed outside of its rows; the rows are as they were written")
+    if event and event.file_sha256 not in (None, actual) and file.is_sound:
+        file.add("the file was changed outside of its rows; the rows are as written")
     if file.stamp is not None:
-        _compare_with_event(file, file.stamp, made)
+        _compare_with_event(file, file.stamp, event)
     return file
 
 
 def readable_rows(path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of a Parquet file that can be read, and a line for each part that cannot."""
+    """Return the readable rows of a Parquet file, and one line for each part that cannot be read."""
     try:
         with path.open("rb") as content:
             return _read(pq.ParquetFile(content))
@@ -83,7 +83,7 @@ def readable_rows(path: Path) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _read_rows(file: TableFile, content: BinaryIO) -> None:
-    """The stamp and the rows, compared."""
+    """Read the stamp and the rows, and compare them."""
     try:
         parquet = pq.ParquetFile(content)
         file.stamp = _stamp(parquet)
@@ -92,7 +92,7 @@ def _read_rows(file: TableFile, content: BinaryIO) -> None:
         return
     rows, faults = _read(parquet)
     if rows.width and not _has_columns_of(TABLES[file.table].schema, rows.schema):
-        faults.append("its columns are not those of the table's contract")
+        faults.append("its columns do not match the table's contract")
     elif rows.width:
         file.rows = rows
     for fault in faults:
@@ -103,12 +103,12 @@ def _read_rows(file: TableFile, content: BinaryIO) -> None:
     if file.stamp is None:
         file.add("the file carries no stamp")
     elif (actual := frame_hash(file.rows)) != file.stamp.content_hash:
-        written = f"{file.stamp.content_hash[:_SHORT]} of {file.stamp.n_rows} rows"
-        file.add(f"its {file.rows.height} rows have the content hash {actual[:_SHORT]}; written were {written}")
+        expected = f"{file.stamp.content_hash[:_SHORT]} of {file.stamp.n_rows} rows"
+        file.add(f"content hash mismatch: expected {expected}, got {actual[:_SHORT]} of {file.rows.height} rows")
 
 
 def stamp_of(path: UPath) -> Stamp | None:
-    """The stamp of a file that may be damaged; None where it cannot be read."""
+    """Return the stamp of a file that may be damaged; None if it cannot be read."""
     with suppress(*_READ_ERRORS), path.open("rb") as content:
         return _stamp(pq.ParquetFile(content))
     return None
@@ -120,9 +120,9 @@ def _stamp(parquet: pq.ParquetFile) -> Stamp | None:
 
 
 def _read(parquet: pq.ParquetFile) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of every row group that can be read, and a line for each that cannot.
+    """Return the rows of every readable row group, and one line for each unreadable one.
 
-    Row groups are read one at a time, since polars and Arrow both refuse the whole file for one damaged page.
+    Row groups are read one at a time, since polars and Arrow both reject a whole file for one damaged page.
     """
     readable, faults, first = [_checked(parquet.schema_arrow.empty_table())], list[str](), 0
     for group in range(parquet.num_row_groups):
@@ -136,7 +136,7 @@ def _read(parquet: pq.ParquetFile) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _has_columns_of(expected: pl.Schema, given: pl.Schema) -> bool:
-    """Names and types, where a vector may have a fixed width or none."""
+    """Return whether names and types match; nested types (vectors) match with any width."""
     return given.names() == expected.names() and all(
         actual == dtype or (actual.is_nested() and dtype.is_nested())
         for actual, dtype in zip(given.dtypes(), expected.dtypes(), strict=True)
@@ -144,22 +144,22 @@ def _has_columns_of(expected: pl.Schema, given: pl.Schema) -> bool:
 
 
 def _checked(table: pa.Table) -> pl.DataFrame:
-    """Arrow's rows as a frame, once every value is known to be whole (UTF-8, offsets)."""
+    """Validate every value (UTF-8, offsets) and convert to polars."""
     table.validate(full=True)
     rows = pl.from_arrow(table)
     assert isinstance(rows, pl.DataFrame)
     return rows
 
 
-def _compare_with_event(file: TableFile, stamp: Stamp, made: Materialisation | None) -> None:
-    if made is None:
-        file.add("no materialisation in the event log; run the study, which records it without asking models")
+def _compare_with_event(file: TableFile, stamp: Stamp, event: Materialisation | None) -> None:
+    if event is None:
+        file.add("no materialisation in the event log; run the study, which records it without model calls")
         return
-    if made.data_version != stamp.content_hash:
+    if event.data_version != stamp.content_hash:
         file.add(
-            f"the last materialisation in the event log is of {made.data_version[:_SHORT]}, the file of"
+            f"the event log's last materialisation has content hash {event.data_version[:_SHORT]}, the file"
             f" {stamp.content_hash[:_SHORT]}"
         )
     for name in ("code", "settings", "prompts", "upstream"):
-        if made.fingerprint and made.fingerprint.get(name) != getattr(stamp, name):
-            file.add(f"{name} in the file's stamp is not what the event log says")
+        if event.fingerprint and event.fingerprint.get(name) != getattr(stamp, name):
+            file.add(f"{name} in the file's stamp differs from the event log")

@@ -11,15 +11,16 @@ from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import PartitionLevel
 from advcluster_dagster.study.partition import Partition, partition_from_key
 
-_AT_ONCE = 500
+_CHUNK = 500
 
 
 @dataclass(frozen=True)
 class Materialisation:
-    """One event: when, by which run and step, of what.
+    """One materialisation event of a table partition.
 
-    ``fingerprint`` is what the file's stamp keeps too (code, settings, prompts, upstream), ``made_from`` what it is of;
-    both are empty, and ``file_sha256`` is None, where the program that made the table did not record them.
+    ``fingerprint`` holds the hashes that the file's stamp also has (code, settings, prompts, upstream), ``made_from``
+    the hashed values. Both are empty, and ``file_sha256`` is None, if an earlier version of the program that did not
+    record them made the table.
     """
 
     table: str
@@ -35,44 +36,44 @@ class Materialisation:
 
     @property
     def upstream(self) -> Mapping[str, str]:
-        """Content hashes read, by TABLE@PARTITION."""
+        """Content hashes of the inputs, by TABLE@PARTITION."""
         return self.fingerprint.get("upstream") or {}
 
 
 def latest_materialisations(instance: dg.DagsterInstance, study: str, table: str) -> dict[Partition, Materialisation]:
-    """The last materialisation of each partition of a table, or of the report."""
+    """Return the last materialisation of each partition of a table, or of the report."""
     key = dg.AssetKey([study, table])
     if _level(table) == "study":
-        return {made.partition: made for made in materialisations(instance, study, table, Partition(), limit=1)}
+        return {event.partition: event for event in materialisations(instance, study, table, Partition(), limit=1)}
     ids = list(
         instance.event_log_storage.get_latest_storage_id_by_partition(
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
         ).values()
     )
     runs = {}
-    for start in range(0, len(ids), _AT_ONCE):
-        chunk = ids[start : start + _AT_ONCE]
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
         records = dg.AssetRecordsFilter(key, storage_ids=chunk)
-        runs.update({made.partition: made for made in _read(instance, table, records, len(chunk))})
+        runs.update({event.partition: event for event in _read(instance, table, records, len(chunk))})
     return runs
 
 
 def materialisations(
     instance: dg.DagsterInstance, study: str, table: str, partition: Partition, limit: int
 ) -> list[Materialisation]:
-    """The last materialisations of one partition, newest first."""
+    """Return the last materialisations of one partition, newest first."""
     records = dg.AssetRecordsFilter(dg.AssetKey([study, table]), [partition.key] if partition.key else None)
     return list(_read(instance, table, records, limit))
 
 
 def every_materialisation(instance: dg.DagsterInstance, study: str, table: str) -> Iterator[Materialisation]:
-    """All materialisations of a table, newest first."""
+    """Yield all materialisations of a table, newest first."""
     before: int | None = None
     while True:
         records = dg.AssetRecordsFilter(dg.AssetKey([study, table]), before_storage_id=before)
-        result = instance.fetch_materializations(records, limit=_AT_ONCE)
+        result = instance.fetch_materializations(records, limit=_CHUNK)
         yield from (_materialisation(table, record) for record in result.records)
-        if len(result.records) < _AT_ONCE:
+        if len(result.records) < _CHUNK:
             return
         before = result.records[-1].storage_id
 

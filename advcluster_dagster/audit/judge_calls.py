@@ -1,4 +1,4 @@
-"""Verify rows made of judges' replies against the ledger: extraction, embedding, naming, review."""
+"""Verify rows derived from judges' replies against the ledger: extraction, embedding, naming, review."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ Frames = Mapping[str, pl.DataFrame]
 
 @dataclass
 class JudgeCalls:
-    """Calls found, by the key of the row they made, and what does not agree."""
+    """Matched calls by row key, and the breaks found."""
 
     table: str
     partition: Partition
@@ -43,13 +43,13 @@ class JudgeCalls:
     breaks: list[Break] = field(default_factory=list)
 
     def add(self, row: Mapping[str, Any], fault: str, table: str | None = None) -> None:
-        """Note a break of one row."""
+        """Record a break of one row."""
         self.breaks.append(Break(table or self.table, self.partition, fault, row))
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """One row's question to the ledger: its key, the messages as the shipped prompt words them, the prompt it names."""
+    """The call to look up for a row: row key, messages from the shipped prompt, name and hash of the row's prompt."""
 
     row: Mapping[str, Any]
     messages: Sequence[Message]
@@ -59,7 +59,7 @@ class _Asked:
 
 
 def check_extraction(partition: Partition, rows: Frames, entries: Sequence[LedgerEntry]) -> JudgeCalls:
-    """Each pair's advantages and first error, or its failure, against the extractor's reply.
+    """Verify each pair's advantages and first error, or its failure, against the extractor's reply.
 
     Args:
         partition: the family and domain.
@@ -69,22 +69,22 @@ def check_extraction(partition: Partition, rows: Frames, entries: Sequence[Ledge
         entries: ledger entries that the partition has used.
     """
     calls = JudgeCalls("advantage_corpus", partition)
-    kept, made = KeptCalls(entries, parse_extraction_reply), _MadeOfPairs(rows)
+    kept, pair_rows = KeptCalls(entries, parse_extraction_reply), _PairRows(rows)
     columns = ("prompt", "larger_response", "smaller_response", "larger_answer", "smaller_answer")
     for pair_id, *texts in rows["trace_pairs"].select("pair_id", *columns).iter_rows():
         if None in texts[:3]:
-            continue  # its question or one of its traces is lost, which is a break of its own
+            continue  # its question or one of its traces is lost, which is reported separately
         messages = extraction_messages(load_prompt("extraction"), *texts)
-        prompt_hash = made.prompt_hash(pair_id)
+        prompt_hash = pair_rows.prompt_hash(pair_id)
         asked = _Asked({"pair_id": pair_id}, messages, 0, "extraction", prompt_hash)
-        call = _find(calls, kept, asked, lambda call, pair_id=pair_id: not made.faults(pair_id, call))
-        for table, fault in made.faults(pair_id, call) if call else ():
+        call = _find(calls, kept, asked, lambda call, pair_id=pair_id: not pair_rows.faults(pair_id, call))
+        for table, fault in pair_rows.faults(pair_id, call) if call else ():
             calls.add(asked.row, fault, table)
     return calls
 
 
-class _MadeOfPairs:
-    """What the tables say of each pair."""
+class _PairRows:
+    """The rows that the tables hold for each pair."""
 
     def __init__(self, rows: Frames) -> None:
         self._advantages: dict[str, list[dict[str, Any]]] = {}
@@ -97,12 +97,12 @@ class _MadeOfPairs:
         return next((row["prompt_hash"] for row in self._advantages.get(pair_id, ())), None)
 
     def faults(self, pair_id: str, call: Found[ExtractionReply]) -> list[tuple[str, str]]:
-        """(table, fault) where the rows of a pair are not those that the reply gives."""
+        """Return (table, fault) for each table whose rows of a pair differ from the reply."""
         reply = call.result.record if isinstance(call.result, Validated) else None
         error, failure = self._errors.get(pair_id), self._failures.get(pair_id)
         stage = reply.failure_stage if reply else ""
-        told_error = (stage, STAGE_DEPTHS[stage], reply.failure_description, reply.failure_quote) if reply else None
-        told_failure = (call.result.reason, call.result.raw_reply) if isinstance(call.result, InvalidReply) else None
+        replied_error = (stage, STAGE_DEPTHS[stage], reply.failure_description, reply.failure_quote) if reply else None
+        replied_failure = (call.result.reason, call.result.raw_reply) if isinstance(call.result, InvalidReply) else None
         replied = [
             (place, item.advantage, item.evidence, item.larger_quote, item.smaller_quote)
             for place, item in enumerate(reply.advantages if reply else ())
@@ -111,15 +111,15 @@ class _MadeOfPairs:
         checks = (
             ("advantage_corpus", [tuple(row[name] for name in _ADVANTAGE) for row in rows], replied),
             ("advantage_corpus", {row["extractor"] for row in rows}, {call.request.model} if rows else set()),
-            ("first_errors", error and tuple(error[name] for name in _ERROR), told_error),
-            ("extraction_failures", failure and (failure["reason"], failure["raw_reply"]), told_failure),
+            ("first_errors", error and tuple(error[name] for name in _ERROR), replied_error),
+            ("extraction_failures", failure and (failure["reason"], failure["raw_reply"]), replied_failure),
         )
-        fault = f"is not what the reply in the ledger says (call {call.call_id[:12]})"
-        return [(table, fault) for table, is_made, is_told in checks if is_made != is_told]
+        fault = f"differs from the reply in the ledger (call {call.call_id[:12]})"
+        return [(table, fault) for table, actual, expected in checks if actual != expected]
 
 
 def check_embeddings(partition: Partition, rows: Frames, entries: Sequence[LedgerEntry]) -> JudgeCalls:
-    """Each advantage's vector against the embedder's reply to its text, bit by bit."""
+    """Verify each advantage's vector against the embedder's reply to its text, bit by bit."""
     calls = JudgeCalls("advantage_embeddings", partition)
     kept = {
         (entry.request["model"], entry.request["text"]): entry
@@ -133,44 +133,44 @@ def check_embeddings(partition: Partition, rows: Frames, entries: Sequence[Ledge
         key = {"advantage_id": row["advantage_id"]}
         entry = kept.get((row["embedder"], row["advantage"]))
         if entry is None:
-            calls.add(key, "the ledger holds no call for its text that this table has used")
+            calls.add(key, "the ledger has no call for its text that this table used")
             continue
         calls.by_row[row["advantage_id"],] = entry.call_id
         vector = np.asarray(vectors[place], dtype=np.float32)
         if isinstance(entry.outcome, EmbeddingReply) and vector.tobytes() != entry.outcome.vector.tobytes():
-            calls.add(key, f"the vector is not the one in the ledger (call {entry.call_id[:12]})")
+            calls.add(key, f"the vector differs from the reply in the ledger (call {entry.call_id[:12]})")
     return calls
 
 
 def check_naming(
     partition: Partition, rows: Frames, entries: Sequence[LedgerEntry], prompt_hash: str | None
 ) -> JudgeCalls:
-    """Each cluster's tag and definition against the summariser's reply."""
+    """Verify each cluster's tag and definition against the summariser's reply."""
     calls = JudgeCalls("cluster_summaries", partition)
     kept = KeptCalls(entries, parse_cluster_name)
     texts = dict(rows["advantage_corpus"].select("advantage_id", "advantage").iter_rows())
     for row in rows["cluster_summaries"].iter_rows(named=True):
         if any(advantage_id not in texts for advantage_id in (*row["shown_ids"], *row["other_ids"])):
-            continue  # a reference that leads nowhere, which is a break of its own
+            continue  # an unresolved reference, which is reported separately
         key = {name: row[name] for name in ("pca_dim", "n_clusters", "cluster_id")}
         shown, others = ([texts[name] for name in row[column]] for column in ("shown_ids", "other_ids"))
         messages = naming_messages(load_prompt("naming"), shown, others)
-        made = (row["tag"], row["definition"])
+        name_and_definition = (row["tag"], row["definition"])
         call = _find(
             calls,
             kept,
             _Asked(key, messages, 0, "naming", prompt_hash),
-            lambda call, made=made: _name_told(call) == made,
+            lambda call, name_and_definition=name_and_definition: _replied_name(call) == name_and_definition,
         )
-        if call and _name_told(call) != made:
-            calls.add(key, f"tag or definition is not what the reply in the ledger says (call {call.call_id[:12]})")
+        if call and _replied_name(call) != name_and_definition:
+            calls.add(key, f"tag or definition differs from the reply in the ledger (call {call.call_id[:12]})")
     return calls
 
 
 def check_reviews(
     partition: Partition, rows: Frames, entries: Sequence[LedgerEntry], prompt_hash: str | None
 ) -> JudgeCalls:
-    """Each review's scores against the reviewer's reply."""
+    """Verify each review's scores against the reviewer's reply."""
     calls = JudgeCalls("candidate_reviews", partition)
     kept = KeptCalls(entries, parse_candidate_review)
     columns = ("cluster_id", "tag", "definition", "size")
@@ -181,34 +181,34 @@ def check_reviews(
     }
     for row in rows["candidate_reviews"].iter_rows(named=True):
         key = {name: row[name] for name in ("pca_dim", "n_clusters", "review")}
-        asked_about = messages.get((row["pca_dim"], row["n_clusters"]))
-        made = tuple(row[name] for name in _SCORES)
-        if asked_about is None:
+        candidate_messages = messages.get((row["pca_dim"], row["n_clusters"]))
+        scores = tuple(row[name] for name in _SCORES)
+        if candidate_messages is None:
             calls.add(key, "cluster_summaries has no clusters of its candidate")
             continue
         call = _find(
             calls,
             kept,
-            _Asked(key, asked_about, row["review"], "review", prompt_hash),
-            lambda call, made=made: _scores_told(call) == made,
+            _Asked(key, candidate_messages, row["review"], "review", prompt_hash),
+            lambda call, scores=scores: _replied_scores(call) == scores,
         )
-        if call and _scores_told(call) != made:
-            calls.add(key, f"scores are not what the reply in the ledger says (call {call.call_id[:12]})")
+        if call and _replied_scores(call) != scores:
+            calls.add(key, f"scores differ from the reply in the ledger (call {call.call_id[:12]})")
     return calls
 
 
-def _name_told(call: Found[ClusterName]) -> tuple[str | None, str | None]:
+def _replied_name(call: Found[ClusterName]) -> tuple[str | None, str | None]:
     record = call.result.record if isinstance(call.result, Validated) else None
     return (record.tag, record.definition) if record else (None, None)
 
 
-def _scores_told(call: Found[CandidateReview]) -> tuple[int | None, ...]:
+def _replied_scores(call: Found[CandidateReview]) -> tuple[int | None, ...]:
     record = call.result.record if isinstance(call.result, Validated) else None
     return tuple(getattr(record, name, None) for name in _SCORES)
 
 
 def _find(calls: JudgeCalls, kept: KeptCalls[T], asked: _Asked, is_right: Any) -> Found[T] | None:
-    """The call of a row; a prompt that the row names by its hash must be the one that the call was worded with."""
+    """Return the call of a row; if the row has the shipped prompt's hash, the call's messages must match it."""
     template = load_prompt(asked.prompt)
     is_shipped = asked.prompt_hash == template.sha256
     call = kept.about(
@@ -217,19 +217,19 @@ def _find(calls: JudgeCalls, kept: KeptCalls[T], asked: _Asked, is_right: Any) -
         lambda call: is_right(call) and (not is_shipped or call.request.messages == tuple(asked.messages)),
     )
     if call is None:
-        calls.add(asked.row, "the ledger holds no call for it that this table has used")
+        calls.add(asked.row, "the ledger has no call for it that this table used")
         return None
     calls.by_row[tuple(asked.row.values())] = call.call_id
     if is_shipped and call.request.messages != tuple(asked.messages):
         calls.add(
-            asked.row, f"its call ({call.call_id[:12]}) is not worded as prompt {asked.prompt}, whose hash it bears"
+            asked.row, f"its call ({call.call_id[:12]}) does not match prompt {asked.prompt}, whose hash the row has"
         )
     return call
 
 
 def other_prompts(hashes: Mapping[str, str | None]) -> Iterator[str]:
-    """Prompts, by name, that differ from those that ship now, so that their hash cannot be computed again."""
+    """Yield a note for each prompt that differs from the shipped one, so that its hash cannot be recomputed."""
     for name, kept in hashes.items():
         if kept is not None and kept != load_prompt(name).sha256:
             shipped = load_prompt(name).sha256
-            yield f"prompt {name} was {kept[:12]}, now ships {shipped[:12]}: its wording stands in the calls"
+            yield f"prompt {name} was {kept[:12]}, the shipped one is {shipped[:12]}; the calls hold the former text"

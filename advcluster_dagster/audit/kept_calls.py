@@ -1,4 +1,4 @@
-"""Find a judge's calls in the ledger by the texts they were about, and parse their replies again."""
+"""Find a judge's calls in the ledger by the texts they contain, and parse their replies again."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,20 +16,20 @@ _MOST_REPEATS = 10
 
 @dataclass(frozen=True)
 class Found(Generic[T]):
-    """A judge's call: what was asked first, and what its replies came to."""
+    """A judge's call: the first request, and the result of its replies."""
 
     request: ChatRequest
     result: Validated[T] | InvalidReply
 
     @property
     def call_id(self) -> str:
-        """The call whose reply was used, or the last one made."""
+        """Id of the call whose reply was used, otherwise of the last call."""
         return self.result.call_id if isinstance(self.result, Validated) else self.result.call_ids[-1]
 
 
 @dataclass
 class KeptCalls(Generic[T]):
-    """The chat calls that a partition has used.
+    """The chat calls that a partition used.
 
     Args:
         entries: the partition's ledger entries, oldest first.
@@ -41,37 +41,37 @@ class KeptCalls(Generic[T]):
     _by_texts: dict[Hashable, list[ChatRequest]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ordered = sorted(self.entries, key=lambda entry: not entry.is_retired)  # the one that answers counts
+        ordered = sorted(self.entries, key=lambda entry: not entry.is_retired)  # entries in use overwrite retired ones
         self._replay = _Replay({entry.call_id: entry for entry in ordered})
         for entry in self.entries:
             request = chat_request(entry)
-            if request and len(request.messages) == 2:  # a repeat has more: it holds the broken reply too
+            if request and len(request.messages) == 2:  # a repeat has more: it includes the invalid reply
                 self._by_texts.setdefault(_texts_key(request.messages, request.trial), []).append(request)
 
     def about(self, messages: Sequence[Message], trial: int, is_right: Callable[[Found[T]], bool]) -> Found[T] | None:
-        """The call about the texts between the fences of these messages; None where there is none.
+        """Return the call with the same fenced texts as these messages, or None.
 
-        Among several, asked with another prompt or other settings, the last one whose result ``is_right`` for the rows,
-        else the first.
+        Several calls match if they were made with other prompts or settings: the last one whose result ``is_right``
+        for the rows is returned, otherwise the first.
         """
-        kept_outcome = None
+        match = None
         for request in reversed(self._by_texts.get(_texts_key(messages, trial), [])):
-            kept_outcome = Found(request, self._read(request))
-            if is_right(kept_outcome):
+            match = Found(request, self._read(request))
+            if is_right(match):
                 break
-        return kept_outcome
+        return match
 
     def _read(self, request: ChatRequest) -> Validated[T] | InvalidReply:
         (result,) = ask_validated(self._replay, [request], self.parse, _MOST_REPEATS)
         if isinstance(result, InvalidReply) and result.reason == _NOT_KEPT and len(result.call_ids) > 1:
-            # What was asked last is the last repeat that the study allowed: its fault names the failure.
+            # The last call is the last repeat that the study allowed: its fault is the reason for the failure.
             (result,) = ask_validated(self._replay, [request], self.parse, len(result.call_ids) - 2)
         return result
 
 
 @dataclass
 class _Replay:
-    """Answers requests as the models did; a call that is not kept is a named failure."""
+    """Answers requests from recorded calls; a call that was not recorded fails with reason ``not_kept``."""
 
     entries: Mapping[str, LedgerEntry]
 
@@ -84,13 +84,13 @@ class _Replay:
 
 
 def chat_request(entry: LedgerEntry) -> ChatRequest | None:
-    """The request of a chat entry; None for other entries."""
-    asked = entry.request
-    if asked.get("kind") != "chat":
+    """Return the request of a chat entry; None for other entries."""
+    values = entry.request
+    if values.get("kind") != "chat":
         return None
-    messages = tuple(Message(message["role"], message["content"]) for message in asked["messages"])
-    how = (asked["sampling"], asked["trial"], asked["reply_schema"], asked.get("repeat", 0))
-    return ChatRequest(asked["model"], messages, *how)
+    messages = tuple(Message(message["role"], message["content"]) for message in values["messages"])
+    options = (values["sampling"], values["trial"], values["reply_schema"], values.get("repeat", 0))
+    return ChatRequest(values["model"], messages, *options)
 
 
 def _texts_key(messages: Sequence[Message], trial: int) -> Hashable:

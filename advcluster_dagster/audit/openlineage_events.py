@@ -50,28 +50,30 @@ set_producer(f"urn:advcluster-dagster:{version('advcluster-dagster')}")
 
 
 def lineage_events(home: Home, study: Study, instance: dg.DagsterInstance) -> Iterator[RunEvent]:
-    """Every run of a study that made something and every step of it, oldest first: START and its end."""
+    """Yield START and end events of every run of a study that materialised something and of its steps, oldest first."""
     by_run: dict[str, list[Materialisation]] = {}
     for table in (*TABLES, _REPORT):
-        for made in every_materialisation(instance, study.study, table):
-            by_run.setdefault(made.run_id, []).append(made)
-    for run_id in sorted(by_run, key=lambda run_id: min(made.time for made in by_run[run_id])):
+        for materialisation in every_materialisation(instance, study.study, table):
+            by_run.setdefault(materialisation.run_id, []).append(materialisation)
+    for run_id in sorted(by_run, key=lambda run_id: min(materialisation.time for materialisation in by_run[run_id])):
         yield from _run_events(home, study, instance, run_id, by_run[run_id])
 
 
 def _run_events(
-    home: Home, study: Study, instance: dg.DagsterInstance, run_id: str, made: Sequence[Materialisation]
+    home: Home, study: Study, instance: dg.DagsterInstance, run_id: str, history: Sequence[Materialisation]
 ) -> Iterator[RunEvent]:
-    """A run around its steps; where the run itself was removed from the history, its materialisations tell the time."""
+    """Yield the events of a run and its steps; a run deleted from the history is timed by its materialisations."""
     record = instance.get_run_record_by_id(run_id)
-    first, last = min(one.time for one in made), max(one.time for one in made)
+    first, last = min(item.time for item in history), max(item.time for item in history)
     begun = _time(record.start_time) if record and record.start_time else first
     job = Job(NAMESPACE, study.study, facets=_job_type("JOB"))
     run = Run(run_id, facets={"processing_engine": _engine()})
     yield RunEvent(eventTime=begun.isoformat(), eventType=RunState.START, run=run, job=job)
     times = {stats.step_key: stats for stats in instance.get_run_step_stats(run_id)} if record else {}
-    for step in sorted({one.step for one in made}, key=lambda step: min(o.time for o in made if o.step == step)):
-        outputs = [one for one in made if one.step == step]
+    for step in sorted(
+        {item.step for item in history}, key=lambda step: min(o.time for o in history if o.step == step)
+    ):
+        outputs = [item for item in history if item.step == step]
         stats = times.get(step)
         start = _time(stats.start_time) if stats and stats.start_time else outputs[0].time
         end = _time(stats.end_time) if stats and stats.end_time else outputs[-1].time
@@ -83,10 +85,10 @@ def _run_events(
 
 
 def _step_events(
-    home: Home, study: Study, step: str, made: Sequence[Materialisation], times: tuple[datetime, datetime]
+    home: Home, study: Study, step: str, history: Sequence[Materialisation], times: tuple[datetime, datetime]
 ) -> Iterator[RunEvent]:
-    """One step on one partition; its run's id follows from Dagster's, so that events sent twice are the same."""
-    first = made[0]
+    """Yield the events of one step on one partition; ids derive from Dagster's, so that events sent twice are equal."""
+    first = history[0]
     own_id = str(uuid.uuid5(uuid.UUID(first.run_id), f"{step}/{first.partition.label}"))
     parent = parent_run.ParentRunFacet(
         run=parent_run.Run(runId=first.run_id), job=parent_run.Job(namespace=NAMESPACE, name=study.study)
@@ -99,7 +101,7 @@ def _step_events(
         job_facets["sql"] = sql_job.SQLJobFacet(query=model.sql, dialect="duckdb")
     job = Job(NAMESPACE, f"{study.study}.{name}", facets=job_facets)
     inputs = [_input(study, table, partitions) for table, partitions in _read_by(first).items()]
-    outputs = [_output(home, study, one) for one in made]
+    outputs = [_output(home, study, materialisation) for materialisation in history]
     for state, time in zip((RunState.START, RunState.COMPLETE), times, strict=True):
         yield RunEvent(
             eventTime=time.isoformat(),
@@ -111,10 +113,10 @@ def _step_events(
         )
 
 
-def _read_by(made: Materialisation) -> dict[str, dict[Partition, str]]:
-    """What was read: per table the partitions and the hash of their content."""
+def _read_by(materialisation: Materialisation) -> dict[str, dict[Partition, str]]:
+    """Return the inputs of a materialisation: content hash by table and partition."""
     versions: dict[str, dict[Partition, str]] = {}
-    for name, content_hash in made.upstream.items():
+    for name, content_hash in materialisation.upstream.items():
         table, _, label = name.partition("@")
         versions.setdefault(table, {})[partition_named(TABLES[table].level, label)] = content_hash
     return versions
@@ -128,29 +130,33 @@ def _input(study: Study, table: str, partitions: dict[Partition, str]) -> InputD
     return InputDataset(NAMESPACE, f"{study.study}.{table}", facets=facets, inputFacets={"subset": subset})
 
 
-def _output(home: Home, study: Study, made: Materialisation) -> OutputDataset:
+def _output(home: Home, study: Study, materialisation: Materialisation) -> OutputDataset:
     facets: dict[str, DatasetFacet] = {
-        "version": dataset_version_dataset.DatasetVersionDatasetFacet(made.data_version),
+        "version": dataset_version_dataset.DatasetVersionDatasetFacet(materialisation.data_version),
         "dataSource": datasource_dataset.DatasourceDatasetFacet(name="advcluster lake", uri=str(home.lake)),
     }
-    if made.table in TABLES:
-        facets["schema"] = _schema(made.table)
-        facets["documentation"] = documentation_dataset.DocumentationDatasetFacet(TABLES[made.table].description)
-    if made.table in sql_models():
-        facets["columnLineage"] = _column_lineage(study, made.table)
-    statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=made.n_rows, fileCount=1)
-    subset = base_subset_dataset.OutputSubsetOutputDatasetFacet(outputCondition=_subset([made.partition]))
+    if materialisation.table in TABLES:
+        facets["schema"] = _schema(materialisation.table)
+        facets["documentation"] = documentation_dataset.DocumentationDatasetFacet(
+            TABLES[materialisation.table].description
+        )
+    if materialisation.table in sql_models():
+        facets["columnLineage"] = _column_lineage(study, materialisation.table)
+    statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+        rowCount=materialisation.n_rows, fileCount=1
+    )
+    subset = base_subset_dataset.OutputSubsetOutputDatasetFacet(outputCondition=_subset([materialisation.partition]))
     return OutputDataset(
         NAMESPACE,
-        f"{study.study}.{made.table}",
+        f"{study.study}.{materialisation.table}",
         facets=facets,
         outputFacets={"outputStatistics": statistics, "subset": subset},
     )
 
 
 def _subset(partitions: Iterable[Partition]) -> base_subset_dataset.PartitionSubsetCondition:
-    named = [base_subset_dataset.Partition(dimensions=one.columns, identifier=one.label) for one in partitions]
-    return base_subset_dataset.PartitionSubsetCondition(partitions=named)
+    conditions = [base_subset_dataset.Partition(dimensions=item.columns, identifier=item.label) for item in partitions]
+    return base_subset_dataset.PartitionSubsetCondition(partitions=conditions)
 
 
 def _schema(table: str) -> schema_dataset.SchemaDatasetFacet:
@@ -178,11 +184,13 @@ def _column_lineage(study: Study, table: str) -> column_lineage_dataset.ColumnLi
     )
 
 
-def _tags(made: Materialisation) -> tags_run.TagsRunFacet:
-    """The partition, and the fingerprints of code, settings and prompts."""
-    run_tags = {"partition": made.partition.label}
+def _tags(materialisation: Materialisation) -> tags_run.TagsRunFacet:
+    """Return tags for the partition and the fingerprints of code, settings and prompts."""
+    run_tags = {"partition": materialisation.partition.label}
     run_tags |= {
-        name: str(made.fingerprint[name]) for name in ("code", "settings", "prompts") if name in made.fingerprint
+        name: str(materialisation.fingerprint[name])
+        for name in ("code", "settings", "prompts")
+        if name in materialisation.fingerprint
     }
     return tags_run.TagsRunFacet(
         tags=[tags_run.TagsRunFacetFields(key=key, value=value, source="ADVCLUSTER") for key, value in run_tags.items()]

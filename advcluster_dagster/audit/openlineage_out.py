@@ -1,6 +1,6 @@
-"""Write OpenLineage events to a file of JSON Lines, or send them to a server over HTTP.
+"""Write OpenLineage events to a JSON Lines file, or send them to a server over HTTP.
 
-A server's key comes from the environment alone.
+A server's key is read from the environment only.
 """
 
 import os
@@ -16,18 +16,18 @@ from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, H
 from advcluster_dagster.audit.records import AuditError
 from advcluster_dagster.storage.files import atomic_write
 
-#: Environment variable that holds a server's key, as OpenLineage's own clients name it.
+#: Environment variable with a server's key, the same as for OpenLineage's own clients.
 KEY_VARIABLE = "OPENLINEAGE_API_KEY"
 _ENDPOINT = "api/v1/lineage"
 
 
 def emit(events: Iterable[RunEvent], to: str) -> int:
-    """Write events to a file, replacing it, or send them to a server (http:// or https://); how many there were.
+    """Write events to a file, replacing it, or send them to a server (http:// or https://); return their number.
 
-    A server's address without a path gets OpenLineage's own, ``/api/v1/lineage``.
+    A server URL without a path gets OpenLineage's default, ``/api/v1/lineage``.
 
     Raises:
-        AuditError: the file cannot be written, or the server does not take an event.
+        AuditError: the file cannot be written, or the server rejects an event.
     """
     return _send(events, to) if to.startswith(("http://", "https://")) else _write(events, Path(to))
 
@@ -62,8 +62,10 @@ def _send(events: Iterable[RunEvent], url: str) -> int:
             n_events += 1
     except requests.RequestException as error:
         status = error.response.status_code if error.response is not None else None
-        why = f"status {status}" if status else type(error).__name__
-        raise AuditError(f"{parts.hostname}: event {n_events + 1} was not taken ({why}); {n_events} were") from None
+        reason = f"status {status}" if status else type(error).__name__
+        raise AuditError(
+            f"{parts.hostname}: event {n_events + 1} could not be sent ({reason}); {n_events} were sent"
+        ) from None
     finally:
         transport.close()
     return n_events

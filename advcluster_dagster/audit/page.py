@@ -1,6 +1,6 @@
-"""The audit page beside the report: what was verified, and the provenance of every cluster and index.
+"""The audit page next to the report: what was verified, and the provenance of every cluster and index.
 
-Like the report, the page needs nothing else, and every text on it is escaped.
+Like the report, the page is self-contained, and every text on it is escaped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ _HASH = 12
 
 @dataclass(frozen=True)
 class Group:
-    """A result and the rows behind it, each a tuple of cells."""
+    """A result and its source rows, each a tuple of cells."""
 
     title: str
     facts: str
@@ -33,7 +33,7 @@ class Group:
 
 
 def write_page(home: Home, verification: Verification) -> Path:
-    """Write the page beside the report, in one move, and say where it is."""
+    """Write the page atomically next to the report; return its path."""
     folder = home.reports / verification.study.study
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PAGE
@@ -43,7 +43,7 @@ def write_page(home: Home, verification: Verification) -> Path:
 
 
 def render_page(verification: Verification) -> str:
-    """The page as HTML; equal findings give equal text."""
+    """Render the page as HTML; equal verifications give equal text."""
     stylesheet = shipped_text("advcluster_dagster.audit", "audit.css")
     environment = template_environment("advcluster_dagster.audit")
     environment.filters["foreign"] = _cell
@@ -67,7 +67,7 @@ def _cell(value: Any) -> str:
 
 
 def _clusters(verification: Verification) -> Iterator[Group]:
-    """Each cluster with its advantages: text, first error, both traces, calls, prompt."""
+    """Yield each cluster with its advantages: text, first error, both traces, calls, prompt."""
     rows = verification.rows
     pair = ["family", "domain", "pair_id"]
     advantages = (
@@ -77,9 +77,9 @@ def _clusters(verification: Verification) -> Iterator[Group]:
         .join(rows.all("first_errors").drop("question_id"), on=pair, how="left")
         .sort("family", "cluster_id", "domain", "advantage_id")
     )
-    behind: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    rows_by_cluster: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for row in advantages.iter_rows(named=True):
-        behind.setdefault((row["family"], row["cluster_id"]), []).append(_advantage(verification, row))
+        rows_by_cluster.setdefault((row["family"], row["cluster_id"]), []).append(_advantage(verification, row))
     for row in rows.all("final_taxonomy").sort("family", "cluster_id").iter_rows(named=True):
         key = (row["pca_dim"], row["n_clusters"], row["cluster_id"])
         call = _call(verification, "cluster_summaries", Partition(row["family"]), *key)
@@ -87,7 +87,7 @@ def _clusters(verification: Verification) -> Iterator[Group]:
             f"{row['size']} advantages, {row['kind']}, d' {row['pca_dim']}, K {row['n_clusters']}, named by call {call}"
         )
         title = f"{row['family']}/{row['cluster_id']} {row['tag'] or '(not named)'}"
-        yield Group(title, facts, tuple(behind.get((row["family"], row["cluster_id"]), ())))
+        yield Group(title, facts, tuple(rows_by_cluster.get((row["family"], row["cluster_id"]), ())))
 
 
 def _advantage(verification: Verification, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -102,40 +102,41 @@ def _advantage(verification: Verification, row: Mapping[str, Any]) -> tuple[Any,
 
 
 def _call(verification: Verification, table: str, partition: Partition, *key: Any) -> str:
-    """The beginning of a call's id; ``none`` where the row was imported or its call is lost."""
+    """Return the start of a call's id; ``none`` if the row was imported or its call is lost."""
     return verification.calls.get((table, partition), {}).get(key, "none")[:_HASH]
 
 
 def _indices(verification: Verification) -> Iterator[Group]:
-    """Each mean index with its questions: errors by depth and pairs."""
+    """Yield each mean index with its questions: errors by depth and pairs."""
     rows = verification.rows
     drawn = rows.all("trace_pairs").select("family", "domain", "pair_id", "pair_index")
     errors = rows.all("first_errors").join(drawn, on=["family", "domain", "pair_id"], how="left")
     pairs = errors.group_by("family", "domain", "question_id").agg(pl.col("pair_index").sort())
     questions = rows.all("error_dispersion").join(pairs, on=["family", "domain", "question_id"], how="left")
     depths = [f"n_depth_{depth}" for depth in range(1, 6)]
-    behind: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    rows_by_partition: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     for row in questions.sort("question_id").iter_rows(named=True):
         numbers = ", ".join("lost" if number is None else str(number) for number in row["pair_index"] or ())
         cells = (row["question_id"], row["n_errors"], *(row[name] for name in depths), row["edi"], numbers)
-        behind.setdefault((row["family"], row["domain"]), []).append(cells)
+        rows_by_partition.setdefault((row["family"], row["domain"]), []).append(cells)
     for row in rows.all("edi_summary").sort("family", "domain").iter_rows(named=True):
         facts = f"{row['model']}, mean {_cell(row['mean_edi'])}, deviation {_cell(row['std_edi'])},"
         facts += f" {row['n_questions']} questions, {row['n_undefined']} undefined"
-        yield Group(f"{row['family']}/{row['domain']}", facts, tuple(behind.get((row["family"], row["domain"]), ())))
+        source_rows = rows_by_partition.get((row["family"], row["domain"]), ())
+        yield Group(f"{row['family']}/{row['domain']}", facts, tuple(source_rows))
 
 
 def _tables(verification: Verification) -> Iterator[tuple[Any, ...]]:
-    """Every file: where it comes from and whether it is sound."""
+    """Yield a row for every file: its provenance and whether it is sound."""
     for table in TABLES:
         for partition, file in verification.files.get(table, {}).items():
-            stamp, made = file.stamp, verification.made[table].get(partition)
+            stamp, materialisation = file.stamp, verification.made[table].get(partition)
             names = ("n_rows", "content_hash", "code", "settings", "prompts")
             yield (
                 table,
                 partition.label,
                 *(str(getattr(stamp, name))[:_HASH] if stamp else None for name in names),
-                made.run_id[:8] if made else None,
-                f"{made.time:%Y-%m-%d %H:%M:%S}" if made else None,
+                materialisation.run_id[:8] if materialisation else None,
+                f"{materialisation.time:%Y-%m-%d %H:%M:%S}" if materialisation else None,
                 "sound" if file.is_sound else "not sound",
             )

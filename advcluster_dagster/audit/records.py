@@ -13,12 +13,12 @@ Place = tuple[str, Partition]
 
 
 class AuditError(AdvClusterError, ValueError):
-    """An audit cannot be made of what was asked for; one line that says why."""
+    """The requested audit is not possible; one line that says why."""
 
 
 @dataclass(frozen=True)
 class Break:
-    """A link of the chain that does not hold; ``row`` is the key of the row concerned, None for a whole file."""
+    """A broken link of the chain; ``row`` is the key of the row concerned, None for a whole file."""
 
     table: str
     partition: Partition
@@ -27,21 +27,19 @@ class Break:
 
     @property
     def line(self) -> str:
-        """In words, place first."""
+        """Description on one line, location first."""
         keys = "".join(f", {name} {value}" for name, value in (self.row or {}).items())
         return f"{self.table} of {self.partition.label}{keys}: {self.fault}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the break as plain values for JSON."""
         row = dict(self.row) if self.row else None
         return {"table": self.table, "partition": self.partition.label, "row": row, "fault": self.fault}
 
 
 @dataclass
 class TableCount:
-    """How much of a table was verified: files read, their rows, hashes computed, references resolved, model calls
-    matched.
-    """
+    """Counts of what was verified of a table: files and rows read, hashes computed, references and calls matched."""
 
     table: str
     n_files: int = 0
@@ -54,7 +52,7 @@ class TableCount:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of a model or a benchmark, whole or its beginning, with length and sha256 of the whole."""
+    """A text of a model or a benchmark, possibly truncated, with length and sha256 of the whole."""
 
     shown: str
     n_characters: int
@@ -62,20 +60,20 @@ class Text:
 
     @classmethod
     def of(cls, text: str, limit: int | None = None) -> "Text":
-        """The text, cut after ``limit`` characters."""
+        """Build from a text, truncated to ``limit`` characters."""
         return cls(text if limit is None else text[:limit], len(text), hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def is_cut(self) -> bool:
-        """Whether more follows."""
+        """Whether the shown text is truncated."""
         return len(self.shown) < self.n_characters
 
 
 @dataclass(frozen=True)
 class Node:
-    """A link of a chain: what it is, its name, what is known of it, what it comes from.
+    """A node of a provenance tree: kind, name, facts, and the nodes it comes from.
 
-    ``n_left_out`` counts children that a shortened chain leaves out.
+    ``n_left_out`` counts the children omitted from a shortened tree.
     """
 
     kind: str
@@ -85,14 +83,14 @@ class Node:
     n_left_out: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, texts with their hash."""
+        """Return the tree as plain values for JSON, texts with their hash."""
         facts = {name: vars(value) if isinstance(value, Text) else value for name, value in self.facts.items()}
         children = [child.as_dict() for child in self.children]
         return {"kind": self.kind, "name": self.name, "facts": facts, "comes_from": children}
 
 
 def partition_named(level: PartitionLevel, label: str) -> Partition:
-    """The inverse of a partition's label at a level."""
+    """Parse the label of a partition at a level."""
     first, _, second = label.partition("/")
     if level == "family_domain":
         return Partition(first, second)

@@ -1,4 +1,4 @@
-"""Every reference between tables and every count that another table's rows determine, declared once and verified."""
+"""References between tables, and counts derived from other tables' rows: their declaration and verification."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ _PARTITION = ("family", "domain")
 
 @dataclass(frozen=True)
 class Reference:
-    """Rows of ``table`` (those ``where`` holds for) name a row of ``target``: ``columns`` maps their columns to its.
+    """Rows of ``table`` (filtered by ``where``) refer to rows of ``target``; ``columns`` maps their columns to its.
 
-    Family and domain are compared where both tables have them. Nulls refer to nothing.
+    Family and domain are compared if both tables have them. Nulls are not references.
     """
 
     table: str
@@ -30,7 +30,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Recount:
-    """``column`` of ``table`` is the number of rows of ``source`` (those ``where`` holds for) with the same ``by``."""
+    """``column`` of ``table`` is the number of rows of ``source`` (filtered by ``where``) with the same ``by``."""
 
     table: str
     column: str
@@ -115,9 +115,9 @@ REFERENCES = (
 _BY_QUESTION = ("question_id",)
 RECOUNTS = (
     *(
-        Recount("pass_rate_table", f"{role}_n_{what}", "graded_trials", _BY_QUESTION, (pl.col("role") == role) & rule)
+        Recount("pass_rate_table", f"{role}_n_{name}", "graded_trials", _BY_QUESTION, (pl.col("role") == role) & rule)
         for role in ("larger", "smaller")
-        for what, rule in (
+        for name, rule in (
             ("trials", pl.lit(True)),
             ("scored", pl.col("is_correct").is_not_null()),
             ("correct", pl.col("is_correct").fill_null(False)),
@@ -137,23 +137,23 @@ RECOUNTS = (
 
 @dataclass
 class Rows:
-    """The files of all tables, and their rows under one another."""
+    """The files of all tables, and their rows concatenated by table."""
 
     files: Mapping[str, Mapping[Partition, TableFile]]
     _frames: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def all(self, table: str) -> pl.DataFrame:
-        """Rows of every partition that was read; vectors keep whatever width they have."""
+        """Return the rows of every partition that was read, without embeddings."""
         if table not in self._frames:
             files = self.files.get(table, {}).values()
             frames = [file.rows.drop("embedding", strict=False) for file in files if file.rows.height]
             self._frames[table] = pl.concat(frames) if frames else TABLES[table].empty().drop("embedding", strict=False)
         return self._frames[table]
 
-    def beside_sound(self, table: str, other: str) -> pl.DataFrame:
-        """Rows of a table, but for partitions of it that depend on a file of the other one that is not sound.
+    def without_unsound(self, table: str, other: str) -> pl.DataFrame:
+        """Return the rows of a table, without partitions that depend on an unsound file of the ``other`` table.
 
-        What such a file lacks is reported with the file; that others miss it says nothing new.
+        Rows missing from an unsound file are reported with the file, not once more for every reference to them.
         """
         rows = self.all(table)
         for partition in self._unsound.get(other, []):
@@ -170,9 +170,7 @@ class Rows:
 
 
 def check_references(rows: Rows, counts: Mapping[str, TableCount]) -> list[Break]:
-    """Rows whose reference leads nowhere, or whose count is not that of the rows counted; tables not read are left
-    out.
-    """
+    """Return breaks for unresolved references and wrong counts; tables that were not read are skipped."""
     breaks: list[Break] = []
     for reference in REFERENCES:
         if reference.table in rows.files and reference.target in rows.files:
@@ -184,7 +182,7 @@ def check_references(rows: Rows, counts: Mapping[str, TableCount]) -> list[Break
 
 
 def _unresolved(reference: Reference, rows: Rows, count: TableCount) -> Iterator[Break]:
-    source, target = rows.beside_sound(reference.table, reference.target), rows.all(reference.target)
+    source, target = rows.without_unsound(reference.table, reference.target), rows.all(reference.target)
     if reference.where is not None:
         source = source.filter(reference.where)
     if reference.target_where is not None:
@@ -203,7 +201,7 @@ def _unresolved(reference: Reference, rows: Rows, count: TableCount) -> Iterator
 
 
 def _miscounted(recount: Recount, rows: Rows, count: TableCount) -> Iterator[Break]:
-    stated, source = rows.beside_sound(recount.table, recount.source), rows.all(recount.source)
+    stated, source = rows.without_unsound(recount.table, recount.source), rows.all(recount.source)
     if recount.where is not None:
         source = source.filter(recount.where)
     by = [*_shared(recount.table, recount.source, recount.by), *recount.by]

@@ -1,6 +1,6 @@
 """Render an audit for a terminal and as JSON.
 
-Texts of models and files are shown with every control character made visible.
+Control characters in texts of models and files are escaped.
 """
 
 import json
@@ -17,14 +17,14 @@ from advcluster_dagster.audit.records import Node, Text
 from advcluster_dagster.audit.verify import Verification
 from advcluster_dagster.report.formatting import foreign_text
 
-#: Characters of a text, and like children of a node, that a terminal is shown.
+#: Maximum number of characters of a text, and of a node's children of one kind, shown on a terminal.
 TEXT_LIMIT, MOST_CHILDREN = 160, 2
 _HASHES = ("prompt_hash", "sha256")
 _IN_FULL_ONLY = ("n_messages", "served_model")
 
 
 def chain_tree(node: Node) -> Tree:
-    """A chain as a tree."""
+    """Render a chain as a tree."""
     tree = Tree(_title(node))
     _grow(tree, node)
     return tree
@@ -50,7 +50,7 @@ def _title(node: Node) -> Line:
 
 
 def _file_line(facts: Mapping[str, Any]) -> str:
-    """The run and the hashes of a file on one line."""
+    """Return a file's run and hashes on one line."""
     run = f"run {str(facts.get('run_id'))[:8]} at {facts.get('made_at')}" if "run_id" in facts else "no run known"
     hashes = [f"{name} {str(facts[name])[:8]}" for name in ("code", "settings", "prompts") if name in facts]
     content = [f"{facts['n_rows']} rows {facts['content_hash'][:8]}"] if "content_hash" in facts else []
@@ -58,7 +58,7 @@ def _file_line(facts: Mapping[str, Any]) -> str:
 
 
 def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """What is known, short facts on one line, each text on its own; what is not known is left out."""
+    """Yield a node's known facts: short ones on one line, each text on its own line."""
     known = {
         name: value for name, value in facts.items() if name not in _IN_FULL_ONLY and value not in (None, "", [], {})
     }
@@ -71,7 +71,7 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def shown_text(text: Text) -> str:
-    """A text, with length and hash of the whole where only its beginning is shown."""
+    """Render a text; a truncated one with length and hash of the whole."""
     remark = f" … ({text.n_characters:,} characters, sha256 {text.sha256[:12]})" if text.is_cut else ""
     return f"{foreign_text(text.shown, len(text.shown))}{remark}"
 
@@ -88,7 +88,7 @@ def _value(name: str, value: Any) -> str:
 
 
 def counts_table(verification: Verification) -> Table:
-    """One line a table: what was verified of it."""
+    """Return a table with one row per audited table: counts of what was verified."""
     headings = ("files", "rows", "hashes", "references", "model calls", "breaks")
     table = Table(Column("table", no_wrap=True), *(Column(name, justify="right") for name in headings), box=box.SIMPLE)
     for count in verification.counts.values():
@@ -98,12 +98,12 @@ def counts_table(verification: Verification) -> Table:
 
 
 def break_lines(verification: Verification) -> list[str]:
-    """One line a break."""
+    """Return one line per break."""
     return [foreign_text(line.line, len(line.line)) for line in verification.breaks]
 
 
 def change_lines(changes: list[Change]) -> Iterator[str]:
-    """Differences between materialisations, newest first."""
+    """Yield lines that describe changes, newest first."""
     for change in changes:
         made, before = change.made, change.before
         yield f"{made.time:%Y-%m-%d %H:%M:%S} UTC, run {made.run_id[:8]}, {made.n_rows} rows, {made.data_version[:12]}"
@@ -116,7 +116,7 @@ def change_lines(changes: list[Change]) -> Iterator[str]:
 
 
 def audit_json(verification: Verification, chain: Node | None) -> str:
-    """All of an audit as one JSON object."""
+    """Return an audit as one JSON object."""
     content = {
         "study": verification.study.study,
         "is_intact": verification.is_intact,
@@ -129,5 +129,5 @@ def audit_json(verification: Verification, chain: Node | None) -> str:
 
 
 def changes_json(changes: list[Change]) -> str:
-    """Differences between materialisations as JSON."""
+    """Return changes as JSON."""
     return json.dumps([change.as_dict() for change in changes], default=str)

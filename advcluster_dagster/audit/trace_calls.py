@@ -40,16 +40,20 @@ def check_sampled(
         partition: their partition.
         traces: its rows.
         questions: rows of benchmark_questions of the domain.
-        entries: ledger entries that the partition has used.
+        entries: ledger entries that the partition used.
 
     Returns:
-        Columns question_id, trial, call_id (null where there is none), and the breaks.
+        Columns question_id, trial, call_id (null if no call matches), and the breaks.
     """
-    asked = traces.join(questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left")
+    with_prompts = traces.join(
+        questions.select("question_id", "prompt"), on="question_id", how="left", maintain_order="left"
+    )
     calls = pl.DataFrame(list(_calls(entries)), schema=_CALL_SCHEMA, orient="row")
-    matched = asked.join(calls, on=["prompt", "trial", "model"], how="left", suffix="_told", maintain_order="left")
-    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in _ANSWER}
-    # A trial asked with other settings before is another call: the one that gave this very answer is its own.
+    matched = with_prompts.join(
+        calls, on=["prompt", "trial", "model"], how="left", suffix="_recorded", maintain_order="left"
+    )
+    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_recorded")) for name in _ANSWER}
+    # A trial repeated with other settings has several calls: take the one whose answer differs least.
     matched = matched.with_columns(n_differing=pl.sum_horizontal(differs.values()))
     matched = matched.sort("n_differing", "is_retired", maintain_order=True).unique(KEY, keep="first")
     breaks = [
@@ -62,32 +66,30 @@ def check_sampled(
 
 
 def check_imported(
-    home: Home, study: Study, table: str, role: Role, partition: Partition, traces: pl.DataFrame, made: Materialisation
+    home: Home, study: Study, table: str, role: Role, partition: Partition, traces: pl.DataFrame, event: Materialisation
 ) -> list[Break]:
-    """Compare traces with the imported rows they are copies of."""
+    """Compare traces with the imported rows they were copied from."""
     breaks: list[Break] = []
     frames = [LARGER_TRACES.empty().drop("family", "domain")]
-    for record in made.made_from.get("sources") or []:
+    for record in event.made_from.get("sources") or []:
         path = _import_of(home, study, partition, str(record["benchmark"]), role)
         name = f"imports of {record['benchmark']}, {path.name}"
         if not path.exists():
-            breaks.append(Break(table, partition, f"{name}: is missing"))
+            breaks.append(Break(table, partition, f"{name}: missing"))
             continue
         rows, faults = readable_rows(path)
         breaks += [Break(table, partition, f"{name}: {fault}") for fault in faults]
         if not faults and read_provenance(path)["sha256"] != record["sha256"]:
             return [
                 *breaks,
-                Break(table, partition, f"{name}: was imported again after these traces were taken from it"),
+                Break(table, partition, f"{name}: imported again since these traces were copied from it"),
             ]
         frames += [rows] if rows.width else []
     imported = pl.concat(frames).filter(pl.col("trial") < study.trials).with_columns(is_there=True)
-    matched = traces.join(imported, on=KEY, how="left", suffix="_told", maintain_order="left")
+    matched = traces.join(imported, on=KEY, how="left", suffix="_recorded", maintain_order="left")
     for row in matched.filter(pl.col("is_there").is_null()).iter_rows(named=True):
-        breaks.append(
-            Break(table, partition, "its imported row is not there any more", {name: row[name] for name in KEY})
-        )
-    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in _IMPORTED}
+        breaks.append(Break(table, partition, "its imported row no longer exists", {name: row[name] for name in KEY}))
+    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}_recorded")) for name in _IMPORTED}
     compared = matched.drop_nulls("is_there").with_columns(call_id=pl.lit(None, pl.String))
     return [*breaks, *_differing(table, partition, compared, differs)]
 
@@ -98,23 +100,23 @@ def _import_of(home: Home, study: Study, partition: Partition, benchmark: str, r
 
 
 def lost_traces(table: str, partition: Partition, role: Role, rows: pl.DataFrame, graded: pl.DataFrame) -> list[Break]:
-    """Traces that were graded and cannot be read any more, by elimination."""
-    known = graded.filter(pl.col("role") == role).join(rows, on=KEY, how="anti", maintain_order="left")
+    """Return a break for each graded trace that is not among the readable rows."""
+    lost = graded.filter(pl.col("role") == role).join(rows, on=KEY, how="anti", maintain_order="left")
     return [
-        Break(table, partition, "the trace cannot be read any more", row)
-        for row in known.select(KEY).iter_rows(named=True)
+        Break(table, partition, "the trace can no longer be read", row)
+        for row in lost.select(KEY).iter_rows(named=True)
     ]
 
 
 def _calls(entries: Sequence[LedgerEntry]) -> Iterator[dict[str, Any]]:
     for entry in entries:
-        asked, outcome = entry.request, entry.outcome
-        messages = asked.get("messages") or []
-        asked_by_user = [message for message in messages if message["role"] != "system"]
-        if len(asked_by_user) == 1 and not isinstance(outcome, EmbeddingReply):
-            request = ChatRequest(asked["model"], (), asked["sampling"], asked["trial"])
+        request_values, outcome = entry.request, entry.outcome
+        messages = request_values.get("messages") or []
+        user_messages = [message for message in messages if message["role"] != "system"]
+        if len(user_messages) == 1 and not isinstance(outcome, EmbeddingReply):
+            request = ChatRequest(request_values["model"], (), request_values["sampling"], request_values["trial"])
             yield {
-                "prompt": asked_by_user[0]["content"],
+                "prompt": user_messages[0]["content"],
                 "trial": request.trial,
                 "model": request.model,
                 "call_id": entry.call_id,
@@ -126,7 +128,7 @@ def _calls(entries: Sequence[LedgerEntry]) -> Iterator[dict[str, Any]]:
 
 def _unanswered(table: str, partition: Partition, rows: pl.DataFrame) -> Iterator[Break]:
     for row in rows.select(KEY).iter_rows(named=True):
-        yield Break(table, partition, "the ledger holds no call for it that this table has used", row)
+        yield Break(table, partition, "the ledger has no call for it that this table used", row)
 
 
 def _differing(table: str, partition: Partition, matched: pl.DataFrame, differs: dict[str, pl.Expr]) -> Iterator[Break]:

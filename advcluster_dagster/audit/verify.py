@@ -30,7 +30,7 @@ from advcluster_dagster.storage.table_files import table_path
 from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
-#: What an audit of a whole study starts from: the taxonomy and the Error Dispersion Index.
+#: Tables from which an audit of a whole study starts: the results about accuracy, taxonomy and error dispersion.
 RESULTS = (
     "paired_accuracies",
     "gap_tests",
@@ -53,7 +53,7 @@ RESULTS = (
     "theme_tests",
     "pattern_matches",
 )
-#: Tables of counted replies, whose calls are verified by their ids alone.
+#: Tables of counted replies; only the ids of their calls are verified.
 _COUNTED = ("name_checks", "themes")
 _EXTRACTED = ("advantage_corpus", "first_errors", "extraction_failures")
 _LEVELS = ("domain", "family_domain", "family", "study")
@@ -61,10 +61,10 @@ _LEVELS = ("domain", "family_domain", "family", "study")
 
 @dataclass
 class Verification:
-    """Everything that was read, and what was found.
+    """Everything that an audit read, and its results.
 
-    ``calls`` gives the call of a row by (table, partition) and the row's key; ``notes`` are no breaks: what could not
-    be computed again because the program has changed since.
+    ``calls`` gives the call of a row by (table, partition) and the row's key. ``notes`` name what could not be
+    recomputed because the program has changed; they are not breaks.
     """
 
     study: Study
@@ -89,10 +89,10 @@ class Verification:
 def verify(
     home: Home, study: Study, instance: dg.DagsterInstance, ledger: Ledger, roots: Iterable[Place] = ()
 ) -> Verification:
-    """Verify what these table partitions were made from, all results of the study where none are given.
+    """Verify these table partitions and everything upstream of them; without ``roots``, all results of the study.
 
     Raises:
-        AuditError: there is nothing to verify yet.
+        AuditError: the study has no results yet.
     """
     return _Verifier(home, study, instance, ledger).run(list(roots))
 
@@ -100,10 +100,10 @@ def verify(
 class _Verifier:
     def __init__(self, home: Home, study: Study, instance: dg.DagsterInstance, ledger: Ledger) -> None:
         self._home, self._study, self._instance, self._ledger = home, study, instance, ledger
-        self._found = Verification(study)
+        self._verification = Verification(study)
 
     def run(self, roots: Sequence[Place]) -> Verification:
-        result = self._found
+        result = self._verification
         places = self._reached(roots or self._results())
         for table in (name for name in TABLES if any(name == place[0] for place in places)):
             result.counts[table] = TableCount(table)
@@ -119,7 +119,7 @@ class _Verifier:
         return result
 
     def _results(self) -> list[Place]:
-        """Every partition of the results that was ever made."""
+        """Return every partition of the results that was ever materialised."""
         places = [
             (table, partition)
             for table in RESULTS
@@ -127,11 +127,11 @@ class _Verifier:
             if partition in self._made(table) or self._path(table, partition).exists()
         ]
         if not places:
-            raise AuditError(f"study {self._study.study}: there is nothing to audit yet; run the study first")
+            raise AuditError(f"study {self._study.study}: nothing to audit yet; run the study first")
         return places
 
     def _reached(self, roots: Sequence[Place]) -> list[Place]:
-        """The roots and all that they were made from, as the files themselves or the event log tell it."""
+        """Return the roots and everything upstream of them, according to the event log or the files' stamps."""
         reached, waiting = dict.fromkeys(roots), list(roots)
         while waiting:
             table, partition = waiting.pop()
@@ -139,7 +139,7 @@ class _Verifier:
             places = [
                 (name, partition_named(TABLES[name].level, label)) for name, _, label in upstream if name in TABLES
             ]
-            # One reply of the extractor makes three tables: a pair is in the corpus and the errors, or in the failures.
+            # The extractor's replies fill three tables: a pair is in the corpus and the errors, or in the failures.
             places += [(name, partition) for name in _EXTRACTED if table in _EXTRACTED]
             if table == "graded_trials" and partition in self._made("grading_panel"):
                 places.append(("grading_panel", partition))
@@ -151,30 +151,30 @@ class _Verifier:
         return sorted(reached, key=lambda place: (order[place[0]], place[1].label))
 
     def _upstream(self, table: str, partition: Partition) -> Mapping[str, str]:
-        made = self._made(table).get(partition)
-        if made and made.upstream:
-            return made.upstream
+        event = self._made(table).get(partition)
+        if event and event.upstream:
+            return event.upstream
         stamp = stamp_of(self._path(table, partition))
         return stamp.upstream if stamp else {}
 
     def _made(self, table: str) -> dict[Partition, Materialisation]:
-        if table not in self._found.made:
-            self._found.made[table] = latest_materialisations(self._instance, self._study.study, table)
-        return self._found.made[table]
+        if table not in self._verification.made:
+            self._verification.made[table] = latest_materialisations(self._instance, self._study.study, table)
+        return self._verification.made[table]
 
     def _path(self, table: str, partition: Partition) -> Any:
         return table_path(self._home.lake, self._study.study, table, partition)
 
     def _verify_partition(self, tables: Sequence[str], partition: Partition) -> None:
-        """Read the files of one partition, verify them against the ledger, and release the traces' texts."""
+        """Read the files of one partition, verify them against the ledger, and drop the traces' texts from memory."""
         files = {}
         for table in tables:
             file = read_table_file(table, partition, self._path(table, partition), self._made(table).get(partition))
-            files[table] = self._found.files[table][partition] = file
-            count = self._found.counts[table]
+            files[table] = self._verification.files[table][partition] = file
+            count = self._verification.counts[table]
             count.n_files, count.n_rows = count.n_files + 1, count.n_rows + file.rows.height
             count.n_hashes += file.n_hashes
-            self._found.breaks += file.breaks
+            self._verification.breaks += file.breaks
         for role in ROLES:
             if f"{role}_traces" in files:
                 self._verify_traces(role, partition, files)
@@ -187,42 +187,44 @@ class _Verifier:
         table = f"{role}_traces"
         file = files[table]
         if not file.is_sound and "graded_trials" in files:
-            self._found.breaks += lost_traces(table, partition, role, file.rows, files["graded_trials"].rows)
+            self._verification.breaks += lost_traces(table, partition, role, file.rows, files["graded_trials"].rows)
         if self._study.families[str(partition.family)].model_of(role).provider == "imported":
-            made = self._made(table).get(partition)
-            if made:
-                self._found.breaks += check_imported(self._home, self._study, table, role, partition, file.rows, made)
+            event = self._made(table).get(partition)
+            if event:
+                self._verification.breaks += check_imported(
+                    self._home, self._study, table, role, partition, file.rows, event
+                )
             return
         entries, questions = self._entries(table, partition), self._questions(partition)
         if questions is None:
             return
         calls, breaks = check_sampled(table, partition, file.rows, questions, entries)
-        self._found.breaks += breaks
+        self._verification.breaks += breaks
         known = calls.drop_nulls("call_id")
-        self._found.calls[table, partition] = {tuple(key): call for *key, call in known.iter_rows()}
-        self._found.counts[table].n_calls += known.height
+        self._verification.calls[table, partition] = {tuple(key): call for *key, call in known.iter_rows()}
+        self._verification.counts[table].n_calls += known.height
 
     def _questions(self, partition: Partition) -> pl.DataFrame | None:
-        """The domain's questions; None where their file is not sound, since their prompts may be others then."""
-        file = self._found.files.get("benchmark_questions", {}).get(partition.at("domain"))
+        """Return the domain's questions; None if their file is not sound, as the prompts may then have changed."""
+        file = self._verification.files.get("benchmark_questions", {}).get(partition.at("domain"))
         return file.rows if file and file.is_sound else None
 
     def _verify_judges(self, partition: Partition, files: Mapping[str, TableFile]) -> None:
         rows = {table: file.rows for table, file in files.items()}
         for table in _COUNTED:
             if table in files:
-                self._found.counts[table].n_calls += len(self._entries(table, partition))
+                self._verification.counts[table].n_calls += len(self._entries(table, partition))
         if "grading_panel" in files and rows["grading_panel"].height:
             self._entries("graded_trials", partition)
         if "advantage_corpus" in files and (texts := self._texts_of_pairs(partition, files)) is not None:
             entries = self._entries("advantage_corpus", partition)
             self._keep(check_extraction(partition, {**rows, "trace_pairs": texts}, entries))
             hashes = rows["advantage_corpus"]["prompt_hash"].unique()
-            self._note(*(line for kept in hashes for line in other_prompts({"extraction": kept})))
+            self._note(*(line for prompt_hash in hashes for line in other_prompts({"extraction": prompt_hash})))
         if "advantage_embeddings" in files and self._is_sound("advantage_corpus", partition):
             self._keep(check_embeddings(partition, rows, self._entries("advantage_embeddings", partition)))
         if "cluster_summaries" in files and self._is_sound("advantage_corpus", partition):
-            corpus = [f.rows for p, f in self._found.files["advantage_corpus"].items() if p.overlaps(partition)]
+            corpus = [f.rows for p, f in self._verification.files["advantage_corpus"].items() if p.overlaps(partition)]
             rows["advantage_corpus"] = pl.concat(corpus)
             entries, prompt = self._entries("cluster_summaries", partition), self._prompt("naming", partition)
             self._keep(check_naming(partition, rows, entries, prompt))
@@ -231,22 +233,20 @@ class _Verifier:
             self._keep(check_reviews(partition, rows, entries, prompt))
 
     def _is_sound(self, table: str, partition: Partition) -> bool:
-        """Whether all files of a table that a partition is made from are sound: faults are reported with those."""
-        files = [file for place, file in self._found.files.get(table, {}).items() if place.overlaps(partition)]
+        """Return whether all files of a table upstream of a partition are sound; faults are reported with the files."""
+        files = [file for place, file in self._verification.files.get(table, {}).items() if place.overlaps(partition)]
         return bool(files) and all(file.is_sound for file in files)
 
     def _prompt(self, name: str, partition: Partition) -> str | None:
-        """Hash of the prompt that the event log names for a family's names or reviews."""
+        """Return the hash of the prompt that the event log records for a family's names or reviews."""
         table = {"naming": "cluster_summaries", "review": "candidate_reviews"}[name]
-        made = self._made(table).get(partition)
-        kept: str | None = made.made_from.get("prompts", {}).get(name) if made else None
-        self._note(*other_prompts({name: kept}))
-        return kept
+        event = self._made(table).get(partition)
+        prompt_hash: str | None = event.made_from.get("prompts", {}).get(name) if event else None
+        self._note(*other_prompts({name: prompt_hash}))
+        return prompt_hash
 
     def _texts_of_pairs(self, partition: Partition, files: Mapping[str, TableFile]) -> pl.DataFrame | None:
-        """The pairs with their question, both responses and answers; None where one of the files was not read or is not
-        sound.
-        """
+        """Return the pairs with question, both responses and answers; None if a file was not read or is not sound."""
         needed = [files.get(name) for name in ("trace_pairs", "larger_traces", "smaller_traces", "graded_trials")]
         questions = self._questions(partition)
         if questions is None or any(file is None or not file.is_sound for file in needed):
@@ -266,45 +266,49 @@ class _Verifier:
         return texts
 
     def _entries(self, asset: str, partition: Partition) -> list[LedgerEntry]:
-        """The ledger entries that a partition has used, their ids computed again from what they asked."""
+        """Return the ledger entries that a partition used, after recomputing their ids from their requests."""
         entries = entries_used(self._ledger, (self._study.study, asset, partition.label))
-        self._found.counts[asset].n_hashes += len(entries)
+        self._verification.counts[asset].n_hashes += len(entries)
         for entry in entries:
             place = f"call {entry.call_id[:12]} in the ledger"
             if isinstance(entry.outcome, CallFailure) and entry.outcome.reason == "unreadable_entry":
-                self._found.breaks.append(Break(asset, partition, f"{place} cannot be read: {entry.outcome.detail}"))
+                self._verification.breaks.append(
+                    Break(asset, partition, f"{place} cannot be read: {entry.outcome.detail}")
+                )
             elif call_id_of(entry.request) != entry.call_id:
-                self._found.breaks.append(Break(asset, partition, f"{place} has not the id of what it asked"))
+                self._verification.breaks.append(
+                    Break(asset, partition, f"{place} does not have the id of its request")
+                )
         return entries
 
     def _keep(self, calls: JudgeCalls) -> None:
-        self._found.calls[calls.table, calls.partition] = calls.by_row
-        self._found.counts[calls.table].n_calls += len(calls.by_row)
-        self._found.breaks += calls.breaks
+        self._verification.calls[calls.table, calls.partition] = calls.by_row
+        self._verification.counts[calls.table].n_calls += len(calls.by_row)
+        self._verification.breaks += calls.breaks
 
     def _note(self, *lines: str) -> None:
-        self._found.notes += [line for line in lines if line not in self._found.notes]
+        self._verification.notes += [line for line in lines if line not in self._verification.notes]
 
     def _compare_upstream(self, file: TableFile) -> None:
-        """What a file says it was made from must be what stands there; a file that is not sound says so itself."""
+        """Compare the input hashes in a file's stamp with the current files; unsound files are reported elsewhere."""
         for name, made_from in (file.stamp.upstream if file.stamp else {}).items():
             upstream = self._file_named(name)
-            self._found.counts[file.table].n_hashes += 1
+            self._verification.counts[file.table].n_hashes += 1
             if upstream and upstream.is_sound and upstream.stamp and upstream.stamp.content_hash != made_from:
                 now = upstream.stamp.content_hash[:12]
                 place = f"{upstream.table} of {upstream.partition.label}"
-                fault = f"was made from {place} as it was ({made_from[:12]}); what stands there is {now}"
-                self._found.breaks.append(Break(file.table, file.partition, fault))
+                fault = f"was made from an earlier version of {place} ({made_from[:12]}; the current one is {now})"
+                self._verification.breaks.append(Break(file.table, file.partition, fault))
 
     def _file_named(self, name: str) -> TableFile | None:
-        """The file of TABLE@PARTITION; None for a name that a damaged stamp made up."""
+        """Return the file of TABLE@PARTITION; None for an invalid name from a damaged stamp."""
         table, _, label = name.partition("@")
-        files = self._found.files.get(table, {})
+        files = self._verification.files.get(table, {})
         return files.get(partition_named(TABLES[table].level, label)) if files else None
 
     def _order(self) -> None:
-        """Breaks in the order of the data flow, whole files before their rows; counted by table."""
+        """Sort breaks in data-flow order, whole files before their rows, and count them by table."""
         order = {table: number for number, table in enumerate(TABLES)}
-        self._found.breaks.sort(key=lambda b: (order[b.table], b.partition.label, b.row is not None))
-        for result in self._found.breaks:
-            self._found.counts[result.table].n_breaks += 1
+        self._verification.breaks.sort(key=lambda b: (order[b.table], b.partition.label, b.row is not None))
+        for item in self._verification.breaks:
+            self._verification.counts[item.table].n_breaks += 1

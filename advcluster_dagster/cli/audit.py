@@ -1,4 +1,4 @@
-"""Commands that follow results back: audit, lineage."""
+"""Commands that trace results to their sources: audit, lineage."""
 
 import gc
 from collections.abc import Iterator
@@ -32,28 +32,30 @@ def audit(
     diff: Annotated[
         str | None, typer.Option(help="What changed between an asset's materialisations: ASSET or ASSET@PARTITION.")
     ] = None,
-    page: Annotated[bool, typer.Option("--page", help="Write audit.html beside the report, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object, texts whole.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Also write audit.html next to the report.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as one JSON object, with full texts.")
+    ] = False,
 ) -> None:
-    """Follow results back to traces, prompts and runs, and verify every link; all results without a starting point."""
+    """Trace results back to traces, prompts and runs, and verify every link; without a starting point, all results."""
     home = existing_home()
     declared = home.register_study(study)
-    given = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise CommandError(f"--{' and --'.join(named)}: give one of them")
-    if page and named:
-        raise CommandError("--page shows the whole study; leave the starting point out")
+    options = {"cluster": cluster, "cell": cell, "advantage": advantage, "edi": edi, "diff": diff}
+    chosen = [name for name, value in options.items() if value is not None]
+    if len(chosen) > 1:
+        raise CommandError(f"--{' and --'.join(chosen)}: give only one of them")
+    if page and chosen:
+        raise CommandError("--page shows the whole study; omit the starting point")
     if diff is not None:
         _show_changes(home, declared, diff, as_json)
         return
     with _collector_paused():
-        _audit(home, declared, _start(declared, given), page, as_json)
+        _audit(home, declared, _start(declared, options), page, as_json)
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Without Python's cycle collector, which would pass over everything read, again and again, and find nothing."""
+    """Disable Python's cycle collector, which would scan all rows read over and over and free nothing."""
     gc.disable()
     try:
         yield
@@ -63,9 +65,9 @@ def _collector_paused() -> Iterator[None]:
 
 def lineage(
     study: StudyArgument,
-    to: Annotated[str, typer.Option("--to", help="File of JSON Lines, or address of a server.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="JSON Lines file to write, or URL of a server.", show_default=False)],
 ) -> None:
-    """Write or send a study's history as OpenLineage events; a server's key: OPENLINEAGE_API_KEY."""
+    """Write or send a study's history as OpenLineage events; a server's key is read from OPENLINEAGE_API_KEY."""
     from advcluster_dagster.orchestration.instance import open_instance
 
     try:
@@ -79,14 +81,14 @@ def lineage(
     declared = home.register_study(study)
     with open_instance(home) as instance:
         n_events = emit(lineage_events(home, declared, instance), to)
-    screen.print(f"{n_events} events to {escape(to)}.", soft_wrap=True)
+    screen.print(f"Wrote {n_events} events to {escape(to)}.", soft_wrap=True)
 
 
-def _start(study: "Study", given: "dict[str, str | None]") -> "Start | None":
+def _start(study: "Study", options: "dict[str, str | None]") -> "Start | None":
     from advcluster_dagster.audit.chain import Start
 
     kinds: tuple[Kind, ...] = ("cluster", "cell", "advantage", "edi")
-    return next((Start.parse(study, kind, value) for kind in kinds if (value := given[kind])), None)
+    return next((Start.parse(study, kind, value) for kind in kinds if (value := options[kind])), None)
 
 
 def _audit(home: "Home", study: "Study", start: "Start | None", page: bool, as_json: bool) -> None:
@@ -111,7 +113,7 @@ def _audit(home: "Home", study: "Study", start: "Start | None", page: bool, as_j
         screen.print(f"Page: {written.as_uri()}", soft_wrap=True)
     if not verification.is_intact:
         raise CommandError(
-            f"the chain is broken in {len(verification.breaks)} place(s){'' if as_json else ', named above'}"
+            f"the chain is broken in {len(verification.breaks)} place(s){'' if as_json else ', listed above'}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What several commands share: their arguments, the screen, how a command fails, opening a study."""
+"""Shared by several commands: arguments, the console, the command error, opening a study."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,16 +30,16 @@ FormatOption = Annotated[
     str | None, typer.Option("--format", help="table, json, jsonl, csv, or (with --to) parquet.", show_default="table")
 ]
 ToOption = Annotated[
-    Path | None, typer.Option("--to", help="File to write instead of the screen; its name may tell the format.")
+    Path | None, typer.Option("--to", help="File to write instead of printing; its extension may set the format.")
 ]
 
 
 class CommandError(AdvClusterError):
-    """A command ends without success; one line, already complete."""
+    """The command failed; the message is one complete line."""
 
 
 def home_from_environment() -> "Home":
-    """See :meth:`Home.from_environment`. Imported where it is used, so that ``--help`` loads no settings models."""
+    """See :meth:`Home.from_environment`. Imports lazily, so that ``--help`` loads no settings models."""
     from advcluster_dagster.storage.home import Home
 
     return Home.from_environment()
@@ -53,17 +53,17 @@ def existing_home() -> "Home":
 
 
 def open_study(home: "Home", study: str) -> "tuple[Platform, Study]":
-    """The platform of a home and a study of it, registered where it came as a file."""
+    """Return the home's platform and a study of it; a study given as a file is registered first."""
     from advcluster_dagster.pipeline.platform import Platform
 
     return Platform(home), home.register_study(study)
 
 
 def only_study(home: "Home", name: str | None) -> "Study":
-    """The study of that name or file, or the only one there is.
+    """Return the study with this name or file; without a name, the home's only study.
 
     Raises:
-        StudyError: none is named and there is not exactly one.
+        StudyError: no name is given and the home does not hold exactly one study.
     """
     from advcluster_dagster.study.study import StudyError
 
@@ -73,7 +73,7 @@ def only_study(home: "Home", name: str | None) -> "Study":
     return home.register_study(name or known[0])
 
 
-def tell_drop_faults(home: "Home", study: str) -> None:
-    """Name what lies in a study's drop folder and is no benchmark."""
+def print_drop_faults(home: "Home", study: str) -> None:
+    """Print a warning for each entry of a study's drop folder that is not a benchmark."""
     for fault in home.drop_faults(study):
         screen.print(escape(fault), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands that take results to other tools: export inspect, export preferences."""
+"""Commands that export results to other tools: export inspect, export preferences."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 def export_inspect(
     study: StudyArgument,
     family: Annotated[str, typer.Option("--family", "-f", help="Model family of the study.", show_default=False)],
-    domain: Annotated[str | None, typer.Option("--domain", "-d", help="One domain; by default all graded.")] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", "-d", help="One domain; by default every graded domain.")
+    ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder to write to; by default exports/STUDY/inspect of the home.")
+        Path | None, typer.Option("--to", help="Folder to write to; by default exports/STUDY/inspect in the home.")
     ] = None,
 ) -> None:
-    """Write traces and verdicts as Inspect logs, one a domain, benchmark and role; open them with `inspect view`."""
+    """Write traces and verdicts as Inspect logs, one per domain, benchmark and role; view them with `inspect view`."""
     from advcluster_dagster.exports.inspect_logs import export_inspect_logs
 
     home = existing_home()
@@ -30,11 +32,11 @@ def export_inspect(
     folder = to or home.root / "exports" / declared.study / "inspect"
     for log in export_inspect_logs(home.lake, declared, family, folder, domain):
         screen.print(f"Wrote {log.n_samples} trials to {escape(str(log.path))}.", soft_wrap=True)
-    screen.print(f"Look at them with: inspect view start --log-dir {escape(str(folder))}", soft_wrap=True)
+    screen.print(f"View them with: inspect view start --log-dir {escape(str(folder))}", soft_wrap=True)
 
 
 class DatasetFormat(StrEnum):
-    """Formats of a data set of preference pairs."""
+    """Formats of a preference data set."""
 
     DPO = "dpo"
     KTO = "kto"
@@ -42,7 +44,7 @@ class DatasetFormat(StrEnum):
 
 
 class ThinkingOption(StrEnum):
-    """What becomes of the models' thinking."""
+    """Whether thinking text stays in the responses."""
 
     KEEP = "keep"
     STRIP = "strip"
@@ -69,22 +71,25 @@ def _check_fresh(home: "Home", study: "Study", family: str) -> None:
 def export_preferences_command(
     study: StudyArgument,
     family: Annotated[str, typer.Option("--family", "-f", help="Model family of the study.", show_default=False)],
-    format: Annotated[DatasetFormat, typer.Option("--format", help="Rows as TRL reads them.")] = DatasetFormat.DPO,
+    format: Annotated[
+        DatasetFormat, typer.Option("--format", help="Format of the rows, as read by TRL.")
+    ] = DatasetFormat.DPO,
     thinking: Annotated[
-        ThinkingOption, typer.Option("--thinking", help="Keep or strip what stands between marks of thinking.")
+        ThinkingOption, typer.Option("--thinking", help="Keep or strip the text between thinking tags.")
     ] = ThinkingOption.KEEP,
     selection: Annotated[
-        str | None, typer.Option("--selection", help="all, top_delta, cluster or random; by default the study's.")
+        str | None,
+        typer.Option("--selection", help="all, top_delta, cluster or random; by default the study's setting."),
     ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
             "--to",
-            help="Folder to write to; by default exports/STUDY/preferences/FAMILY/FORMAT of the home.",
+            help="Folder to write to; by default exports/STUDY/preferences/FAMILY/FORMAT in the home.",
         ),
     ] = None,
 ) -> None:
-    """Write preference pairs to train on: JSON Lines, Parquet and a card, for benchmarks whose training is allowed."""
+    """Write preference pairs for training, as JSON Lines, Parquet and a card; only benchmarks that allow training."""
     from advcluster_dagster.exports.preference_datasets import export_preferences
 
     home = existing_home()
@@ -92,7 +97,7 @@ def export_preferences_command(
     folder = to or home.root / "exports" / declared.study / "preferences" / family / format.value
     _check_fresh(home, declared, family)
     exports = export_preferences(home, declared, family, folder, format.value, thinking.value, selection)
-    for each in exports:
-        counts = f"{each.written.n_rows} rows of {each.written.n_pairs} pairs"
-        screen.print(escape(f"Wrote {counts} to {each.folder} ({each.selection})."), soft_wrap=True)
+    for export in exports:
+        counts = f"{export.written.n_rows} rows of {export.written.n_pairs} pairs"
+        screen.print(escape(f"Wrote {counts} to {export.folder} ({export.selection})."), soft_wrap=True)
     screen.print("Read README.md there before you train: benchmarks are evaluation data.", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands that bring questions and traces: init, import questions, import traces."""
+"""Commands that import questions and traces: init, import questions, import traces."""
 
 import sys
 from collections.abc import Callable
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 
 AnswerTypeOption = Annotated[
-    str | None, typer.Option(help="For files that do not say it: the answers' type, such as numeric.")
+    str | None, typer.Option(help="Type of the answers, such as numeric, if the file does not name it.")
 ]
 FieldsOption = Annotated[
     list[str] | None,
-    typer.Option("--map", help="Column = field of your records, such as response=output.0; may be repeated."),
+    typer.Option("--map", help="COLUMN=FIELD of your records, such as response=output.0; may be repeated."),
 ]
 
 
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new study: a-z, 0-9, '_', '.', '-'.")],
 ) -> None:
-    """Write a study file to fill in, for traces that exist already."""
+    """Write a study file to fill in, for a study of existing traces."""
     from advcluster_dagster.cli.study_template import write_study_template
 
     path = write_study_template(home_from_environment(), name)
     screen.print(f"Wrote {escape(str(path))}.", soft_wrap=True)
-    screen.print("Name your models, domains and benchmarks in it, then import questions and traces:")
+    screen.print("Fill in your models, domains and benchmarks, then import questions and traces:")
     line = f"  advcluster import questions FILE --study {name} --domain DOMAIN --benchmark BENCHMARK"
     screen.print(line, soft_wrap=True)
     screen.print(
@@ -57,8 +57,8 @@ def import_questions_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON Lines (also .gz) or a JSON array: question_id, question, answer, answer_type, ...; records of"
-            " any form with --map; Parquet or CSV."
+            help="JSON Lines (also .gz) or a JSON array with question_id, question, answer, answer_type, ...; records"
+            " of any form with --map; Parquet or CSV."
         ),
     ],
     study: StudyOption,
@@ -67,18 +67,18 @@ def import_questions_command(
     answer_type: AnswerTypeOption = None,
     fields: FieldsOption = None,
 ) -> None:
-    """Import the questions of one benchmark, replacing those imported before."""
+    """Import the questions of one benchmark, replacing earlier imports of it."""
     from advcluster_dagster.sources.imports.field_map import parse_map
     from advcluster_dagster.sources.imports.questions import import_questions
 
     home = home_from_environment()
     declared = home.register_study(study)
-    given = parse_map(fields or ()) if fields or answer_type else None
+    field_map = parse_map(fields or ()) if fields or answer_type else None
     with ExitStack() as bar:
         on_progress = bar.enter_context(byte_progress(f"questions of {benchmark}"))
         import_questions(
-            file, declared, domain, benchmark, home.imports, on_progress, fields_given=given, answer_type=answer_type,
-            before_storing=_shown_and_accepted(home, declared, True, bar.close),
+            file, declared, domain, benchmark, home.imports, on_progress, fields_given=field_map,
+            answer_type=answer_type, before_storing=_confirm_import(home, declared, True, bar.close),
         )  # fmt: skip
     screen.print("Imported.")
 
@@ -87,9 +87,9 @@ def import_traces_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON Lines (also .gz) or a JSON array: question_id, model, trial, response, ...; records of any form"
-            " with --map; Parquet or CSV; a folder of 10_runs.json files; or logs of Inspect (.eval) or"
-            " lm-evaluation-harness (samples_*.jsonl), a file or a folder of them."
+            help="JSON Lines (also .gz) or a JSON array with question_id, model, trial, response, ...; records of any"
+            " form with --map; Parquet or CSV; a folder of 10_runs.json files; or logs of Inspect (.eval) or"
+            " lm-evaluation-harness (samples_*.jsonl), a file or a folder."
         ),
     ],
     study: StudyOption,
@@ -102,12 +102,15 @@ def import_traces_command(
     ] = None,
     answer_type: AnswerTypeOption = None,
     fields: FieldsOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Import also what looks wrong, without a question.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Import without asking, even if the data look wrong.")
+    ] = False,
 ) -> None:
-    """Import traces of one benchmark; logs, and a folder {domain}/{benchmark}/{model}/10_runs.json, bring questions.
+    """Import the traces of one benchmark.
 
-    What is read is shown before it is stored. Where at least half of the responses hold no answer, or half of the
-    recorded verdicts are contradicted, nothing is stored without a yes.
+    Logs, and a folder {domain}/{benchmark}/{model}/10_runs.json, also bring the questions. A summary is shown before
+    anything is stored. If at least half of the responses hold no answer, or half of the recorded verdicts are
+    contradicted, the import has to be confirmed.
     """
     from advcluster_dagster.sources.imports.evaluation_logs import find_logs, import_logs
     from advcluster_dagster.sources.imports.field_map import parse_map
@@ -122,7 +125,7 @@ def import_traces_command(
     logs = mapped_logs(file, parse_map(fields or ()), answer_type) if is_mapped else find_logs(file)
     with ExitStack() as bar:
         on_progress = bar.enter_context(byte_progress(f"traces of {family}"))
-        accept = _shown_and_accepted(home, declared, yes, bar.close)
+        accept = _confirm_import(home, declared, yes, bar.close)
         if file.is_dir() and not logs:
             import_official_results(
                 file, declared, family, home.imports, answer_type, benchmark, on_progress, before_storing=accept
@@ -138,8 +141,8 @@ def import_traces_command(
     screen.print("Imported.")
 
 
-def _shown_and_accepted(home: "Home", study: "Study", yes: bool, stop_bar: Callable[[], None]) -> "BeforeStoring":
-    """Shows what is about to be stored, a line each; what looks wrong needs a yes, on the terminal or as an option."""
+def _confirm_import(home: "Home", study: "Study", yes: bool, stop_bar: Callable[[], None]) -> "BeforeStoring":
+    """Return a hook that prints what is about to be stored and, if it looks wrong, needs ``yes`` or asks the user."""
     from advcluster_dagster.cli.tables import printable
     from advcluster_dagster.sources.imports.import_report import describe_import
 
@@ -152,7 +155,7 @@ def _shown_and_accepted(home: "Home", study: "Study", yes: bool, stop_bar: Calla
             screen.print(escape(printable(line)), soft_wrap=True)  # names of files
         if not report.doubts or yes:
             return
-        if not sys.stdin.isatty() or not typer.confirm("Import it all the same?", err=True):
-            raise CommandError("nothing was imported: see the note above; --yes imports it all the same")
+        if not sys.stdin.isatty() or not typer.confirm("Import it anyway?", err=True):
+            raise CommandError("nothing was imported: see the note above; add --yes to import anyway")
 
     return accept

@@ -1,4 +1,4 @@
-"""Commands over the call ledger: ledger export, ledger import, ledger new, ledger costs, ledger batches."""
+"""Commands for the call ledger: ledger export, ledger import, ledger new, ledger costs, ledger batches."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ def export_command(
     study: StudyArgument,
     file: Annotated[Path, typer.Argument(help="File to write, gzip-compressed JSON Lines.")],
 ) -> None:
-    """Write every reply that a study used to one file."""
+    """Export every model reply that a study used to one file."""
     from advcluster_dagster.ledger.files import export_replies
 
     platform, declared = open_study(existing_home(), study)
@@ -31,33 +31,35 @@ def export_command(
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="A file that ledger export wrote, or one of replies beside a ledger.")],
+    file: Annotated[
+        Path, typer.Argument(help="File written by ledger export, or a ledger's file of unwritten replies.")
+    ],
 ) -> None:
-    """Take the replies of such a file into this home's ledger; its runs then ask nothing for them."""
+    """Import the replies of such a file into this home's ledger; runs reuse them instead of calling models."""
     from advcluster_dagster.ledger.files import import_replies
     from advcluster_dagster.ledger.unwritten_replies import is_unkept
     from advcluster_dagster.pipeline.platform import Platform
 
-    lies_beside = is_unkept(file)  # opening the ledger takes such files in by itself where it finds them
+    is_unwritten = is_unkept(file)  # opening a ledger imports such files next to it
     ledger = Platform(home_from_environment()).ledger
-    if lies_beside:
+    if is_unwritten:
         ledger.take_in_file(file)
-        screen.print(f"Took in the replies of {escape(str(file))}.", soft_wrap=True)
+        screen.print(f"Imported the replies of {escape(str(file))}.", soft_wrap=True)
         return
     read = import_replies(ledger, file)
-    screen.print(f"Took in {read.n_calls} calls of study {read.study}, {read.n_known} of them known before.")
+    screen.print(f"Imported {read.n_calls} calls of study {read.study} ({read.n_known} already present).")
 
 
 def new_command() -> None:
-    """Begin an empty ledger where the home's is gone: replies that are needed are asked for, and paid for, again."""
+    """Create an empty ledger to replace a lost one; the replies that runs need are requested and paid for again."""
     from advcluster_dagster.ledger.home_ledger import begin_ledger
 
     path = begin_ledger(existing_home())
-    screen.print(f"Began an empty ledger{'' if path is None else f', {escape(str(path))}'}.", soft_wrap=True)
+    screen.print(f"Created an empty ledger{'' if path is None else f', {escape(str(path))}'}.", soft_wrap=True)
 
 
 def costs_command(study: StudyArgument, format: FormatOption = None, to: ToOption = None) -> None:
-    """Show what the model calls of a study took and cost, by asset and model."""
+    """Show calls, tokens and cost of a study's model calls, by asset and model."""
     from advcluster_dagster.cli.rows import write_rows
     from advcluster_dagster.cli.tables import costs_rows, costs_table
     from advcluster_dagster.ledger.prices import dollars, load_prices
@@ -67,16 +69,16 @@ def costs_command(study: StudyArgument, format: FormatOption = None, to: ToOptio
     totals = platform.ledger.totals_by_asset_and_model(declared.study)
     write_rows(costs_rows(totals), format, to, costs_table(totals) if totals else Group())
     if not totals:
-        screen.print(f"Study {declared.study} has asked no model yet.")
+        screen.print(f"Study {declared.study} has made no model calls yet.")
         return
     spent = spent_by_study(platform.ledger, declared, load_prices(platform.home.prices))
     limit = declared.spending.max_cost
-    of_limit = f" of {dollars(limit)} that spending.max_cost allows" if limit is not None else ""
-    screen.print(f"In all, with replies that were asked for again: {dollars(spent)}{of_limit}.", soft_wrap=True)
+    of_limit = f" of the {dollars(limit)} that spending.max_cost allows" if limit is not None else ""
+    screen.print(f"Total, including repeated calls: {dollars(spent)}{of_limit}.", soft_wrap=True)
 
 
 def batches_command() -> None:
-    """Show the batches that were handed over to vendors and not collected yet, of all studies."""
+    """Show the batches of all studies that were submitted to providers and not collected yet."""
     from advcluster_dagster.ledger.batches import open_batches
     from advcluster_dagster.pipeline.platform import Platform
 
@@ -84,4 +86,4 @@ def batches_command() -> None:
     for server, batch_id, state, n_calls in batches:
         print(f"{server}  {batch_id or '(no id yet)'}  {state}  {n_calls} calls")
     if not batches:
-        screen.print("No batch is under way.")
+        screen.print("No open batches.")

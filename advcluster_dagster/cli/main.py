@@ -1,4 +1,4 @@
-"""The command line: the commands under their names, and how errors are reported."""
+"""Command line: registration of the commands, error reporting."""
 
 import logging
 import sys
@@ -28,20 +28,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find out where a larger language model beats its smaller sibling, why, and what the smaller one gets wrong"
-    " first.\n\nEverything is kept below the folder that ADVCLUSTER_HOME names, by default the project's data folder.",
+    " first.\n\nAll data are stored in the folder that ADVCLUSTER_HOME names, by default the project's data folder.",
 )
-import_app = typer.Typer(no_args_is_help=True, help="Bring questions and traces that exist already.")
-export_app = typer.Typer(no_args_is_help=True, help="Take traces and verdicts to other tools.")
-ledger_app = typer.Typer(no_args_is_help=True, help="Carry a study's model replies to others; see costs and batches.")
-
-taxonomy_app = typer.Typer(no_args_is_help=True, help="Keep a taxonomy, to compare later ones with it.")
-
+import_app = typer.Typer(no_args_is_help=True, help="Import existing questions and traces.")
+export_app = typer.Typer(no_args_is_help=True, help="Export traces, verdicts and preference pairs to other tools.")
+ledger_app = typer.Typer(no_args_is_help=True, help="Share a study's model replies; show costs and batches.")
+taxonomy_app = typer.Typer(no_args_is_help=True, help="Freeze a taxonomy, to compare later ones with it.")
 
 #: Set by the options of every command, read by :func:`main`.
 _options = {"debug": False}
 
 
-def _tell_version(is_asked: bool) -> None:
+def _print_version(is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version
 
@@ -53,10 +51,10 @@ def _tell_version(is_asked: bool) -> None:
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options of every command."""
+    """Handle the options that all commands share."""
     del version
     _options["debug"] = debug
 
@@ -102,7 +100,7 @@ taxonomy_app.command("freeze")(taxonomies.freeze_command)
 def main() -> None:
     """Run the command line. Expected errors print one line and exit with status 1; ``--debug`` shows their traceback.
 
-    Any other exception is a fault of the program: its traceback is printed.
+    Any other exception is a bug: its traceback is printed.
     """
     for name in ("alembic", "dagster", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Progress of the commands: bars on a terminal, a line every few seconds in a pipe or a log."""
+"""Progress display: bars on a terminal, a line every few seconds in a pipe or a log."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from advcluster_dagster.cli.common import screen
 
 
 class RunBars:
-    """One bar over the steps of a run, one over the model calls of the current step."""
+    """Two progress bars: the runs, and the model calls of the current step."""
 
     def __init__(self, progress: Progress) -> None:
         self.n_asked = 0
@@ -20,18 +20,18 @@ class RunBars:
         self._calls = progress.add_task("model calls", total=None, visible=False)
 
     def on_run(self, label: str, n_steps: int) -> None:
-        """A run of so many steps begins."""
+        """Report the start of a run with this many steps."""
         self._progress.update(self._runs, description=f"{label}: {n_steps} steps", advance=1)
         self._progress.update(self._calls, visible=False)
 
     def on_calls(self, step: str, n_done: int, n_all: int) -> None:
-        """Another model call of a step is done."""
+        """Report the model calls of a step that are done."""
         self.n_asked += n_all > 0
         self._progress.update(self._calls, description=step, completed=n_done, total=n_all, visible=True)
 
 
 class RunLines:
-    """As :class:`RunBars` where the screen is no terminal: a line a run, and one every few seconds on model calls."""
+    """Counterpart of :class:`RunBars` without a terminal: a line per run, and one every few seconds on model calls."""
 
     #: Seconds between two lines on the calls of a step.
     INTERVAL = 5.0
@@ -42,11 +42,11 @@ class RunLines:
         self._last = clock()
 
     def on_run(self, label: str, n_steps: int) -> None:
-        """A run of so many steps begins."""
+        """Report the start of a run with this many steps."""
         screen.print(escape(f"{label}: {n_steps} steps"), soft_wrap=True)
 
     def on_calls(self, step: str, n_done: int, n_all: int) -> None:
-        """Another model call of a step is done."""
+        """Report the model calls of a step that are done."""
         self.n_asked += n_all > 0
         if n_all and self._clock() - self._last >= self.INTERVAL:
             self._last = self._clock()
@@ -55,7 +55,7 @@ class RunLines:
 
 @contextmanager
 def run_progress() -> Iterator[RunBars | RunLines]:
-    """Bars of a run, gone when it ends; lines where the screen is no terminal."""
+    """Show the progress of runs: transient bars on a terminal, otherwise lines."""
     if not screen.is_terminal:
         yield RunLines()
         return
@@ -71,10 +71,10 @@ def run_progress() -> Iterator[RunBars | RunLines]:
 
 
 @contextmanager
-def byte_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over the bytes of a file, gone when it ends; a line every few seconds where the screen is no terminal."""
+def byte_progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress over a file's bytes: a transient bar on a terminal, otherwise a line every few seconds."""
     if not screen.is_terminal:
-        yield _byte_lines(what)
+        yield _byte_lines(label)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -83,17 +83,17 @@ def byte_progress(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task(escape(what), total=None)
+        task = progress.add_task(escape(label), total=None)
         yield lambda n_done, n_all: progress.update(task, completed=n_done, total=n_all)
 
 
-def _byte_lines(what: str, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+def _byte_lines(label: str, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
     last = clock()
 
-    def tell(n_done: int, n_all: int) -> None:
+    def on_progress(n_done: int, n_all: int) -> None:
         nonlocal last
         if clock() - last >= RunLines.INTERVAL and n_all:
             last = clock()
-            screen.print(escape(f"{what}: {n_done / n_all:.0%}"), soft_wrap=True)
+            screen.print(escape(f"{label}: {n_done / n_all:.0%}"), soft_wrap=True)
 
-    return tell
+    return on_progress

@@ -1,4 +1,4 @@
-"""Rows as a table for a terminal, JSON, JSON Lines, CSV or Parquet, on the screen or in a file."""
+"""Write rows as a terminal table, JSON, JSON Lines, CSV or Parquet, to the screen or a file."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FormatError(AdvClusterError, ValueError):
-    """An output format that does not exist, or that does not go where it was asked to go; one line."""
+    """An unknown output format, or one that does not fit its destination; one line."""
 
 
 def write_rows(
@@ -30,9 +30,9 @@ def write_rows(
 
     Args:
         rows: what to write.
-        form: one of :data:`FORMATS`; None takes it from the file's name, and on the screen is ``table``.
-        to: the file, replaced where it exists; None is the screen, which cannot show Parquet.
-        table: what the screen shows as ``table``; None makes one of the rows.
+        form: one of :data:`FORMATS`; None infers it from the file's extension, and is ``table`` on the screen.
+        to: the file, overwritten if it exists; None prints to the screen, which cannot show Parquet.
+        table: rendered on the screen for ``table``; None builds one from the rows.
 
     Raises:
         FormatError: the format is unknown, is ``parquet`` without a file, or is ``table`` with one.
@@ -44,7 +44,7 @@ def write_rows(
     if to is None and chosen == "parquet":
         raise FormatError("--format parquet needs a file; add --to FILE.parquet")
     if to is not None and chosen == "table":
-        raise FormatError("a table is for the screen; for a file, --format is json, jsonl, csv or parquet")
+        raise FormatError("a table can only be printed; for a file, set --format to json, jsonl, csv or parquet")
     if chosen == "table":
         console = Console()
         console.print(_table(rows, console.width) if table is None else table)
@@ -92,13 +92,13 @@ def _cell(value: object) -> str:
 
 
 def _csv_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
+    """Prefix text that starts like a formula with an apostrophe, so that spreadsheets do not evaluate it."""
     shown = printable(text)
     return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
 
 
 def _flat(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows for CSV, which has no lists: they become JSON text; see :func:`_csv_cell` for texts."""
+    """Flatten rows for CSV: lists become JSON text, texts pass through :func:`_csv_cell`."""
     nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
     texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
     return rows.with_columns(

@@ -1,4 +1,4 @@
-"""Commands that run a study or say what a run would do: demo, run, regrade, status, report."""
+"""Commands that run a study or show what a run would do: demo, run, regrade, status, report."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,8 +16,8 @@ from advcluster_dagster.cli.common import (
     existing_home,
     home_from_environment,
     open_study,
+    print_drop_faults,
     screen,
-    tell_drop_faults,
 )
 from advcluster_dagster.cli.progress import run_progress
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Where another process runs the study, wait for it to end, then run.")
+    bool, typer.Option("--wait", help="If another process runs the study, wait until it ends, then run.")
 ]
 
 
 def demo(wait: WaitOption = False) -> None:
-    """Run the demonstration study: two simulated families, four domains, no key, no download."""
+    """Run the demo study: two simulated families, four domains; needs no key and no download."""
     from advcluster_dagster.pipeline.platform import Platform
 
     home = home_from_environment()
-    _run_and_tell(Platform(home), home.register_study("demo"), command="demo", must_wait=wait)
+    _run_and_print(Platform(home), home.register_study("demo"), command="demo", must_wait=wait)
 
 
 def run(
@@ -59,34 +59,35 @@ def run(
         typer.Option(
             "--select",
             "-s",
-            help="Only these assets, in Dagster's selection syntax: final_taxonomy, +final_taxonomy (with what it"
-            " needs), 'group:grading and not graded_trials'; repeated options and commas add up.",
+            help="Only these assets, in Dagster's selection syntax: final_taxonomy, +final_taxonomy (with its"
+            " dependencies), 'group:grading and not graded_trials'; may be repeated, and takes commas.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run and what it would ask; run nothing.")
+        bool, typer.Option("--dry-run", help="Show the steps and model calls of a run, without running it.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again for model calls that failed.")
-    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat failed model calls.")] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Fail at the first call that the ledger cannot answer.")
     ] = False,
     max_cost: Annotated[
         float | None,
-        typer.Option("--max-cost", min=0, help="US dollars that this run may spend; what is done is kept."),
+        typer.Option(
+            "--max-cost", min=0, help="Stop when this run has spent so many US dollars; finished work is kept."
+        ),
     ] = None,
     batch: Annotated[
-        bool, typer.Option("--batch", help="Hand chat calls over in batches: half the price, within a day.")
+        bool, typer.Option("--batch", help="Submit chat calls as batches: half the price, replies within a day.")
     ] = False,
     keep_taxonomies: Annotated[
-        bool, typer.Option("--keep-taxonomies", help="Keep existing taxonomies; measure how they cover new data.")
+        bool,
+        typer.Option("--keep-taxonomies", help="Keep existing taxonomies and measure how well they cover new data."),
     ] = False,
     wait: WaitOption = False,
     format: FormatOption = None,
     to: ToOption = None,
 ) -> None:
-    """Run what is not up to date in a study: a killed or repeated run asks models only for what is missing."""
+    """Run the steps of a study that are not up to date; a killed or repeated run only makes the missing model calls."""
     from advcluster_dagster.ledger.prices import load_prices
     from advcluster_dagster.ledger.spending_limits import refuse_unpriced
     from advcluster_dagster.pipeline.platform import Platform
@@ -94,19 +95,19 @@ def run(
     from advcluster_dagster.planning.selection import Selection
 
     if not dry_run and (format, to) != (None, None):
-        raise CommandError("--format and --to show the table of --dry-run; add --dry-run")
+        raise CommandError("--format and --to apply to --dry-run only; add --dry-run")
     home = home_from_environment()
     assets = () if select is None else select_assets(select)
     selection = Selection(tuple(family or ()), tuple(domain or ()), assets, keeps_taxonomies=keep_taxonomies)
     declared = home.register_study(study)
-    tell_drop_faults(home, declared.study)
+    print_drop_faults(home, declared.study)
     platform = Platform(home, offline, retry_failed, max_cost=max_cost, is_batched=batch)
     if dry_run:
         _show_plan(platform, declared, selection, format, to)
         return
     if max_cost is not None:
         refuse_unpriced(declared, load_prices(home.prices))
-    _run_and_tell(platform, declared, selection, command="run", must_wait=wait)
+    _run_and_print(platform, declared, selection, command="run", must_wait=wait)
 
 
 def regrade(
@@ -119,7 +120,7 @@ def regrade(
     ] = None,
     wait: WaitOption = False,
 ) -> None:
-    """Grade existing traces again and run the steps that follow; no model is asked for traces."""
+    """Grade existing traces again and run the steps downstream; generates no traces."""
     from advcluster_dagster.orchestration.regrading import regrade_study
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
@@ -127,7 +128,7 @@ def regrade(
     home = home_from_environment()
     selection = Selection(tuple(family or ()), tuple(domain or ()))
     declared = home.register_study(study)
-    _run_and_tell(Platform(home), declared, selection, regrade_study, command="regrade", must_wait=wait)
+    _run_and_print(Platform(home), declared, selection, regrade_study, command="regrade", must_wait=wait)
 
 
 def status(
@@ -135,32 +136,32 @@ def status(
     format: FormatOption = None,
     to: ToOption = None,
 ) -> None:
-    """Show per step and partition what is fresh, stale, missing, failed or blocked, and why."""
+    """Show which steps and partitions are fresh, stale, missing, failed or blocked, and why."""
     from advcluster_dagster.cli.rows import write_rows
     from advcluster_dagster.cli.tables import status_rows, status_table
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.planning.status import study_status
 
     platform, declared = open_study(existing_home(), study)
-    tell_drop_faults(platform.home, declared.study)
+    print_drop_faults(platform.home, declared.study)
     with open_instance(platform.home) as instance:
         statuses = list(study_status(platform, declared, instance).values())
         notices = _notices(platform.home, declared, instance)
     write_rows(status_rows(statuses), format, to, status_table(declared, statuses))
-    notices.tell()
+    notices.show()
 
 
 def report(study: StudyArgument) -> None:
-    """Write the report and the explorer of a study from its tables, and print where they are."""
+    """Write the report and the explorer of a study from its tables, and print their addresses."""
     from advcluster_dagster.pipeline.platform import Platform
     from advcluster_dagster.planning.selection import Selection
 
     home = existing_home()
     assets = ("study_report", "evidence_explorer")
-    _run_and_tell(Platform(home), home.register_study(study), Selection(assets=assets))
+    _run_and_print(Platform(home), home.register_study(study), Selection(assets=assets))
 
 
-def _run_and_tell(
+def _run_and_print(
     platform: "Platform",
     study: "Study",
     selection: "Selection | None" = None,
@@ -168,44 +169,44 @@ def _run_and_tell(
     command: str | None = None,
     must_wait: bool = False,
 ) -> None:
-    """Run a study, by ``run`` (default `run_study`), with progress bars, and print the outcome.
+    """Run a study by ``run`` (default `run_study`) with progress bars, and print the outcome.
 
-    A ``command`` runs it while no other process does; with ``must_wait`` it waits until that is so.
+    With a ``command``, the study is locked against other processes; ``must_wait`` waits for the lock.
     """
     from advcluster_dagster.orchestration.instance import open_instance
     from advcluster_dagster.orchestration.run_lock import only_run
     from advcluster_dagster.orchestration.run_study import run_study
     from advcluster_dagster.planning.selection import Selection
 
-    def tell(line: str) -> None:
+    def print_line(line: str) -> None:
         screen.print(escape(line), soft_wrap=True)
 
     with ExitStack() as stack:
         instance = stack.enter_context(open_instance(platform.home))
         if command is not None:
             typed = f"advcluster {command}" + ("" if command == "demo" else f" {study.study}")
-            stack.enter_context(only_run(platform.home, study.study, instance, typed, must_wait, tell))
+            stack.enter_context(only_run(platform.home, study.study, instance, typed, must_wait, print_line))
         bars = stack.enter_context(run_progress())
         platform.on_progress = bars.on_calls
         outcome = (run or run_study)(platform, study, instance, selection or Selection(), bars.on_run)
         notices = _notices(platform.home, study, instance)
-    # In other processes no bar sees the calls; here it also sees those of steps that failed.
-    _tell(outcome, bars.n_asked or outcome.n_asked, is_complete=not notices.missing)
-    notices.tell()
-    _tell_pages(platform.home, study)
+    # The bars do not see calls of other processes; in this process they also count those of failed steps.
+    _print_outcome(outcome, bars.n_asked or outcome.n_asked, is_complete=not notices.missing)
+    notices.show()
+    _print_pages(platform.home, study)
     if outcome.failures:
-        raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; the lines above say why")
+        raise CommandError(f"{len(outcome.failures)} partition(s) did not finish; see the lines above")
 
 
 @dataclass(frozen=True)
 class _Notices:
-    """What people should know beside what ran: checks that failed without blocking, what is still to be imported."""
+    """Notices that follow the outcome: failed checks that do not block, and data still to be imported."""
 
     warnings: tuple[str, ...]
     missing: tuple[str, ...]
 
-    def tell(self) -> None:
-        """Say each in a line, on the error stream."""
+    def show(self) -> None:
+        """Print one line per notice on the error stream."""
         from advcluster_dagster.cli.tables import printable
 
         for line in self.missing:
@@ -222,7 +223,7 @@ def _notices(home: "Home", study: "Study", instance: "dg.DagsterInstance") -> _N
     return _Notices(tuple(warning.text for warning in failed_warnings(instance, study)), missing)
 
 
-def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None:
+def _print_outcome(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None:
     from advcluster_dagster.cli.tables import printable
 
     for text in outcome.tracebacks:
@@ -239,12 +240,12 @@ def _tell(outcome: "RunOutcome", n_asked: int, is_complete: bool = True) -> None
     screen.print(f"{steps}, {n_asked if outcome.n_runs else 0} model calls.")
 
 
-def _tell_pages(home: "Home", study: "Study") -> None:
-    """Say where the pages of a study are, those there are."""
+def _print_pages(home: "Home", study: "Study") -> None:
+    """Print the addresses of a study's existing pages."""
     from advcluster_dagster.storage.pages import page_path
 
-    places = {"Report": "study_report", "Explorer": "evidence_explorer"}
-    pages = {name: page_path(home.reports, study.study, asset) for name, asset in places.items()}
+    assets = {"Report": "study_report", "Explorer": "evidence_explorer"}
+    pages = {name: page_path(home.reports, study.study, asset) for name, asset in assets.items()}
     for name, page in pages.items():
         if page.exists():
             screen.print(f"{name + ':':9} {page.as_uri()}", soft_wrap=True)
@@ -266,4 +267,4 @@ def _show_plan(
         notices = _notices(platform.home, study, instance)
     as_of = load_prices(platform.home.prices).as_of
     write_rows(plan_rows(planned), form, to, plan_table(planned, as_of, is_complete=not notices.missing))
-    notices.tell()
+    notices.show()

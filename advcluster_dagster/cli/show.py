@@ -1,4 +1,4 @@
-"""Commands to look at results: findings, studies, query, ui."""
+"""Commands that show results: findings, studies, query, ui."""
 
 import signal
 import threading
@@ -19,14 +19,14 @@ from advcluster_dagster.cli.common import (
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL as DuckDB speaks it; every table by its asset's name.")],
+    sql: Annotated[str, typer.Argument(help="SQL in DuckDB's dialect; tables have the names of their assets.")],
     study: Annotated[
-        str | None, typer.Option("--study", "-s", help="Name or file of the study; may be left out if there is one.")
+        str | None, typer.Option("--study", "-s", help="Name or file of the study; optional if the home has only one.")
     ] = None,
     format: FormatOption = None,
     to: ToOption = None,
 ) -> None:
-    """Ask the tables of a study: advcluster query "select * from edi_summary" --study demo."""
+    """Query the tables of a study: advcluster query "select * from edi_summary" --study demo."""
     from advcluster_dagster.cli.rows import write_rows
     from advcluster_dagster.storage.views import query_study
 
@@ -39,9 +39,9 @@ def query(
 
 def findings(
     study: StudyArgument,
-    family: Annotated[str | None, typer.Option("--family", "-f", help="One family; by default all.")] = None,
+    family: Annotated[str | None, typer.Option("--family", "-f", help="Only this family.")] = None,
 ) -> None:
-    """Print what the report's first page says of a study, a sentence a line."""
+    """Print the findings on the report's first page, one sentence per line."""
     from advcluster_dagster.api.studies import open_study
     from advcluster_dagster.cli.tables import printable
     from advcluster_dagster.planning.selection import Selection
@@ -78,19 +78,17 @@ def studies(format: FormatOption = None, to: ToOption = None) -> None:
     numbers = {"benchmarks": pl.Int64, "trials": pl.Int64, "report": pl.Boolean}
     write_rows(pl.DataFrame(rows, schema={**texts, **lists, **numbers}), format, to)
     for fault in faults:
-        screen.print(f"[yellow]left out[/yellow] {escape(fault)}", soft_wrap=True)
+        screen.print(f"[yellow]skipped[/yellow] {escape(fault)}", soft_wrap=True)
 
 
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than loopback are open to everyone there.")
+        str, typer.Option(help="Address to listen on; any other than loopback is open to the whole network.")
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow-host", help="A further name by which browsers may ask, such as one of a proxy; repeatable."
-        ),
+        typer.Option("--allow-host", help="Additional host name to accept, such as that of a proxy; may be repeated."),
     ] = None,
 ) -> None:
     """Start the Dagster UI and daemon for all studies of this home, until interrupted."""
@@ -103,7 +101,7 @@ def ui(
         mark_dead_runs(instance, is_only_server=True)
         studies, faults = home.readable_studies()
         for fault in faults:
-            screen.print(f"left out: {escape(fault)}", soft_wrap=True)
+            screen.print(f"skipped: {escape(fault)}", soft_wrap=True)
         for study in studies:
             sync_partitions(instance, study)
     for number in (signal.SIGINT, signal.SIGTERM):

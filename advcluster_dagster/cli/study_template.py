@@ -8,9 +8,9 @@ from advcluster_dagster.study.base import NAME_PATTERN
 from advcluster_dagster.study.study import StudyError
 
 _TEMPLATE = """\
-# A study of traces that exist already. docs/study_file.md lists every setting with its default.
+# A study of existing traces. docs/study_file.md lists every setting with its default.
 study: {name}
-trials: 10                       # T, trials of each model on each question; as many as your files hold
+trials: 10                       # T, trials of each model on each question, as in your files
 
 families:
   my-family:
@@ -21,12 +21,12 @@ domains:
   math: [my-benchmark]           # benchmarks of each domain
 
 benchmarks:
-  # Answers are looked for in \\boxed{{}} or [ANSWER] marks; where they stand elsewhere, say {{answer_marker: "A:"}},
-  # {{answer_field: answer}} for responses that are JSON, or {{whole_response: true}}. An import says what fits.
+  # Answers are read from \\boxed{{}} or [ANSWER] marks. If yours are elsewhere, set {{answer_marker: "A:"}},
+  # {{answer_field: answer}} for JSON responses, or {{whole_response: true}}; the import suggests which.
   my-benchmark: {{}}
 
-# Judges read traces and descriptions. Without this section an embedded stand-in does, which needs no key.
-# Keys come from the environment (OPENAI_API_KEY); a compatible server is declared under `providers`.
+# Judges read traces and descriptions. Without this section an embedded stand-in is used, which needs no key.
+# Keys are read from the environment (OPENAI_API_KEY); declare a compatible server under `providers`.
 # judges:
 #   extractor:  {{model: gpt-5.2, provider: openai}}
 #   embedder:   {{model: text-embedding-3-large, provider: openai}}
@@ -36,10 +36,10 @@ benchmarks:
 
 
 def write_study_template(home: Home, name: str) -> Path:
-    """Write a study file to fill in; returns its path.
+    """Write a study file to fill in; return its path.
 
     Raises:
-        StudyError: the name is not allowed, or a study of that name exists.
+        StudyError: the name is not allowed, or a study with that name exists.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise StudyError(

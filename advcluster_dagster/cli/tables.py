@@ -1,4 +1,4 @@
-"""Status, plans and costs of a study: as tables for a terminal, and as rows."""
+"""Status, plans and costs of a study, as terminal tables and as rows."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +21,13 @@ from advcluster_dagster.study.study import Study
 
 _STATES = ("fresh", "stale", "missing", "failed", "blocked", "no sources")
 _MOST_REASONS = 12
-#: Reasons that are counted instead of being named step by step.
-_TOLD_TOGETHER = (ReasonKind.FOLLOWS, ReasonKind.EARLIER_VERSION)
-_REMADE = "a run makes them again and takes the replies of models from the ledger"
+#: Reasons that are counted instead of listed per step.
+_COUNTED_REASONS = (ReasonKind.FOLLOWS, ReasonKind.EARLIER_VERSION)
+_RERUN_EFFECT = "a run repeats them and reuses the model replies in the ledger"
 
 
 def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
-    """What there is to do, then counts of partitions per step and state, then the reasons of what is not fresh."""
+    """Return a one-line verdict, partitions counted by step and state, and the reasons why steps are not fresh."""
     table = Table(
         Column("step", no_wrap=True),
         *(Column(state, justify="right", no_wrap=True) for state in _STATES),
@@ -40,7 +40,7 @@ def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
     lines = _causes(statuses)
     more = [f"… and {len(lines) - _MOST_REASONS} more (--format json shows all)"] if len(lines) > _MOST_REASONS else []
     failures = [
-        f"{status.step} of {status.partition.label} holds {status.n_failures} failed model calls (run --retry-failed)"
+        f"{status.step} of {status.partition.label} has {status.n_failures} failed model calls (run --retry-failed)"
         for status in statuses
         if status.n_failures
     ]
@@ -49,7 +49,7 @@ def status_table(study: Study, statuses: Sequence[StepStatus]) -> Group:
 
 
 def _verdict(statuses: Sequence[StepStatus]) -> str:
-    """Whether a study is up to date, in a few words; partitions without sources are named, not counted as old."""
+    """Summarise whether a study is up to date; partitions without sources are listed, not counted as stale."""
     counts = Counter(str(status.state) for status in statuses)
     n_idle = counts.pop("no sources", 0)
     if not counts:
@@ -62,28 +62,33 @@ def _verdict(statuses: Sequence[StepStatus]) -> str:
 
 
 def _causes(statuses: Sequence[StepStatus]) -> list[str]:
-    """Why steps are not fresh, a line a cause.
+    """Return one line per cause for which steps are not fresh.
 
-    What an earlier version of the program made is one line, and what only follows another step is counted at the end.
+    Steps made by an earlier version of the program share the first line; steps that are only downstream of others are
+    counted in the last.
     """
     partitions: dict[tuple[str, str, str], list[str]] = {}
     n_following = n_earlier = 0
     for status in statuses:
         kinds = {reason.kind for reason in status.reasons}
-        direct = [reason.text for reason in status.reasons if reason.kind not in _TOLD_TOGETHER]
+        direct = [reason.text for reason in status.reasons if reason.kind not in _COUNTED_REASONS]
         n_earlier += ReasonKind.EARLIER_VERSION in kinds
         n_following += kinds == {ReasonKind.FOLLOWS}
         if direct:
             key = (status.step, status.state, "; ".join(direct))
             partitions.setdefault(key, []).append(status.partition.label)
-    lines = [f"{step} of {', '.join(labels)} is {state}: {why}" for (step, state, why), labels in partitions.items()]
+    lines = [
+        f"{step} of {', '.join(labels)} is {state}: {cause}" for (step, state, cause), labels in partitions.items()
+    ]
     if n_earlier:
-        lines.insert(0, f"code changed: {n_earlier} steps were made by an earlier version of this program; {_REMADE}")
+        lines.insert(
+            0, f"code changed: {n_earlier} steps were made by an earlier version of this program; {_RERUN_EFFECT}"
+        )
     return lines + ([f"{n_following} steps follow from these"] if n_following and lines else [])
 
 
 def status_rows(statuses: Sequence[StepStatus]) -> pl.DataFrame:
-    """One row a step and partition."""
+    """Return one row per step and partition."""
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "step": pl.String,
         "family": pl.String,
@@ -106,7 +111,7 @@ def status_rows(statuses: Sequence[StepStatus]) -> pl.DataFrame:
 
 
 def plan_rows(planned: Sequence[PlannedStep]) -> pl.DataFrame:
-    """One row a step and partition that would run; calls, tokens and cost (dollars) are null without a model."""
+    """Return one row per step and partition to run; calls, tokens and cost (dollars) are null without model calls."""
     status = status_rows([step.status for step in planned]).drop("kinds", "n_failures")
     numbers = {"n_calls": pl.Int64, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64, "cost": pl.Float64}
     estimates = [{name: getattr(step.estimate, name, None) for name in numbers} for step in planned]
@@ -114,7 +119,7 @@ def plan_rows(planned: Sequence[PlannedStep]) -> pl.DataFrame:
 
 
 def costs_rows(totals: Mapping[tuple[str, str], LedgerTotals]) -> pl.DataFrame:
-    """One row an asset and model: calls, failures, tokens, cost in dollars, calls of unknown cost."""
+    """Return one row per asset and model: calls, failures, tokens, cost in dollars, calls of unknown cost."""
     return pl.DataFrame(
         [{"asset": asset, "model": model, **asdict(counts)} for (asset, model), counts in totals.items()],
         infer_schema_length=None,
@@ -124,9 +129,9 @@ def costs_rows(totals: Mapping[tuple[str, str], LedgerTotals]) -> pl.DataFrame:
 def plan_table(
     planned: Sequence[PlannedStep], prices_as_of: date | None = None, is_complete: bool = True
 ) -> Group | Text:
-    """Steps that would run, on how many partitions and why, with calls, tokens and cost of those that ask models.
+    """Return the steps to run with number of partitions, reason and, if they call models, calls, tokens and cost.
 
-    ``is_complete`` is False where something is still to be imported.
+    ``is_complete`` is False if data are still to be imported.
     """
     if not planned:
         return Text(f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh.")
@@ -143,20 +148,20 @@ def plan_table(
 
 
 def _estimate_lines(total: Estimate, prices_as_of: date | None) -> Iterator[str]:
-    """What the estimate rests on."""
+    """Yield the assumptions behind an estimate."""
     if total.cost and prices_as_of:
         yield f"Prices as of {prices_as_of}; vendors change them."
     if total.unpriced:
-        yield f"No price is known of {', '.join(total.unpriced)}; prices go into prices.yaml of the home."
+        yield f"No price is known for {', '.join(total.unpriced)}; add prices to prices.yaml in the home."
     if total.reasoning_cost:
-        yield f"Hidden reasoning, of which the ledger knows nothing yet, may add about {dollars(total.reasoning_cost)}."
+        yield f"Hidden reasoning, not yet seen in the ledger, may add about {dollars(total.reasoning_cost)}."
     if total.assumed:
-        yield "Assumed, for want of inputs or earlier replies:"
+        yield "Assumptions:"
         yield from (f"  {phrase}" for phrase in total.assumed)
 
 
 def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
-    """The commonest first reason of a step's partitions."""
+    """Return the most common first reason of a step's partitions."""
     reasons = Counter(
         step.status.state if step.status.state == "missing" else (*step.status.texts, step.status.state)[0]
         for step in steps
@@ -166,21 +171,21 @@ def _reasons_in_short(steps: Sequence[PlannedStep]) -> str:
 
 
 def costs_table(totals: Mapping[tuple[str, str], LedgerTotals]) -> Group:
-    """Calls, tokens and cost by asset and model, then which calls have no known cost."""
+    """Return calls, tokens and cost by asset and model, and the calls of unknown cost."""
     table = _numbers_table(("asset", "model"), ("calls", "tokens in", "tokens out", "cost"))
-    for (asset, model), statuses in totals.items():
-        tokens = ("" if n is None else _count(n) for n in (statuses.prompt_tokens, statuses.completion_tokens))
-        table.add_row(asset, escape(model), _count(statuses.n_calls), *tokens, dollars(statuses.cost))
+    for (asset, model), counts in totals.items():
+        tokens = ("" if n is None else _count(n) for n in (counts.prompt_tokens, counts.completion_tokens))
+        table.add_row(asset, escape(model), _count(counts.n_calls), *tokens, dollars(counts.cost))
     unknown = [
-        f"{statuses.n_cost_unknown:,} of {statuses.n_calls:,} calls of {model} in {asset} have no known cost."
-        for (asset, model), statuses in totals.items()
-        if statuses.n_cost_unknown
+        f"{counts.n_cost_unknown:,} of {counts.n_calls:,} calls of {model} in {asset} have no known cost."
+        for (asset, model), counts in totals.items()
+        if counts.n_cost_unknown
     ]
     return Group(table, *(Text(line) for line in unknown))
 
 
 def _numbers_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """An empty table with columns of text, then of numbers whose cells stay whole on a narrow screen."""
+    """Return an empty table with text columns, then number columns whose cells do not wrap on a narrow screen."""
     first, *others = texts
     columns = [Column(first, no_wrap=True), *(Column(name, overflow="fold") for name in others)]
     columns += [Column(name, justify="right", min_width=7) for name in numbers]
@@ -188,7 +193,7 @@ def _numbers_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
 
 
 def _count(number: int) -> str:
-    """A number of calls or tokens, shortened from a million on."""
+    """Format a number of calls or tokens, in millions (M) from one million on."""
     return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:,.1f}M"
 
 
@@ -198,6 +203,6 @@ def _estimate_cells(estimate: Estimate) -> tuple[str, str, str, str]:
 
 
 def printable(text: str) -> str:
-    r"""Text that moves no cursor and sets no colour: control characters as their escapes, ``\x1b``."""
-    shown = text.translate({0x2068: None, 0x2069: None})  # the isolates that we put around model-written names
+    r"""Replace control characters by their escapes (``\x1b``), so that text cannot move the cursor or set colours."""
+    shown = text.translate({0x2068: None, 0x2069: None})  # isolates placed around model-written names
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in shown)

@@ -1,1 +1,1 @@
-"""How a step is declared, run and stamped: recipes, checks, the running step, its model calls, fingerprints of code."""
+"""Declaration, execution and stamping of steps: recipes, checks, running steps, model calls, code fingerprints."""

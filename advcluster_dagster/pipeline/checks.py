@@ -1,6 +1,6 @@
-"""Checks of a table's rows: what a check is, and its outcome.
+"""Checks of a table's rows, and their outcomes.
 
-Put here what all checks share. A check of one table stands in the file of its stage (``assets``).
+Shared by all checks; the check of one table is defined in the file of its stage (``assets``).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ from advcluster_dagster.study.study import Study
 
 
 class HasStudy(Protocol):
-    """What evaluating a check reads of a running step."""
+    """The part of a running step that evaluating a check reads."""
 
     study: Study
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a check; ``facts`` are shown beside it."""
+    """Result of a check; ``facts`` are shown with it."""
 
     is_passed: bool
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -29,10 +29,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """A check of one table's content; a blocking one stops what depends on the table, the others warn.
+    """A check of one table's content; a blocking check stops downstream steps, others warn.
 
-    ``judge`` is given the step, the rows and, where ``bound`` names one of the study's bounds of checks, its value. A
-    step depends on the bounds that its checks name, so no check reads another one.
+    ``judge`` is called with the step, the rows and, if ``bound`` names one of the study's check bounds, its value. A
+    step's fingerprint includes only the bounds that its checks name, so a check must not read other bounds.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Check:
     def evaluate(self, step: HasStudy, rows: pl.LazyFrame) -> Outcome:
         """Evaluate the check on the rows of one partition.
 
-        Where the study sets the bound itself, the facts also hold its default.
+        If the study overrides the bound, the facts also hold its default.
         """
         if self.bound is None:
             return self.judge(step, rows)

@@ -1,7 +1,7 @@
-"""What counts as a change of a source text: syntax trees of Python, tokens of SQL, the constraints of a contract.
+"""Normalise source text for change detection: Python syntax trees, SQL tokens, contract constraints.
 
-Comments, formatting, docstrings and type annotations do not count: they change no row. Imports count by what the
-names that are used stand for (source_code).
+Comments, formatting, docstrings and type annotations are ignored, as they change no row. Imports count by what the
+names in use refer to (source_code).
 """
 
 import ast
@@ -13,7 +13,7 @@ from advcluster_dagster.contracts.table import Table
 
 PACKAGE = "advcluster_dagster"
 _MODULE_NAME = re.compile(rf"{PACKAGE}(\.\w+)+")
-#: Fields of syntax trees that say nothing of what the code does, or that differ between versions of Python.
+#: Fields of syntax trees that do not affect what the code does, or that differ between versions of Python.
 _SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_params", "returns", "annotation"})
 _SQL_TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|/\*.*?\*/|\{#.*?#\})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+|[^\w\s]", re.DOTALL
@@ -21,14 +21,14 @@ _SQL_TOKEN = re.compile(
 
 
 class Code(ast.NodeVisitor):
-    """What the visited syntax trees hold.
+    """Collects text, names and imports of the visited syntax trees.
 
     Attributes:
-        text: what counts of them; equal for code that does the same but for comments, formatting and the like.
-        names: names that are used.
-        attributes: attributes that are looked up.
-        imports: what a name is bound to by imports: (module, name in it).
-        modules: modules of the package named in a text, such as those that run in a process of their own.
+        text: normalised text; equal for code that differs only in comments, formatting and the like.
+        names: names in use.
+        attributes: attributes looked up.
+        imports: by name, the (module, name in it) that imports bind it to.
+        modules: modules of the package named in a string, such as those run in their own process.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Code(ast.NodeVisitor):
         self.modules: set[str] = set()
 
     def generic_visit(self, node: ast.AST) -> None:
-        """Add a node and all below it, field by field; Python's own dump of trees differs between its versions."""
+        """Add a node and its children, field by field; `ast.dump` differs between versions of Python."""
         self.text.append(type(node).__name__)
         for name in node._fields:
             value = getattr(node, name, None)
@@ -54,7 +54,7 @@ class Code(ast.NodeVisitor):
         self.text.append(";")
 
     def visit_Name(self, node: ast.Name) -> None:
-        """Add a name that is used or bound."""
+        """Add a name, used or bound."""
         self.names.add(node.id)
         self.text.append(f"name {node.id}")
 
@@ -70,17 +70,17 @@ class Code(ast.NodeVisitor):
             self.modules.add(node.value)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        """Add an expression that is a statement; a text that stands alone, such as a docstring, does nothing."""
+        """Add an expression statement, except a string alone, such as a docstring, which has no effect."""
         if not (isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)):
             self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
-        """Note the modules that names are bound to."""
+        """Record the modules that names are bound to."""
         for alias in node.names:
             self._bind(alias.asname or alias.name.partition(".")[0], alias.name, "")
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """Note what names are bound to."""
+        """Record what names are bound to."""
         for alias in node.names:
             self._bind(alias.asname or alias.name, node.module or "", alias.name)
 
@@ -90,7 +90,7 @@ class Code(ast.NodeVisitor):
             self.names.add(name)
 
     def visit_If(self, node: ast.If) -> None:
-        """Add a condition; what only a type checker sees does not run."""
+        """Add a condition, except `if TYPE_CHECKING`, which does not run."""
         if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
             self.generic_visit(node)
 
@@ -100,9 +100,9 @@ class Code(ast.NodeVisitor):
             self.visit(ast.Assign([node.target], node.value))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        """Add a class with the types of its fields, which decide what a field of a pydantic model holds.
+        """Add a class with the types of its fields, which determine the values of pydantic models.
 
-        The docstring of a pydantic model counts, too: it stands in the schema that judges are sent.
+        The docstring of a pydantic model counts as well: it is part of the schema sent to judges.
         """
         self.generic_visit(ast.ClassDef(node.name, node.bases, node.keywords, [], node.decorator_list))
         if any("BaseModel" in ast.dump(base) for base in node.bases):
@@ -116,19 +116,19 @@ class Code(ast.NodeVisitor):
 
 
 def sql_digest(sources: Sequence[str]) -> str:
-    """Hash of SQL in dbt's notation, comments and white space left out; 16 hex digits."""
+    """Hash SQL in dbt's notation without comments and white space; 16 hex digits."""
     return digest("\n".join(" ".join(_code_of_sql(source)) for source in sources))
 
 
 def _code_of_sql(source: str) -> Iterator[str]:
-    """Words, signs and quoted texts, in order."""
+    """Yield words, symbols and quoted strings, in order."""
     for token in _SQL_TOKEN.finditer(source):
         if token.lastgroup != "comment":
             yield token.group()
 
 
 def contract_digest(table: Table) -> str:
-    """Hash of what a contract demands of rows, its descriptions left out; 16 hex digits."""
+    """Hash the constraints of a contract, without descriptions; 16 hex digits."""
     columns = [
         (column.name, str(column.dtype), column.is_nullable, column.minimum, column.maximum, column.allowed)
         for column in table.columns
@@ -137,5 +137,5 @@ def contract_digest(table: Table) -> str:
 
 
 def digest(text: str) -> str:
-    """Hash of a text, 16 hex digits."""
+    """Hash a text; 16 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

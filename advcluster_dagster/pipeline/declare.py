@@ -1,6 +1,6 @@
-"""Declaring the steps of a stage: Python functions, SQL models and pages become recipes.
+"""Declare steps: turn Python functions, SQL models and pages into recipes.
 
-Put here how a declaration becomes a :class:`Recipe`. Each stage of ``assets`` lists its recipes in ``STEPS``.
+Each stage in ``assets`` lists its recipes in ``STEPS``.
 """
 
 import inspect
@@ -39,27 +39,27 @@ def table_step(
     checks: Mapping[str, tuple[Check, ...]] | None = None,
     estimate: Callable[[Step], Estimate] | None = None,
 ) -> Callable[[Callable[..., Any]], Recipe]:
-    """Make a step of a function. Parameters after the first name its inputs; its own name is the table's.
+    """Declare a function as a step that makes the table of its name; parameters after the first name its inputs.
 
     Args:
-        group: stage, as the UI groups it.
-        tables: the tables it makes where there are several; it then returns a mapping by name.
-        kinds: what the UI shows it is made with.
-        reads: see :class:`Recipe`, as are all others.
+        group: stage, by which the UI groups steps.
+        tables: the tables it makes if there are several; the function then returns them by name.
+        kinds: kinds shown in the UI.
+        reads: tables that the function reads itself.
         prompts: names of prompt files.
-        settings: the part of the study it depends on.
-        sources: files outside the lake that it depends on.
+        settings: returns the part of the study that the step depends on.
+        sources: returns facts about files outside the lake that it depends on.
         checks: its checks by table.
-        estimate: its model calls in a dry run.
+        estimate: estimates its model calls for a dry run.
     """
 
     def declare(function: Callable[..., Any]) -> Recipe:
-        made = tuple(tables) or (function.__name__,)
+        names = tuple(tables) or (function.__name__,)
         inputs = list(inspect.signature(function).parameters.values())[1:]
         return Recipe(
             function=function,
-            tables=made,
-            level=TABLES[made[0]].level,
+            tables=names,
+            level=TABLES[names[0]].level,
             group=group,
             kinds=frozenset(kinds) | {"parquet"},
             inputs=tuple(parameter.name for parameter in inputs),
@@ -84,13 +84,13 @@ def page_step(
     settings: SettingsReader,
     prompts: Sequence[str] = (),
 ) -> Callable[[Callable[[Step], Any]], Recipe]:
-    """Make a step of the whole study of a function that returns a page; the page is named as the function.
+    """Declare a function that returns a page as a step of the whole study; the page has the function's name.
 
     Args:
-        group: stage, as the UI groups it.
-        kinds: what the UI shows it is made with.
+        group: stage, by which the UI groups steps.
+        kinds: kinds shown in the UI.
         reads: tables that it reads.
-        settings: the part of the study it depends on.
+        settings: returns the part of the study that the step depends on.
         prompts: names of prompt files.
     """
 
@@ -111,7 +111,7 @@ def page_step(
 
 
 def sql_step(name: str, group: str, *, checks: Sequence[Check] = ()) -> Recipe:
-    """A step that runs the SQL model of its name; it reads the tables that the model refers to."""
+    """Declare a step that runs the SQL model of its name; it reads the tables that the model refers to."""
 
     def run(step: Step) -> pl.DataFrame:
         return step.run_sql(name)
@@ -130,7 +130,7 @@ def sql_step(name: str, group: str, *, checks: Sequence[Check] = ()) -> Recipe:
 
 
 def sql_checks(table: str) -> tuple[Check, ...]:
-    """The SQL tests of a table as checks: each row that a test returns is a fault."""
+    """Return the SQL tests of a table as checks; each row that a test returns is a fault."""
 
     def check_of(name: str, is_blocking: bool, description: str) -> Check:
         def evaluate(step: Step, rows: pl.LazyFrame) -> Outcome:
@@ -143,5 +143,5 @@ def sql_checks(table: str) -> tuple[Check, ...]:
 
 
 def _path_of(module: str) -> str:
-    """A module of the package by its path from the package's root."""
+    """Return a module's path from the package root."""
     return module.partition(".")[2].replace(".", "/")

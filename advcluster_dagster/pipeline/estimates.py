@@ -1,8 +1,7 @@
 """Estimate the model calls, tokens and cost of a step before it runs.
 
-The length of replies is the mean of the model's earlier ones in the same asset, and so is the ratio of tokens to
-characters; a model that the ledger knows nothing of is assumed to need a token for four characters, and replies of
-the stage's usual length.
+Reply length and tokens per character are means over the model's earlier calls in the same asset. For a model without
+calls in the ledger, a token per four characters and the stage's usual reply length are assumed.
 """
 
 from collections.abc import Sequence
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def estimate_chat(step: "Step", model: Model, requests: Sequence[ChatRequest], usual_completion: int) -> Estimate:
-    """Those of the requests that the ledger cannot answer, their tokens and their cost.
+    """Estimate number, tokens and cost of the requests that the ledger cannot answer.
 
     Args:
-        step: the step that would ask.
-        model: who would be asked.
-        requests: all that the step makes.
-        usual_completion: tokens a reply where none of the model is known, hidden reasoning left out.
+        step: the step that makes the requests.
+        model: the model to call.
+        requests: all requests of the step.
+        usual_completion: tokens per reply assumed without earlier replies, excluding hidden reasoning.
     """
     missing = step.models.to_ask(requests)
     if not missing:
@@ -36,14 +35,14 @@ def estimate_chat(step: "Step", model: Model, requests: Sequence[ChatRequest], u
     n_prompt = _prompt_tokens(missing, n_characters, usage.tokens_per_character)
     if usage.completion_tokens is not None:
         return _priced(model, price, len(missing), n_prompt, round(len(missing) * usage.completion_tokens))
-    assumed = f"{step.recipe.name}: {usual_completion:,} tokens a reply of {model.model}"
+    assumed = f"{step.recipe.name}: {usual_completion:,} tokens per reply of {model.model}"
     return _with_reasoning(
         _priced(model, price, len(missing), n_prompt, len(missing) * usual_completion, assumed), price
     )
 
 
 def estimate_embeddings(step: "Step", model: Model, texts: Sequence[str]) -> Estimate:
-    """As :func:`estimate_chat`, for vectors of texts."""
+    """Estimate the embedding calls for texts, as :func:`estimate_chat`."""
     missing = step.models.to_ask(step.models.embedding_requests(model, texts))
     usage = step.ledger.mean_usage(model.model, step.asset)
     n_prompt = _prompt_tokens(missing, sum(len(request.text) for request in missing), usage.tokens_per_character)
@@ -53,18 +52,18 @@ def estimate_embeddings(step: "Step", model: Model, texts: Sequence[str]) -> Est
 def estimate_assumed(
     step: "Step", model: Model, n_calls: int, prompt_tokens: int, completion_tokens: int, assumed: str
 ) -> Estimate:
-    """An estimate for a step whose inputs are still to be made; tokens are per call, no completion is an embedding.
+    """Estimate the calls of a step whose inputs do not exist yet.
 
     Args:
         step: the step.
-        model: who would be asked.
-        n_calls: how often.
-        prompt_tokens: a call's.
-        completion_tokens: a reply's, hidden reasoning left out.
-        assumed: what the number of calls rests on, in words.
+        model: the model to call.
+        n_calls: number of calls.
+        prompt_tokens: tokens per prompt.
+        completion_tokens: tokens per reply, excluding hidden reasoning; 0 for embeddings.
+        assumed: basis of the number of calls, as a phrase.
     """
     is_embedder = not completion_tokens
-    tokens = "tokens a text" if is_embedder else f"+ {completion_tokens:,} tokens a call"
+    tokens = "tokens per text" if is_embedder else f"+ {completion_tokens:,} tokens per call"
     remark = f"{step.recipe.name}: {assumed}, {prompt_tokens:,} {tokens}"
     price = step.models.price(model, is_embedder)
     estimate = _priced(model, price, n_calls, n_calls * prompt_tokens, n_calls * completion_tokens, remark)
@@ -72,27 +71,28 @@ def estimate_assumed(
 
 
 def assumed_questions(step: "Step") -> tuple[int, str]:
-    """Number of the domain's questions as far as it is known without fetching any, and a phrase about benchmarks whose
-    number is not known; empty when all are.
+    """Return the number of the domain's questions known without downloads, and a phrase about unknown benchmarks.
+
+    The phrase is empty if the number of questions of every benchmark is known.
     """
     counts = step.n_questions()
     unknown = [name for name, n_questions in counts.items() if n_questions is None]
-    remark = f", without the questions of {', '.join(unknown)}, whose number is not known" if unknown else ""
+    remark = f", without {', '.join(unknown)}, whose number of questions is unknown" if unknown else ""
     return sum(n_questions or 0 for n_questions in counts.values()), remark
 
 
 def at_least_as_now(step: "Step", table: str, n_assumed: int, assumed: str, rows: str) -> tuple[int, str]:
-    """The number assumed and what it rests on, or the number of rows that the table has now, where that is larger.
+    """Return the larger of an assumed and the current number of rows of a table, and its basis as a phrase.
 
     Args:
         step: the step.
-        table: what will be made again, so that its rows may not be estimated from.
-        n_assumed: a number of rows by a rule.
-        assumed: the rule in words.
-        rows: what the rows are, in words.
+        table: the table, which the run will make again.
+        n_assumed: assumed number of rows.
+        assumed: basis of the assumed number, as a phrase.
+        rows: what the rows are, as a phrase.
     """
-    n_now = step.n_rows_now(table)
-    return (n_now, f"as many {rows} as now, all asked again") if n_now > n_assumed else (n_assumed, assumed)
+    n_current = step.n_current_rows(table)
+    return (n_current, f"as many {rows} as now, all repeated") if n_current > n_assumed else (n_assumed, assumed)
 
 
 def _prompt_tokens(
@@ -113,6 +113,6 @@ def _priced(
 
 
 def _with_reasoning(estimate: Estimate, price: Price | None) -> Estimate:
-    """The estimate with what hidden reasoning may add, as the price file guesses it."""
+    """Add the cost of hidden reasoning that the price file assumes."""
     more = price.cost(0, estimate.n_calls * price.thinking_tokens) if price else None
     return replace(estimate, reasoning_cost=more or 0.0)

@@ -1,6 +1,6 @@
-"""Asking models on behalf of a step: requests, replies through the call ledger, spending limits, failures.
+"""Model calls of a step: requests, replies through the call ledger, spending limits, failures.
 
-Put here what stands between a step and a provider. What is asked and what becomes of replies belongs to the stages.
+This is the layer between steps and providers; messages and the use of replies belong to the stages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,11 +38,11 @@ class CallOptions:
     """How the model calls of a run are made.
 
     Attributes:
-        offline: answer from the ledger alone; a call that it does not hold is an error.
+        offline: answer from the ledger only; a call that it lacks is an error.
         retry_failed: repeat calls whose last outcome is a failure.
-        is_batched: hand chat calls over in batches where the provider takes such.
-        on_progress: called with (step, model calls done, model calls in all).
-        caps: limits on what the calls may cost.
+        is_batched: submit chat calls as batches if the provider supports them.
+        on_progress: called with (step, model calls done, model calls in total).
+        caps: limits on the cost of the calls.
     """
 
     offline: bool = False
@@ -57,15 +57,15 @@ class ModelSession:
     """The model calls of one step on one partition.
 
     Attributes:
-        home: holds prices and the locks of spending limits.
+        home: has prices and the locks of spending limits.
         study: declares models and providers.
         step: name of the step, for progress.
-        asset: the asset on whose behalf models are asked.
+        asset: the asset to which calls are attributed.
         partition: the step's partition.
-        ledger: answers known calls and keeps new ones.
+        ledger: answers known calls and records new ones.
         options: how the calls are made.
-        planned: ids of calls that other steps of a dry run make first.
-        stats: counts of calls, one entry a use of a model.
+        planned: ids of calls that earlier steps of a dry run make.
+        stats: counts of calls, one entry per use of a model.
     """
 
     home: Home
@@ -89,19 +89,19 @@ class ModelSession:
         trials: Sequence[int] | None = None,
         schema: Any = None,
     ) -> list[ChatRequest]:
-        """Requests to a model: one per message list, with the model's system prompt and sampling settings."""
+        """Build requests to a model: one per message list, with the model's system prompt and sampling settings."""
         sampling = {**model.sampling, **_revision_of(model)}
         opening = (Message("system", model.system_prompt),) if model.system_prompt else ()
         trials = trials if trials is not None else [0] * len(messages)
         return [
-            ChatRequest(model.model, (*opening, *given), sampling, trial, schema)
-            for given, trial in zip(messages, trials, strict=True)
+            ChatRequest(model.model, (*opening, *request_messages), sampling, trial, schema)
+            for request_messages, trial in zip(messages, trials, strict=True)
         ]
 
     def ask(
         self, model: Model, requests: Sequence[ChatRequest], parse: Callable[[str], T], max_repeats: int
     ) -> list[Validated[T] | InvalidReply]:
-        """Records of a judge's replies, in order; with ``retry_failed``, earlier failures are asked again."""
+        """Return a judge's parsed replies, in order; ``retry_failed`` repeats earlier failures."""
         with self.model_calls(model) as calls:
             if self.options.retry_failed:
                 missing = {request.call_id for request in calls.missing(requests)}
@@ -115,7 +115,7 @@ class ModelSession:
         return results
 
     def complete(self, model: Model, requests: Sequence[ChatRequest]) -> list[ChatReply | CallFailure]:
-        """Raw replies, in order; with ``retry_failed``, calls that failed earlier are repeated."""
+        """Return raw replies, in order; ``retry_failed`` repeats calls that failed earlier."""
         with self.model_calls(model) as calls:
             self._retire_failures(requests)
             outcomes = calls.chat(requests)
@@ -124,7 +124,7 @@ class ModelSession:
         return outcomes
 
     def embed(self, model: Model, texts: Sequence[str]) -> list[EmbeddingReply | CallFailure]:
-        """Vectors of texts, in order; with ``retry_failed``, calls that failed earlier are repeated."""
+        """Return the embeddings of texts, in order; ``retry_failed`` repeats calls that failed earlier."""
         requests = self.embedding_requests(model, texts)
         with self.model_calls(model, is_embedder=True) as calls:
             self._retire_failures(requests)
@@ -144,7 +144,9 @@ class ModelSession:
 
     @property
     def failure_notes(self) -> dict[str, Any]:
-        """Numbers of results and of failed calls, and why they failed; empty before anything was asked."""
+        """Numbers of results and of failed calls, and the reasons, for the stamp of the step's files; empty before the
+        first call.
+        """
         if not self._has_asked:
             return {}
         notes: dict[str, Any] = {"n_failures": len(self._failures), "n_results": self._n_results}
@@ -154,12 +156,12 @@ class ModelSession:
         return notes
 
     def embedding_requests(self, model: Model, texts: Sequence[str]) -> list[EmbeddingRequest]:
-        """Requests to the embedder, one a text."""
+        """Build one request to the embedder per text."""
         dimensions = self.study.judges.embedding_dimensions
         return [EmbeddingRequest(model.model, text, dimensions) for text in texts]
 
     def model_calls(self, model: Model, is_embedder: bool = False) -> ModelCalls:
-        """The way to a model through the ledger, on behalf of this step."""
+        """Return the interface to a model through the ledger, for this step."""
         calls = ModelCalls(
             self.ledger,
             model.provider,
@@ -187,21 +189,22 @@ class ModelSession:
 
     @cached_property
     def transport(self) -> Study:
-        """The study with its providers as they are asked in this run."""
+        """The study with the provider settings of this run."""
         return in_batch_mode(self.study) if self.options.is_batched else self.study
 
     @cached_property
     def prices(self) -> PriceTable:
-        """Prices of models, read when first needed."""
+        """Prices of models, read on first use."""
         return load_prices(self.home.prices)
 
     def price(self, model: Model, is_embedder: bool = False) -> Price | None:
-        """The price of a model of the study; None where it is not known."""
+        """Return the price of a model of the study; None if unknown."""
         return self.prices.price_of(model, self.transport, is_embedder)
 
     def to_ask(self, requests: Sequence[R]) -> list[R]:
-        """Requests that would be asked: those that neither the ledger answers nor another step of the plan asks first,
-        and with ``retry_failed`` those that the ledger answers with a failure.
+        """Return the requests that the ledger does not answer and that no earlier step of the plan makes.
+
+        With ``retry_failed``, requests that the ledger answers with a failure are included.
         """
         known, is_retry = self.ledger.lookup(request.call_id for request in requests), self.options.retry_failed
         by_id = {
@@ -215,6 +218,6 @@ class ModelSession:
 
 
 def _revision_of(model: Model) -> Mapping[str, str]:
-    """Embedded models change with the project, so their revision is part of what is asked."""
+    """Return the revision as a sampling setting: embedded models change with the project."""
     revision = provider_revision(model.provider)
     return {"revision": revision} if revision else {}

@@ -20,10 +20,10 @@ from advcluster_dagster.study.study import Study
 
 @dataclass
 class Platform:
-    """The home whose studies are run; ``on_progress`` is called with (step, model calls done, model calls in total).
+    """The home whose studies are run, and the options of their model calls.
 
-    ``max_cost`` is what paid models may cost from now on, dollars; ``is_batched`` hands chat calls over in batches
-    where the vendor takes such.
+    ``on_progress`` is called with (step, model calls done, model calls in total); ``max_cost`` limits the cost of paid
+    models from now on, in dollars; ``is_batched`` submits chat calls as batches if the vendor supports them.
     """
 
     home: Home
@@ -35,26 +35,26 @@ class Platform:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The call ledger of the home, opened when first used.
+        """The call ledger of the home, opened on first use.
 
         Raises:
-            LedgerError: it is damaged, or gone; one line.
+            LedgerError: it is damaged or missing; one line.
         """
         return open_ledger(self.home)
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
-        """One database in memory, of which every step gets a connection of its own: opening one takes 30 ms."""
+        """One in-memory database, to which every step gets its own connection: opening a database takes 30 ms."""
         return duckdb.connect(":memory:")
 
     @property
     def call_options(self) -> CallOptions:
-        """How model calls are made."""
+        """Options of model calls."""
         return CallOptions(self.offline, self.retry_failed, self.is_batched, self.on_progress, self.caps)
 
     @cached_property
     def caps(self) -> tuple[Cap, ...]:
-        """What all steps together may spend."""
+        """Spending limits of all steps together."""
         return () if self.max_cost is None else (run_cap(self.max_cost),)
 
     def open_step(
@@ -64,11 +64,10 @@ class Platform:
         partition: Partition,
         study: Study | None = None,
     ) -> Step:
-        """A step on one partition; unless given, the study is read from its file now, so that a change needs no
-        restart.
+        """Open a step on one partition; without ``study``, its file is read now, so that changes need no restart.
 
         Raises:
-            StudyError: the study file is gone or wrong.
+            StudyError: the study file is missing or invalid.
         """
         return Step(
             self.home,

@@ -1,6 +1,6 @@
-"""Opening the providers that a study names.
+"""Open the providers of a study.
 
-``KINDS`` is the one table of all kinds: those of vendors (``models``) and those of the demonstration (``demo``).
+``KINDS`` has all kinds of providers: those of vendors (``models``) and those of the demo (``demo``).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ P = TypeVar("P", ChatProvider, EmbeddingProvider)
 
 KINDS: dict[str, ProviderKind] = {**DEMO_PROVIDER_KINDS, **PROVIDER_KINDS}
 _UNDECLARED = ProviderKind(why_none="is not declared; declare it in the study")
-#: Vendors that need no declaration; their names are also the kinds of declared ones.
+#: Vendors that need no declaration; their names are also the kinds of declared providers.
 _VENDORS: tuple[Literal["openai"], Literal["google-genai"]] = ("openai", "google-genai")
 
 
@@ -28,9 +28,9 @@ def open_chat_provider(name: str, study: Study, ledger: Ledger | None = None) ->
     """Open a provider of the study for chat calls.
 
     Args:
-        name: as in the study.
-        study: whose settings hold.
-        ledger: keeps the batches of a provider in batch mode.
+        name: name of the provider in the study.
+        study: declares the provider.
+        ledger: records the batches of a provider in batch mode.
 
     Raises:
         FatalModelError: the provider makes no chat calls, is not declared, or its key is missing.
@@ -39,7 +39,7 @@ def open_chat_provider(name: str, study: Study, ledger: Ledger | None = None) ->
     kind = _kind(name, settings)
     if settings is not None and settings.mode == "batch":
         if kind.batch is None or ledger is None:
-            raise FatalModelError(f"provider {name} has no batch mode here; set mode to direct in the study")
+            raise FatalModelError(f"provider {name} has no batch mode; set mode to direct in the study")
         return BatchChat(kind.batch(name, settings), ledger)
     if kind.chat is None:
         raise FatalModelError(f"provider {name} (chat calls) {kind.why_none}")
@@ -60,10 +60,10 @@ def open_embedding_provider(name: str, study: Study) -> EmbeddingProvider:
 
 
 def with_budget(provider: P, open_budget: Callable[[], Budget | None]) -> P:
-    """An opened provider whose calls keep to a budget, if they go over a connection; others cost no API money.
+    """Apply a budget to an opened provider if it calls over a connection; other providers cost no API money.
 
     Raises:
-        FatalModelError: a model of the study has no known price; the provider is closed then.
+        FatalModelError: a model of the study has no known price; the provider is then closed.
     """
     connection = getattr(provider, "connection", None)
     if isinstance(connection, Connection):
@@ -76,7 +76,7 @@ def with_budget(provider: P, open_budget: Callable[[], Budget | None]) -> P:
 
 
 def in_batch_mode(study: Study) -> Study:
-    """The study with every provider that has a batch mode in that mode."""
+    """Return the study with batch mode set for every provider that supports it."""
     vendors: dict[str, Provider] = {name: Provider(kind=name) for name in _VENDORS}
     declared = {
         name: settings.model_copy(update={"mode": "batch"}) if KINDS[settings.kind].batch else settings
@@ -86,7 +86,7 @@ def in_batch_mode(study: Study) -> Study:
 
 
 def provider_revision(name: str) -> str | None:
-    """Version of a built-in provider's models, part of the identity of their calls; None for models of vendors."""
+    """Return the version of a built-in provider's models, part of the identity of their calls; None for vendors."""
     return KINDS[name].revision if name in KINDS else None
 
 

@@ -1,6 +1,6 @@
-"""What a step is: the tables it makes, what it reads, what its result depends on, and their fingerprints.
+"""Recipe of a step: its tables, inputs and dependencies, and their fingerprints.
 
-The declarations are made by ``pipeline/declare.py``; which source code counts is decided in ``source_code.py``.
+Recipes are declared by ``pipeline/declare.py``; ``source_code.py`` decides which source code counts.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ SourcesReader = Callable[[Home, Study, Partition], Any]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Model calls a step would make: those the ledger cannot answer, their tokens and their cost.
+    """Estimated model calls of a step that the ledger cannot answer, with tokens and cost.
 
-    ``cost`` is in dollars, None where a price is not known; ``unpriced`` names the models without one. Hidden reasoning
-    of models that the ledger knows nothing of is not in it: it may add ``reasoning_cost``. ``assumed``
-    names each assumption that the present inputs do not settle, in a phrase.
+    ``cost`` is in dollars, None if a price is unknown; ``unpriced`` names the models without a price. It excludes
+    hidden reasoning of models without calls in the ledger, which may add ``reasoning_cost``. ``assumed`` has one phrase
+    per assumption.
     """
 
     n_calls: int = 0
@@ -57,18 +57,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One step: the tables it makes, what it reads, and what its result depends on.
+    """One step: the tables it makes, its inputs, and what its result depends on.
 
     Attributes:
         function: called with the running step, and with its inputs by name.
-        tables: what it makes; a page step makes one page of its name instead.
-        inputs: tables that are read before the function is called and given to it by name.
-        lazy_inputs: of these, the ones given as a LazyFrame.
+        tables: tables that it makes; a page step makes one page of its name instead.
+        inputs: tables that are read before the call and passed to the function by name.
+        lazy_inputs: those inputs that are passed as a LazyFrame.
         reads: tables that the function reads itself.
-        module: module of the package that declares it, as a path from the package; empty for a step of SQL alone.
-        settings: gives the part of the study that the result depends on.
-        sources: gives facts about files outside the lake that it depends on.
-        estimate: gives the model calls that the step would make; None for a step that makes none.
+        module: module that declares it, as a path from the package; empty for a step of SQL only.
+        settings: returns the part of the study that the result depends on.
+        sources: returns facts about files outside the lake that it depends on.
+        estimate: estimates the model calls of the step; None for a step without model calls.
     """
 
     function: Callable[..., Any]
@@ -92,7 +92,7 @@ class Recipe:
         return self.function.__name__
 
     def is_on(self, study: Study) -> bool:
-        """Whether a study has the step: it has the section that asks for its tables, or none has to."""
+        """Return whether a study has the step: its tables need no section, or the study has that section."""
         return self.makes_page or is_table_on(self.tables[0], study)
 
     @property
@@ -102,28 +102,29 @@ class Recipe:
 
     @property
     def upstream(self) -> tuple[str, ...]:
-        """Every table the step depends on."""
+        """All tables that the step depends on."""
         return tuple(dict.fromkeys((*self.inputs, *self.reads)))
 
     @property
     def asks_models(self) -> bool:
-        """Whether the step makes model calls: it then says how many."""
+        """Whether the step makes model calls; it then has an estimate of them."""
         return self.estimate is not None
 
     def checks_of(self, table: str) -> tuple[Check, ...]:
-        """Checks declared in Python, in order; the contract's and the SQL tests come on top."""
+        """Return the checks declared in Python, in order, without the contract's check and the SQL tests."""
         return self.checks.get(table, ())
 
     @property
     def bounds(self) -> tuple[str, ...]:
         """Names of the bounds that its checks read."""
-        named = (check.bound for checks in self.checks.values() for check in checks)
-        return tuple(sorted({bound for bound in named if bound is not None}))
+        bounds = (check.bound for checks in self.checks.values() for check in checks)
+        return tuple(sorted({bound for bound in bounds if bound is not None}))
 
     @cached_property
     def code_parts(self) -> dict[str, str]:
-        """Hashes of everything written by hand whose change may change the rows or the checks, by a name for people:
-        modules, SQL, contracts. Taken once, since a process runs the code that it began with.
+        """Hashes of the modules, SQL and contracts that rows and checks depend on, by readable name.
+
+        Computed once, since a process keeps running the code that it started with.
 
         Raises:
             SourceError: a source file of the program is missing.
@@ -152,12 +153,13 @@ class Recipe:
         return fingerprint([load_prompt(name).sha256 for name in self.prompts])
 
     def settings_fingerprint(self, home: Home, study: Study, partition: Partition) -> str:
-        """Hash of the settings and of outside files that one partition depends on; 16 hex digits."""
+        """Hash the settings and the facts about outside files that a partition depends on; 16 hex digits."""
         return fingerprint([*self._settings(home, study, partition).values()])
 
     def provenance(self, home: Home, study: Study, partition: Partition) -> dict[str, Any]:
-        """What the fingerprints are of, so that a later difference can be named: hashes of the parts of the code and
-        of the prompts, the settings themselves.
+        """Return the content of the fingerprints, to explain later differences.
+
+        These are the hashes of code parts and prompts, and the settings themselves.
         """
         return {
             "code": self.code_parts,
@@ -174,11 +176,11 @@ class Recipe:
 
 
 def is_table_on(table: str, study: Study) -> bool:
-    """Whether a study has a table: no section has to ask for it, or the section is there."""
+    """Return whether a study has a table: it needs no section, or the study has that section."""
     section = TABLES[table].section
     return section is None or getattr(study, section) is not None
 
 
 def fingerprint(parts: Sequence[Any]) -> str:
-    """Hash of JSON-able parts, 16 hex digits."""
+    """Hash JSON-serialisable parts; 16 hex digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

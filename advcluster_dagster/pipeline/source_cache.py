@@ -1,7 +1,7 @@
-"""A cache of the hashes of source code on disk: parsing the package takes a third of a short command's time.
+"""On-disk cache of source code hashes: parsing the package takes a third of a short command's time.
 
-The file lies in the user's cache folder and is named after all that the hashes are made of, so that a changed file of
-the package, or another Python, never meets an old entry. Where the folder cannot be written nothing is cached.
+The file is in the user's cache folder. Its name is a hash of the package's files and the Python version, so that
+entries are never outdated. If the folder is not writable, nothing is cached.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ Parts = dict[str, str]
 
 
 def cached_parts(name: str, compute: Callable[[], Parts]) -> Parts:
-    """The entry of a name, computed and kept where the cache has none."""
+    """Return the entry of a name; compute and cache it if missing."""
     path = _cache_file()
     entries = _entries(path)
     if name not in entries:
@@ -35,7 +35,7 @@ def cached_parts(name: str, compute: Callable[[], Parts]) -> Parts:
 
 @cache
 def _entries(path: Path | None) -> dict[str, Parts]:
-    """Entries of a cache file; none where it cannot be read."""
+    """Return the entries of a cache file; empty if it cannot be read."""
     if path is not None:
         with suppress(OSError, ValueError):
             content = json.loads(path.read_bytes())
@@ -46,7 +46,7 @@ def _entries(path: Path | None) -> dict[str, Parts]:
 
 @cache
 def _cache_file() -> Path | None:
-    """The file for this version of the package's files; None where they are no files, such as in an archive."""
+    """Return the cache file for the package's current files; None if they are not files, such as in an archive."""
     package = Path(advcluster_dagster.__file__).parent
     digest = hashlib.sha256(repr(sys.version_info[:3]).encode())
     paths = sorted(path for path in package.rglob("*") if path.suffix != ".pyc" and path.is_file())

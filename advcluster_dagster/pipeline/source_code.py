@@ -1,9 +1,9 @@
-"""Which source code the rows of a step depend on, as hashes of syntax trees.
+"""Hash the source code that the rows of a step depend on, as syntax trees.
 
-From a stage's module in ``assets`` counts what the step's function and its checks reach there; from there on whole
-modules count, as far as imports that are used lead inside the packages named in ``_COUNTED``. Everything else is the
-framework, which moves rows and does not make them. Comments, formatting, docstrings, type annotations, unused
-imports, descriptions of checks and the estimates of a dry run do not count: they change no row.
+Of a stage's module in ``assets``, the definitions that the step's function and checks reach count; beyond it, whole
+modules that used imports reach within the packages in ``_COUNTED``. Everything else is framework, which moves rows but
+does not compute them. Comments, formatting, docstrings, type annotations, unused imports, check descriptions and
+dry-run estimates do not count, as they change no row.
 """
 
 import ast
@@ -15,7 +15,7 @@ from importlib import resources
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.pipeline.code_text import PACKAGE, Code, digest
 
-#: Folders (with a slash) and modules whose code makes rows.
+#: Folders (with a slash) and modules whose code computes rows.
 _COUNTED = (
     "science/",
     "contracts/vocabularies",
@@ -25,14 +25,14 @@ _COUNTED = (
     "models/trace_answers",
     "storage/frozen_taxonomies",
 )
-#: What makes pages besides; ``_DATA`` are their files that are no code, all of a folder that is reached.
+#: The same for pages; ``_DATA`` are extensions of their non-code files, of which all in a reached folder count.
 _COUNTED_OF_PAGES = (*_COUNTED, "report/", "demo/simulation/")
 _DATA = (".j2", ".css", ".js", ".json")
-#: Modules of ``assets`` that declare no step.
+#: Modules of ``assets`` that declare no steps.
 _FRAMEWORK = frozenset({"assets/__init__", "assets/registry"})
-#: Methods of a running step behind which code that counts stands.
+#: Modules that count because a step calls the method, by method.
 _STEP_METHODS = {"ask": "ledger/validated"}
-#: What declares a step: decorators of its function, or a call of its own.
+#: Functions that declare a step, as decorators or as plain calls.
 _DECLARING = ("table_step", "sql_step", "page_step")
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Read = Callable[[str], str | None]
@@ -43,7 +43,7 @@ class SourceError(AdvClusterError, ValueError):
 
 
 def read_source(path: str) -> str | None:
-    """Text of a file of the package, named from its root (``science/prompting.py``); None where there is none.
+    """Read a file of the package by its path from the root (``science/prompting.py``); None if it does not exist.
 
     Raises:
         SourceError: the module was installed without its source.
@@ -53,7 +53,7 @@ def read_source(path: str) -> str | None:
         return file.read_text(encoding="utf-8")
     if path.endswith(".py") and resources.files(PACKAGE).joinpath(f"{path}c").is_file():
         raise SourceError(
-            f"{path} of {PACKAGE} is installed without its source, from which status tells what is up to date;"
+            f"{path} of {PACKAGE} is installed without its source, which status needs to tell what is up to date;"
             " install the package with its .py files"
         )
     return None
@@ -61,7 +61,7 @@ def read_source(path: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Reached:
-    """Code of one module that a step reaches: its hash, and the (module, name in it) that it uses of the package."""
+    """Code of one module that a step reaches: its hash, and the (module, name) pairs of the package that it uses."""
 
     digest: str
     uses: frozenset[tuple[str, str]]
@@ -71,7 +71,7 @@ class SourceCode:
     """The package's source code, each file read and parsed once.
 
     Args:
-        read: gives the text of a file as :func:`read_source` does, or another text in its place.
+        read: returns the text of a file, by default :func:`read_source`.
     """
 
     def __init__(self, read: Read = read_source) -> None:
@@ -80,12 +80,12 @@ class SourceCode:
         self._whole: dict[str, _Reached] = {}
 
     def parts(self, module: str, step: str, is_page: bool = False) -> dict[str, str]:
-        """Hashes, 16 hex digits, of all code that the rows of a step depend on, by module (``science/prompting``).
+        """Return hashes, 16 hex digits, of all code that a step's rows depend on, by module (``science/prompting``).
 
         Args:
-            module: the module in which the step is declared.
-            step: its name: that of its function, or of its SQL model, of which the checks in Python count.
-            is_page: whether the step makes a page; what draws it counts then, templates included.
+            module: the module that declares the step.
+            step: its name: that of its function, or of its SQL model, whose Python checks count.
+            is_page: whether the step makes a page; the code and templates that render it then count as well.
 
         Raises:
             SourceError: a source file is missing.
@@ -119,7 +119,7 @@ class SourceCode:
         return self._whole[path]
 
     def _definitions(self, path: str, names: frozenset[str]) -> _Reached:
-        """What these names reach of a module's own definitions; all of it where one of them is not defined there."""
+        """Return the code that these names reach in a module; the whole module if it does not define one of them."""
         units, imports = _units(self._module_text(path))
         needed, chosen = set(names), set[int]()
         if not needed <= {name for bound, _ in units for name in bound}:
@@ -130,7 +130,7 @@ class SourceCode:
         return self._reached([units[number][1] for number in sorted(chosen)], imports)
 
     def _reached(self, codes: list[Code], imports: Code) -> _Reached:
-        """Codes of one module with what they use of the module's imports and of their own."""
+        """Combine code of one module with what it uses of the module's imports and its own."""
         lines, uses = [], set[tuple[str, str]]()
         for code in codes:
             used = sorted(
@@ -142,12 +142,12 @@ class SourceCode:
             origins = {*(origin for _, origin in used), *((name, "") for name in code.modules)}
             uses |= {digests for origin in origins if (digests := self._resolve(*origin)) is not None}
             uses |= {(module, "") for method, module in _STEP_METHODS.items() if method in code.attributes}
-            # An import counts by what a used name stands for.
+            # An import counts by what a used name refers to.
             lines += [*code.text, *map(repr, dict.fromkeys(used))]
         return _Reached(digest("\n".join(lines)), frozenset(uses))
 
     def _resolve(self, module: str, name: str) -> tuple[str, str] | None:
-        """The package's module that an import leads to, and the name in it; None where it leads elsewhere."""
+        """Return the package's module that an import refers to, and the name in it; None for other packages."""
         package, _, rest = module.partition(".")
         if package != PACKAGE:
             return None
@@ -160,7 +160,7 @@ class SourceCode:
     def _module_text(self, path: str) -> str:
         text = self._text(path)
         if text is None:
-            raise SourceError(f"{path}.py of {PACKAGE} is not installed, from which status tells what is up to date")
+            raise SourceError(f"{path}.py of {PACKAGE} is not installed; status needs it to tell what is up to date")
         return text
 
     def _text(self, path: str) -> str | None:
@@ -175,7 +175,7 @@ class SourceCode:
 
 @cache
 def _module_code(text: str) -> Code:
-    """The code of a whole module; not to be changed."""
+    """Return the code of a whole module; cached, must not be modified."""
     code = Code()
     for statement in ast.parse(text).body:
         code.visit(statement)
@@ -184,7 +184,7 @@ def _module_code(text: str) -> Code:
 
 @cache
 def _units(text: str) -> tuple[list[tuple[set[str], Code]], Code]:
-    """The statements of a stage's module with the names each defines, and its imports; not to be changed."""
+    """Return a stage's statements with the names each defines, and the module's imports; must not be modified."""
     statements, imports = ast.parse(text).body, Code()
     for statement in statements:
         if not isinstance(statement, _Definition):
@@ -194,10 +194,10 @@ def _units(text: str) -> tuple[list[tuple[set[str], Code]], Code]:
 
 
 def _code_of(statement: ast.stmt) -> Code:
-    """The code of a statement of a stage's module.
+    """Return the code of a statement in a stage's module.
 
-    Of a step's declaration only the checks count: its other arguments are settings, prompts and sources, which count by
-    their values, or change no row.
+    Of a step's declaration only the checks count: settings, prompts and sources count by their values, and the other
+    arguments change no row.
     """
     code, declaration = Code(), _declaration(statement)
     if isinstance(statement, ast.FunctionDef):
@@ -216,7 +216,7 @@ def _code_of(statement: ast.stmt) -> Code:
 
 
 class _Undescribed(ast.NodeTransformer):
-    """Takes away the descriptions of checks."""
+    """Removes the descriptions of checks."""
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
@@ -225,7 +225,7 @@ class _Undescribed(ast.NodeTransformer):
 
 
 def _names_of(statement: ast.stmt, code: Code) -> set[str]:
-    """Names that a statement defines, a step of SQL by its own; what defines none belongs to all names it mentions."""
+    """Return the names that a statement defines (for SQL steps, the step's); if none, all names that it mentions."""
     if isinstance(statement, _Definition):
         return {statement.name}
     declaration = _declaration(statement)
@@ -239,7 +239,7 @@ def _names_of(statement: ast.stmt, code: Code) -> set[str]:
 
 
 def _declaration(statement: ast.stmt) -> ast.Call | None:
-    """The call that declares a step: a function's decorator, or a statement of its own; None without one."""
+    """Return the call that declares a step, a decorator or a plain statement; None if there is none."""
     calls: list[ast.expr] = []
     if isinstance(statement, ast.FunctionDef):
         calls = statement.decorator_list
@@ -252,15 +252,15 @@ def _declaration(statement: ast.stmt) -> ast.Call | None:
 
 
 def _parameters(function: ast.FunctionDef) -> set[str]:
-    """Parameters of a function."""
-    given = function.args
-    every = (*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg)))
-    return {argument.arg for argument in every}
+    """Return the names of a function's parameters."""
+    args = function.args
+    parameters = (*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg)))
+    return {parameter.arg for parameter in parameters}
 
 
 @cache
 def _data_files(folder: str) -> tuple[str, ...]:
-    """Files of a folder of the package that are no code, by their path in the package."""
+    """Return the paths of a folder's non-code files, from the package root."""
 
     def inside(place: resources.abc.Traversable, path: str) -> Iterator[str]:
         for file in place.iterdir():
@@ -274,5 +274,5 @@ def _data_files(folder: str) -> tuple[str, ...]:
 
 @cache
 def package_source() -> SourceCode:
-    """The source code that is installed, as it was when this process first read it."""
+    """Return the installed source code, as first read by this process."""
     return SourceCode()

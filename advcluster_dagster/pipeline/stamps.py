@@ -1,6 +1,6 @@
-"""Stamps: what a partition is made from, so that staleness can be decided from files alone.
+"""Stamps: fingerprints of what a partition is made from, to decide staleness from files only.
 
-Upstream partitions of a step, whether its sources outside the lake exist, and the stamp its files would get now.
+Also: upstream partitions of a step, and whether its sources outside the lake exist.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,10 @@ from advcluster_dagster.study.study import Study
 
 
 def upstream_partitions(study: Study, partition: Partition, upstream_level: PartitionLevel) -> list[Partition]:
-    """Partitions of a table that a partition of another table is made from.
+    """Return the partitions of an upstream table that a partition of another table is made from.
 
-    A coarser table is met at its own level; of a finer one, all partitions that agree in what both have.
+    Of a coarser table, this is the partition that contains it; of a finer one, all partitions that agree in the shared
+    dimensions.
     """
     has_family, has_domain = (
         upstream_level in ("family", "family_domain"),
@@ -32,9 +33,9 @@ def upstream_partitions(study: Study, partition: Partition, upstream_level: Part
 
 
 def has_sources(home: Home, study: Study, partition: Partition) -> bool:
-    """Whether questions and traces of a partition are available: what the study imports there has been imported.
+    """Return whether questions and traces of a partition are available, including imports.
 
-    A family, or a whole study, has sources when some domain of it has.
+    A family, or a whole study, has sources if one of its domains has.
     """
     if partition.domain is None:
         families = [partition.family] if partition.family else list(study.families)
@@ -55,14 +56,14 @@ def expected_stamp(
     partition: Partition,
     read: Callable[[str, Partition], Stamp | None] | None = None,
 ) -> Stamp:
-    """The stamp that the files of a step would get if it ran now.
+    """Return the stamp that the files of a step would get if it ran now.
 
     Args:
         recipe: the step.
-        home: where the files lie.
-        study: the study as it is declared now.
+        home: holds the files.
+        study: the study as currently declared.
         partition: the partition of the step.
-        read: gives the stamp of an upstream file; by default it is read from the lake.
+        read: returns the stamp of an upstream file; by default it is read from the lake.
     """
 
     def read_from_lake(table: str, upstream: Partition) -> Stamp | None:
@@ -80,7 +81,7 @@ def expected_stamp(
 def _upstream_hashes(
     recipe: Recipe, study: Study, partition: Partition, read: Callable[[str, Partition], Stamp | None]
 ) -> dict[str, str]:
-    """Content hashes of all files that a step reads, by TABLE@PARTITION; files that do not exist are left out."""
+    """Return the content hashes of all existing files that a step reads, by TABLE@PARTITION."""
     stamps = {
         f"{table}@{upstream.label}": read(table, upstream)
         for table in recipe.upstream

@@ -1,7 +1,6 @@
-"""The running step: its study and partition, the tables it reads, SQL, and what it reports.
+"""The running step: its study and partition, reading of tables, SQL, and reported facts.
 
-Put here what every step can use while it runs. Model calls are in ``model_session.py``, Dagster's view of a step in
-``orchestration/asset_definitions.py``.
+Model calls are in ``model_session.py``, Dagster's view of a step in ``orchestration/asset_definitions.py``.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -37,7 +36,7 @@ from advcluster_dagster.study.study import Study
 
 
 class StepError(AdvClusterError, ValueError):
-    """A step cannot go on for a reason that the user can remove; one line."""
+    """A step cannot continue for a reason that the user can fix; one line."""
 
 
 @dataclass
@@ -45,18 +44,18 @@ class Step:
     """One step on one partition of one study.
 
     Attributes:
-        home: where its files lie.
-        study: the study as it is declared now.
+        home: holds its files.
+        study: the study as currently declared.
         recipe: the step.
         partition: the partition.
         ledger: the call ledger.
         connect: opens a DuckDB connection.
         options: how model calls are made.
-        planned: ids of calls that other steps of a dry run make first.
-        to_be_made: partitions of tables that a dry run assumes to be made first; the step sees no file of theirs.
-        facts: shown beside the result in the UI.
-        notes: shown there too, and kept in the stamps of the files.
-        failed_warnings: lines about the study's failed warnings, for pages.
+        planned: ids of calls that earlier steps of a dry run make.
+        to_be_made: table partitions that a dry run assumes to be made first; their files are hidden from the step.
+        facts: shown with the result in the UI.
+        notes: shown there as well, and stored in the stamps of the files.
+        failed_warnings: lines about the study's failed non-blocking checks, for pages.
     """
 
     home: Home
@@ -74,7 +73,7 @@ class Step:
 
     @cached_property
     def models(self) -> ModelSession:
-        """The step's way to models, through the ledger."""
+        """The step's model calls, through the ledger."""
         return ModelSession(
             self.home,
             self.study,
@@ -93,7 +92,7 @@ class Step:
 
     @property
     def asset(self) -> str:
-        """The asset on whose behalf models are asked: the step's first table."""
+        """The asset to which model calls are attributed: the step's first table."""
         return self.recipe.tables[0]
 
     @property
@@ -109,21 +108,21 @@ class Step:
         return self.partition.domain
 
     def paths_of(self, table: str) -> list[UPath]:
-        """Files of an upstream table that this partition maps to and that exist."""
+        """Return the existing files of an upstream table that this partition is made from."""
         files = ((partition, self._path(table, partition)) for partition in self._partitions_of(table))
         return [path for partition, path in files if (table, partition) not in self.to_be_made and path.exists()]
 
     @property
     def has_final_inputs(self) -> bool:
-        """Whether a dry run may estimate from the step's inputs: each is there, and the run makes none of them."""
+        """Whether a dry run may estimate from the step's inputs: all exist, and the run makes none of them."""
         return not any(
             (table, partition) in self.to_be_made
             for table in self.recipe.upstream
             for partition in self._partitions_of(table)
         ) and all(self.paths_of(table) for table in self.recipe.upstream)
 
-    def n_rows_now(self, table: str) -> int:
-        """Rows that a table has for this partition by the stamps of its files, whatever is to be made again."""
+    def n_current_rows(self, table: str) -> int:
+        """Count the rows of a table for this partition by the stamps of its files, including files to be made again."""
         stamps = (read_stamp(self._path(table, partition)) for partition in self._partitions_of(table))
         return sum(stamp.n_rows for stamp in stamps if stamp is not None)
 
@@ -134,11 +133,10 @@ class Step:
         return table_path(self.home.lake, self.study.study, table, partition)
 
     def read_partition(self, table: str, must_exist: bool = False) -> Any:
-        """The partition of an upstream table that this step's partition lies in; None (or an error) when it is not
-        there.
+        """Read the partition of an upstream table that contains this step's partition; None if it does not exist.
 
         Raises:
-            StepError: it is not there though it must be.
+            StepError: it does not exist, and ``must_exist`` is set.
         """
         if (path := self._file_of(table)) is not None:
             return read_file(path)
@@ -147,17 +145,17 @@ class Step:
         return None
 
     def scan_partition(self, table: str) -> pl.LazyFrame:
-        """As :meth:`read_partition`, lazily; a missing one has no rows."""
+        """Scan a partition lazily, as :meth:`read_partition`; a missing one has no rows."""
         path = self._file_of(table)
         return TABLES[table].empty().lazy() if path is None else scan_file(path)
 
     def questions(self) -> pl.DataFrame | None:
-        """Questions of the domain, materialised or not; None where they must be fetched or imported first."""
+        """Return the domain's questions, materialised or not; None if they must be downloaded or imported first."""
         frame: pl.DataFrame | None = self.read_partition("benchmark_questions")
         return questions_at_hand(self.home, self.study, self.domain) if frame is None else frame
 
     def n_questions(self) -> dict[str, int | None]:
-        """Number of questions of each of the domain's benchmarks, as far as it is known; None where it is not."""
+        """Return the number of questions of each of the domain's benchmarks; None where unknown."""
         frame: pl.DataFrame | None = self.read_partition("benchmark_questions")
         if frame is None:
             return expected_questions(self.home, self.study, self.domain)
@@ -165,13 +163,13 @@ class Step:
         return {name: counts.get(name, 0) for name in self.study.domains[self.domain]}
 
     def inputs(self) -> dict[str, pl.DataFrame | pl.LazyFrame]:
-        """The step's inputs by name, read from the lake.
+        """Read the step's inputs from the lake, by name.
 
-        A table of a finer level than the step's is one frame of all partitions that exist; any other is the partition
-        that the step's own lies in.
+        A table of a finer level than the step's is one frame of all existing partitions; any other is the partition
+        that contains the step's.
 
         Raises:
-            StepError: a table of which the step reads one partition does not have it.
+            StepError: a table of which the step reads one partition lacks it.
         """
         return {table: self._input(table) for table in self.recipe.inputs}
 
@@ -183,11 +181,11 @@ class Step:
         return scan_file(path) if table in self.recipe.lazy_inputs else read_file(path)
 
     def load(self, table: str) -> pl.DataFrame:
-        """All partitions of an upstream table that the step's partition is made from, ordered by domain and family."""
+        """Read all partitions of an upstream table that this one is made from, ordered by domain and family."""
         return concat_partitions(TABLES[table], [read_file(path) for path in self._ordered_paths(table)])
 
     def _scan_all(self, table: str) -> pl.LazyFrame:
-        """As :meth:`load`, lazily."""
+        """Scan partitions lazily, as :meth:`load`."""
         scans = [scan_file(path) for path in self._ordered_paths(table)]
         return pl.concat(scans) if scans else TABLES[table].empty().lazy()
 
@@ -199,39 +197,39 @@ class Step:
         return [path for partition, path in files if (table, partition) not in self.to_be_made and path.exists()]
 
     def note_of(self, table: str, name: str) -> Any:
-        """A note that an upstream step left in the stamp of its file; None without one."""
+        """Return a note in the stamp of an upstream step's file; None if there is none."""
         path = self._file_of(table)
         stamp = None if path is None else read_stamp(path)
         return stamp.notes.get(name) if stamp else None
 
     def _file_of(self, table: str) -> UPath | None:
-        """The file of the partition of a table that this step's partition lies in; None where there is none to read."""
+        """Return the file of the table's partition that contains the step's; None if there is none to read."""
         partition = self.partition.at(TABLES[table].level)
         path = self._path(table, partition)
-        is_there = is_table_on(table, self.study) and (table, partition) not in self.to_be_made and path.exists()
-        return path if is_there else None
+        is_readable = is_table_on(table, self.study) and (table, partition) not in self.to_be_made and path.exists()
+        return path if is_readable else None
 
     def read(self, table: str) -> pl.DataFrame:
-        """A whole table of the study, all partitions; one that no section of the study asks for has no rows."""
+        """Read all partitions of a table; a table of a section that the study lacks has no rows."""
         if not is_table_on(table, self.study):
             return TABLES[table].empty()
         return read_table(self.home.lake, self.study, TABLES[table])
 
     def run_sql(self, model: str) -> pl.DataFrame:
-        """Rows of a SQL model for this partition."""
+        """Run a SQL model for this partition and return its rows."""
         files = {table: self.paths_of(table) for table in sql_models()[model].refs}
-        with self.connect() as connection, held_open(files) as held:
-            bind(connection, held)
+        with self.connect() as connection, held_open(files) as open_files:
+            bind(connection, open_files)
             return sql_models()[model].run(connection)
 
     def run_sql_test(self, table: str, test: str, rows: pl.LazyFrame) -> pl.DataFrame:
-        """Faulty rows that a SQL test finds; the table under test is the one just made, not yet published."""
-        (chosen,) = (candidate for candidate in sql_tests(table) if candidate.name == test)
-        files = {name: self.paths_of(name) for name in chosen.refs - {table}}
-        with self.connect() as connection, held_open(files) as held:
-            bind(connection, held)
+        """Run a SQL test and return the faulty rows; the table under test is the new one, not yet published."""
+        (sql_test,) = (candidate for candidate in sql_tests(table) if candidate.name == test)
+        files = {name: self.paths_of(name) for name in sql_test.refs - {table}}
+        with self.connect() as connection, held_open(files) as open_files:
+            bind(connection, open_files)
             connection.register(table, rows.collect().to_arrow())
-            return chosen.run(connection)
+            return sql_test.run(connection)
 
     @cached_property
     def domains_used(self) -> list[str]:
@@ -244,5 +242,5 @@ class Step:
 
 
 def _gathers(level: PartitionLevel, upstream: PartitionLevel) -> bool:
-    """Whether a partition of a level is made from several partitions of an upstream level."""
+    """Return whether a partition of a level is made from several partitions of an upstream level."""
     return not set(PARTITION_COLUMNS[upstream]) <= set(PARTITION_COLUMNS[level])

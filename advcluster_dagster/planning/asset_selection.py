@@ -1,4 +1,4 @@
-"""Dagster's asset selection for the tables and pages of one study, by names without the study's prefix."""
+"""Dagster asset selections over a study's tables and pages, by names without the study's prefix."""
 
 import re
 import warnings
@@ -20,18 +20,18 @@ _KEYWORDS = frozenset({"and", "or", "not", "roots", "sinks"})
 
 
 class SelectionError(AdvClusterError, ValueError):
-    """A selection that a study cannot resolve: unknown name, unknown attribute, not Dagster's syntax; one line."""
+    """An invalid selection: unknown name, unknown attribute, or not Dagster's syntax; one line."""
 
 
 def select_assets(expressions: Iterable[str]) -> tuple[str, ...]:
-    """Names of the tables and pages that any of some selections covers, in the order of the data flow.
+    """Return the names of the tables and pages that the selections cover, in data-flow order.
 
-    An expression is Dagster's: ``+final_taxonomy`` (with everything before it), ``final_taxonomy+`` (with everything
-    after), ``1+name``, ``group:grading and not graded_trials``, ``kind:duckdb``, ``*taxonomy*``.
+    Expressions have Dagster's syntax: ``+final_taxonomy`` (with everything upstream), ``final_taxonomy+`` (with
+    everything downstream), ``1+name``, ``group:grading and not graded_trials``, ``kind:duckdb``, ``*taxonomy*``.
     A bare name is a key. Commas outside double quotes separate expressions; the result is their union.
 
     Raises:
-        SelectionError: an expression is empty, names what does not exist, or is none that Dagster reads.
+        SelectionError: an expression is empty, has an unknown name, or is not valid in Dagster.
     """
     covered: set[str] = set()
     for part in (part.strip() for expression in expressions for part in _COMMA_OUTSIDE_QUOTES.split(expression)):
@@ -45,33 +45,33 @@ def select_assets(expressions: Iterable[str]) -> tuple[str, ...]:
 
 
 def asset_names() -> list[str]:
-    """Tables and pages of a study, in the order of the data flow."""
+    """Return the names of all tables and pages, in data-flow order."""
     return [name for recipe in RECIPES.values() for name in recipe.tables]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to write after the report of an unknown name: the nearest known names, or all where none is near."""
+    """Return a hint about an unknown name: the nearest known names, or all if none is near."""
     known = list(known)
     near = get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
 
 
 def _resolve(expression: str) -> set[str]:
-    spelt = _TOKEN.sub(_spell, expression)
+    qualified = _TOKEN.sub(_qualify, expression)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.BetaWarning)
-            keys = dg.AssetSelection.from_string(spelt).resolve(_stand_ins().resolve_asset_graph())
+            keys = dg.AssetSelection.from_string(qualified).resolve(_stand_ins().resolve_asset_graph())
     except dg.DagsterError as error:
         raise SelectionError(
-            f"--select {expression!r} is no asset selection; write names joined by and, or, not, with + before or after"
-            " for what stands upstream or downstream"
+            f"--select {expression!r} is not a valid asset selection; join names by and, or, not, and add + before or"
+            " after a name to include upstream or downstream assets"
         ) from error
     return {key.to_user_string() for key in keys}
 
 
-def _spell(token: re.Match[str]) -> str:
-    """A token as Dagster's parser reads it, after a check that what it names exists."""
+def _qualify(token: re.Match[str]) -> str:
+    """Return a token in Dagster's syntax, after checking that its name exists."""
     attribute, value = token["attribute"], token["value"]
     if attribute is not None:
         _check(attribute, value.strip('"'))
@@ -93,13 +93,13 @@ def _check(attribute: str, name: str) -> None:
     if attribute not in known:
         raise SelectionError(f"--select: {attribute}: cannot be resolved for a study; use {', '.join(known)}")
     if "*" not in name and name not in known[attribute]:
-        what = "asset" if attribute == "key" else attribute
-        raise SelectionError(f"--select: {what} {name!r} does not exist; {nearest(name, known[attribute])}")
+        kind = "asset" if attribute == "key" else attribute
+        raise SelectionError(f"--select: {kind} {name!r} does not exist; {nearest(name, known[attribute])}")
 
 
 @cache
 def _stand_ins() -> dg.Definitions:
-    """The assets of any study, with plain names; their functions are never called."""
+    """Return the assets of any study under plain names, to resolve selections; their functions are never called."""
     return dg.Definitions(assets=[_stand_in(recipe) for recipe in RECIPES.values()])
 
 

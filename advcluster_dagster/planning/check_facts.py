@@ -9,14 +9,14 @@ from advcluster_dagster.dagster_internals import PartitionKeyFilter
 
 
 def words_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
-    """What a check found, in words: numbers as they are, shares with three digits; what was measured stands first."""
+    """Return the facts of a check as text, ``measured`` first; floats have three significant digits."""
     names = sorted(metadata, key=lambda name: name != "measured")
     values = [(name, metadata[name].value) for name in names]
     return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values)
 
 
 def last_facts(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition_key: str | None) -> str:
-    """The facts of a check's last evaluation on a partition, in words; empty without an evaluation or facts."""
+    """Return the facts of a check's last evaluation on a partition as text; empty without evaluation or facts."""
     partition = PartitionKeyFilter(key=partition_key)
     records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, partition_filter=partition)
     for record in records:

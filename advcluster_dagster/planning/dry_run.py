@@ -15,18 +15,18 @@ from advcluster_dagster.study.study import Study
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step that would run, and what it would ask models; the estimate is None for a step that asks none."""
+    """A step to run, and the estimate of its model calls; None for a step without model calls."""
 
     status: StepStatus
     estimate: Estimate | None
 
 
 def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, selection: Selection) -> list[PlannedStep]:
-    """Steps that a run would run, in order. Nothing is asked, run or written.
+    """Return the steps that a run would execute, in order, without running, calling or writing anything.
 
-    A step whose inputs exist and stay as they are is estimated from them exactly as it would ask. One whose inputs the
-    run would make, again or for the first time, is estimated from what is known before, such as the questions, and
-    states its assumption. A call that several partitions make counts with the first.
+    A step whose inputs exist and do not change is estimated from them exactly. If the run makes its inputs, again or
+    for the first time, it is estimated from what is already known, such as the questions, and states its assumption. A
+    call that several partitions make is counted with the first.
 
     Raises:
         SelectionError: see :meth:`Selection.check`.
@@ -47,7 +47,7 @@ def plan_run(platform: Platform, study: Study, instance: dg.DagsterInstance, sel
             return recipe.estimate(step)
         except AdvClusterError as error:
             return Estimate(
-                assumed=(f"{recipe.name} of {status.partition.label}: no calls, for it cannot run: {error}",)
+                assumed=(f"{recipe.name} of {status.partition.label}: no calls, as it cannot run: {error}",)
             )
 
     return [PlannedStep(status, estimate(status)) for status in chosen]

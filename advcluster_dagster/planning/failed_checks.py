@@ -15,7 +15,7 @@ from advcluster_dagster.study.study import Study
 
 @dataclass(frozen=True)
 class FailedWarning:
-    """A check that failed on some partitions of a table; ``facts`` are those of the first of them."""
+    """A check that failed on some partitions of a table; ``facts`` are those of the first partition."""
 
     table: str
     check: str
@@ -25,15 +25,16 @@ class FailedWarning:
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """Description on one line."""
         more = f" and {len(self.partitions) - 1} more" if len(self.partitions) > 1 else ""
         facts = f" ({self.facts})" if self.facts else ""
         return f"{self.table} of {self.partitions[0].label}{more}: {self.check}{facts}. Expected: {self.description}"
 
 
 def failed_warnings(instance: dg.DagsterInstance, study: Study) -> list[FailedWarning]:
-    """Every non-blocking check whose last evaluation failed, in the order of the data flow; partitions that the study
-    no longer has are left out.
+    """Return the non-blocking checks whose last evaluation failed, in data-flow order.
+
+    Partitions that the study no longer has are excluded.
     """
     checks = {
         (table, check.name): (recipe.level, check)
@@ -60,7 +61,7 @@ def _check_key(study: str, table: str, check: str) -> dg.AssetCheckKey:
 def _failed_partitions(
     instance: dg.DagsterInstance, study: str, checks: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], list[str | None]]:
-    """Keys of the partitions on which each (table, check) failed at its last evaluation; others are left out."""
+    """Return the partition keys on which the last evaluation failed, by (table, check)."""
     keys = [_check_key(study, table, name) for table, name in checks]
     failed: dict[tuple[str, str], list[str | None]] = {}
     for info in instance.event_log_storage.get_asset_check_partition_info(keys):

@@ -27,7 +27,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a partition must not be used; ``text`` is one line for people."""
+    """Why a partition must not be used; ``text`` describes it on one line."""
 
     kind: FaultKind
     text: str
@@ -35,25 +35,25 @@ class Fault:
 
 @dataclass(frozen=True)
 class TableHealth:
-    """Of one table: data version of each materialised partition, and why others must not be used."""
+    """Data version of each materialised partition of a table, and the faults of partitions that must not be used."""
 
     versions: dict[Partition, str]
     faults: dict[Partition, Fault]
 
 
 def asset_key(study: str, asset: str) -> dg.AssetKey:
-    """The key of a study's asset: a study owns its data."""
+    """Return the key of a study's asset."""
     return dg.AssetKey([study, asset])
 
 
 def blocking_checks(table: str) -> list[str]:
-    """Names of the checks whose failure makes a table unusable."""
+    """Return the names of the checks whose failure makes a table unusable."""
     declared = (*recipe_of(table).checks_of(table), *sql_checks(table))
     return [CONTRACT_CHECK, *(check.name for check in declared if check.is_blocking)]
 
 
 def table_health(instance: dg.DagsterInstance, study: str, tables: Iterable[str]) -> dict[str, TableHealth]:
-    """State of the partitions of some tables or pages of a study, from the instance's history."""
+    """Return the state of the partitions of tables or pages of a study, from the instance's history."""
     names = list(tables)
     failed = _failed_checks(instance, study, [name for name in names if _level(name) != "study"])
     return {
@@ -86,7 +86,7 @@ def _partitioned_health(
             faults[partition_from_key(level, name)] = Fault(FaultKind.RUN, f"{table} failed in run {run_id[:8]}")
     for check, partition_key in failed:
         faults[partition_from_key(level, partition_key)] = (
-            Fault(FaultKind.CONTRACT, f"{table} broke its contract when last made")
+            Fault(FaultKind.CONTRACT, f"{table} broke its contract in its last run")
             if check == CONTRACT_CHECK
             else _check_fault(instance, key, check, partition_key)
         )
@@ -100,7 +100,7 @@ def _check_fault(instance: dg.DagsterInstance, key: dg.AssetKey, check: str, par
 
 
 def _failed_checks(instance: dg.DagsterInstance, study: str, tables: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """By table the (check, partition key) of blocking checks whose last finished evaluation failed."""
+    """Return (check, partition key) of blocking checks whose last finished evaluation failed, by table."""
     keys = [dg.AssetCheckKey(asset_key(study, table), name) for table in tables for name in blocking_checks(table)]
     failed: dict[str, list[tuple[str, str]]] = {}
     for info in instance.event_log_storage.get_asset_check_partition_info(keys) if keys else ():

@@ -15,24 +15,23 @@ from advcluster_dagster.pipeline.stamps import expected_stamp, has_sources, upst
 from advcluster_dagster.planning.partition_state import Fault, FaultKind, TableHealth, table_health
 from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.pages import read_report_stamp
-from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
+from advcluster_dagster.storage.table_files import RERUN_REMEDY, Stamp, file_fault, read_stamp, table_path
 from advcluster_dagster.study.partition import Partition, all_partitions
 from advcluster_dagster.study.study import Study
 
 State = Literal["fresh", "stale", "missing", "failed", "blocked", "no sources"]
 StepKey = tuple[str, Partition]
-#: Parts of changed code that a reason names; more are counted.
+#: Maximum number of changed code parts that a reason lists; the others are counted.
 _N_NAMED = 3
 
 
 class ReasonKind(StrEnum):
-    """Why a step is to be run.
+    """Why a step has to run.
 
-    ``EARLIER_VERSION``: the program that made it kept no record that could be compared. ``CODE``, ``SETTINGS``,
-    ``PROMPT``: what it is made with is not what it was. ``INPUT``: the rows it reads are not what they were.
-    ``FOLLOWS``: a step that it reads from is to be run. ``UNRECORDED``: the history knows no such file.
-    ``FAILED_CALLS``: it holds failed model calls that are to be asked again. ``DAMAGED``: its file cannot be read, is
-    not what was written, or is gone.
+    ``EARLIER_VERSION``: made by an earlier version of the program, without a comparable record. ``CODE``,
+    ``SETTINGS``, ``PROMPT``, ``INPUT``: its code, settings, prompts or input rows changed. ``FOLLOWS``: an upstream
+    step has to run. ``UNRECORDED``: its file is not in the history. ``FAILED_CALLS``: it has failed model calls to
+    repeat. ``DAMAGED``: its file is unreadable, was changed, or is missing.
     """
 
     EARLIER_VERSION = "earlier version"
@@ -48,7 +47,7 @@ class ReasonKind(StrEnum):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a step is to be run; ``text`` is one line for people."""
+    """Why a step has to run; ``text`` describes it on one line."""
 
     kind: ReasonKind
     text: str
@@ -56,7 +55,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class StepStatus:
-    """One step on one partition; ``reasons`` say why it is not fresh, faults where it failed or is blocked."""
+    """State of one step on one partition; ``reasons`` why it is not fresh, or faults if it failed or is blocked."""
 
     step: str
     partition: Partition
@@ -66,17 +65,17 @@ class StepStatus:
 
     @property
     def must_run(self) -> bool:
-        """Whether a run of the study would run it."""
+        """Whether a run of the study would run the step."""
         return self.state in ("stale", "missing", "failed")
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The reasons in words."""
+        """Texts of the reasons."""
         return tuple(reason.text for reason in self.reasons)
 
 
 class StatusReader:
-    """Reads each stamp and each table's history once, until a run changes them (:meth:`forget`)."""
+    """Reads and caches stamps and histories of tables, until a run changes them (:meth:`forget`)."""
 
     def __init__(self, platform: Platform, study: Study, instance: dg.DagsterInstance) -> None:
         self.platform, self.study, self._instance = platform, study, instance
@@ -86,7 +85,7 @@ class StatusReader:
         self._has_sources: dict[Partition, bool] = {}
 
     def stamp(self, table: str, partition: Partition) -> Stamp | None:
-        """The stamp of a file; None where there is no file, or one that :meth:`damages` tells of."""
+        """Return the stamp of a file; None if the file is missing or damaged (:meth:`damages`)."""
         place = table, partition
         if place not in self._stamps:
             self._stamps[place] = None
@@ -101,15 +100,15 @@ class StatusReader:
         return self._stamps[place]
 
     def damages(self, recipe: Recipe, partition: Partition) -> list[Reason]:
-        """Why files of a step that are there cannot be used."""
+        """Return one reason per damaged file of a step."""
         places = [(table, partition) for table in recipe.tables]
         return [Reason(ReasonKind.DAMAGED, self._damages[place]) for place in places if place in self._damages]
 
     def _table_stamp(self, table: str, partition: Partition) -> Stamp | None:
-        """The stamp of a table's file; the rows are read again where it was changed since it was written.
+        """Return the stamp of a table's file; if the file was modified since it was written, verify its rows.
 
         Raises:
-            DamagedFileError: its rows are not those that were written.
+            DamagedFileError: its rows do not match the stamp.
         """
         path = table_path(self.platform.home.lake, self.study.study, table, partition)
         stamp = read_stamp(path)
@@ -122,32 +121,32 @@ class StatusReader:
         return stamp
 
     def losses(self, recipe: Recipe, partition: Partition) -> list[Reason]:
-        """Files of a step that were made and are gone."""
+        """Return one reason per file of a step that was materialised and is missing."""
         home, name = self.platform.home, self.study.study
         return [
             Reason(
                 ReasonKind.DAMAGED,
-                f"{table_path(home.lake, name, table, partition)} is gone, though it was made; {REMADE}",
+                f"{table_path(home.lake, name, table, partition)} was made, but is missing; {RERUN_REMEDY}",
             )
             for table in recipe.tables
             if table in TABLES and partition in self.health(table).versions and self.stamp(table, partition) is None
         ]
 
     def has_sources(self, partition: Partition) -> bool:
-        """Whether questions, and traces where the partition has a family, can be had for it."""
+        """Return whether a partition's questions and, if it has a family, traces are available."""
         if partition not in self._has_sources:
             self._has_sources[partition] = has_sources(self.platform.home, self.study, partition)
         return self._has_sources[partition]
 
     def health(self, table: str) -> TableHealth:
-        """Data versions and faults of a table's partitions."""
+        """Return data versions and faults of a table's partitions."""
         if table not in self._health:
-            every = [name for recipe in recipes_of(self.study) for name in recipe.tables if name not in self._health]
-            self._health |= table_health(self._instance, self.study.study, every)
+            unread = [name for recipe in recipes_of(self.study) for name in recipe.tables if name not in self._health]
+            self._health |= table_health(self._instance, self.study.study, unread)
         return self._health[table]
 
     def forget(self, steps: Collection[str]) -> None:
-        """Read stamps and history of these steps' tables again at the next look, since a run has made them."""
+        """Drop cached stamps and histories of these steps' tables, because a run has made them."""
         tables = {table for step in steps for table in RECIPES[step].tables}
         for table in tables:
             self._health.pop(table, None)
@@ -164,13 +163,13 @@ def study_status(
     retry_failed: bool = False,
     reader: StatusReader | None = None,
 ) -> dict[StepKey, StepStatus]:
-    """Status of every step and partition of a study, in the order of the data flow.
+    """Return the status of every step and partition of a study, in data-flow order.
 
-    With ``retry_failed``, a step that holds named failures of model calls counts as stale. A ``reader`` keeps what it
-    has read from one call to the next.
+    With ``retry_failed``, a step with failed model calls is stale. A ``reader`` caches stamps and histories between
+    calls.
 
     Raises:
-        LedgerError: the ledger is damaged or gone, so that nothing should be run.
+        LedgerError: the ledger is damaged or missing, so that nothing should run.
     """
     _ = platform.ledger
     reader, statuses = reader or StatusReader(platform, study, instance), dict[StepKey, StepStatus]()
@@ -193,7 +192,7 @@ def _status(
     if damages := reader.damages(recipe, partition):
         return StepStatus(recipe.name, partition, "stale", (*damages, *waiting), n_failures)
     if len(present) < len(stamps):
-        # A step after a failed one was never tried, whatever its run came to.
+        # A step downstream of a failed one was never tried, even if its run failed.
         if faults and not waiting:
             return StepStatus(recipe.name, partition, "failed", tuple(faults))
         return StepStatus(recipe.name, partition, "missing", (*reader.losses(recipe, partition), *waiting))
@@ -203,7 +202,7 @@ def _status(
         if reader.health(table).versions.get(partition) != stamp.content_hash:
             reasons.append(Reason(ReasonKind.UNRECORDED, f"{table} is not recorded as materialised"))
     if retry_failed and n_failures:
-        reasons.append(Reason(ReasonKind.FAILED_CALLS, f"{n_failures} failed model calls to ask again"))
+        reasons.append(Reason(ReasonKind.FAILED_CALLS, f"{n_failures} failed model calls to repeat"))
     if reasons:
         return StepStatus(recipe.name, partition, "stale", tuple(reasons), n_failures)
     if faults:
@@ -213,9 +212,9 @@ def _status(
 
 
 def differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
-    """What of a stamp would be different now."""
+    """Yield one reason per difference between a file's stamp and the one expected now."""
     if not kept.code_parts and kept.code != expected.code:
-        # Its settings, too, were hashed in another way, and inputs have been added since.
+        # Settings were also hashed differently then, and inputs have been added since.
         yield Reason(ReasonKind.EARLIER_VERSION, "code changed: made by an earlier version of this program")
         return
     if kept.code != expected.code:
@@ -230,7 +229,7 @@ def differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
 
 
 def _changed_parts(kept: Stamp, expected: Stamp) -> str:
-    """Modules, contracts and SQL that differ, the first few by name."""
+    """List the modules, contracts and SQL that differ, the first few by name."""
     names = sorted(kept.code_parts.keys() | expected.code_parts.keys())
     changed = [name for name in names if kept.code_parts.get(name) != expected.code_parts.get(name)]
     more = f" and {len(changed) - _N_NAMED} more" if len(changed) > _N_NAMED else ""
@@ -240,7 +239,7 @@ def _changed_parts(kept: Stamp, expected: Stamp) -> str:
 def _upstream_to_run(
     study: Study, recipe: Recipe, partition: Partition, statuses: dict[StepKey, StepStatus]
 ) -> list[Reason]:
-    """Which upstream steps are not fresh, so that this one would follow them; one line, or none."""
+    """Return a reason if upstream steps have to run, so that this step follows them; at most one."""
     keys = {key for table in recipe.upstream for key in _keys_of(study, table, partition)}
     waiting = sorted(key for key in keys if key in statuses and statuses[key].must_run)
     if not waiting:
@@ -251,7 +250,7 @@ def _upstream_to_run(
 
 
 def _keys_of(study: Study, table: str, partition: Partition) -> list[StepKey]:
-    """Steps and partitions that make what a partition reads of an upstream table."""
+    """Return the steps and partitions that make the files of an upstream table that a partition reads."""
     step = recipe_of(table).name
     return [(step, candidate) for candidate in upstream_partitions(study, partition, TABLES[table].level)]
 
@@ -259,7 +258,7 @@ def _keys_of(study: Study, table: str, partition: Partition) -> list[StepKey]:
 def damaged_inputs(
     study: Study, status: StepStatus, statuses: Mapping[StepKey, StepStatus], made: Collection[StepKey]
 ) -> list[str]:
-    """Damaged files that a step would read and that no step of ``made`` makes again first, a line each."""
+    """Return one line per damaged input of a step that no step of ``made`` makes again first."""
     keys = {key for table in RECIPES[status.step].upstream for key in _keys_of(study, table, status.partition)}
     return [
         reason.text
@@ -273,9 +272,9 @@ def damaged_inputs(
 def missing_inputs(
     study: Study, status: StepStatus, statuses: Mapping[StepKey, StepStatus], made: Collection[StepKey]
 ) -> list[str]:
-    """Tables that a step would read and that neither exist nor are made first by ``made``; a line each."""
+    """Return one line per input table of a step that neither exists nor is made first by ``made``."""
     lines = list[str]()
-    if RECIPES[status.step].makes_page:  # it shows what there is
+    if RECIPES[status.step].makes_page:  # a page shows the tables that exist
         return lines
     for table in RECIPES[status.step].upstream:
         keys = [key for key in _keys_of(study, table, status.partition) if key in statuses]

@@ -1,4 +1,4 @@
-"""Freeze the taxonomy of a family, so that later data can be compared with it."""
+"""Freeze the taxonomy of a family, to compare later data with it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,15 +36,15 @@ def freeze_taxonomy(
     statuses: Mapping[StepKey, StepStatus],
     is_automatic: bool = False,
 ) -> None:
-    """Freeze the present taxonomy of a family under a name; the one frozen last is what coverage is measured by.
+    """Freeze the current taxonomy of a family under a name; coverage is measured by the taxonomy frozen last.
 
     Raises:
-        FreezeError: there is no taxonomy, or it is not made from what its inputs are now.
+        FreezeError: there is no taxonomy, or it is not up to date.
     """
     status = statuses["taxonomy_assignments", Partition(family)]
     if status.state != "fresh":
-        why = f" ({status.reasons[0].text})" if status.reasons else ""
-        raise FreezeError(f"the taxonomy of family {family} is {status.state}{why}; run the study first")
+        reason = f" ({status.reasons[0].text})" if status.reasons else ""
+        raise FreezeError(f"the taxonomy of family {family} is {status.state}{reason}; run the study first")
     step = platform.open_step(study.study, RECIPES["covered_advantages"], Partition(family), study=study)
     taxonomy = step.read_partition("final_taxonomy", must_exist=True)
     if taxonomy.is_empty():
@@ -67,12 +67,12 @@ def freeze_taxonomy(
 
 
 def freeze_first_taxonomies(platform: Platform, study: Study, statuses: Mapping[StepKey, StepStatus]) -> None:
-    """Freeze the first finished taxonomy of each family, so that the next one has something to be compared with."""
+    """Freeze the first finished taxonomy of each family, as the reference for the next one."""
     for family in study.families:
         is_finished = statuses["taxonomy_assignments", Partition(family)].state == "fresh"
         if not is_finished or has_frozen(platform.home.taxonomies, study.study, family):
             continue
         try:
             freeze_taxonomy(platform, study, family, FIRST, statuses, is_automatic=True)
-        except FreezeError:  # a corpus too small to cluster: there is nothing to freeze, and its own notes say so
+        except FreezeError:  # a corpus too small to cluster: nothing to freeze; its notes give the reason
             continue

@@ -1,7 +1,7 @@
-"""Back up a home into one file, and restore it.
+"""Back up a home to one file, and restore it.
 
-Databases are copied by SQLite itself, so a run may go on meanwhile; the history is taken first and the ledger last,
-so that what is recorded in the one is there in the others.
+Databases are copied by SQLite's backup, so runs may continue meanwhile. The history is copied first and the ledger
+last, so that everything the history records is in the backup.
 """
 
 import glob
@@ -29,7 +29,7 @@ from advcluster_dagster.storage.table_files import file_fault, read_stamp
 
 _MANIFEST = "manifest.json"
 _VERSION = 1
-#: What is fetched again when it is missing, and what holds no result.
+#: Folders that are downloaded again or hold no results.
 _LEFT_OUT = ("benchmarks_cache", "logs")
 _HOLDS_RESULTS = ("dagster", "imports", "lake", "ledger", "reports")
 _SQLITE = b"SQLite format 3\x00"
@@ -42,7 +42,7 @@ class BackupError(AdvClusterError, RuntimeError):
 
 @dataclass(frozen=True)
 class BackupSummary:
-    """What a backup holds."""
+    """Size and time of a backup."""
 
     n_files: int
     n_bytes: int
@@ -50,24 +50,24 @@ class BackupSummary:
 
 
 def back_up(home: Home, target: Path, replace: bool = False) -> BackupSummary:
-    """Write everything below a home into one compressed file, which appears whole or not at all.
+    """Write everything in a home to one compressed file, atomically.
 
     Args:
-        home: What is kept.
-        target: The file to write; temporary copies lie beside it and are removed, those of a killed backup too.
-        replace: Overwrite a file that exists.
+        home: the home to back up.
+        target: the file to write; temporary copies next to it are removed, including those of killed backups.
+        replace: overwrite an existing file.
 
     Raises:
-        BackupError: the home holds nothing or a damaged file; the file would lie inside it, exists, or cannot be
+        BackupError: the home is empty or has a damaged file; the target is inside the home, exists, or cannot be
             written.
     """
     target = target.expanduser().resolve()
     if not home.root.is_dir() or not any(_files(home.root)):
-        raise BackupError(f"{home.root} holds nothing to back up; ADVCLUSTER_HOME names another folder")
+        raise BackupError(f"{home.root} has nothing to back up; set ADVCLUSTER_HOME to another folder")
     if target.is_relative_to(home.root):
-        raise BackupError(f"{target} lies inside the home itself; name a file outside {home.root}")
+        raise BackupError(f"{target} is inside the home; name a file outside {home.root}")
     if target.exists() and not replace:
-        raise BackupError(f"{target} exists already; name another file, or overwrite it with --force")
+        raise BackupError(f"{target} already exists; name another file, or overwrite it with --force")
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def back_up(home: Home, target: Path, replace: bool = False) -> BackupSummary:
 
 
 def _pack(home: Home, archive_path: Path, made_at: str) -> int:
-    """Write the archive, its manifest last; how many files it holds."""
+    """Write the archive, with its manifest last; return its number of files."""
     entries: dict[str, dict[str, object]] = {}
     with tarfile.open(archive_path, "w:gz", compresslevel=1) as archive:
         for path in _files(home.root):
@@ -105,7 +105,7 @@ def _staging_prefix(target: Path) -> str:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what killed backups of the same target left: folders that name a process that is gone."""
+    """Remove the temporary folders of killed backups of the same target: those named after a process that is gone."""
     for folder in target.parent.glob(f"{glob.escape(_staging_prefix(target))}*"):
         pid = folder.name.removeprefix(_staging_prefix(target)).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
@@ -113,16 +113,16 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def restore(source: Path, home: Home) -> BackupSummary:
-    """Put a backup's files in their places; every hash is verified before any file is moved.
+    """Restore a backup into an empty home; every hash is verified before any file is moved.
 
-    Only regular files that the manifest names are unpacked, each below the home: no links, no paths that lead out.
+    Only regular files named in the manifest are restored, inside the home: no links, no paths that leave it.
 
     Raises:
-        BackupError: the home holds results already, the file is no whole backup, or it cannot be unpacked.
+        BackupError: the home already has results, the file is not a complete backup, or it cannot be unpacked.
     """
-    held = [name for name in _HOLDS_RESULTS if (home.root / name).is_dir() and any((home.root / name).iterdir())]
-    if held:
-        raise BackupError(f"{home.root} holds results already ({', '.join(held)}); restore into an empty home")
+    existing = [name for name in _HOLDS_RESULTS if (home.root / name).is_dir() and any((home.root / name).iterdir())]
+    if existing:
+        raise BackupError(f"{home.root} already has results ({', '.join(existing)}); restore into an empty home")
     home.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.root, prefix=".restoring-") as folder:
         unpacked = Path(folder)
@@ -130,7 +130,7 @@ def restore(source: Path, home: Home) -> BackupSummary:
             _unpack(source, unpacked)
             manifest = json.loads((unpacked / _MANIFEST).read_text(encoding="utf-8"))
         except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
-            raise BackupError(f"{source}: is no backup that can be read: {error}") from None
+            raise BackupError(f"{source}: not a readable backup: {error}") from None
         _check(source, unpacked, manifest)
         for name in manifest["files"]:
             place = home.root / name
@@ -143,7 +143,7 @@ def _check(source: Path, unpacked: Path, manifest: dict[str, object]) -> None:
     """Compare the unpacked files with the manifest."""
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or manifest.get("version") != _VERSION:
-        raise BackupError(f"{source}: is no backup of version {_VERSION}")
+        raise BackupError(f"{source}: not a backup of version {_VERSION}")
     for name, entry in files.items():
         path = unpacked / name
         is_whole = (
@@ -154,12 +154,12 @@ def _check(source: Path, unpacked: Path, manifest: dict[str, object]) -> None:
 
 
 def _unpack(source: Path, folder: Path) -> None:
-    """Write the regular files of an archive below a folder.
+    """Write the regular files of an archive to a folder.
 
-    The filters of tarfile are newer than the oldest Python this runs on.
+    Does not use tarfile's filters, which the oldest supported Python lacks.
 
     Raises:
-        BackupError: a member is a link or a device, or its path leads out of the folder.
+        BackupError: a member is a link or a device, or its path leaves the folder.
     """
     with tarfile.open(source, "r:gz") as archive:
         for member in archive:
@@ -167,7 +167,7 @@ def _unpack(source: Path, folder: Path) -> None:
             if member.isdir():
                 continue
             if content is None or not _is_safe(member.name):
-                raise BackupError(f"{source}: holds {member.name!r}, which no backup has; nothing was restored")
+                raise BackupError(f"{source}: unexpected entry {member.name!r}; nothing was restored")
             path = folder / member.name
             path.parent.mkdir(parents=True, exist_ok=True)
             with content, path.open("xb") as file:
@@ -176,13 +176,13 @@ def _unpack(source: Path, folder: Path) -> None:
 
 
 def _is_safe(name: str) -> bool:
-    """Whether a name is a plain relative path."""
+    """Return whether a name is a plain relative path."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name and "\\" not in name
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Files to keep: history first, ledger last; what SQLite and unfinished writes leave beside them is left out."""
+    """Yield the files to back up, history first, ledger last, without side files of SQLite and of unfinished writes."""
     order = {"dagster": 0, "ledger": 2}
     for folder in sorted(root.iterdir(), key=lambda path: (order.get(path.name, 1), path.name)):
         if folder.name in _LEFT_OUT or folder.name.startswith("."):
@@ -194,7 +194,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _sound_copy(home: Home, path: Path, copy: Path) -> Path | None:
-    """As :func:`_readable_copy`, of a file that is what was written: a backup is no place for another one.
+    """Copy a file as :func:`_readable_copy`, after checking that it is undamaged.
 
     Raises:
         BackupError: the file is damaged, or cannot be read.
@@ -203,7 +203,7 @@ def _sound_copy(home: Home, path: Path, copy: Path) -> Path | None:
     remedy = LEDGER_REMEDY if is_ledger else history_remedy(home.dagster)
     fault = None
     try:
-        made = _readable_copy(path, copy)
+        copied = _readable_copy(path, copy)
         if path.suffix == ".parquet" and path.is_relative_to(home.root / "lake"):
             place = UPath(path)
             fault = file_fault(place, read_stamp(place))
@@ -215,24 +215,25 @@ def _sound_copy(home: Home, path: Path, copy: Path) -> Path | None:
         fault = database_fault(error, path, remedy) or f"{path}: {error}"
     if fault is not None:
         raise BackupError(f"nothing was backed up: {fault}")
-    return made
+    return copied
 
 
 def _readable_copy(path: Path, copy: Path) -> Path | None:
-    """A copy that does not change while it is read; None where the file is gone by now."""
+    """Copy a file so that it does not change while it is read; None if the file no longer exists."""
     try:
         with path.open("rb") as file:
-            # A database whose head is garbled is still recognised by its name, and refused.
+            # A database with a garbled header is recognised by its name, and rejected.
             is_database = file.read(len(_SQLITE)) == _SQLITE or path.suffix in (".db", ".sqlite")
         if not is_database:
             shutil.copyfile(path, copy)
-            shutil.copystat(path, copy)  # a table's own time says that nobody changed it
+            shutil.copystat(path, copy)  # a table's modification time shows that it is unchanged
             return copy
     except FileNotFoundError:
         return None
     copy.unlink(missing_ok=True)
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as live, closing(sqlite3.connect(copy)) as kept:
-        live.backup(kept)
-        if kept.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+    source = f"{path.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(source, uri=True)) as live, closing(sqlite3.connect(copy)) as copied:
+        live.backup(copied)
+        if copied.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("malformed")
     return copy

@@ -1,4 +1,4 @@
-"""Which columns of which tables each column of a SQL model is computed from."""
+"""Column lineage of SQL models: the table columns that each column is computed from."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -13,7 +13,7 @@ from advcluster_dagster.storage.sql_models import SqlModel, duckdb_type
 
 @cache
 def column_lineage(model: SqlModel) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The (table, column) pairs that each column of a SQL model is computed from; none for a literal.
+    """Return the (table, column) pairs that each column of a SQL model is computed from; none for a literal.
 
     A ``count(*)`` is computed from the keys of the tables whose rows it counts.
     """
@@ -35,7 +35,7 @@ def _leaves(node: sqlglot.lineage.Node) -> set[tuple[str, str]]:
 
 
 def _counted(node: sqlglot.lineage.Node, parts: Mapping[str, exp.Expr]) -> set[tuple[str, str]]:
-    """Keys of the tables whose rows a ``count(*)`` on the way to a column counts."""
+    """Return the key columns of the tables counted by a ``count(*)`` upstream of a column."""
     origins = set()
     for inner in node.walk():
         if any(isinstance(count.this, exp.Star) for count in inner.expression.find_all(exp.Count)):
@@ -44,7 +44,7 @@ def _counted(node: sqlglot.lineage.Node, parts: Mapping[str, exp.Expr]) -> set[t
 
 
 def _base_tables(query: exp.Expr, parts: Mapping[str, exp.Expr]) -> set[str]:
-    """Tables that a query reads, through its named parts."""
+    """Return the tables that a query reads, through its common table expressions."""
     names = {table.name for source in _sources(query) for table in source.find_all(exp.Table)}
     return {name for name in names if name in TABLES}.union(
         *(_base_tables(parts[name], parts) for name in names if name in parts)
@@ -52,6 +52,6 @@ def _base_tables(query: exp.Expr, parts: Mapping[str, exp.Expr]) -> set[str]:
 
 
 def _sources(query: exp.Expr) -> Iterator[exp.Expr]:
-    """The FROM and JOIN parts of a query and of the queries it unites."""
+    """Yield the FROM and JOIN parts of a query and of the queries in its unions."""
     for select in query.find_all(exp.Select):
         yield from filter(None, (select.args.get("from_"), *(select.args.get("joins") or ())))

@@ -6,11 +6,11 @@ import polars as pl
 
 
 class ContentHash:
-    """sha256 over the values of a table, row by row; equal for equal rows in equal order.
+    """sha256 over the values of a table; equal for equal rows in equal order.
 
-    Independent of chunking, compression, file layout and library version: each column feeds its validity, its lengths
-    (strings, lists) and its values (little-endian, nulls as zero) into hashes of its own; the result is the hash of
-    column names, types and these.
+    Independent of chunking, compression, file layout and library version: each column hashes its validity, lengths
+    (strings, lists) and values (little-endian, nulls as zero) separately; the result is the hash of column names, types
+    and these hashes.
     """
 
     def __init__(self, schema: pl.Schema) -> None:
@@ -22,7 +22,7 @@ class ContentHash:
             column.update(frame.get_column(name).rechunk())
 
     def hexdigest(self) -> str:
-        """The hash so far, 64 hex digits."""
+        """Return the hash of the rows so far, 64 hex digits."""
         total = hashlib.sha256()
         for name, column in self._columns.items():
             total.update(f"{name}:{column.digest()};".encode())
@@ -62,7 +62,7 @@ def _as_numbers(values: pl.Series, has_nulls: bool) -> pl.Series:
 
 
 def frame_hash(frame: pl.DataFrame) -> str:
-    """The content hash of a frame held in memory, 64 hex digits."""
+    """Return the content hash of a frame, 64 hex digits."""
     content = ContentHash(frame.schema)
     content.update(frame)
     return content.hexdigest()

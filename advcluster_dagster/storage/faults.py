@@ -1,4 +1,4 @@
-"""Errors of files that cannot be read or written, each with the file and a remedy."""
+"""Errors of files that cannot be read or written, with path and remedy."""
 
 import errno
 import sqlite3
@@ -10,44 +10,44 @@ from upath import UPath
 
 from advcluster_dagster.errors import AdvClusterError
 
-_ROOM = "make room and run the command again; what is done is kept"
-_RIGHTS = "run the command as the user who owns the home, or let this user write there"
+_ROOM = "free some space and run the command again; finished work is kept"
+_RIGHTS = "run the command as the user who owns the home, or give this user write permission"
 _REMEDIES = {
     errno.ENOSPC: ("the disk is full", _ROOM),
-    errno.EDQUOT: ("this user's share of the disk is full", _ROOM),
-    errno.EFBIG: ("the file would be larger than is allowed", "raise the limit (ulimit -f) and run the command again"),
+    errno.EDQUOT: ("this user's disk quota is exceeded", _ROOM),
+    errno.EFBIG: ("the file would exceed the size limit", "raise the limit (ulimit -f) and run the command again"),
     errno.EROFS: ("the file system is read-only", "make it writable, or copy the home to a disk that is"),
     errno.EACCES: ("permission denied", _RIGHTS),
     errno.EPERM: ("permission denied", _RIGHTS),
-    errno.EIO: ("the disk reports an error", "look after the disk, then restore from a backup"),
+    errno.EIO: ("the disk reports an error", "check the disk, then restore from a backup"),
 }
-#: What SQLite says of a file that is damaged, of a full disk, and of a file that may not be written.
+#: Parts of SQLite's messages about a damaged file, a full disk, and a file that may not be written.
 _DAMAGED = ("malformed", "not a database", "unsupported file format", "could not decode")
 _FULL = ("is full",)
 _CLOSED = ("readonly", "unable to open", "disk i/o", "authorization denied", "access permission")
-_ACCESS = "see that the disk has room and that this user may write there and in its folder, then run the command again"
-#: What to do about a damaged ledger.
+_ACCESS = "check free disk space and write permission for the file and its folder, then run the command again"
+#: Remedy for a damaged ledger.
 LEDGER_REMEDY = (
-    "restore it from a backup, or move it away and begin an empty one with `advcluster ledger new`: tables stay, and"
-    " replies that are needed again are asked for, and paid for, again"
+    "restore it from a backup, or move it away and create an empty one with `advcluster ledger new`: tables are kept,"
+    " and replies that are needed again are requested, and paid for, again"
 )
 _MOST_CAUSES = 12
 
 
 class StorageError(AdvClusterError, RuntimeError):
-    """A file of the home cannot be read or written; one line that names it and what to do."""
+    """A file of the home cannot be read or written; one line with path and remedy."""
 
 
 class DamagedFileError(StorageError):
-    """A file of the home is not what was written; one line that names it and what to do."""
+    """A file of the home is damaged or was changed; one line with path and remedy."""
 
 
 @contextmanager
 def writing(path: Path | UPath) -> Iterator[None]:
-    """Name the file in what goes wrong while it is written.
+    """Convert errors while a file is written into errors that name the file.
 
     Raises:
-        StorageError: instead of an error of the operating system that a user can fix.
+        StorageError: in place of an operating system error that the user can fix.
     """
     try:
         yield
@@ -59,23 +59,24 @@ def writing(path: Path | UPath) -> Iterator[None]:
 
 
 def system_fault(error: OSError, path: Path | UPath | None = None) -> str | None:
-    """What the operating system refused, with its path and a remedy; None for faults that are no matter of disks or
-    rights. ``path`` is named where the error names none.
+    """Describe a disk or permission error with path and remedy; None for other errors.
+
+    ``path`` is used if the error has no file name.
     """
     if error.errno not in _REMEDIES:
         return None
-    what, remedy = _REMEDIES[error.errno]
+    fault, remedy = _REMEDIES[error.errno]
     place = error.filename if isinstance(error.filename, str) else path
-    return f"{what}; {remedy}" if place is None else f"{place}: {what}; {remedy}"
+    return f"{fault}; {remedy}" if place is None else f"{place}: {fault}; {remedy}"
 
 
 def database_fault(error: BaseException, place: object, remedy: str) -> str | None:
-    """What SQLite says of a file, with a remedy: ``remedy`` where the file is damaged; None for faults of other kinds.
+    """Describe a damaged file, full disk or missing permission reported by SQLite, with a remedy; None for others.
 
     Args:
-        error: of sqlite3, or of SQLAlchemy, which carries it.
+        error: an error of sqlite3, or of SQLAlchemy that wraps one.
         place: the file.
-        remedy: what to do about a damaged file.
+        remedy: remedy for a damaged file.
     """
     cause = getattr(error, "orig", None) or error
     if not isinstance(cause, sqlite3.Error):
@@ -91,15 +92,15 @@ def database_fault(error: BaseException, place: object, remedy: str) -> str | No
 
 
 def history_remedy(folder: Path) -> str:
-    """What to do about a damaged history, which lies in this folder."""
+    """Return the remedy for a damaged history in this folder."""
     return (
-        f"move the folder {folder} away: tables and paid replies stay, and the next run records the tables again"
-        " without asking models"
+        f"move the folder {folder} away: tables and paid replies are kept, and the next run records the tables again"
+        " without model calls"
     )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from, the outermost first."""
+    """Yield an error and its causes, outermost first."""
     current: BaseException | None = error
     for _ in range(_MOST_CAUSES):
         if current is None:

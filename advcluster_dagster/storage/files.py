@@ -1,4 +1,4 @@
-"""Files on the local disk: written whole or not at all, hashed, locked."""
+"""Local files: atomic writes, hashes, locks."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from upath import UPath
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A file beside the target to be written in the block; it replaces the target when the block ends without an error.
+    """Write a file atomically: yield a temporary path that replaces the target if the block ends without an error.
 
     Readers see the old file or the new one, never a part. The folder must exist.
     """
@@ -25,18 +25,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def file_sha256(path: Path | UPath) -> str:
-    """Hash of a file's bytes, 64 hex digits."""
+    """Return the sha256 of a file's bytes, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # upath opens a plain file
 
 
 @contextmanager
 def file_lock(path: Path, must_wait: bool = True) -> Iterator[bool]:
-    """Hold a lock between processes of one machine; a process that dies gives it up.
+    """Hold a lock between processes of one machine; it is released if the process dies.
 
     Args:
-        path: the lock's own file, which holds nothing.
-        must_wait: wait for the process that has it; else the block gets False at once.
+        path: the lock file, which stays empty.
+        must_wait: wait for the process that holds the lock; otherwise yield False at once.
 
     Yields:
         Whether the lock is held.

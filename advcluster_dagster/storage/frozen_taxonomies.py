@@ -15,7 +15,7 @@ from advcluster_dagster.science.semantic_clustering.coverage import TaxonomyMode
 from advcluster_dagster.storage.faults import DamagedFileError, writing
 from advcluster_dagster.storage.files import atomic_write
 
-#: The name under which the first finished taxonomy of a family is frozen by the run that made it.
+#: Name under which the run that makes a family's first taxonomy freezes it.
 FIRST = "first"
 _FACTS = ("name", "frozen_at", "is_automatic", "embedder")
 _CLUSTERS = {"cluster_id": pl.Int64, "tag": pl.String}
@@ -24,17 +24,17 @@ _MEMBERS = {"advantage_id": pl.String, "advantage": pl.String, "cluster_id": pl.
 
 @dataclass(frozen=True)
 class FrozenTaxonomy:
-    """A taxonomy as it was when it was frozen.
+    """A taxonomy at the time it was frozen.
 
     Attributes:
-        name: what people call it.
-        frozen_at: when, ISO 8601 in UTC.
-        is_automatic: whether a run froze it rather than the user.
+        name: its name.
+        frozen_at: time of freezing, ISO 8601 in UTC.
+        is_automatic: whether it was frozen by a run rather than by the user.
         embedder: model that made its vectors.
-        model: what places further advantages in it.
+        model: assigns further advantages to its clusters.
         centres: float32 array of shape (K, d), means of its clusters' embeddings.
         clusters: cluster_id (0 .. K-1 in order), tag.
-        members: advantage_id, advantage, cluster_id of the advantages it was made from.
+        members: advantage_id, advantage, cluster_id of the clustered advantages.
     """
 
     name: str
@@ -48,7 +48,7 @@ class FrozenTaxonomy:
 
 
 def write_frozen(root: Path, study: str, family: str, frozen: FrozenTaxonomy) -> Path:
-    """Keep a taxonomy, in place of one of the same name; where it lies."""
+    """Write a taxonomy, replacing one with the same name; return its path."""
     row = {
         **{name: [getattr(frozen, name)] for name in _FACTS},
         "reach": [frozen.model.reach],
@@ -70,7 +70,7 @@ def write_frozen(root: Path, study: str, family: str, frozen: FrozenTaxonomy) ->
 
 
 def read_frozen(root: Path, study: str, family: str) -> FrozenTaxonomy | None:
-    """The taxonomy of a family that was frozen last; None without any."""
+    """Return the taxonomy of a family that was frozen last; None if there is none."""
     latest = _latest(root, study, family)
     if latest is None:
         return None
@@ -86,16 +86,16 @@ def read_frozen(root: Path, study: str, family: str) -> FrozenTaxonomy | None:
 
 
 def chosen_by_hand(root: Path, study: str, family: str) -> list[str] | None:
-    """Name and time of the frozen taxonomy in use where the user froze it.
+    """Return name and time of the frozen taxonomy in use if the user froze it, otherwise None.
 
-    None where a run did: that run's tables follow from it already, so that they are not stale for its sake.
+    A taxonomy frozen by a run does not make that run's tables stale.
     """
     latest = _latest(root, study, family)
     return None if latest is None or latest[1]["is_automatic"] else [latest[1]["name"], latest[1]["frozen_at"]]
 
 
 def has_frozen(root: Path, study: str, family: str) -> bool:
-    """Whether any taxonomy of a family is frozen."""
+    """Return whether a family has a frozen taxonomy."""
     return _latest(root, study, family) is not None
 
 
@@ -106,7 +106,7 @@ def _latest(root: Path, study: str, family: str) -> tuple[Path, dict[str, Any]] 
 
 
 def _read_row(path: Path, columns: Sequence[str] | None = None) -> dict[str, Any]:
-    """The row of a file, or these columns of it.
+    """Return the row of a file, or these columns of it.
 
     Raises:
         DamagedFileError: it cannot be read.
@@ -124,6 +124,6 @@ def _read_row(path: Path, columns: Sequence[str] | None = None) -> dict[str, Any
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DamagedFileError(
-            f"{path} is damaged; restore it from a backup, or remove it: the taxonomy frozen before it counts then, or"
-            " the next one that is frozen"
+            f"{path} is damaged; restore it from a backup, or remove it to use the taxonomy frozen before it, or the"
+            " next one"
         ) from error

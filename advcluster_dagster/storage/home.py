@@ -18,51 +18,51 @@ from advcluster_dagster.study.study import Study, StudyError, load_study
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROJECT = _PACKAGE.parent
-#: The driver that Dagster's PostgreSQL storage is written for; SQLAlchemy would take another one.
+#: The driver required by Dagster's PostgreSQL storage; not SQLAlchemy's default.
 _POSTGRES = "postgresql+psycopg2://"
 
 
 def shipped(folder: str) -> Path:
-    """A folder that ships with the project (``data/studies``, ``dbt_like_sql``), in a checkout or inside a wheel."""
+    """Return a folder shipped with the project (``data/studies``, ``dbt_like_sql``), in a checkout or a wheel."""
     in_wheel = _PACKAGE / "presets" / Path(folder).name
     return in_wheel if in_wheel.is_dir() else _PROJECT / folder
 
 
 @dataclass(frozen=True)
 class Home:
-    """The places below one root folder; two homes share nothing."""
+    """Paths below one root folder; two homes share nothing."""
 
     root: Path
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """ADVCLUSTER_HOME, by default the checkout's ``data``, else (installed from a wheel) ``./advcluster``."""
-        if given := os.environ.get("ADVCLUSTER_HOME"):
-            return cls(Path(given).expanduser().resolve())
+        """Return ADVCLUSTER_HOME; by default the checkout's ``data``, or ``./advcluster`` if installed from a wheel."""
+        if folder := os.environ.get("ADVCLUSTER_HOME"):
+            return cls(Path(folder).expanduser().resolve())
         return cls(_PROJECT / "data" if (_PROJECT / "pyproject.toml").is_file() else Path.cwd() / "advcluster")
 
     @classmethod
     def existing(cls) -> "Home":
-        """The home of the environment, for commands that only read it and so must not make it.
+        """Return the home of the environment for commands that only read it and must not create it.
 
         Raises:
             SettingsError: its folder does not exist; one line.
         """
         home = cls.from_environment()
         if not home.root.is_dir():
-            named = "ADVCLUSTER_HOME names" if os.environ.get("ADVCLUSTER_HOME") else "the home is"
+            source = "ADVCLUSTER_HOME is" if os.environ.get("ADVCLUSTER_HOME") else "the home is"
             raise SettingsError(
-                f"{named} {home.root}, which is no folder; correct ADVCLUSTER_HOME, or begin a study with"
+                f"{source} {home.root}, which is not a folder; correct ADVCLUSTER_HOME, or create a study with"
                 " `advcluster init NAME`"
             )
         return home
 
     @cached_property
     def settings(self) -> PlatformSettings:
-        """How this home is run; read once a process.
+        """Settings of this home, read once per process.
 
         Raises:
-            SettingsError: platform.yaml is wrong; one line.
+            SettingsError: platform.yaml is invalid; one line.
         """
         return load_platform_settings(self.root / "platform.yaml")
 
@@ -71,13 +71,13 @@ class Home:
         """Tables: STUDY/ASSET/[FAMILY/][DOMAIN].parquet.
 
         Raises:
-            SettingsError: the lake's kind of storage is not installed; one line.
+            SettingsError: support for the lake's storage is not installed; one line.
         """
         return UPath(self.root / "lake") if self.settings.lake is None else _bucket(self.settings.lake)
 
     @property
     def studies(self) -> Path:
-        """Study files, NAME.yaml each."""
+        """Folder of study files, NAME.yaml."""
         return self.root / "studies"
 
     @property
@@ -97,21 +97,21 @@ class Home:
 
     @property
     def logs(self) -> Path:
-        """Lines for those who operate the platform."""
+        """Logs for operators."""
         return self.root / "logs"
 
     @property
     def dagster(self) -> Path:
-        """Dagster's instance: history, schedules, logs. On Kubernetes it is the chart's, which DAGSTER_HOME names."""
-        given = os.environ.get("DAGSTER_HOME")
-        return Path(given) if given and self.settings.executor == "kubernetes" else self.root / "dagster"
+        """Dagster's instance: history, schedules, logs. On Kubernetes the chart's, set by DAGSTER_HOME."""
+        folder = os.environ.get("DAGSTER_HOME")
+        return Path(folder) if folder and self.settings.executor == "kubernetes" else self.root / "dagster"
 
     @property
     def database_url(self) -> str | None:
-        """The PostgreSQL database of history and ledger; None where both are SQLite files.
+        """URL of the PostgreSQL database with history and ledger; None if both are SQLite files.
 
         Raises:
-            SettingsError: the variable that holds the URL is not set, or holds something else; one line without it.
+            SettingsError: the variable for the URL is not set or has no such URL; one line that does not quote it.
         """
         variable = self.settings.database_url_env
         if variable is None:
@@ -124,20 +124,20 @@ class Home:
 
     @property
     def prices(self) -> Path:
-        """A person's own prices of models, over those that ship; need not exist."""
+        """The user's prices of models, which override the shipped ones; optional."""
         return self.root / "prices.yaml"
 
     def spending_lock(self, study: str) -> Path:
-        """File whose lock is held while a study with a cap on its costs asks models."""
+        """Lock file held while a study with a spending limit calls models."""
         return self.root / "ledger" / f"{study}.spending.lock"
 
     def run_lock(self, study: str) -> Path:
-        """File whose lock is held while a command runs a study."""
+        """Lock file held while a command runs a study."""
         return self.root / "ledger" / f"{study}.run.lock"
 
     @property
     def ledger_url(self) -> str:
-        """Database of the call ledger."""
+        """Database URL of the call ledger."""
         if self.database_url is not None:
             return self.database_url
         folder = self.root / "ledger"
@@ -145,11 +145,11 @@ class Home:
         return f"sqlite:///{folder / 'ledger.sqlite'}"
 
     def study_files(self) -> list[Path]:
-        """All study files, by name."""
+        """Return all study files, sorted by name."""
         return sorted(self.studies.glob("*.yaml"))
 
     def readable_studies(self) -> tuple[list[Study], list[str]]:
-        """The studies whose files are right, by name, and for the others the line that says why not."""
+        """Return the studies with valid files, sorted by name, and one line per invalid file."""
         studies, faults = [], []
         for path in self.study_files():
             try:
@@ -159,10 +159,10 @@ class Home:
         return studies, faults
 
     def study_file(self, name: str) -> Path:
-        """The file of a study by its name, which the file's own name must equal.
+        """Return the file of a study, which has the study's name.
 
         Raises:
-            StudyError: there is none; the message lists those there are.
+            StudyError: it does not exist; the message lists the known studies.
         """
         path = self.studies / f"{name}.yaml"
         if not path.is_file():
@@ -171,15 +171,15 @@ class Home:
         return path
 
     def load_study(self, name: str) -> Study:
-        """Read a study of this home by name: its file, and the benchmarks dropped into its folder.
+        """Read a study of this home by name: its file and the benchmarks in its drop folder.
 
         Raises:
-            StudyError: there is no such study, or its file is wrong.
+            StudyError: there is no such study, or its file is invalid.
         """
         return with_dropped_benchmarks(self.root, self._declared(name))
 
     def drop_faults(self, name: str) -> list[str]:
-        """What lies in a study's drop folder and is left out of it, one line each.
+        """Return one line for each skipped entry of a study's drop folder.
 
         Raises:
             StudyError: as :meth:`load_study`.
@@ -194,12 +194,12 @@ class Home:
         return study
 
     def register_study(self, name_or_file: str) -> Study:
-        """A study of this home by name, or any study file: it is then copied into the home under its study's name.
+        """Return a study by name, or from a study file, which is copied into the home under the study's name.
 
-        Shipped studies (demo, paper) are found by name too. A file given again replaces its copy.
+        Shipped studies (demo, paper) are also found by name. Registering a file again replaces its copy.
 
         Raises:
-            StudyError: neither a known name nor a readable study file.
+            StudyError: neither a known name nor a valid study file.
         """
         source = Path(name_or_file)
         if source.suffix not in (".yaml", ".yml"):
@@ -217,10 +217,10 @@ class Home:
 
 
 def _bucket(url: str) -> UPath:
-    """A place in an object store, of which nothing is remembered: other processes write there too.
+    """Return a path in an object store, without cached listings: other processes write there too.
 
     Raises:
-        SettingsError: the package for that kind of storage is missing, or there is no such kind.
+        SettingsError: the package for that storage is missing, or the protocol is unknown.
     """
     protocol = url.split("://")[0]
     try:
@@ -228,5 +228,5 @@ def _bucket(url: str) -> UPath:
     except ImportError:
         raise SettingsError(f"lake {url}: install the package for it: {install_command('s3')}") from None
     except ValueError:
-        raise SettingsError(f"lake {url}: there is no storage {protocol!r}") from None
+        raise SettingsError(f"lake {url}: unknown storage {protocol!r}") from None
     return UPath(url, use_listings_cache=False)

@@ -1,6 +1,6 @@
-"""The pages of a study: HOME/reports/STUDY/, each file replaced atomically, the page after what it shows.
+"""Write the pages of a study (HOME/reports/STUDY/) and read their stamps.
 
-Writing them and reading their stamps; what they show is made in ``report``.
+Each file is replaced atomically, the page after the files that it uses. Content is rendered in ``report``.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ from advcluster_dagster.storage.faults import DamagedFileError, writing
 from advcluster_dagster.storage.files import atomic_write, file_sha256
 from advcluster_dagster.storage.table_files import Stamp, written_as
 
-#: Entry of a page's stamp: by file name, its size and time of change, and the sha256 of its bytes.
+#: Entry of a page's stamp: size and modification time, and sha256, by file name.
 _WRITTEN = "written"
-_REMADE = "a run writes it again"
+_RERUN_REMEDY = "a run writes it again"
 
 
 @dataclass(frozen=True)
 class PageFiles:
-    """A page, the files beside it by name (a path seen from the page), and where all of it comes from.
+    """A page, its accompanying files by relative path, and their stamp.
 
-    The files are gone through once, so that they may be made as they are written.
+    ``files`` is iterated once, so that files may be generated as they are written.
     """
 
     page: str
@@ -34,7 +34,7 @@ class PageFiles:
 
 @dataclass(frozen=True)
 class _Place:
-    """File names of a page, its stamp, and the pattern of the files beside it."""
+    """File names of a page and its stamp, and the pattern of its accompanying files."""
 
     page: str
     stamp: str
@@ -48,12 +48,12 @@ _PLACES = {
 
 
 def page_path(reports: Path, study: str, asset: str) -> Path:
-    """Where the page of an asset is."""
+    """Return the path of an asset's page."""
     return reports / study / _PLACES[asset].page
 
 
 def write_page(reports: Path, study: str, asset: str, files: PageFiles) -> None:
-    """Replace the files beside a page, then the page and its stamp; files that the new page lacks are removed last.
+    """Replace a page's accompanying files, then the page and its stamp; then remove files that the new page lacks.
 
     Raises:
         StorageError: a file cannot be written.
@@ -68,34 +68,34 @@ def write_page(reports: Path, study: str, asset: str, files: PageFiles) -> None:
 
 
 def read_report_stamp(reports: Path, study: str, asset: str) -> Stamp | None:
-    """Where the page of an asset comes from; None when there is none.
+    """Return the stamp of an asset's page; None if there is no page.
 
     Raises:
-        DamagedFileError: the stamp cannot be read, or the page or a file beside it is not what was written.
+        DamagedFileError: the stamp cannot be read, or the page or an accompanying file was changed.
     """
     path = reports / study / _PLACES[asset].stamp
     if not page_path(reports, study, asset).is_file() or not path.is_file():
         return None
     try:
         content = json.loads(path.read_bytes())
-        written = content.pop(_WRITTEN, {})  # earlier versions of this program kept none
+        written = content.pop(_WRITTEN, {})  # missing in pages of earlier versions
         stamp = Stamp(**content)
         changed = [name for name, kept in written.items() if not _is_as_written(path.parent / name, *kept)]
     except (ValueError, TypeError, AttributeError) as error:
-        raise DamagedFileError(f"{path} is damaged; {_REMADE}") from error
+        raise DamagedFileError(f"{path} is damaged; {_RERUN_REMEDY}") from error
     if changed:
-        raise DamagedFileError(f"{path.parent / changed[0]} is damaged: not what was written; {_REMADE}")
+        raise DamagedFileError(f"{path.parent / changed[0]} is damaged: changed since it was written; {_RERUN_REMEDY}")
     return stamp
 
 
 def _is_as_written(path: Path, written: str, sha256: str) -> bool:
-    """Whether a file is what was written, by size and time of change, else (a home was copied) by its bytes."""
+    """Return whether a file is unchanged, by size and modification time or, if these differ (copied home), by hash."""
     place = UPath(path)
     return path.is_file() and (written_as(place) == written or file_sha256(place) == sha256)
 
 
 def _replace(path: Path, content: bytes) -> tuple[str, str]:
-    """Put a file in its place; its size and time of change, and the sha256 of its bytes."""
+    """Replace a file; return its size and modification time, and the sha256 of its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as staged:
         staged.write_bytes(content)
@@ -103,7 +103,7 @@ def _replace(path: Path, content: bytes) -> tuple[str, str]:
 
 
 def _remove_others(folder: Path, pattern: str, kept: set[Path]) -> None:
-    """Remove what matches the pattern and is not kept, folders that became empty included."""
+    """Remove files that match the pattern and are not in ``kept``, and folders that became empty."""
     for path in sorted(folder.glob(pattern), reverse=True):
         if path.is_dir():
             if not any(path.iterdir()):

@@ -1,7 +1,7 @@
-"""Write and read files in a folder or a bucket: replaced in one move, read as a whole.
+"""Atomic writes and consistent reads of files in a folder or a bucket.
 
-In a folder a file is written beside its place and renamed. A bucket has no renaming: there a file is written on the
-local disk and uploaded once, and an object appears whole or not at all.
+In a folder, a file is written next to its target and renamed. For a bucket, it is written on the local disk and
+uploaded in one request, which is atomic.
 """
 
 import os
@@ -27,19 +27,19 @@ _ABANDONED_AFTER_S = 7 * 24 * 3600
 
 
 def is_local(path: UPath | Path) -> bool:
-    """Whether a path lies in a file system of this machine."""
+    """Return whether a path is in a file system of this machine."""
     return not isinstance(path, UPath) or path.protocol in ("", "file")
 
 
 def staging_path(path: UPath) -> UPath:
-    """Where a file is written before it is put in its place; its name says which process of which host writes it."""
+    """Return the temporary path for writing a file; its name has the host and process that writes it."""
     folder = path.parent if is_local(path) else UPath(tempfile.gettempdir())
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f".{path.name}.{_HOST}.{os.getpid()}-{uuid.uuid4().hex[:8]}.staged"
 
 
 def put_in_place(staged: UPath, path: UPath) -> None:
-    """Move a complete file to its place; readers see the old file or the new one, never a part."""
+    """Move a complete file to its target; readers see the old file or the new one, never a part."""
     if is_local(path):
         staged.replace(path)
         return
@@ -48,14 +48,14 @@ def put_in_place(staged: UPath, path: UPath) -> None:
 
 
 def open_whole(path: UPath) -> BinaryIO:
-    """Open a file to read; it stays what it is now, whatever replaces it meanwhile. An object is fetched for that.
+    """Open a file for reading; its content stays the same even if it is replaced. An object is downloaded for that.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
     """
     if is_local(path):
         return open(str(path), "rb")
-    return again_when_replaced(lambda: _fetch(path))
+    return retry_if_replaced(lambda: _fetch(path))
 
 
 def _fetch(path: UPath) -> BinaryIO:
@@ -64,7 +64,7 @@ def _fetch(path: UPath) -> BinaryIO:
     try:
         before = path.fs.ukey(path.path)
         path.fs.get_file(path.path, name)
-        if path.fs.ukey(path.path) != before:  # a broken transfer is resumed, perhaps in another version
+        if path.fs.ukey(path.path) != before:  # an interrupted transfer may resume with another version
             raise _ReplacedError(str(path))
         return open(name, "rb")
     finally:
@@ -75,11 +75,11 @@ class _ReplacedError(OSError):
     """An object was replaced while it was read."""
 
 
-def again_when_replaced(read: Callable[[], T]) -> T:
-    """Read a file; once more where it was replaced between two looks at it.
+def retry_if_replaced(read: Callable[[], T]) -> T:
+    """Read a file; retry, at most 19 times, if it was replaced meanwhile.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
     """
     for _ in range(_TRIES - 1):
         try:
@@ -92,7 +92,7 @@ def again_when_replaced(read: Callable[[], T]) -> T:
 
 
 def remove_abandoned_files(lake: UPath) -> int:
-    """Remove staged files whose process is gone; how many there were. On other hosts it counts as gone in a week."""
+    """Remove staged files whose process is gone, on other hosts those older than a week; return their number."""
     staged = lake.glob("**/.*.staged") if is_local(lake) else UPath(tempfile.gettempdir()).glob(".*.staged")
     abandoned = [path for path in staged if _is_abandoned(path)]
     for path in abandoned:
@@ -108,5 +108,5 @@ def _is_abandoned(path: UPath) -> bool:
         return not psutil.pid_exists(int(writer[2]))
     try:
         return time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S
-    except FileNotFoundError:  # its writer put it in its place
+    except FileNotFoundError:  # its writer has moved it to its target
         return False

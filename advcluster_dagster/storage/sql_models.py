@@ -26,7 +26,7 @@ _OPEN_FILES = Path("/dev/fd")
 
 @dataclass(frozen=True)
 class SqlModel:
-    """One file of SQL in dbt's notation: a model, or a test whose rows are the faults."""
+    """One SQL file in dbt's notation: a model, or a test whose rows are faults."""
 
     name: str
     source: str
@@ -51,13 +51,13 @@ class SqlModel:
 
     @property
     def description(self) -> str:
-        """The comment that opens the file, on one line."""
+        """The comment at the top of the file, on one line."""
         lines = itertools.takewhile(lambda line: line.startswith("--"), self.source.splitlines())
         return " ".join(line.removeprefix("--").strip() for line in lines)
 
     @property
     def sql(self) -> str:
-        """The SQL as DuckDB runs it; ``ref('x')`` has become the view x."""
+        """The SQL that DuckDB runs; ``ref('x')`` is replaced by view x."""
         return self._rendered[0]
 
     @property
@@ -67,35 +67,35 @@ class SqlModel:
 
     @property
     def is_blocking(self) -> bool:
-        """Of a test: whether its rows make downstream results wrong (dbt's severity ``error``) or weak (``warn``)."""
+        """Whether a test blocks downstream steps (dbt's severity ``error``) or warns (``warn``)."""
         return self._rendered[2] == "error"
 
     def run(self, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-        """The rows, on a connection whose views stand for the refs."""
+        """Run the SQL on a connection with views for the refs, and return the rows."""
         rows: pl.DataFrame = connection.sql(self.sql).pl()
         return rows
 
 
 @cache
 def sql_models() -> dict[str, SqlModel]:
-    """All models by the name of their table."""
+    """Return all models by table name."""
     files = sorted((shipped("dbt_like_sql") / "models").glob("*/*.sql"))
     return {file.stem: SqlModel(file.stem, file.read_text(encoding="utf-8")) for file in files}
 
 
 @cache
 def sql_tests(table: str) -> tuple[SqlModel, ...]:
-    """The tests of one table, by name."""
+    """Return the tests of one table, sorted by name."""
     files: Iterable[Path] = sorted((shipped("dbt_like_sql") / "tests" / table).glob("*.sql"))
     return tuple(SqlModel(file.stem, file.read_text(encoding="utf-8")) for file in files)
 
 
 @contextmanager
 def held_open(files: Mapping[str, Sequence[UPath]]) -> Iterator[dict[str, list[str]]]:
-    """The files of each table under names that stay what they are now, whatever replaces them meanwhile.
+    """Yield paths of each table's files whose content stays the same even if the files are replaced.
 
-    DuckDB opens a file once for its schema and again for its rows; replaced in between, it would give neither version.
-    Where the system has no folder of open files, names stay as they are.
+    DuckDB opens a file once for its schema and again for its rows, and would mix versions if it is replaced in between.
+    On systems without a folder of open files (/dev/fd), the paths are unchanged.
     """
     with ExitStack() as stack:
         yield {table: [_held(path, stack) for path in paths] for table, paths in files.items()}
@@ -108,11 +108,11 @@ def _held(path: UPath, stack: ExitStack) -> str:
 
 
 def bind(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str]]) -> None:
-    """Make each table a view over its files; a table without files is an empty view with the contract's columns."""
+    """Create a view over each table's files; without files, an empty view with the contract's columns."""
     for name, paths in files.items():
         if paths:
             listed = ", ".join(_quoted(path) for path in paths)
-            # A vector column has no width in a partition without rows, so schemas are united by name.
+            # A vector column has no width in a partition without rows, so schemas are merged by name.
             source = f"SELECT * FROM read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
         else:
             columns = ", ".join(f'NULL::{duckdb_type(t)} AS "{c}"' for c, t in TABLES[name].schema.items())
@@ -121,7 +121,7 @@ def bind(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str
 
 
 def schema_yml(stage: str) -> str:
-    """The ``schema.yml`` of a stage's models in dbt's notation, generated from the contracts."""
+    """Generate dbt's ``schema.yml`` of a stage's models from the contracts."""
     lines = ["version: 2", "", "models:"]
     folder = shipped("dbt_like_sql") / "models" / stage
     for name in sorted(file.stem for file in folder.glob("*.sql")):
@@ -141,7 +141,7 @@ def schema_yml(stage: str) -> str:
 
 
 def duckdb_type(dtype: object) -> str:
-    """DuckDB's name of a column type."""
+    """Return DuckDB's name of a column type."""
     return _DUCKDB_TYPES[str(dtype)]
 
 

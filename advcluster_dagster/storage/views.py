@@ -13,7 +13,7 @@ from advcluster_dagster.storage.faults import DamagedFileError
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.storage.paths import is_local
 from advcluster_dagster.storage.sql_models import bind, held_open
-from advcluster_dagster.storage.table_files import REMADE, Stamp, file_fault, read_stamp, table_path
+from advcluster_dagster.storage.table_files import RERUN_REMEDY, Stamp, file_fault, read_stamp, table_path
 from advcluster_dagster.study.partition import all_partitions
 from advcluster_dagster.study.study import Study
 
@@ -21,30 +21,30 @@ _ANALYZE = re.compile(r"\A\s*(?:analy[sz]e\b|\([^)]*\))\s*", re.IGNORECASE)
 
 
 class QueryError(AdvClusterError, ValueError):
-    """A query that DuckDB refuses; one line."""
+    """A query that DuckDB rejects; one line."""
 
 
 def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
-    """Rows of a query over all partitions of a study; a table not yet materialised has no rows.
+    """Run a query over all partitions of a study and return its rows; tables not yet materialised are empty.
 
-    The query can read the study's tables and nothing else: no other file, no extension, no setting, no writing.
+    The query can only read the study's tables: no other files, extensions, settings or writes.
 
     Raises:
-        QueryError: the SQL is wrong, or one of its statements does anything but select rows.
-        DamagedFileError: a file of a table that the query names is not what was written, or is gone.
+        QueryError: the SQL is invalid, or a statement does anything but select rows.
+        DamagedFileError: a file of a table that the query names is damaged or missing.
     """
     files = {name: _files(home, study, name) for name in TABLES}
-    named = {name: paths for name, paths in files.items() if name in sql.lower()}
-    for name, paths in named.items():
+    queried = {name: paths for name, paths in files.items() if name in sql.lower()}
+    for name, paths in queried.items():
         fault = _fault(paths) or _loss(home, study, name)
         if fault is not None:
             raise DamagedFileError(fault)
-    # DuckDB cannot look into a bucket by itself, so a table that the query does not name stays without rows; a damaged
-    # one is left out.
-    sound = {name: paths for name, paths in files.items() if name not in named and _fault(paths) is None}
+    # DuckDB cannot read a bucket by itself, so tables there that the query does not name stay empty; damaged ones are
+    # skipped.
+    sound = {name: paths for name, paths in files.items() if name not in queried and _fault(paths) is None}
     unnamed = {name: [str(path) for path in paths if is_local(path)] for name, paths in sound.items()}
-    with duckdb.connect() as connection, held_open(named) as held:
-        readable = {**unnamed, **held}
+    with duckdb.connect() as connection, held_open(queried) as open_files:
+        readable = {**unnamed, **open_files}
         bind(connection, readable)
         _confine(connection, [path for paths in readable.values() for path in paths])
         try:
@@ -56,7 +56,7 @@ def query_study(home: Home, study: Study, sql: str) -> pl.DataFrame:
 
 
 def _fault(paths: Sequence[UPath]) -> str | None:
-    """What is wrong with the first file that is not what was written; None where all are sound."""
+    """Return the fault of the first damaged file; None if all are sound."""
     try:
         faults = [file_fault(path, read_stamp(path)) for path in paths]
     except DamagedFileError as error:
@@ -65,9 +65,9 @@ def _fault(paths: Sequence[UPath]) -> str | None:
 
 
 def _loss(home: Home, study: Study, table: str) -> str | None:
-    """The first file of a table that is gone though a file that was made from it is there; None without one.
+    """Return the fault of the first missing file of a table that existing files were made from; None if there is none.
 
-    The stamps of tables and pages name what they were made from, so no history is needed.
+    Stamps of tables name their inputs, so no history is needed.
     """
     paths = {
         f"{table}@{partition.label}": table_path(home.lake, study.study, table, partition)
@@ -79,7 +79,7 @@ def _loss(home: Home, study: Study, table: str) -> str | None:
     stamps = (stamp for name in TABLES for path in _files(home, study, name) if (stamp := _stamp(path)))
     used = {name for stamp in stamps for name in stamp.upstream}
     lost = next((path for name, path in missing.items() if name in used), None)
-    return None if lost is None else f"{lost} is gone, though other tables were made from it; {REMADE}"
+    return None if lost is None else f"{lost} is missing, but other tables were made from it; {RERUN_REMEDY}"
 
 
 def _stamp(path: UPath) -> Stamp | None:
@@ -90,7 +90,7 @@ def _stamp(path: UPath) -> Stamp | None:
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, readable: list[str]) -> None:
-    """Close everything but the given files to a connection, for good."""
+    """Restrict a connection to the given files, irrevocably."""
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET allowed_paths = $paths", {"paths": readable})
     connection.execute("SET enable_external_access = false")
@@ -98,17 +98,17 @@ def _confine(connection: duckdb.DuckDBPyConnection, readable: list[str]) -> None
 
 
 def _check_statements(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Refuse statements that write: the files that a query may read could be written as well.
+    """Reject statements that write: the files that a query may read could also be written.
 
     Raises:
-        QueryError: there is no statement, or one that is no select.
+        QueryError: there is no statement, or one that is not a select.
     """
     statements = connection.extract_statements(sql)
     explained = [s.query.split(maxsplit=1)[-1] for s in statements if s.type == duckdb.StatementType.EXPLAIN]
     inner = [s for text in explained for s in connection.extract_statements(_ANALYZE.sub("", text))]
     others = [s for s in statements if s.type != duckdb.StatementType.EXPLAIN]
     if not statements or any(s.type != duckdb.StatementType.SELECT for s in (*others, *inner)):
-        raise QueryError("query: it may only select rows; the tables are written by runs alone")
+        raise QueryError("query: only select statements are allowed; tables are written by runs")
 
 
 def _files(home: Home, study: Study, table: str) -> list[UPath]:

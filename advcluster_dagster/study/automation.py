@@ -7,34 +7,34 @@ from pydantic import Field, field_validator
 
 from advcluster_dagster.study.base import Settings
 
-#: Smallest and largest value of each field of a cron line: minute, hour, day, month, weekday. Checked here because
-#: Dagster checks a schedule when it builds definitions, where neither the study file nor its line is known any more.
+#: Smallest and largest value of each cron field: minute, hour, day, month, weekday. Checked here because Dagster checks
+#: schedules when it builds definitions, where the study file and its line are no longer known.
 _CRON_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?")
 
 
 class Automation(Settings):
-    """What happens by itself while the UI's daemon runs (docs/automation.md)."""
+    """Automatic runs while the UI's daemon runs (docs/automation.md)."""
 
     drop_folder: str | None = Field(
         None,
         min_length=1,
-        description="Folder whose files DOMAIN/NAME.jsonl are further benchmarks of the study; null is"
-        " benchmarks/STUDY, relative paths start at the home folder.",
+        description="Folder whose files DOMAIN/NAME.jsonl are additional benchmarks of the study; null is"
+        " benchmarks/STUDY. Relative paths start at the home folder.",
     )
     follow_changes: bool | None = Field(
         None,
-        description="Whether changed settings, files and code start a run; null: yes, unless it may ask a paid model."
-        " Switches in the UI take precedence.",
+        description="Whether changed settings, files and code start a run; null: yes, unless the run may call a paid"
+        " model. Switches in the UI take precedence.",
     )
     schedule: str | None = Field(
-        None, description="When the study is run periodically: five cron fields of numbers, `*`, `-`, `,` and `/`."
+        None, description="Schedule of periodic runs: five cron fields of numbers, `*`, `-`, `,` and `/`."
     )
     timezone: str = Field("UTC", description="Time zone of the schedule, such as Europe/Berlin.")
     keep_taxonomies: bool = Field(
         False,
-        description="Whether automatic runs leave a taxonomy that exists as it is and only measure how it covers what"
-        " is new; a run by hand then clusters again.",
+        description="Whether automatic runs keep an existing taxonomy and only measure how well it covers new data; a"
+        " manual run clusters again.",
     )
 
     @field_validator("schedule")
@@ -52,7 +52,7 @@ class Automation(Settings):
     def _is_timezone(cls, timezone: str) -> str:
         try:
             ZoneInfo(timezone)
-        except (ValueError, OSError, KeyError):  # a name that is unknown is a KeyError
+        except (ValueError, OSError, KeyError):  # an unknown name is a KeyError
             raise ValueError(f"timezone is {timezone!r}; allowed: a name such as UTC or Europe/Berlin") from None
         return timezone
 

@@ -1,4 +1,4 @@
-"""What every section stands on: names, labels, the base record."""
+"""Shared by all sections of a study: names, labels, owners, the base class of settings."""
 
 import re
 from typing import Annotated
@@ -17,23 +17,23 @@ def _on_one_line(text: str) -> str:
 
 
 def _is_owner(text: str) -> str:
-    if not re.fullmatch(r"team:[\w.-]+|[\w.%+-]+@[\w.-]+\.[A-Za-z]{2,7}", text, re.ASCII):  # as Dagster has them
-        raise ValueError(f"is {text!r}; allowed: a mail address, or team:NAME")
+    if not re.fullmatch(r"team:[\w.-]+|[\w.%+-]+@[\w.-]+\.[A-Za-z]{2,7}", text, re.ASCII):  # Dagster's rule
+        raise ValueError(f"is {text!r}; allowed: an email address, or team:NAME")
     return text
 
 
-#: A person or a team that answers for a study.
+#: A person or a team responsible for a study.
 Owner = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_is_owner)]
-#: What people read in place of a name.
+#: Display name.
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_on_one_line)]
 
 
 def is_name(text: str) -> bool:
-    """Whether a text may name a study, a family, a domain, a benchmark, a frozen taxonomy."""
+    """Return whether a text is a valid name of a study, family, domain, benchmark or frozen taxonomy."""
     return bool(re.fullmatch(NAME_PATTERN, text)) and len(text) <= MAX_NAME
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change after reading."""
+    """Base class of all settings: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)

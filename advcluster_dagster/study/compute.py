@@ -1,4 +1,4 @@
-"""Accuracy against compute: which models have which layers."""
+"""Settings of accuracy against compute: layers of the models."""
 
 from typing import Annotated
 
@@ -10,23 +10,25 @@ Count = Annotated[StrictInt, Field(ge=1)]
 
 
 class Shape(Settings):
-    """Layers of a model, from its ``config.json`` or number by number."""
+    """Layers of a model, from its ``config.json`` or as single numbers."""
 
     config: str | None = Field(
-        None, min_length=1, description="Its Hugging Face config.json, a path from the home folder; then nothing else."
+        None,
+        min_length=1,
+        description="Path of its Hugging Face config.json from the home folder; excludes all other settings.",
     )
     vocabulary: Count | None = Field(None, description="Tokens of the vocabulary V.")
     width: Count | None = Field(None, description="Model width d.")
-    feed_forward: Count | None = Field(None, description="Feed-forward width f, of one expert where there are several.")
+    feed_forward: Count | None = Field(None, description="Feed-forward width f, per expert if there are several.")
     heads: Count | None = Field(None, description="Attention heads h.")
     layers: Count | None = Field(None, description="Layers N.")
-    kv_heads: StrictInt = Field(0, ge=0, description="Heads of keys and values; 0: as many as heads.")
+    kv_heads: StrictInt = Field(0, ge=0, description="Key and value heads; 0: as many as heads.")
     head_dim: StrictInt = Field(0, ge=0, description="Width of a head; 0: width / heads.")
-    feed_forward_matrices: StrictInt = Field(3, ge=2, le=3, description="3 for a gated feed-forward part, 2 without.")
-    n_experts: StrictInt = Field(0, ge=0, description="Experts a layer; 0 without any.")
-    experts_per_token: StrictInt = Field(0, ge=0, description="Experts that a token passes through; 0 without any.")
-    sliding_window: StrictInt = Field(0, ge=0, description="Tokens that a layer with a window attends to.")
-    n_sliding_layers: StrictInt = Field(0, ge=0, description="Layers with that window.")
+    feed_forward_matrices: StrictInt = Field(3, ge=2, le=3, description="3 for a gated feed-forward part, otherwise 2.")
+    n_experts: StrictInt = Field(0, ge=0, description="Experts per layer; 0 without experts.")
+    experts_per_token: StrictInt = Field(0, ge=0, description="Experts that a token passes through; 0 without experts.")
+    sliding_window: StrictInt = Field(0, ge=0, description="Tokens that a sliding-window layer attends to.")
+    n_sliding_layers: StrictInt = Field(0, ge=0, description="Sliding-window layers.")
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Shape":
@@ -39,22 +41,24 @@ class Shape(Settings):
         if self.config is not None and others:
             raise ValueError(f"has config and {others[0]}; allowed: one of them")
         if bool(self.n_experts) != bool(self.experts_per_token) or self.experts_per_token > self.n_experts:
-            raise ValueError("n_experts and experts_per_token do not fit; allowed: 1 to n_experts a token, or neither")
+            raise ValueError(
+                "n_experts and experts_per_token do not fit; allowed: 1 to n_experts per token, or neither"
+            )
         if self.n_sliding_layers and not self.sliding_window:
             raise ValueError("n_sliding_layers is given without sliding_window; give both")
         return self
 
 
 class Compute(Settings):
-    """Accuracy against tokens, FLOPs and money (docs/compute.md); `compute: {}` switches it on."""
+    """Accuracy against tokens, FLOPs and cost (docs/compute.md); `compute: {}` enables it."""
 
     estimates_tokens: bool = Field(
         False,
-        description="Whether a quarter of the characters stands for token counts that traces do not have, as many"
-        " imported ones; such trials are counted.",
+        description="Whether missing token counts, as in many imported traces, are estimated as a quarter of the"
+        " characters; such trials are counted.",
     )
     shapes: dict[str, Shape] = Field(
         default_factory=dict,
-        description="Layers by model name. Those of Qwen3-8B, Qwen3-32B, gpt-oss-20b and gpt-oss-120b are known, and a"
-        " model that is a local folder is read from its config.json; without layers, FLOPs are null.",
+        description="Layers by model name. Built in for Qwen3-8B, Qwen3-32B, gpt-oss-20b and gpt-oss-120b; read from"
+        " config.json for a model that is a local folder. Without layers, FLOPs are null.",
     )

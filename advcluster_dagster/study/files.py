@@ -11,28 +11,26 @@ from advcluster_dagster.study.wrong_settings import describe
 from advcluster_dagster.study.yaml_text import YamlText, YamlTextError
 
 S = TypeVar("S", bound=Settings)
-_HOLDS = {"list": "a list", "str": "one text", "int": "one number", "float": "one number", "bool": "one word"}
+_KINDS = {"list": "a list", "str": "one text", "int": "one number", "float": "one number", "bool": "one word"}
 
 
 class SettingsError(AdvClusterError, ValueError):
-    """A settings file that cannot be used; one line that names the file, the line, the key, the value and what to do
-    about it.
-    """
+    """An unusable settings file; one line with file, line, key, value and remedy."""
 
 
-def read_settings(path: Path, record: type[S], what: str) -> S:
-    """Read a file of settings; ``what`` is what people call such a file.
+def read_settings(path: Path, record: type[S], file_kind: str) -> S:
+    """Read a settings file; ``file_kind`` names it in messages, such as "study file".
 
     Raises:
         SettingsError: the file is missing, is not YAML, or a setting is wrong; one line.
     """
-    text = _parsed(path, what)
+    text = _parsed(path, file_kind)
     if text.content is None:
-        raise SettingsError(f"{path}: the {what} is empty; write settings into it, as docs/ shows, or remove it")
+        raise SettingsError(f"{path}: the {file_kind} is empty; add settings (see docs/) or remove it")
     if not isinstance(text.content, dict):
         kind = type(text.content).__name__
-        holds = _HOLDS.get(kind, f"a value of type {kind}")
-        raise SettingsError(f"{path}: a {what} holds keys and values, this one holds {holds}; write lines `key: value`")
+        content = _KINDS.get(kind, f"a value of type {kind}")
+        raise SettingsError(f"{path}: a {file_kind} needs keys and values, found {content}; write lines `key: value`")
     try:
         return record.model_validate(text.content)
     except ValidationError as error:
@@ -42,14 +40,14 @@ def read_settings(path: Path, record: type[S], what: str) -> S:
         raise SettingsError(f"{place}: {fault.text}") from None
 
 
-def _parsed(path: Path, what: str) -> YamlText:
+def _parsed(path: Path, file_kind: str) -> YamlText:
     try:
         return YamlText(path.read_bytes())
     except FileNotFoundError:
-        raise SettingsError(f"{path}: there is no such {what}; correct its name, or write it there first") from None
+        raise SettingsError(f"{path}: {file_kind} not found; correct its name, or create it first") from None
     except OSError as error:
-        remedies = {PermissionError: "let this user read it", IsADirectoryError: "name a file"}
-        remedy = remedies.get(type(error), "see that the file can be read")
+        remedies = {PermissionError: "give this user read permission", IsADirectoryError: "name a file"}
+        remedy = remedies.get(type(error), "make sure that the file can be read")
         raise SettingsError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except YamlTextError as error:
         place = f"{path}, line {error.line}" if error.line else str(path)

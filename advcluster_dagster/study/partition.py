@@ -9,36 +9,36 @@ from advcluster_dagster.study.study import Study
 
 @dataclass(frozen=True, order=True)
 class Partition:
-    """One partition of a table; None where its level has no such dimension."""
+    """One partition of a table; a dimension that its level lacks is None."""
 
     family: str | None = None
     domain: str | None = None
 
     @property
     def columns(self) -> dict[str, str]:
-        """The partition columns that rows of this partition carry."""
-        named = {"family": self.family, "domain": self.domain}
-        return {name: value for name, value in named.items() if value is not None}
+        """Partition columns of its rows, by name."""
+        dimensions = {"family": self.family, "domain": self.domain}
+        return {name: value for name, value in dimensions.items() if value is not None}
 
     @property
     def key(self) -> str | None:
-        """Key as Dagster spells it: ``DOMAIN|FAMILY``, one of the two, or None for the partition of the whole study."""
+        """Dagster's partition key: ``DOMAIN|FAMILY``, one of the two, or None for the partition of the whole study."""
         if self.family is not None and self.domain is not None:
             return f"{self.domain}|{self.family}"
         return self.family if self.family is not None else self.domain
 
     @property
     def label(self) -> str:
-        """For people: ``family/domain``, one of the two, or ``all``."""
+        """Readable name: ``family/domain``, one of the two, or ``all``."""
         return "/".join(self.columns.values()) or "all"
 
     def overlaps(self, other: "Partition") -> bool:
-        """Whether two partitions, of whatever levels, agree in every dimension that both have."""
+        """Return whether two partitions of any levels agree in every dimension that both have."""
         pairs = ((self.family, other.family), (self.domain, other.domain))
-        return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
+        return all(a is None or b is None or a == b for a, b in pairs)
 
     def at(self, level: PartitionLevel) -> "Partition":
-        """The partition of a coarser level that this one belongs to."""
+        """Return the partition of a coarser level that contains this one."""
         return Partition(
             family=self.family if level in ("family", "family_domain") else None,
             domain=self.domain if level in ("domain", "family_domain") else None,
@@ -56,7 +56,7 @@ def partition_from_key(level: PartitionLevel, key: str | None) -> Partition:
 
 
 def all_partitions(study: Study, level: PartitionLevel) -> list[Partition]:
-    """Every partition of a level that the study asks for, in the order of its file."""
+    """Return every partition of a level that the study declares, in the order of its file."""
     families: Iterable[str | None] = study.families if level in ("family", "family_domain") else [None]
     domains: Iterable[str | None] = study.domains if level in ("domain", "family_domain") else [None]
     domains = list(domains)

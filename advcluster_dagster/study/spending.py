@@ -1,4 +1,4 @@
-"""What a study may spend on models."""
+"""Limits on a study's spending on models."""
 
 from pydantic import Field
 
@@ -6,12 +6,12 @@ from advcluster_dagster.study.base import Settings
 
 
 class Spending(Settings):
-    """Bounds on money; they never change a result."""
+    """Spending limits; they never change a result."""
 
     max_cost: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="What all model calls that the study uses may cost together, over all runs, US dollars; a step"
-        " stops before the call that would exceed it. None is no limit.",
+        description="Maximum total cost of all model calls that the study uses, over all runs, US dollars; a step stops"
+        " before the call that would exceed it. None: no limit.",
     )

@@ -29,7 +29,7 @@ from advcluster_dagster.study.preferences import Preferences
 from advcluster_dagster.study.ratings import Ratings
 from advcluster_dagster.study.spending import Spending
 
-#: Words that Dagster keeps for itself, besides those of Python.
+#: Words reserved by Dagster, in addition to those of Python.
 _RESERVED = (
     "context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str", "float",
     "bool", "input", "output", "type",
@@ -37,25 +37,25 @@ _RESERVED = (
 
 
 class StudyError(AdvClusterError, ValueError):
-    """A study file that cannot be used; one line that names the file, the key, the value and what is allowed."""
+    """An unusable study file; one line with file, key, value and allowed values."""
 
 
 class Study(Settings):
-    """A whole study; its name keeps its data apart from every other study's."""
+    """A whole study; its name separates its data from those of other studies."""
 
     study: Name = Field(description="Name of the study.")
     owners: tuple[Owner, ...] = Field(
-        (), description="Who answers for the study, as the UI shows it: mail addresses, or `team:NAME`."
+        (), description="Owners of the study, shown in the UI: email addresses, or `team:NAME`."
     )
     trials: StrictInt = Field(10, ge=1, le=1000, description="T, trials of each model on each question.")
     seed: StrictInt = Field(0, ge=0, description="Seed of every random step.")
     families: dict[Name, Family] = Field(min_length=1, description="Model families.")
     domains: dict[Name, tuple[Name, ...]] = Field(min_length=1, description="Benchmarks of each domain.")
     benchmarks: dict[Name, Benchmark] = Field(
-        default_factory=dict, description="Settings of benchmarks; a benchmark not listed has the defaults."
+        default_factory=dict, description="Settings of benchmarks; benchmarks not listed have the defaults."
     )
     providers: dict[Name, Provider] = Field(
-        default_factory=dict, description="Model providers beside the built-in ones."
+        default_factory=dict, description="Model providers in addition to the built-in ones."
     )
     judges: Judges = Field(default_factory=Judges)
     grading: Grading = Field(default_factory=Grading)
@@ -67,18 +67,16 @@ class Study(Settings):
     taxonomy: Taxonomy = Field(default_factory=Taxonomy)
     themes: Themes = Field(default_factory=Themes)
     error_dispersion: ErrorDispersion = Field(default_factory=ErrorDispersion)
-    compute: Compute | None = Field(
-        None, description="Accuracy against compute; without the section, none of it is made."
-    )
-    ratings: Ratings | None = Field(None, description="Quality of traces; without the section, none is rated.")
+    compute: Compute | None = Field(None, description="Accuracy against compute; disabled without this section.")
+    ratings: Ratings | None = Field(None, description="Quality of traces; disabled without this section.")
     preferences: Preferences | None = Field(
-        None, description="Preference pairs to train on; without the section, none are drawn."
+        None, description="Preference pairs for training; disabled without this section."
     )
     checks: CheckBounds = Field(default_factory=CheckBounds)
     automation: Automation = Field(default_factory=Automation)
     spending: Spending = Field(default_factory=Spending)
     published_results: Name | None = Field(
-        None, description="Published results shown beside a run's own: `paper` or none."
+        None, description="Published results shown next to a run's own: `paper` or none."
     )
 
     @model_validator(mode="after")
@@ -88,7 +86,7 @@ class Study(Settings):
             if model.provider not in known:
                 raise ValueError(f"{key}.provider is {model.provider!r}; allowed: {', '.join(sorted(known))}")
             if model.system_prompt is not None and not key.startswith("families."):
-                raise ValueError(f"{key}.system_prompt has no use, since judges have prompts of their own; remove it")
+                raise ValueError(f"{key}.system_prompt is not used, as judges have their own prompts; remove it")
         for domain, names in self.domains.items():
             if not names or len(set(names)) != len(names):
                 raise ValueError(f"domains.{domain} is {list(names)}; allowed: one or more different benchmark names")
@@ -107,17 +105,17 @@ class Study(Settings):
     @model_validator(mode="after")
     def _sections_fit(self) -> "Study":
         if self.judges.rater is not None and self.ratings is None:
-            raise ValueError("judges.rater is given, and there is no section ratings; add ratings: {}, or leave it out")
+            raise ValueError("judges.rater is set, but there is no section ratings; add ratings: {}, or remove it")
         if self.preferences is not None and self.preferences.selection == "top_delta" and self.ratings is None:
             raise ValueError("preferences.selection is 'top_delta', which needs rated traces; add ratings: {}")
         return self
 
     def _sampled_models(self) -> set[str]:
-        """Names of the models that are compared."""
+        """Return the names of the compared models."""
         return {model.model for family in self.families.values() for model in (family.larger, family.smaller)}
 
     def all_models(self) -> Iterator[tuple[str, Model]]:
-        """Every model of the study with the key at which it stands."""
+        """Yield every model of the study with its key in the study file."""
         for name, family in self.families.items():
             yield f"families.{name}.larger", family.larger
             yield f"families.{name}.smaller", family.smaller
@@ -130,27 +128,27 @@ class Study(Settings):
 
     @property
     def asks_paid_models(self) -> bool:
-        """Whether a run may ask a model whose answers cost money or hours of a GPU."""
+        """Whether a run may call a model whose answers cost money or GPU hours."""
         return any(model.provider not in FREE_PROVIDERS for _, model in self.all_models())
 
     @property
     def identifier(self) -> str:
-        """The name as Dagster's ops, jobs, sensors and repositories can bear it; different studies have different ones.
+        """The name as an identifier for Dagster's ops, jobs, sensors and repositories; unique per study.
 
-        Those allow neither dashes nor dots, nor a few words. They are spelled out with capital letters, which no
-        study's name has.
+        Dagster allows neither dashes, dots nor reserved words. They are replaced by words with capital letters, which
+        study names do not have.
         """
         if keyword.iskeyword(self.study) or self.study in _RESERVED:
             return f"{self.study}_Study"
         return self.study.replace("-", "_Dash_").replace(".", "_Dot_")
 
     def may_train(self, benchmark: str) -> bool:
-        """Whether preference pairs of a benchmark may be exported; GPQA needs ``i_know``."""
+        """Return whether preference pairs of a benchmark may be exported; GPQA needs ``i_know``."""
         training = self.benchmark(benchmark).training
         return training == "i_know" or (training == "allowed" and "gpqa" not in benchmark)
 
     def benchmark(self, name: str) -> Benchmark:
-        """Settings of a benchmark, the defaults where the study lists none."""
+        """Return the settings of a benchmark, by default if the study lists none."""
         return self.benchmarks.get(name, Benchmark())
 
 
@@ -158,7 +156,7 @@ def load_study(path: Path) -> Study:
     """Read a study file.
 
     Raises:
-        StudyError: the file is missing, is not YAML, or a setting is wrong; one line names file, key, value, allowed.
+        StudyError: the file is missing, not YAML, or has an invalid setting; one line with file, key, value, remedy.
     """
     try:
         return read_settings(path, Study, "study file")

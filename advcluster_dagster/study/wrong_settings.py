@@ -1,4 +1,4 @@
-"""Describe a wrong setting: the key, its value, what to do. Rewords pydantic's errors."""
+"""Describe an invalid setting by key, value and remedy, from pydantic's errors."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from advcluster_dagster.study.base import NAME_PATTERN
 
-#: What a value of a pattern looks like.
+#: Remedy by pattern.
 _PATTERNS = {
     NAME_PATTERN: "names consist of a-z, 0-9, '_', '.', '-' and start with a letter or digit; rename it",
     r"^[A-Z][A-Z0-9_]*$": "give the name of an environment variable: capitals, digits and '_'",
@@ -22,11 +22,11 @@ _SECTION = "write keys and values below it, indented"
 _LIST = "give a list, such as [a, b]"
 _BOOLEAN = "give true or false"
 _Context = Mapping[str, Any]
-#: Kind of error -> what to do.
+#: Remedy by kind of pydantic error.
 _REMEDIES: dict[str, Callable[[_Context], str]] = {
     "string_type": lambda _: _QUOTES,
     "string_pattern_mismatch": lambda c: _PATTERNS.get(c["pattern"], f"give text that matches {c['pattern']}"),
-    "string_too_short": lambda c: f"give text of at least {c['min_length']} character(s), or leave the setting out",
+    "string_too_short": lambda c: f"give text of at least {c['min_length']} character(s), or omit the setting",
     "string_too_long": lambda c: f"give text of at most {c['max_length']} characters",
     "int_type": lambda _: _WHOLE,
     "int_parsing": lambda _: _WHOLE,
@@ -49,23 +49,23 @@ _REMEDIES: dict[str, Callable[[_Context], str]] = {
     "too_short": lambda c: f"give at least {c['min_length']}",
     "too_long": lambda c: f"give at most {c['max_length']}",
 }
-_ANY_REMEDY = "give a value as docs/study_file.md and docs/operations.md describe it"
+_ANY_REMEDY = "see docs/study_file.md and docs/operations.md for allowed values"
 
 
 @dataclass(frozen=True)
 class WrongSetting:
-    """``place`` are the keys down to the setting, ``text`` is one line."""
+    """An invalid setting: ``place`` is the path of keys to it, ``text`` one line."""
 
     place: tuple[str | int, ...]
     text: str
 
 
 def describe(error: ValidationError, record: type[BaseModel]) -> WrongSetting:
-    """The first wrong setting, and how many more there are.
+    """Describe the first invalid setting, and how many more there are.
 
     Args:
-        error: of a record that was read from a file.
-        record: its class, for the names that a mistyped one may stand for.
+        error: raised when validating a settings file.
+        record: the class it was validated against, to suggest names for a mistyped one.
     """
     faults = error.errors(include_url=False)
     first = faults[0]
@@ -74,30 +74,31 @@ def describe(error: ValidationError, record: type[BaseModel]) -> WrongSetting:
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     if kind == "value_error":
         message = re.sub(r"^Value error, ", "", first["msg"])
-        return WrongSetting(place or _named_in(message), f"{key}: {message}{more}" if key else f"{message}{more}")
+        text = f"{key}: {message}{more}" if key else f"{message}{more}"
+        return WrongSetting(place or _leading_key(message), text)
     if kind == "missing":
         return WrongSetting(place, f"{key} is missing; add it{_meaning(record, place)}{more}")
     value = _short(first["input"])
     if kind == "extra_forbidden":
         return WrongSetting(place, f"{key} is {value}: there is no such setting; {_instead(record, place)}{more}")
-    words = _REMEDIES.get(kind)
-    remedy = words(first.get("ctx") or {}) if words else _ANY_REMEDY
+    find_remedy = _REMEDIES.get(kind)
+    remedy = find_remedy(first.get("ctx") or {}) if find_remedy else _ANY_REMEDY
     return WrongSetting(place, f"{key} is {value}; {remedy}{more}")
 
 
-def _named_in(message: str) -> tuple[str | int, ...]:
-    """The keys that a fault of the whole record begins with."""
+def _leading_key(message: str) -> tuple[str | int, ...]:
+    """Return the path of keys at the start of a message about the whole record."""
     key = message.partition(" ")[0]
     return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
 
 
 def _short(value: Any) -> str:
-    text = re.sub(r"://[^@/\s]*@", "://...@", repr(value))  # a password put where none belongs goes no further
+    text = re.sub(r"://[^@/\s]*@", "://...@", repr(value))  # hides passwords in URLs
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _instead(record: type[BaseModel], place: tuple[str | int, ...]) -> str:
-    """What a name that no setting has may stand for."""
+    """Suggest what to do about an unknown setting."""
     section = _type_at(record, place[:-1])
     known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
     near = get_close_matches(str(place[-1]), known, n=1)
@@ -107,17 +108,17 @@ def _instead(record: type[BaseModel], place: tuple[str | int, ...]) -> str:
 
 
 def _meaning(record: type[BaseModel], place: tuple[str | int, ...]) -> str:
-    """What a setting is, as its description says; empty without one."""
+    """Return a setting's description as the end of a message; empty without a description."""
     section = _type_at(record, place[:-1])
     if not (isinstance(section, type) and issubclass(section, BaseModel)):
         return ""
     field = section.model_fields.get(str(place[-1]))
-    message = (field.description or "").rstrip(".") if field else ""
-    return f": {message[:1].lower()}{message[1:]}" if message else ""
+    description = (field.description or "").rstrip(".") if field else ""
+    return f": {description[:1].lower()}{description[1:]}" if description else ""
 
 
 def _type_at(annotation: Any, place: tuple[str | int, ...]) -> Any:
-    """The type of what stands at a place of a record; None where the record has no such place."""
+    """Return the type at a path of keys in a record; None if there is no such path."""
     for part in place:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = annotation.model_fields.get(str(part))

@@ -1,4 +1,4 @@
-"""Parse YAML text: its content, the line of each key, and what is wrong where it is not YAML."""
+"""Parse YAML text: content, line of each key, and remedies for invalid YAML."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import yaml
 
 Place = Sequence[str | int]
 _NOT_YAML = "not a YAML file"
-#: What the parser says -> what to do.
+#: Remedy by the parser's message.
 _REMEDIES = {
     "mapping values are not allowed": "put text that holds ': ' in quotes, and align the keys of one section",
     "cannot start any token": "indent with spaces, and put text that begins with a special character in quotes",
     "could not find expected ':'": "write `key: value`, with a space after the colon",
-    "expected ',' or": "close the bracket, and part its items with commas",
+    "expected ',' or": "close the bracket, and separate its items by commas",
     "expected <block end>": "align the keys of one section",
     "end of stream": "close the bracket or quote that was opened",
     "could not determine a constructor": "remove the tag that begins with '!'",
@@ -23,7 +23,7 @@ _ANY_REMEDY = "correct this line or the one before it"
 
 
 class YamlTextError(ValueError):
-    """Text that cannot be used as YAML; says what to do. ``line`` counts from 1; None where it is not known."""
+    """Invalid YAML; the message states the remedy. ``line`` counts from 1; None if unknown."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -31,13 +31,13 @@ class YamlTextError(ValueError):
 
 
 class YamlText:
-    """Parsed text.
+    """Parsed YAML.
 
     Args:
         raw: the bytes of a file.
 
     Raises:
-        YamlTextError: it is no UTF-8 text, no YAML, or gives a key twice.
+        YamlTextError: it is not UTF-8, not YAML, or has a duplicate key.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -46,18 +46,18 @@ class YamlText:
             self.content: Any = yaml.load(self._text, Loader=_UniqueKeyLoader)
         except yaml.MarkedYAMLError as error:
             raise _marked_fault(error) from None
-        except yaml.YAMLError:  # a character that YAML has no place for
-            raise YamlTextError(f"{_NOT_YAML}: it holds bytes that are no text; {_SAVE}") from None
+        except yaml.YAMLError:  # a character that YAML does not allow
+            raise YamlTextError(f"{_NOT_YAML}: it holds bytes that are not text; {_SAVE}") from None
         except RecursionError:
-            raise YamlTextError(f"{_NOT_YAML}: it is nested too deep; write it flatter") from None
-        except ValueError as error:  # such as a date that there is none of
+            raise YamlTextError(f"{_NOT_YAML}: it is nested too deeply; flatten it") from None
+        except ValueError as error:  # such as a date that does not exist
             raise YamlTextError(f"{_NOT_YAML}: {error}; put the value in quotes") from None
 
     def line_of(self, place: Place) -> int | None:
-        """The line, from 1, of the deepest key or item of a place that the text has; None where it has not the first.
+        """Return the line, from 1, of the deepest existing key or item on a path; None if the first does not exist.
 
         Args:
-            place: keys and numbers of items, the outermost first.
+            place: keys and item numbers, outermost first.
         """
         node, line = yaml.compose(self._text, Loader=yaml.SafeLoader), None
         for part in place:
@@ -76,11 +76,11 @@ def _decoded(raw: bytes) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise YamlTextError(f"{_NOT_YAML}: it is no UTF-8 text; {_SAVE}", line) from None
+        raise YamlTextError(f"{_NOT_YAML}: it is not UTF-8 text; {_SAVE}", line) from None
 
 
 def _child(node: Any, part: str | int) -> tuple[Any, Any]:
-    """What marks a part of a node, and its value; nothing where it has no such part."""
+    """Return the node that marks a part of a node, and its value; (None, None) if there is no such part."""
     if isinstance(node, yaml.MappingNode):
         return next(((key, value) for key, value in node.value if key.value == str(part)), (None, None))
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
@@ -98,11 +98,11 @@ def _marked_fault(error: yaml.MarkedYAMLError) -> YamlTextError:
 
 
 class _KeyTwiceError(yaml.constructor.ConstructorError):
-    """A key is given twice."""
+    """Duplicate key."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader that refuses a key given twice, which plain YAML readers overwrite in silence."""
+    """YAML safe loader that rejects duplicate keys, which YAML readers otherwise overwrite silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Any, int] = {}

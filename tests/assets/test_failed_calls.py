@@ -83,12 +83,12 @@ def test_a_failed_embedding_is_named_by_its_check(refused):
 
 def test_the_command_line_shows_it_as_plain_text(capsys):
     line = "cluster_summaries f: 1 of 2 calls failed: bad_request (1): [bold]no[/bold]"
-    running._tell(RunOutcome(n_runs=1, n_steps=1, call_failures=[line]), n_asked=2)
+    running._print_outcome(RunOutcome(n_runs=1, n_steps=1, call_failures=[line]), n_asked=2)
     assert f"{line}\n1 steps in 1 runs, 2 model calls." in capsys.readouterr().err
 
 
 def test_the_command_line_shows_the_traceback_of_a_fault_of_the_program_as_plain_text(capsys):
     line = "trace_pairs: KeyError: 'x' at advcluster_dagster/assets/advantage_extraction.py:9"
     outcome = RunOutcome(n_runs=1, failures={SUMS: line}, tracebacks=["KeyError: 'x'\n  [bold]at\x1b[31m"])
-    running._tell(outcome, n_asked=0)
+    running._print_outcome(outcome, n_asked=0)
     assert f"KeyError: 'x'\n  [bold]at\\x1b[31m\nfailed f/sums: {line}\n" in capsys.readouterr().err

@@ -221,7 +221,7 @@ def test_a_study_with_one_trial_says_so(tmp_path):
         )
         (warning,) = [w for w in failed_warnings(instance, small.study) if w.check == "several_trials"]
     assert warning.text == (
-        "analysis_question_set of my-family/math: several_trials (measured one trial a question, so pass rates are 0 or"
-        " 1 and a gap says nothing about chance, trials 1). Expected: Each model answers each question in several"
+        "analysis_question_set of my-family/math: several_trials (measured one trial per question: pass rates are 0 or"
+        " 1, and a gap cannot be told from chance, trials 1). Expected: Each model answers each question in several"
         " trials."
     )

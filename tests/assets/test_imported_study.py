@@ -203,7 +203,7 @@ def test_failed_extractions_are_named_kept_and_asked_again_only_when_told(tmp_pa
         assert small.run(UP_TO_CORPUS, domains=("sums",)).n_runs == 0
         retrying = Platform(small.home, retry_failed=True)
         assert small.status(retry_failed=True)["extracted_advantages", "f/sums"].texts == (
-            "2 failed model calls to ask again",
+            "2 failed model calls to repeat",
         )
         assert small.run(UP_TO_CORPUS, retrying, domains=("sums",)).failures == {}
         assert provider.stats.completed == 14
@@ -223,7 +223,7 @@ def test_bare_answers_give_no_advantage_and_the_check_says_what_is_needed(tmp_pa
     import_traces(path, small.study, "f", "sums", "additions", small.home.imports)
     said = small.run(UP_TO_CORPUS, domains=("sums",)).failures[SUMS]
     assert "n_failures 8, n_pairs 8" in said
-    assert "8 of 8 pairs hold no contrast that the embedded reader can see, a judge model is needed" in said
+    assert "the embedded reader sees no contrast in 8 of 8 pairs; use a judge model" in said
     small.change(checks={"max_extraction_failure_share": 1.0})
     assert small.run(UP_TO_CORPUS, domains=("sums",)).failures == {}
     assert small.table("extraction_failures")["reason"].to_list() == ["no_contrast"] * 8

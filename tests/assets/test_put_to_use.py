@@ -228,7 +228,7 @@ def test_without_the_sections_none_of_it_exists(tmp_path):
     defs = build_defs(small.home, [small.study]).get_repository_def()
     assert not OPTIONAL & {key.path[-1] for key in defs.asset_graph.get_all_asset_keys()}
     assert not OPTIONAL & {step for step, _ in small.status()}
-    with pytest.raises(SelectionError, match="study given makes no budget_curves: it has no section compute; add it"):
+    with pytest.raises(SelectionError, match="study given has no budget_curves: section compute is missing; add it"):
         small.run(("budget_curves",))
 
 

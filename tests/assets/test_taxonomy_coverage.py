@@ -80,7 +80,7 @@ def test_a_vector_far_from_all_is_outside(given_once, frames):
 def test_a_taxonomy_of_other_advantages_is_refused(given_once, frames):
     tables = {name: given_once.table(name) for name in ("final_taxonomy", "taxonomy_assignments")}
     tables["taxonomy_assignments"] = tables["taxonomy_assignments"].head(3)
-    with pytest.raises(StepError, match="taxonomy_assignments are not those of the present advantages"):
+    with pytest.raises(StepError, match="taxonomy_assignments do not match the current advantages"):
         taxonomy_changes.function(given_once.step("taxonomy_changes", F), **tables, **frames)
 
 

@@ -105,7 +105,7 @@ def test_imported_traces_lead_to_their_file(given_once):
     ("kind", "given", "said"),
     [
         ("cluster", "orion", "--cluster orion: allowed: FAMILY/CLUSTER"),
-        ("cluster", "orion/x", "--cluster orion/x: x is no cluster's number; allowed: FAMILY/CLUSTER"),
+        ("cluster", "orion/x", "--cluster orion/x: x is not a cluster number; allowed: FAMILY/CLUSTER"),
         ("cluster", "lyra/0", "--cluster lyra/0: no family lyra; known: orion"),
         ("cluster", "orion/99", "family orion has no cluster 99; known: 0"),
         ("cell", "orion/0/art", "--cell orion/0/art: no domain art; known: math"),

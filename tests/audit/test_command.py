@@ -50,8 +50,8 @@ def test_differences_are_told(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--cluster", "orion/0", "--edi", "orion/math"), "--cluster and --edi: give one of them"),
-        (("--cluster", "orion/0", "--page"), "--page shows the whole study; leave the starting point out"),
+        (("--cluster", "orion/0", "--edi", "orion/math"), "--cluster and --edi: give only one of them"),
+        (("--cluster", "orion/0", "--page"), "--page shows the whole study; omit the starting point"),
         (("--cluster", "orion"), "--cluster orion: allowed: FAMILY/CLUSTER"),
     ],
 )

@@ -63,11 +63,11 @@ def _with(made_from=None, **fingerprint):
         ),
         (
             OLD,
-            ["nothing it is made from changed: it was not stale, only run again"],
+            ["no input changed: it was not stale, but was run again"],
         ),
         (
             replace(OLD, fingerprint={}),
-            ["what it was made from is not in the event log: an older version of this program made it"],
+            ["inputs unknown: an older version of this program made it and did not record them in the event log"],
         ),
     ],
 )

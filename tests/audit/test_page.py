@@ -32,7 +32,7 @@ def test_breaks_are_named_and_hostile_text_is_escaped(made):
     change_rows(made.path("advantage_corpus", HERE), lambda rows: rows.with_columns(pl.lit(hostile).alias("advantage")))
     page = render_page(audited(made))
     assert re.search(r"The chain is broken in \d+ places\.", page)
-    assert "advantage_corpus of orion/math: its " in page
+    assert "advantage_corpus of orion/math: content hash mismatch: " in page
     assert "<script" not in page
     assert "\u202e" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;[U+202E]" in page

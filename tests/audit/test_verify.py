@@ -83,7 +83,7 @@ def test_an_index_alone_reaches_no_clusters(made_intact):
 
 
 def test_nothing_made_is_nothing_to_audit(tmp_path):
-    with pytest.raises(AuditError, match=r"^study made: there is nothing to audit yet; run the study first$"):
+    with pytest.raises(AuditError, match=r"^study made: nothing to audit yet; run the study first$"):
         audited(write_study(tmp_path / "home", SIMULATED))
 
 
@@ -94,7 +94,7 @@ def test_a_changed_response_names_its_trace(made):
 
     change_rows(made.path("smaller_traces", HERE), change)
     whole, row = lines(audited(made, [("edi_summary", HERE)]))
-    assert whole.startswith("smaller_traces of orion/math: its 72 rows have the content hash ")
+    assert whole.startswith("smaller_traces of orion/math: content hash mismatch: expected ")
     assert row.startswith("smaller_traces of orion/math, question_id worked-math-002, trial 1: response of the trace ")
 
 
@@ -135,7 +135,7 @@ def test_rows_that_cannot_be_read_are_named_one_by_one(made):
     n_rows = metadata.row_group(0).num_rows
     assert first.fault == f"rows 0 to {n_rows - 1} cannot be read"
     assert len(rows) == n_rows
-    assert {row.fault for row in rows} == {"the trace cannot be read any more"}
+    assert {row.fault for row in rows} == {"the trace can no longer be read"}
     assert {"question_id": "worked-math-000", "trial": 0} in [row.row for row in rows]
 
 
@@ -167,7 +167,7 @@ def test_a_changed_text_of_a_judge_is_named(made, table, partition, column, key)
 
     change_rows(made.path(table, partition), change)
     found = lines(audited(made))
-    assert any(line.startswith(f"{table} of {partition.label}: its ") for line in found)
+    assert any(line.startswith(f"{table} of {partition.label}: content hash mismatch: ") for line in found)
     assert any(line.startswith(f"{table} of {partition.label}, {key}") and "in the ledger" in line for line in found)
 
 
@@ -183,14 +183,12 @@ def test_a_changed_vector_is_named(made):
     advantage_id = pl.read_parquet(path)["advantage_id"][1]
     change_rows(path, change)
     (line,) = (line for line in lines(audited(made)) if "the vector" in line)
-    assert line.startswith(
-        f"advantage_embeddings of orion/math, advantage_id {advantage_id}: the vector is not the one"
-    )
+    assert line.startswith(f"advantage_embeddings of orion/math, advantage_id {advantage_id}: the vector differs")
 
 
 def test_a_changed_score_is_named(made):
     change_rows(made.path("candidate_reviews", FAMILY), lambda rows: rows.with_columns(total=pl.col("total") - 1))
-    assert any("scores are not what the reply in the ledger says" in line for line in lines(audited(made)))
+    assert any("scores differ from the reply in the ledger" in line for line in lines(audited(made)))
 
 
 def test_a_cluster_given_to_an_advantage_by_hand_is_found(made):
@@ -215,8 +213,8 @@ def test_a_changed_question_in_the_ledger_is_found(made):
     sql += " (select rowid from calls where model = 'orion-small' and request like '%\"trial\": 0%' limit 1)"
     assert _ledger(made, sql) == 1
     found = lines(audited(made, [("edi_summary", HERE)]))
-    assert any("has not the id of what it asked" in line for line in found)
-    assert any("trial 0: the ledger holds no call for it that this table has used" in line for line in found)
+    assert any("does not have the id of its request" in line for line in found)
+    assert any("trial 0: the ledger has no call for it that this table used" in line for line in found)
 
 
 def test_an_entry_that_is_no_record_any_more_is_found(made):
@@ -228,7 +226,7 @@ def test_calls_that_left_the_ledger_are_missed(made):
     assert _ledger(made, "delete from calls where model = 'analyst'") > 0
     found = audited(made)
     n_pairs = made.table("trace_pairs").height
-    assert sum("the ledger holds no call for it" in line for line in lines(found)) >= n_pairs
+    assert sum("the ledger has no call for it" in line for line in lines(found)) >= n_pairs
     assert found.counts["advantage_corpus"].n_breaks == n_pairs
 
 
@@ -237,7 +235,7 @@ def test_other_upstream_rows_than_were_read_are_found(made):
     made.run(assets=("analysis_question_set",))
     found = lines(audited(made))
     assert any(
-        line.startswith("trace_pairs of orion/math: was made from analysis_question_set of orion/math as it was (")
+        line.startswith("trace_pairs of orion/math: was made from an earlier version of analysis_question_set of")
         for line in found
     )
 
@@ -246,7 +244,7 @@ def test_a_file_that_the_event_log_does_not_know_is_found(made):
     with made.instance() as instance:
         instance.wipe_assets([dg.AssetKey(["made", "first_errors"])])
     (line,) = lines(audited(made))
-    why = "no materialisation in the event log; run the study, which records it without asking models"
+    why = "no materialisation in the event log; run the study, which records it without model calls"
     assert line == f"first_errors of orion/math: {why}"
 
 
@@ -259,9 +257,8 @@ def test_a_stamp_that_was_rewritten_is_found(made):
         writer.write_table(rows)
         writer.add_key_value_metadata({"advcluster_stamp": json.dumps(asdict(forged))})
     assert lines(audited(made)) == [
-        "trace_pairs of orion/math: bytes of the file were changed outside of its rows; the rows are as they were"
-        " written",
-        "trace_pairs of orion/math: settings in the file's stamp is not what the event log says",
+        "trace_pairs of orion/math: the file was changed outside of its rows; the rows are as written",
+        "trace_pairs of orion/math: settings in the file's stamp differs from the event log",
     ]
 
 
@@ -294,8 +291,8 @@ def test_a_damaged_import_names_the_traces_it_lost(given):
 def test_traces_imported_again_are_said_to_be_others(given):
     bring_traces(given, "sums", n_kept=5)
     assert [line.split(": ", 1)[1] for line in lines(audited(given))] == [
-        "imports of additions, larger.parquet: was imported again after these traces were taken from it",
-        "imports of additions, smaller.parquet: was imported again after these traces were taken from it",
+        "imports of additions, larger.parquet: imported again since these traces were copied from it",
+        "imports of additions, smaller.parquet: imported again since these traces were copied from it",
     ]
 
 

@@ -101,7 +101,7 @@ def test_help_of_every_command(run, command):
         (("run", "nothing"), "study 'nothing' not found in "),
         (("run", "[/b]"), "study '[/b]' not found in "),  # what a person types is no markup
         (("run", ":smile:"), "study ':smile:' not found in "),
-        (("run", "missing.yaml"), "missing.yaml: there is no such study file"),
+        (("run", "missing.yaml"), "missing.yaml: study file not found"),
         (("status", "nothing"), "study 'nothing' not found in "),
         (("report", "nothing"), "study 'nothing' not found in "),
         (("init", "Big Study"), "study name 'Big Study': names consist of a-z"),
@@ -126,7 +126,7 @@ def test_errors_in_an_empty_home(fails, tmp_path, arguments, message):
         ),
         (("query", "selec 1"), "query: Parser Error: "),
         (("query", "select * from nowhere"), "query: Catalog Error: Table with name nowhere does not exist!"),
-        (("query", ";"), "query: it may only select rows; the tables are written by runs alone"),
+        (("query", ";"), "query: only select statements are allowed; tables are written by runs"),
         (("query", "select 1", "--format", "xml"), "--format is 'xml'; allowed: table, json, jsonl, csv, parquet"),
         (("init", "given"), ""),
     ],
@@ -151,7 +151,7 @@ def test_a_run_without_sources_says_what_to_do(fails, at, tmp_path):
     ("text", "message"),
     [
         ("study: [", "not a YAML file: "),
-        ("- a", "a study file holds keys and values, this one holds a list"),
+        ("- a", "a study file needs keys and values, found a list"),
         ("study: s\nstudy: t", "key 'study' is given twice"),
         ("study: s\nfamilies: {f: {larger: {model: a, provider: imported}}}\ndomains: {d: [b]}", "families.f.smaller"),
         (
@@ -299,7 +299,7 @@ def test_traces_without_answers_are_stored_only_with_a_yes(run, ready, tmp_path)
     status, _, err = run(*command)
     assert status == 1
     assert "Note: 2 of 2 responses of the smaller model f-small have no answer in \\boxed{}" in err
-    assert err.splitlines()[-1].endswith("nothing was imported: see the note above; --yes imports it all the same")
+    assert err.splitlines()[-1].endswith("nothing was imported: see the note above; add --yes to import anyway")
     stored = ready.home.imports / "given" / "traces"
     assert not list(stored.rglob("*.parquet*"))
     assert run(*command, "--yes")[0] == 0
@@ -406,7 +406,7 @@ def test_a_run_that_fails_names_the_partition_and_ends_with_one(run, at, tmp_pat
         " --select +larger_traces makes both"
     )
     assert done == "Nothing was run, 0 model calls."
-    assert error == "error 1 partition(s) did not finish; the lines above say why"
+    assert error == "error 1 partition(s) did not finish; see the lines above"
 
 
 def test_a_taxonomy_is_frozen_by_name(given, run, fails, monkeypatch):
@@ -428,7 +428,7 @@ def test_what_is_left_out_of_a_drop_folder_is_named(given, run, monkeypatch):
     status, out, said = run("status", "given", "--format", "json")
     assert status == 0
     json.loads(out)
-    assert said.startswith(f"{path}: left out, traces of family f are imported")
+    assert said.startswith(f"{path}: skipped, traces of family f are imported")
 
 
 def test_costs_and_batches_of_a_ledger(run, at, given):
@@ -437,13 +437,13 @@ def test_costs_and_batches_of_a_ledger(run, at, given):
     assert status == 0
     assert "advantage_corpus" in out
     assert "no charge" in out  # the embedded stand-in
-    assert "In all, with replies that were asked for again: no charge." in err
-    assert run("ledger", "batches") == (0, "", "No batch is under way.\n")
+    assert "Total, including repeated calls: no charge." in err
+    assert run("ledger", "batches") == (0, "", "No open batches.\n")
 
 
 def test_costs_of_a_study_that_asked_nobody(run, at, tmp_path):
     at(given_study(tmp_path / "home"))
-    assert run("ledger", "costs", "given") == (0, "", "Study given has asked no model yet.\n")
+    assert run("ledger", "costs", "given") == (0, "", "Study given has made no model calls yet.\n")
 
 
 def test_a_cap_is_refused_at_once_where_a_price_is_unknown(fails, at, tmp_path):
@@ -489,7 +489,7 @@ def test_commands_that_only_read_make_no_home(run, monkeypatch, tmp_path, argume
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "misspelt"))
     status, _, err = run(*arguments)
     assert status == 1
-    assert f"ADVCLUSTER_HOME names {tmp_path / 'misspelt'}, which is no folder" in " ".join(err.split())
+    assert f"ADVCLUSTER_HOME is {tmp_path / 'misspelt'}, which is not a folder" in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -529,8 +529,8 @@ def test_a_query_goes_into_a_file_of_the_format_that_its_name_tells(run, given, 
     [
         (("query", "select 1", "--format", "parquet"), "--format parquet needs a file; add --to FILE.parquet"),
         (("query", "select 1", "--to", "rows.xlsx"), "rows.xlsx: its name ends in '.xlsx'; allowed: table, json,"),
-        (("query", "select 1", "--to", "a.csv", "--format", "table"), "a table is for the screen; for a file,"),
-        (("run", "given", "--format", "json"), "--format and --to show the table of --dry-run"),
+        (("query", "select 1", "--to", "a.csv", "--format", "table"), "a table can only be printed; for a file,"),
+        (("run", "given", "--format", "json"), "--format and --to apply to --dry-run only"),
     ],
 )
 def test_formats_that_do_not_fit_are_one_line(fails, given, at, arguments, message):

@@ -361,5 +361,5 @@ def test_batch_mode_of_a_whole_study_and_without_a_ledger(ledger: Ledger, monkey
     assert {name: settings.kind for name, settings in batched.providers.items()} == dict(zip(KINDS, KINDS, strict=True))
     assert all(settings.mode == "batch" for settings in batched.providers.values())
     open_chat_provider("openai", batched, ledger).close()
-    with pytest.raises(FatalModelError, match="provider openai has no batch mode here"):
+    with pytest.raises(FatalModelError, match="provider openai has no batch mode"):
         open_chat_provider("openai", batched)

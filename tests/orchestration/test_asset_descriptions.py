@@ -51,5 +51,5 @@ def test_assets_have_owners_tags_and_links_to_files_that_exist(given):
 @pytest.mark.parametrize("owner", ["nobody", "team:", "me@", "a b@c.de", "team:x y"])
 def test_an_owner_that_dagster_would_refuse_is_refused_in_the_study_file(given, owner):
     given.change(owners=[owner])
-    with pytest.raises(StudyError, match=r"allowed: a mail address, or team:NAME"):
+    with pytest.raises(StudyError, match=r"allowed: an email address, or team:NAME"):
         given.study  # noqa: B018

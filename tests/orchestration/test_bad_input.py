@@ -157,6 +157,6 @@ def test_vectors_that_change_their_length_between_runs_say_what_to_do(odd, serve
     write_lines(odd.home.root / "benchmarks" / "own.jsonl", [{**ROWS[0], "prompt": "Tell me: What is good?"}])
     outcome = odd.run()
     assert outcome.failures == {
-        SUMS: "advantage_embeddings: embedder embedder gave vectors of 3 and of 4 numbers at different times;"
-        " set judges.embedding_dimensions to the length you want, and all are requested again"
+        SUMS: "advantage_embeddings: embedder embedder returned vectors of 3 and of 4 numbers; set"
+        " judges.embedding_dimensions to one length, so that all are requested again"
     }

@@ -134,7 +134,7 @@ def _warmer() -> dict[str, Any]:
 def test_stages_without_inputs_say_what_they_assume_and_cost(server: SmallProvider, tmp_path: Path) -> None:
     found = estimates(plan(judged_at(server, tmp_path / "home", trials=10)))
     assert found["advantage_corpus"].assumed == (
-        "extracted_advantages: 5% of the questions kept, 7 pairs each, 3,000 + 150 tokens a call",
+        "extracted_advantages: 5% of the questions kept, 7 pairs each, 3,000 + 150 tokens per call",
     )
     reviews = found["candidate_reviews"]  # 10 candidates, one review each
     assert (reviews.n_calls, reviews.prompt_tokens, reviews.completion_tokens) == (10, 15_000, 250)

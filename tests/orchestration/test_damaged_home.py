@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration  # slow: whole runs, end to end
 RAW = ("traceback", "magic bytes", "sqlite3", "sqlalche", "arrow", "[sql:", "errno", "invalid input", "polars")
 LEDGER_COMMANDS = (("status", "given"), ("audit", "given"), ("ledger", "costs", "given"), ("run", "given"))
 COUNT = ("query", "select count(*) from graded_trials", "--study", "given")
-AGAIN = "a run makes it again and takes the replies of models from the ledger"
+AGAIN = "a run makes it again and reuses the model replies in the ledger"
 
 
 @pytest.fixture(scope="session")
@@ -137,11 +137,9 @@ def test_a_damaged_table_is_named_and_made_again_for_nothing(given, run, refuses
 def test_a_deleted_table_is_named_and_made_again(given, run, refuses):
     path = _table(given)
     path.unlink()
-    assert (
-        f"graded_trials of f/sums is missing: {path} is gone, though it was made; {AGAIN}" in run("status", "given")[1]
-    )
+    assert f"graded_trials of f/sums is missing: {path} was made, but is missing; {AGAIN}" in run("status", "given")[1]
     refuses(("report", "given"), path, AGAIN)
-    refuses(COUNT, path, f"is gone, though other tables were made from it; {AGAIN}")
+    refuses(COUNT, path, f"is missing, but other tables were made from it; {AGAIN}")
     assert ", 0 model calls." in run("run", "given")[1]
     assert path.exists()
 
@@ -179,7 +177,7 @@ def test_a_damaged_ledger_is_refused_and_named(given, refuses, tmp_path, damage)
     path = _ledger(given)
     damage(path)
     for command in (*LEDGER_COMMANDS, ("backup", str(tmp_path / "b.tar.gz"))):
-        refuses(command, path, "is damaged; restore it from a backup, or move it away and begin an empty one with")
+        refuses(command, path, "is damaged; restore it from a backup, or move it away and create an empty one with")
 
 
 @pytest.mark.parametrize("lose", [Path.unlink, lambda p: _cut(p, 0), lambda p: shutil.rmtree(p.parent)])
@@ -191,7 +189,7 @@ def test_a_lost_ledger_is_not_replaced_in_silence(given, run, refuses, lose):
             command, path, "the call ledger is gone, though the lake holds tables made from its replies; restore it"
         )
     assert ledger_rows(given.home) == []
-    assert run("ledger", "new") == (0, f"Began an empty ledger, {path}.")
+    assert run("ledger", "new") == (0, f"Created an empty ledger, {path}.")
     assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
     refuses(("ledger", "new"), path, "there is a ledger; move it away first")
 
@@ -299,9 +297,13 @@ def test_a_home_that_cannot_be_written_is_named(given, refuses, monkeypatch, num
 @pytest.mark.parametrize(
     ("words", "named", "remedy"),
     [
-        ("database or disk is full", "the disk is full", "make room"),
-        ("attempt to write a readonly database", "cannot be opened or written", "this user may write there"),
-        ("unable to open database file", "cannot be opened or written", "this user may write there"),
+        ("database or disk is full", "the disk is full", "free some space"),
+        (
+            "attempt to write a readonly database",
+            "cannot be opened or written",
+            "check free disk space and write",
+        ),
+        ("unable to open database file", "cannot be opened or written", "check free disk space and write"),
         ("database disk image is malformed", "is damaged", "REMEDY"),
         ("file is not a database", "is damaged", "REMEDY"),
     ],

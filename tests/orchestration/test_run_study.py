@@ -132,10 +132,10 @@ def test_a_step_whose_inputs_are_still_to_be_made_states_its_assumption(tmp_path
     assumptions = {step.status.step: step.estimate.assumed for step in planned}
     assert assumptions == {
         "advantage_embeddings": (
-            "advantage_embeddings: 5% of the questions kept, 2 pairs each, 3 descriptions a pair, 15 tokens a text",
+            "advantage_embeddings: 5% of the questions kept, 2 pairs each, 3 descriptions per pair, 15 tokens per text",
         ),
         "cluster_summaries": (
-            "cluster_summaries: 80 clusters over all candidates of a family, 3,000 + 90 tokens a call",
+            "cluster_summaries: 80 clusters over all candidates of a family, 3,000 + 90 tokens per call",
         ),
     }
 

@@ -139,5 +139,5 @@ def test_partition_keys_follow_and_faults_are_named(made, instance):
     made.change(domains={"math": ["worked-math"], "physics": ["worked-physics"]},
                 benchmarks={name: {"source": "simulated"} for name in ("worked-math", "worked-physics")})  # fmt: skip
     drop(made.home, "made", "math", "Bad", 1)
-    assert "Bad.jsonl: left out, names consist of" in watched.look().skip_message
+    assert "Bad.jsonl: skipped, names consist of" in watched.look().skip_message
     assert instance.get_dynamic_partitions("made_domain") == ["math", "physics"]

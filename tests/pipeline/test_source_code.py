@@ -275,7 +275,7 @@ def test_the_docstring_of_a_reply_counts_since_judges_are_sent_it(base, is_count
 
 
 def test_sources_that_are_missing_are_one_line():
-    with pytest.raises(SourceError, match=r"^assets/grading\.py of advcluster_dagster is not installed, "):
+    with pytest.raises(SourceError, match=r"^assets/grading\.py of advcluster_dagster is not installed; "):
         SourceCode(lambda _path: None).parts("assets/grading", "graded_trials")
 
 

@@ -54,7 +54,7 @@ def test_a_dropped_benchmark_is_planned_with_all_its_traces(made):
     for table in ("larger_traces", "smaller_traces"):
         assert found[table].n_calls == 15
         assert not any("question" in said for said in found[table].assumed)  # the questions are known
-    assert "as many pairs as now, all asked again" in found["advantage_corpus"].assumed[0]
+    assert "as many pairs as now, all repeated" in found["advantage_corpus"].assumed[0]
     assert found["advantage_corpus"].n_calls == n_pairs
     assert made.run().failures == {}
     asked = calls_of(made) - before
@@ -97,8 +97,8 @@ def test_clusters_of_other_descriptions_are_named_by_neither_plan_nor_run(made):
     drop(made.home, "made", "math", "more", 5)
     made.run(keeps_taxonomies=True)
     found = plan(made, assets=("cluster_summaries",))["cluster_summaries"]
-    said = "cluster_assignments are not those of the present advantages; materialise them first"
-    assert (found.n_calls, found.assumed) == (0, (f"cluster_summaries of orion: no calls, for it cannot run: {said}",))
+    said = "cluster_assignments do not match the current advantages; materialise them first"
+    assert (found.n_calls, found.assumed) == (0, (f"cluster_summaries of orion: no calls, as it cannot run: {said}",))
     (line,) = made.run(("cluster_summaries",)).failures.values()
     assert line == f"cluster_summaries: {said}"
 
@@ -108,7 +108,7 @@ def test_questions_that_cannot_be_had_are_told_and_the_rest_is_planned(made):
     found = plan(made)
     assert found.keys() == {*ASKING, "graded_trials"}
     fault = f"benchmark 'empty': {path} has no question of domain math"
-    assert found["larger_traces"].assumed == (f"larger_traces of orion/math: no calls, for it cannot run: {fault}",)
+    assert found["larger_traces"].assumed == (f"larger_traces of orion/math: no calls, as it cannot run: {fault}",)
 
 
 def test_more_trials_are_planned_from_the_questions(made):

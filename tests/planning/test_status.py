@@ -223,8 +223,8 @@ def test_what_an_earlier_version_made_says_so_once_and_is_made_again_for_nothing
     n_steps = len([status for status in found.values() if status.state == "stale"])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[-1] == (
-        f"code changed: {n_steps} steps were made by an earlier version of this program; a run makes them again and"
-        " takes the replies of models from the ledger"
+        f"code changed: {n_steps} steps were made by an earlier version of this program; a run repeats them and"
+        " reuses the model replies in the ledger"
     )
     assert sum("code changed" in line for line in lines) == 1
     outcome = given.run()

@@ -77,7 +77,7 @@ def test_another_embedding_space_is_not_compared(given, other):
     for table in ("taxonomy_coverage", "taxonomy_changes"):
         assert given.table(table).is_empty()
         reason = given.metadata(table, Partition("f"))["reason"]
-        assert reason == f"taxonomy other has other vectors: {len(model.mean)} numbers by {embedder}"
+        assert reason == f"taxonomy other has different vectors: {len(model.mean)} numbers by {embedder}"
     assert given.states() == {"fresh", "no sources"}
 
 

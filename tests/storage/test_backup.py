@@ -35,18 +35,18 @@ def test_a_wiped_home_comes_back_as_it_was(given: SmallHome, tmp_path: Path) -> 
 
 def test_a_home_with_results_is_not_overwritten(given: SmallHome, tmp_path: Path) -> None:
     back_up(given.home, tmp_path / "home.tar.gz")
-    with pytest.raises(BackupError, match=r"holds results already \(dagster, .*lake.*\)"):
+    with pytest.raises(BackupError, match=r"already has results \(dagster, .*lake.*\)"):
         restore(tmp_path / "home.tar.gz", given.home)
 
 
 def test_an_empty_home_is_nothing_to_back_up(tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="holds nothing to back up"):
+    with pytest.raises(BackupError, match="has nothing to back up"):
         back_up(Home(tmp_path / "none"), tmp_path / "home.tar.gz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backup_does_not_hold_itself(given: SmallHome) -> None:
-    with pytest.raises(BackupError, match="inside the home itself"):
+    with pytest.raises(BackupError, match="is inside the home"):
         back_up(given.home, given.home.root / "home.tar.gz")
 
 
@@ -72,12 +72,12 @@ def packed(target: Path, members: dict[str, bytes]) -> Path:
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({}, "is no backup that can be read"),
-        ({"manifest.json": b"{"}, "is no backup that can be read"),
-        ({"manifest.json": b'{"version": 9, "files": {}}'}, "is no backup of version 1"),
-        ({"manifest.json": b"[]"}, "is no backup of version 1"),
-        ({"../outside": b"x"}, r"holds '../outside', which no backup has; nothing was restored"),
-        ({"/outside": b"x"}, r"holds '/outside', which no backup has"),
+        ({}, "not a readable backup"),
+        ({"manifest.json": b"{"}, "not a readable backup"),
+        ({"manifest.json": b'{"version": 9, "files": {}}'}, "not a backup of version 1"),
+        ({"manifest.json": b"[]"}, "not a backup of version 1"),
+        ({"../outside": b"x"}, r"unexpected entry '../outside'; nothing was restored"),
+        ({"/outside": b"x"}, r"unexpected entry '/outside'"),
         (
             {"manifest.json": b'{"version": 1, "files": {"../a": {"sha256": "0"}}}'},
             r"\.\./a is missing or damaged; nothing was restored",
@@ -99,7 +99,7 @@ def test_what_is_no_whole_backup_changes_nothing(tmp_path: Path, members: dict[s
 def test_half_a_file_is_no_backup(small: Path, tmp_path: Path) -> None:
     content = small.read_bytes()
     small.write_bytes(content[: len(content) // 2])
-    with pytest.raises(BackupError, match="is no backup that can be read"):
+    with pytest.raises(BackupError, match="not a readable backup"):
         restore(small, Home(tmp_path / "new"))
 
 
@@ -127,7 +127,7 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    with pytest.raises(BackupError, match="holds 'lake', which no backup has; nothing was restored"):
+    with pytest.raises(BackupError, match="unexpected entry 'lake'; nothing was restored"):
         restore(source, home)
     assert list(outside.iterdir()) == []
     assert list(home.root.iterdir()) == []
@@ -136,7 +136,7 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
 def test_a_file_that_exists_is_overwritten_only_when_told(small: Path, tmp_path: Path) -> None:
     before = small.read_bytes()
     with pytest.raises(
-        BackupError, match=r"small\.tar\.gz exists already; name another file, or overwrite it with --force"
+        BackupError, match=r"small\.tar\.gz already exists; name another file, or overwrite it with --force"
     ):
         back_up(Home(tmp_path / "home"), small)
     assert small.read_bytes() == before

@@ -47,12 +47,12 @@ def test_what_cannot_belong_is_left_out_with_a_line(made):
     _drop(made.home, "math/.half-copied.jsonl")
     _drop(made.home, "math/good.jsonl")
     expected = {
-        "loose.jsonl": "a benchmark lies in the folder of its domain",
-        "law/cases.jsonl": "there is no such domain in study made; known: math, physics",
+        "loose.jsonl": "a benchmark belongs in the folder of its domain",
+        "law/cases.jsonl": "no such domain in study made; known: math, physics",
         "math/Bad Name.jsonl": "names consist of a-z",
-        "math/notes.txt": "a benchmark is a file of JSON Lines, NAME.jsonl",
-        "math/deep/er.jsonl": "a benchmark is a file of JSON Lines, NAME.jsonl",
-        "physics/worked-math.jsonl": "the study file has a benchmark of that name; give this one another",
+        "math/notes.txt": "a benchmark is a JSON Lines file, NAME.jsonl",
+        "math/deep/er.jsonl": "a benchmark is a JSON Lines file, NAME.jsonl",
+        "physics/worked-math.jsonl": "the study file has a benchmark of that name; rename this one",
         f"math/{'x' * 61}.jsonl": "names consist of a-z",
     }
     for place in expected:
@@ -60,7 +60,7 @@ def test_what_cannot_belong_is_left_out_with_a_line(made):
     faults = made.home.drop_faults("made")
     assert len(faults) == len(expected)
     for fault in faults:
-        path, why = fault.split(": left out, ")
+        path, why = fault.split(": skipped, ")
         place = path.removeprefix(str(made.home.root / "benchmarks" / "made")).lstrip("/")
         (reason,) = [reason for name, reason in expected.items() if name == place or name.startswith(f"{place}/")]
         assert why.startswith(reason)

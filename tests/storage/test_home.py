@@ -114,9 +114,7 @@ def test_an_unknown_name_lists_the_known_ones(home):
 
 
 def test_a_missing_file_is_one_line(home, tmp_path):
-    with pytest.raises(
-        StudyError, match=r"none\.yaml: there is no such study file; correct its name, or write it there first$"
-    ):
+    with pytest.raises(StudyError, match=r"none\.yaml: study file not found; correct its name, or create it first$"):
         home.register_study(str(tmp_path / "none.yaml"))
 
 
@@ -161,7 +159,7 @@ def test_the_platforms_settings_move_lake_and_database(home, monkeypatch):
             ImportError,
             r"lake s3://bucket: install the package for it: pip install -c constraints.txt -e '.\[s3]'",
         ),
-        ("floppy://disk", ValueError, "lake floppy://disk: there is no storage 'floppy'"),
+        ("floppy://disk", ValueError, "lake floppy://disk: unknown storage 'floppy'"),
     ],
 )
 def test_a_lake_that_cannot_be_reached_is_one_line(home, monkeypatch, lake, missing, message):

@@ -14,11 +14,11 @@ from upath import UPath
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.storage import paths as places
 from advcluster_dagster.storage.paths import (
-    again_when_replaced,
     is_local,
     open_whole,
     put_in_place,
     remove_abandoned_files,
+    retry_if_replaced,
     staging_path,
 )
 from advcluster_dagster.storage.sql_models import bind, held_open
@@ -108,7 +108,7 @@ def test_reading_again_ends():
         raise OSError("replaced again")
 
     with pytest.raises(OSError, match="replaced again"):
-        again_when_replaced(read)
+        retry_if_replaced(read)
     assert len(tries) == 20
 
 

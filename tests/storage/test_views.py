@@ -50,8 +50,8 @@ def test_folders_with_odd_names(tmp_path, study, pairs):
         ("select nothing from trace_pairs", '"nothing" not found'),
         ("select cast(pair_id as integer) from trace_pairs", "Could not convert string 'q:0'"),
         ("select error('stop')", "stop"),
-        ("", "may only select rows"),
-        ("-- nothing", "may only select rows"),
+        ("", "only select statements are allowed"),
+        ("-- nothing", "only select statements are allowed"),
     ],
 )
 def test_what_duckdb_refuses_is_one_line(home, study, publish, pairs, sql, words):

@@ -28,7 +28,7 @@ STUDIES = {
                    " known here: max_cost"),
     "mistyped role": (STUDY.replace("smaller", "small"), ", line 3: families.f.smaller is missing; add it: the model"),
     "of a list": (STUDY + "grading:\n  panel:\n  - {model: a, provider: openai}\n  - {modle: b, provider: openai}\n",
-                  ", line 11: grading.panel.1.model is missing; add it: the name"),
+                  ", line 11: grading.panel.1.model is missing; add it: the provider's name"),
     "text": (STUDY + "trials: '3'\n", ", line 8: trials is '3'; give a whole number, without quotes"),
     "no section": (STUDY + "judges: none\n", ", line 8: judges is 'none'; write keys and values below it, indented"),
     "no list": (STUDY.replace("[q]", "q"), ", line 7: domains.d is 'q'; give a list, such as [a, b]"),
@@ -41,11 +41,11 @@ STUDIES = {
     "of the whole": (STUDY.replace("b, provider: imported", "b, provider: here"),
                      ", line 5: families.f.smaller.provider is 'here'; allowed: "),
     "key twice": (STUDY + "study: t\n", ", line 8: key 'study' is given twice, first in line 1; remove one of them"),
-    "empty": ("# nothing\n", ": the study file is empty; write settings into it"),
-    "one text": ("hello\n", ": a study file holds keys and values, this one holds one text; write lines `key: value`"),
-    "binary": (b"PK\x03\x04\x00\x00", ": not a YAML file: it holds bytes that are no text; save it as UTF-8 text"),
-    "Latin": (STUDY.encode() + b"judges: \xe9\n", ", line 8: not a YAML file: it is no UTF-8 text; save it as UTF-8"),
-    "too deep": ("[" * 5000, ": not a YAML file: it is nested too deep; write it flatter"),
+    "empty": ("# nothing\n", ": the study file is empty; add settings"),
+    "one text": ("hello\n", ": a study file needs keys and values, found one text; write lines `key: value`"),
+    "binary": (b"PK\x03\x04\x00\x00", ": not a YAML file: it holds bytes that are not text; save it as UTF-8 text"),
+    "Latin": (STUDY.encode() + b"judges: \xe9\n", ", line 8: not a YAML file: it is not UTF-8 text; save it as UTF-8"),
+    "too deep": ("[" * 5000, ": not a YAML file: it is nested too deeply; flatten it"),
 }  # fmt: skip
 PLATFORMS = {
     "syntax": ("executor: {ray", ", line 1: not a YAML file: expected ',' or '}', but got '<stream end>'; close"),
@@ -53,9 +53,9 @@ PLATFORMS = {
     "out of range": ("keep_history_days: -1\n", ", line 1: keep_history_days is -1; give a number of at least 0"),
     "no variable": ("database_url_env: my url\n", ", line 1: database_url_env is 'my url'; give the name of an"),
     "key twice": ("lake: null\nlake: null\n", ", line 2: key 'lake' is given twice, first in line 1; remove one"),
-    "empty": ("", ": the platform file is empty; write settings into it"),
-    "one number": ("3", ": a platform file holds keys and values, this one holds one number; write lines"),
-    "binary": (b"\x89PNG\r\n\x1a\n", ", line 1: not a YAML file: it is no UTF-8 text; save it as UTF-8 text"),
+    "empty": ("", ": the platform file is empty; add settings"),
+    "one number": ("3", ": a platform file needs keys and values, found one number; write lines"),
+    "binary": (b"\x89PNG\r\n\x1a\n", ", line 1: not a YAML file: it is not UTF-8 text; save it as UTF-8 text"),
 }  # fmt: skip
 CASES = [
     pytest.param(record, what, *case, id=f"{what}: {kind}")

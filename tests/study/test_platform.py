@@ -43,7 +43,7 @@ def test_ray_and_kubernetes_are_clusters(executor, has_cluster):
         ("lake: lake/here", "lake is 'lake/here'; give an address such as s3://BUCKET/PREFIX"),
         ("gpu_pool_slots: 1.5", "gpu_pool_slots is 1.5; give a whole number"),
         ("executor: ray\nexecutor: ray", "key 'executor' is given twice, first in line 1; remove one of them"),
-        ("- ray", "a platform file holds keys and values, this one holds a list; write lines `key: value`"),
+        ("- ray", "a platform file needs keys and values, found a list; write lines `key: value`"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path, text, message):

@@ -120,7 +120,7 @@ WRONG = {
     "experts that do not fit": (
         SMALLEST
         + "compute: {shapes: {large: {vocabulary: 9, width: 8, feed_forward: 8, heads: 1, layers: 1, n_experts: 4}}}\n",
-        "compute.shapes.large: n_experts and experts_per_token do not fit; allowed: 1 to n_experts a token, or neither",
+        "compute.shapes.large: n_experts and experts_per_token do not fit; allowed: 1 to n_experts per token, or",
     ),
     "the largest deltas without ratings": (
         SMALLEST + "preferences: {selection: top_delta}\n",
@@ -128,11 +128,11 @@ WRONG = {
     ),
     "a rater without ratings": (
         SMALLEST + "judges: {rater: {model: m, provider: openai}}\n",
-        "judges.rater is given, and there is no section ratings; add ratings: {}, or leave it out",
+        "judges.rater is set, but there is no section ratings; add ratings: {}, or remove it",
     ),
     "clusters that are not asked for": (
         SMALLEST + "preferences: {clusters: [1]}\n",
-        "preferences: clusters are named, and selection is 'all'; allowed: selection: cluster",
+        "preferences: clusters are set, but selection is 'all'; allowed: selection: cluster",
     ),
     "a scheme twice": (
         SMALLEST + "preferences: {schemes: [generator, generator]}\n",
@@ -177,7 +177,7 @@ WRONG = {
     ),
     "panel with a member twice": (
         SMALLEST + "grading: {panel: [{model: a, provider: openai}, {model: a, provider: openai}]}\n",
-        "grading: panel holds 'a' of openai twice; allowed: different models",
+        "grading: panel has 'a' of openai twice; allowed: different models",
     ),
     "panel served by nobody": (
         SMALLEST + "grading: {panel: [{model: a, provider: openai}, {model: b, provider: nobody}]}\n",
@@ -194,12 +194,12 @@ WRONG = {
     ),
     "one model": (
         changed("gpt3-6b,  ", "gpt3-175b,"),
-        "families.gpt3: larger and smaller are the same model, 'gpt3-175b', asked in the same way; name two models, or"
-        " give the two a different sampling (such as enable_thinking: true and false) or system_prompt",
+        "families.gpt3: larger and smaller are the same model, 'gpt3-175b', with the same settings; name two models, or"
+        " set different sampling (such as enable_thinking: true and false) or system_prompt",
     ),
     "one model asked in one way, with labels": (
         two_ways("label: a", "label: b").replace("imported", "openai"),
-        "families.gpt3: larger and smaller are the same model, 'gpt3', asked in the same way; name two models",
+        "families.gpt3: larger and smaller are the same model, 'gpt3', with the same settings; name two models",
     ),
     "one model in two ways without labels": (
         two_ways("sampling: {enable_thinking: true}", "sampling: {enable_thinking: false}"),
@@ -208,15 +208,15 @@ WRONG = {
     ),
     "one label for both": (
         two_ways("label: a, sampling: {top_p: 1}", "label: a, sampling: {top_p: 0.9}"),
-        "families.gpt3: larger.label is 'a', a name of the other model too; give another label",
+        "families.gpt3: larger.label is 'a', also a name of the other model; use another label",
     ),
     "a label for one model alone": (
         two_ways("label: a, sampling: {top_p: 1}", "sampling: {top_p: 0.9}"),
-        "families.gpt3: smaller.label is missing, and the other model has one; label both, or neither",
+        "families.gpt3: smaller.label is missing, but the other model has one; label both, or neither",
     ),
     "the name of the other model as a label": (
         changed("gpt3-175b,", "gpt3-175b, label: gpt3-6b,").replace("gpt3-6b,   ", "gpt3-6b, label: b, "),
-        "families.gpt3: larger.label is 'gpt3-6b', a name of the other model too; give another label",
+        "families.gpt3: larger.label is 'gpt3-6b', also a name of the other model; use another label",
     ),
     "label on two lines": (
         two_ways('label: "a\\nb", sampling: {top_p: 1}', "label: b"),
@@ -232,26 +232,26 @@ WRONG = {
     ),
     "blank label": (
         two_ways('label: " ", sampling: {top_p: 1}', "label: b"),
-        "families.gpt3.larger.label is ' '; give text of at least 1 character(s), or leave the setting out",
+        "families.gpt3.larger.label is ' '; give text of at least 1 character(s), or omit the setting",
     ),
     "one engine for two settings": (
         two_ways(
             "label: a, sampling: {top_p: 1}, engine: {enforce_eager: true}", "label: b, sampling: {top_p: 0.9}"
         ).replace("imported", "vllm"),
-        "families.gpt3: larger and smaller are the same model, 'gpt3', which one engine serves; give both the same",
+        "families.gpt3: larger and smaller are the same model, 'gpt3', served by one engine; give both the same",
     ),
     "system prompt of a judge": (
         SMALLEST + "judges: {reviewer: {model: m, provider: openai, system_prompt: Be brief.}}\n",
-        "judges.reviewer.system_prompt has no use, since judges have prompts of their own; remove it",
+        "judges.reviewer.system_prompt is not used, as judges have their own prompts; remove it",
     ),
     "one model by another name": (
         changed("{model: gpt3-6b,   provider: imported}", "{model: gpt3-6b, provider: imported, aliases: [gpt3-175b]}"),
-        "families.gpt3: larger and smaller must be two different models, both are called 'gpt3-175b';"
-        " rename one, or take the alias away",
+        "families.gpt3: larger and smaller must be two different models, but both are called 'gpt3-175b';"
+        " rename one, or remove the alias",
     ),
     "missing smaller": (
         changed("    smaller: {model: gpt3-6b,   provider: imported}\n", ""),
-        "families.gpt3.smaller is missing; add it: the model whose first errors are sought",
+        "families.gpt3.smaller is missing; add it: the model whose first errors are analysed",
     ),
     "no families": (
         SMALLEST.replace(SMALLEST[SMALLEST.index("families") : SMALLEST.index("domains")], "families: {}\n"),
@@ -305,9 +305,9 @@ WRONG = {
     "unsafe YAML": ("study: !!python/object/apply:os.getcwd []", "not a YAML file: could not determine a constructor"),
     "not a mapping": (
         "- study\n- trials\n",
-        "a study file holds keys and values, this one holds a list; write lines `key: value`",
+        "a study file needs keys and values, found a list; write lines `key: value`",
     ),
-    "empty": ("", "the study file is empty; write settings into it"),
+    "empty": ("", "the study file is empty; add settings"),
 }
 
 
@@ -326,10 +326,7 @@ def test_a_wrong_file_gives_one_line_of_file_key_value_and_allowed(tmp_path, cas
 def test_a_missing_file(tmp_path):
     with pytest.raises(StudyError) as caught:
         load_study(tmp_path / "none.yaml")
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'none.yaml'}: there is no such study file; correct its name, or write it there first"
-    )
+    assert str(caught.value) == f"{tmp_path / 'none.yaml'}: study file not found; correct its name, or create it first"
 
 
 def test_a_folder_is_no_study_file(tmp_path):
@@ -340,7 +337,7 @@ def test_a_folder_is_no_study_file(tmp_path):
 
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "s.yaml").write_bytes(b"study: \xff\xfe")
-    with pytest.raises(StudyError, match="line 1: not a YAML file: it is no UTF-8 text; save it as UTF-8 text"):
+    with pytest.raises(StudyError, match="line 1: not a YAML file: it is not UTF-8 text; save it as UTF-8 text"):
         load_study(tmp_path / "s.yaml")
 
 
@@ -406,7 +403,7 @@ def test_one_model_may_play_both_roles_in_two_ways(tmp_path, larger, smaller):
     family = load(tmp_path, two_ways(f"label: with, {larger}", f"label: without, {smaller}")).families["gpt3"]
     assert (family.is_one_model, family.is_labelled) == (True, True)
     assert (family.larger.shown_as, family.smaller.shown_as) == ("with", "without")
-    assert family.larger.asked_as != family.smaller.asked_as
+    assert family.larger.request_identity != family.smaller.request_identity
 
 
 def test_two_models_may_have_labels_and_need_none(tmp_path):
@@ -423,9 +420,11 @@ def test_two_models_may_have_labels_and_need_none(tmp_path):
 
 def test_a_label_is_no_part_of_what_is_asked_and_a_system_prompt_is():
     plain = Model(model="m", provider="openai")
-    assert plain.asked_as == {"model": "m", "provider": "openai", "aliases": [], "sampling": {}}
-    assert Model(model="m", provider="openai", label="l").asked_as == plain.asked_as
-    assert Model(model="m", provider="openai", system_prompt="s").asked_as == plain.asked_as | {"system_prompt": "s"}
+    assert plain.request_identity == {"model": "m", "provider": "openai", "aliases": [], "sampling": {}}
+    assert Model(model="m", provider="openai", label="l").request_identity == plain.request_identity
+    assert Model(model="m", provider="openai", system_prompt="s").request_identity == plain.request_identity | {
+        "system_prompt": "s"
+    }
 
 
 def test_members_of_a_panel_have_different_names():

@@ -35,13 +35,13 @@ def import_command(
 ) -> None:
     """Take the replies of such a file into this home's ledger; its runs then ask nothing for them."""
     from advcluster_dagster.ledger.files import import_replies
-    from advcluster_dagster.ledger.unwritten_replies import is_unkept
+    from advcluster_dagster.ledger.unwritten_replies import is_unwritten_file
     from advcluster_dagster.pipeline.platform import Platform
 
-    lies_beside = is_unkept(file)  # opening the ledger takes such files in by itself where it finds them
+    is_unwritten = is_unwritten_file(file)  # checked first: opening the ledger imports and removes the files it finds
     ledger = Platform(home_from_environment()).ledger
-    if lies_beside:
-        ledger.take_in_file(file)
+    if is_unwritten:
+        ledger.import_unwritten_file(file)
         screen.print(f"Took in the replies of {escape(str(file))}.", soft_wrap=True)
         return
     read = import_replies(ledger, file)

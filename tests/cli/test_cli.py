@@ -226,7 +226,7 @@ def test_other_import_errors(fails, ready, tmp_path):
     assert "has no imported questions yet" in fails(*common, "-f", "f", "-d", "products", "-b", "doublings")
     assert fails(*common, "-f", "[/f]").endswith("a file of traces needs --domain and --benchmark")
     gone = ("import", "questions", str(tmp_path / "gone.jsonl"), "-s", "given", "-d", "sums", "-b", "additions")
-    assert "gone.jsonl: there is no such file" in fails(*gone)
+    assert "gone.jsonl: no such file" in fails(*gone)
 
 
 def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, tmp_path):
@@ -450,7 +450,7 @@ def test_a_cap_is_refused_at_once_where_a_price_is_unknown(fails, at, tmp_path):
     judge = {"model": "nameless", "provider": "openai"}
     at(given_study(tmp_path / "home", judges={"extractor": judge}))
     line = fails("run", "given", "--max-cost", "5")
-    assert "study given: a cap on costs needs the price of every model, none is known of nameless; add it to" in line
+    assert "study given: a cost cap requires the price of every model; unknown for nameless; add it to" in line
 
 
 def test_the_paper_preset_is_priced_without_key_or_network(run, at, tmp_path, monkeypatch):

@@ -240,12 +240,12 @@ def test_replies_that_the_server_refuses_are_taken_in_later(database, tmp_path):
             return record(*given)
 
         ledger.record_many = refuse
-        with pytest.raises(FatalModelError, match=r"read-only transaction; .* 1 replies that came are in .*/ledger/"):
+        with pytest.raises(FatalModelError, match=r"read-only transaction; .* 1 replies were saved to .*/ledger/"):
             calls.chat([chat("a")])
     _set_read_only(database, False)
     with Ledger(database, folder) as again:
         assert list(again.lookup([chat("a").call_id])) == [chat("a").call_id]
-        assert again.unkept.files() == []
+        assert again.unwritten.files() == []
 
 
 def _set_read_only(database, is_read_only):

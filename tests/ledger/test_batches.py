@@ -246,8 +246,8 @@ def test_a_ledger_that_takes_no_reply_leaves_the_other_batches_with_the_vendor(k
                 return await collect(batch) if batch.call_ids == (chat("a").call_id,) else None
 
             patch.setattr(provider._wire, "collect", first_only)
-            said = pytest.raises(FatalModelError, match="1 replies that came are in")
-            with ModelCalls(ledger, "prov", lambda: provider, USE) as calls, said:
+            raises = pytest.raises(FatalModelError, match="1 replies were saved to")
+            with ModelCalls(ledger, "prov", lambda: provider, USE) as calls, raises:
                 calls.chat([chat(text) for text in "abc"])
         assert texts(ask(server, kind, ledger, [chat(text) for text in "abc"])) == [extraction_of(t) for t in "abc"]
     assert vendor.sent == [["a"], ["b"], ["c"]]

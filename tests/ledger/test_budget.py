@@ -95,8 +95,8 @@ def test_a_call_waits_for_those_in_flight_and_ends_the_step_when_none_is() -> No
     with pytest.raises(FatalModelError) as error:
         gate.reserve(0.5)
     assert str(error.value) == (
-        "--max-cost of $10.00 stops the step: $10.00 spent, the next call of model m is expected to cost $0.5000; what"
-        " is done is kept, raise it"
+        "--max-cost of $10.00 stops the step: $10.00 spent, the next call of model m is expected to cost $0.5000;"
+        " completed calls are kept; raise it"
     )
 
 

@@ -177,7 +177,7 @@ def test_a_provider_that_leaves_a_call_out_is_an_error(ledger: Ledger) -> None:
 
     with (
         ModelCalls(ledger, "p", Forgetful, USE) as calls,
-        pytest.raises(RuntimeError, match="provider p gave 1 outcomes for 2 calls"),
+        pytest.raises(RuntimeError, match="provider p: 1 outcomes for 2 calls"),
     ):
         calls.chat([chat("a"), chat("b")])
 

@@ -162,7 +162,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "ledger" / "calls.sqlite")
     connection.execute("update schema_version set version = 99")
     connection.commit()
-    with pytest.raises(LedgerError, match="have version 99, this program knows versions up to 3"):
+    with pytest.raises(LedgerError, match="have version 99, this release supports versions up to 3"):
         Ledger(url_in(tmp_path))
 
 

@@ -84,8 +84,8 @@ def test_a_cap_needs_every_models_price(prices: PriceTable, tmp_path: Path) -> N
     with pytest.raises(FatalModelError) as error:
         refuse_unpriced(study("nameless"), prices)
     assert str(error.value) == (
-        "study s: a cap on costs needs the price of every model, none is known of nameless; add it to"
-        f" {tmp_path / 'prices.yaml'} (0 for a server of your own) or leave the cap out"
+        "study s: a cost cap requires the price of every model; unknown for nameless; add it to"
+        f" {tmp_path / 'prices.yaml'} (0 for your own server) or remove the cap"
     )
 
 
@@ -130,6 +130,6 @@ def test_a_studys_cap_starts_at_what_was_spent_and_is_held_under_a_lock(ledger: 
 
 def test_a_model_without_a_price_takes_no_lock(ledger: Ledger, prices: PriceTable) -> None:
     for declared, limits in ((study("nameless", max_cost=5.0), ()), (study("nameless"), (1.0,))):
-        with pytest.raises(FatalModelError, match="none is known of nameless"):
+        with pytest.raises(FatalModelError, match="unknown for nameless"):
             opened(ledger, prices, declared, *limits)
     assert not is_locked(prices)

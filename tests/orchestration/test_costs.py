@@ -160,7 +160,7 @@ def test_an_unknown_price_makes_the_sum_unknown_and_refuses_a_cap(server: SmallP
     assert (total.cost, total.unpriced) == (None, ("analyst",))
     outcome = small.run(EXTRACTED, Platform(small.home, max_cost=5.0), domains=("sums",))
     (line,) = outcome.failures.values()
-    assert "a cap on costs needs the price of every model, none is known of analyst; add it to" in line
+    assert "a cost cap requires the price of every model; unknown for analyst; add it to" in line
     assert str(small.home.prices) in line
     assert server.stats.requests == 0
     assert small.run(EXTRACTED, domains=("sums",)).failures == {}  # without a cap it runs, and the cost stays unknown
@@ -205,7 +205,7 @@ def test_a_run_stops_before_its_cap_and_the_next_goes_on(server: SmallProvider, 
     outcome = small.run(("advantage_corpus",), Platform(small.home, max_cost=0.02))
     (line, *_) = outcome.failures.values()
     assert line.startswith("extracted_advantages: --max-cost of $0.02 stops the step: $0.01")
-    assert line.endswith("what is done is kept, raise it or run again to go on: every run has its own")
+    assert line.endswith("completed calls are kept; raise it, or run again: each run has its own limit")
     spent = spent_by_study(small.platform.ledger, small.study, load_prices(small.home.prices))
     assert 0.01 < spent <= 0.02
     (totals,) = small.platform.ledger.totals_by_asset_and_model("given").values()
@@ -223,7 +223,7 @@ def test_a_studys_cap_holds_over_all_runs(server: SmallProvider, tmp_path: Path)
         lines |= set(small.run(EXTRACTED).failures.values())
         assert spent_by_study(small.platform.ledger, small.study, prices) <= 0.03
     assert any("spending.max_cost of study given of $0.03 stops the step: " in line for line in lines)
-    assert any("raise it in the study file to go on" in line for line in lines)
+    assert any("raise it in the study file to continue" in line for line in lines)
     small.change(spending={"max_cost": 50})
     assert small.run(EXTRACTED).failures == {}
     assert server.stats.repeated == 0

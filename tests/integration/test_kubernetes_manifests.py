@@ -50,7 +50,7 @@ def label(document):
 
 
 def parsed(model, content):
-    """As Kubernetes' model; a key that it does not know is an error."""
+    """Parse as Kubernetes' model; unknown keys are errors."""
     return dagster_k8s_models.k8s_model_from_dict(model, dagster_k8s_models.k8s_snake_case_dict(model, content))
 
 
@@ -73,7 +73,7 @@ def test_kustomization_lists_every_file_but_the_secrets():
 
 
 def named(content, key):
-    """Values of a key wherever it stands."""
+    """All values of a key at any depth."""
     if isinstance(content, list):
         return [value for part in content for value in named(part, key)]
     if not isinstance(content, dict):
@@ -116,7 +116,7 @@ def test_the_web_server_is_reached_through_the_password_alone():
 
 @pytest.fixture
 def launcher(tmp_path, monkeypatch):
-    """The launcher that dagster.yaml names, as Dagster makes it; no cluster is asked."""
+    """The launcher configured in dagster.yaml, built by Dagster without contacting a cluster."""
     (tmp_path / "dagster.yaml").write_text(SETTINGS["dagster.yaml"], encoding="utf-8")
     monkeypatch.setattr(kubernetes.config, "load_incluster_config", lambda: None)
     ref = InstanceRef.from_dir(str(tmp_path))
@@ -144,7 +144,7 @@ def engine_tags(executor):
 
 
 def test_the_job_of_a_step_with_an_engine(launcher):
-    """What dagster-k8s would send: our image, home and secrets, four GPUs on a node whose cards have the memory."""
+    """The job that dagster-k8s would submit: our image, home and secrets, four GPUs on a node with enough memory."""
     kubernetes_context = container_context.K8sContainerContext
     of_run = kubernetes_context.create_for_run(dg.DagsterRun("job"), launcher, include_run_tags=False)
     of_step = dagster_k8s_job.get_user_defined_k8s_config(engine_tags("kubernetes"))
@@ -181,5 +181,5 @@ def test_the_ray_cluster_is_what_kuberay_takes():
 
 
 def k8s_keys(spec):
-    """Outer keys as Dagster's types spell them."""
+    """Convert outer keys to the spelling of Dagster's types."""
     return {"".join(f"_{c.lower()}" if c.isupper() else c for c in key): value for key, value in spec.items()}

@@ -27,7 +27,7 @@ def environment():
 
 @pytest.fixture
 def lake(environment, request, monkeypatch):
-    """URL of a prefix of this test's own."""
+    """URL of a prefix for this test."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://lake/{request.node.name}"
@@ -58,7 +58,7 @@ def test_a_study_in_a_bucket_gives_the_tables_of_one_in_a_folder(lake, given_onc
 
 
 def rows(version):
-    """As many rows as the version says, all of that version."""
+    """Check that the number of rows matches the version and all rows are of it."""
     index = pl.Series(range(50 + 400 * (version % 3)), dtype=pl.Int64)
     frame = pl.DataFrame({"pair_index": index, "larger_trial": index * 0 + version, "smaller_trial": index * 0})
     return frame.with_columns(

@@ -1,4 +1,4 @@
-"""Claims on calls in SQLite; the cases are those of PostgreSQL too (integration)."""
+"""Claims on calls in SQLite; the cases are shared with PostgreSQL (integration)."""
 
 import os
 import subprocess

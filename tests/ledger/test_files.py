@@ -60,7 +60,7 @@ def test_another_ledger_answers_as_the_first(tmp_path: Path, filled: Ledger, exp
         assert isinstance(embedded, EmbeddingReply)
         assert embedded.vector.tobytes() == VECTOR.tobytes()
         assert other.totals_by_model() == filled.totals_by_model() | {
-            "m": other.totals_by_model()["m"],  # the first ledger holds a call of another study too
+            "m": other.totals_by_model()["m"],  # the first ledger also has a call of another study
         }
         assert other.totals_by_model()["m"].prompt_tokens == 7
 
@@ -120,7 +120,7 @@ def change(number: int, **changes: Any) -> Callable[[list[str]], list[str]]:
 
 
 def chat_line(**reply: Any) -> Callable[[list[str]], list[str]]:
-    """The only line holds a chat call with this reply."""
+    """Replace the calls by a single chat call with this reply."""
 
     def edit(lines: list[str]) -> list[str]:
         line = {
@@ -133,7 +133,7 @@ def chat_line(**reply: Any) -> Callable[[list[str]], list[str]]:
 
 
 def vector_line(vector: Any) -> Callable[[list[str]], list[str]]:
-    """The only line holds an embedding call with this vector."""
+    """Replace the calls by a single embedding call with this vector."""
 
     def edit(lines: list[str]) -> list[str]:
         line = {

@@ -107,7 +107,7 @@ def test_totals_by_model_and_by_use(ledger: Ledger) -> None:
     ledger.record_many(calls, "p")
     ids = [asked.call_id for asked, _ in calls]
     ledger.note_uses("s", "corpus", "f|d", ids[:2])
-    ledger.note_uses("s", "corpus", "f|d", ids[:2])  # noted once
+    ledger.note_uses("s", "corpus", "f|d", ids[:2])  # recorded once
     ledger.note_uses("s", "corpus", "f|e", ids[1:])
     ledger.note_uses("other", "corpus", "f|e", ids)
     ledger.note_uses("s", "nothing", "f|e", [])
@@ -139,7 +139,7 @@ def test_reopening_keeps_everything(tmp_path: Path) -> None:
 
 
 def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Version 1 had no index over the uses by asset."""
+    """Version 1 had no index of uses by asset."""
     with Ledger(url_in(tmp_path)) as first:
         first.record(request(), ChatReply("x"), "p")
     connection = sqlite3.connect(tmp_path / "ledger" / "calls.sqlite")
@@ -191,7 +191,7 @@ def test_several_processes_open_and_write_at_once(tmp_path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0] * 4
     with Ledger(url_in(tmp_path)) as ledger:
         totals = ledger.totals_by_model()["m"]
-        # 4 x 40 calls of their own and 40 shared ones, each of which came four times: 3 x 40 too many.
+        # 4 x 40 separate calls and 40 shared ones, each answered four times: 3 x 40 duplicates.
         assert (totals.n_calls, totals.n_paid_twice) == (200, 120)
         assert ledger.totals_by_use("s")["s", "a", "w3"].n_calls == 40
 
@@ -222,7 +222,7 @@ def test_costs_are_kept_and_missing_is_not_nothing(ledger: Ledger) -> None:
     ledger.record(asked[3], replies[0], "p")  # of a model without a price
     ledger.note_uses("s", "a", "p", [one.call_id for one in asked])
     (totals,) = ledger.totals_by_asset_and_model("s").values()
-    # 1,000 x 2 + 100 x 10 dollars a million.
+    # 1,000 x 2 + 100 x 10 dollars per million.
     assert (totals.n_calls, totals.cost, totals.n_cost_unknown) == (4, pytest.approx(0.003), 3)
     assert ledger.cost_of(one.call_id for one in asked) == (pytest.approx(0.003), 3)
     assert ledger.cost_of([asked[1].call_id]) == (None, 1)

@@ -1,4 +1,4 @@
-"""Which caps hold for a step: a study's own with what it spent, under a lock; models without a price."""
+"""Caps that apply to a step: a study's cap with its spending so far, under a lock; models without a price."""
 
 import fcntl
 import os
@@ -60,16 +60,16 @@ def test_what_a_study_spent_counts_every_reply_that_was_paid_for(ledger: Ledger,
     asked = [request(text) for text in "abcde"]
     ledger.record(asked[0], reply(1, 2), "own", DOLLAR)  # 3
     ledger.retire([asked[0].call_id])
-    ledger.record(asked[0], reply(2, 2), "own", DOLLAR)  # 4, asked anew
-    ledger.record(asked[0], reply(9, 9), "own", DOLLAR)  # two processes asked at once: 4 more
-    ledger.record(asked[1], reply(5, 1), "own")  # of a ledger without costs: 6 at today's price
+    ledger.record(asked[0], reply(2, 2), "own", DOLLAR)  # 4, sent again
+    ledger.record(asked[0], reply(9, 9), "own", DOLLAR)  # two processes sent it at once: 4 more
+    ledger.record(asked[1], reply(5, 1), "own")  # from a ledger without costs: 6 at the current price
     ledger.record(asked[2], CallFailure("timeout", ""), "own", DOLLAR)  # nothing
     ledger.record(asked[3], reply(100, 100), "own", DOLLAR)  # of another study
     ledger.note_uses("s", "a", "p", [one.call_id for one in asked[:3]])
     ledger.note_uses("s", "a", "q", [asked[0].call_id])  # used twice, paid once
     ledger.note_uses("t", "a", "p", [asked[3].call_id])
     assert spent_by_study(ledger, study(), prices) == pytest.approx(3 + 4 + 4 + 6)
-    # A reply whose tokens nobody told: four characters are one.
+    # A reply without reported tokens: four characters per token.
     ledger.record(asked[4], reply(None, None), "own", DOLLAR)
     ledger.note_uses("s", "a", "p", [asked[4].call_id])
     more = spent_by_study(ledger, study(), prices) - 17

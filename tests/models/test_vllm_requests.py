@@ -42,7 +42,7 @@ def test_greedy_trials_go_one_by_one():
 
 @given(trials=st.lists(st.integers(0, 30), unique=True, max_size=12), n_before=st.integers(0, 12))
 def test_a_trial_has_its_seed_whatever_it_is_sampled_with(trials, n_before):
-    """T and then T' more give the seeds of T' at once: only the difference is sampled."""
+    """Raising T to T' gives the seeds of T' from the start, so only the additional trials are sampled."""
 
     def seeds(chosen: list[int]) -> dict[int, int]:
         requests = [asked("a", trial) for trial in chosen]
@@ -77,7 +77,7 @@ def test_a_setting_nobody_takes_is_named():
             "4",
             "2+2 is 4",
         ),
-        ("<|channel|>analysis<|message|>2+2 is", "", "2+2 is"),  # cut off: no final channel
+        ("<|channel|>analysis<|message|>2+2 is", "", "2+2 is"),  # truncated: no final channel
         ("<|channel|>final<|message|>a < b", "a < b", None),
         (
             "<|channel|>analysis<|message|>a<|end|><|channel|>commentary to=x<|message|>b<|end|>"

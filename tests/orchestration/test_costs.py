@@ -1,4 +1,4 @@
-"""Money over a whole study: dry runs against runs, caps, what is shown; judges behind a small server over HTTP."""
+"""Costs of a whole study: dry runs compared with runs, caps, metadata; judges behind a small HTTP server."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,9 +19,9 @@ from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.studies import ALL_TABLES, SIMULATED, SmallHome, given_study, write_study
 
-#: Dollars per million tokens; the embedder's are told by the server, a quarter of the characters.
+#: Dollars per million tokens; the embedder's tokens are reported by the server as a quarter of the characters.
 PRICES = "models:\n  analyst: {prompt: 2, completion: 10}\n  wordllama-256: {prompt: 1}\n"
-#: Tables of steps that ask models; those together whose inputs are there at the same time.
+#: Tables of steps that call models, grouped by when their inputs become available.
 ASKING = (
     ("larger_traces", "smaller_traces"),
     ("advantage_corpus",),
@@ -31,7 +31,7 @@ ASKING = (
     ("name_checks",),
     ("themes",),
 )
-#: Up to the first step that asks a judge, it included.
+#: Up to and including the first step that calls a judge.
 EXTRACTED = ALL_TABLES[: ALL_TABLES.index("extraction_failures") + 1]
 JUDGED = tuple(table for (table,) in ASKING[1:])
 
@@ -59,7 +59,7 @@ def plan(small: SmallHome, **how: Any) -> list[PlannedStep]:
 
 
 def estimates(planned: list[PlannedStep]) -> dict[str, Estimate]:
-    """By the first table of each step that asks."""
+    """By the first table of each step that calls models."""
     found: dict[str, Estimate] = {}
     for step in planned:
         if step.estimate is not None:
@@ -80,9 +80,9 @@ def actual(small: SmallHome) -> dict[str, tuple[int, int, int, float]]:
 
 
 def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
-    """Each stage estimated once its inputs are there, then run: calls are exact, tokens and dollars within 30 %.
+    """Each stage is estimated once its inputs exist, then run: calls are exact, tokens and dollars within 30 %.
 
-    Prompts are far better known than replies, whose length nobody knows before the first: both are held together.
+    Prompt lengths are known far better than reply lengths, which are unknown before the first; the sum is compared.
     """
     seen = {}
     for place, tables in enumerate(ASKING):
@@ -113,10 +113,10 @@ def test_a_dry_run_tells_what_paid_judges_then_cost(server: SmallProvider, tmp_p
     seen = run_and_compare(small)
     assert all(seen[table].cost > 0 for table in JUDGED)
     assert seen["larger_traces"].n_calls == 0  # imported
-    # A text that two domains share is asked once, and counted once.
+    # A text shared by two domains is sent once, and counted once.
     texts = small.table("advantage_corpus")["advantage"]
     assert seen["advantage_embeddings"].n_calls == texts.n_unique() < len(texts)
-    # Seeing the same questions again, the ledger knows how long replies are, and how many characters a token has.
+    # By now the ledger knows the mean length of replies and the characters per token.
     small.change(judges={**small.study.model_dump(mode="json")["judges"], "extractor": _warmer()})
     before = actual(small)["advantage_corpus"]
     found = estimates(plan(small))["advantage_corpus"]
@@ -188,7 +188,7 @@ def test_a_materialisation_shows_what_it_cost_and_what_it_would_have(server: Sma
 
 
 def _brief() -> dict[str, Any]:
-    """An extractor whose replies have a limit, so that a call's expected cost is known at once: some half a cent."""
+    """An extractor with a token limit, so that a call's expected cost is known from the start: about half a cent."""
     return {"model": "analyst", "provider": "own", "sampling": {"max_tokens": 300}}
 
 
@@ -211,7 +211,7 @@ def test_a_run_stops_before_its_cap_and_the_next_goes_on(server: SmallProvider, 
     (totals,) = small.platform.ledger.totals_by_asset_and_model("given").values()
     assert 0 < totals.n_calls == server.stats.completed < 16
     assert small.run(platform=Platform(small.home, max_cost=10.0)).failures == {}
-    assert server.stats.repeated == 0  # what the first run got was not asked again
+    assert server.stats.repeated == 0  # replies of the first run were not requested again
 
 
 @pytest.mark.integration
@@ -227,7 +227,7 @@ def test_a_studys_cap_holds_over_all_runs(server: SmallProvider, tmp_path: Path)
     small.change(spending={"max_cost": 50})
     assert small.run(EXTRACTED).failures == {}
     assert server.stats.repeated == 0
-    # A cap is no setting that a result depends on.
+    # Results do not depend on a cap.
     small.change(spending={"max_cost": 60})
     assert small.run(EXTRACTED).n_steps == 0
 

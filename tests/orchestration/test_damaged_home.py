@@ -1,4 +1,4 @@
-"""Damage to a home: each file is named with what to do, and a run makes a damaged table again without model calls."""
+"""Damage to a home: each file is reported with a remedy, and a run rebuilds a damaged table without model calls."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def given(_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallHome:
-    """The study `given` with all tables and pages, a copy to do with as a test likes; commands use it."""
+    """A copy of the study `given` with all tables and pages, which the test may modify; commands use it."""
     shutil.copytree(_finished, tmp_path / "home")
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "home"))
     return SmallHome(Home(tmp_path / "home"), "given")
@@ -44,7 +44,7 @@ def given(_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Runs a command: exit status and all that it says, which holds no words of a library."""
+    """Runs a command; returns its exit status and output, and checks that it has no messages of libraries."""
 
     def command(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["advcluster", *arguments])
@@ -62,7 +62,7 @@ def run(monkeypatch, capfd):
 
 @pytest.fixture
 def refuses(run):
-    """Runs a command that must fail, naming a file and a remedy."""
+    """Runs a command that must fail with a message that names a file and a remedy."""
 
     def command(arguments, path, remedy) -> None:
         status, said = run(*arguments)
@@ -96,7 +96,7 @@ def _cut(path: Path, share: float) -> None:
 
 
 def _edit(path: Path, keeps_stamp: bool) -> None:
-    """Turn the first verdict round, with another tool."""
+    """Invert the first verdict with another tool."""
     entries, rows = pq.read_metadata(path).metadata, pq.read_table(path)
     index = rows.column_names.index("is_correct")
     verdicts = rows.column(index).to_pylist()
@@ -152,7 +152,7 @@ def test_another_table_is_still_to_be_asked(given, run):
 
 
 def test_a_copied_home_is_as_fresh_as_it_was(given):
-    """A copy without times of change is read again instead, and is what was written."""
+    """A copy without modification times is read again instead, and has the content that was written."""
     for path in given.home.root.rglob("*.parquet"):
         os.utime(path)
     assert given.states() == {"fresh", "no sources"}
@@ -266,7 +266,7 @@ def test_rows_of_an_import_that_were_garbled_are_not_used(given, refuses):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_table_that_cannot_be_written_is_named(given, run, refuses, monkeypatch, number):
-    """The disk of the lake is full, is read-only, is another user's; the table that stands there stays."""
+    """The disk of the lake is full, read-only, or another user's; the existing table stays."""
     path, calls = _table(given), ledger_rows(given.home)
     _cut(path, 0.5)
 

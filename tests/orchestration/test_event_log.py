@@ -47,7 +47,7 @@ def numbers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 
 def everything(instance, run_id):
-    """What the log says of a run and of its asset."""
+    """The log's records of a run and its asset."""
     materialisation = instance.get_latest_materialization_event(numbers.key)
     return (
         [(entry.user_message, entry.dagster_event_type) for entry in instance.all_logs(run_id)],

@@ -1,4 +1,4 @@
-"""Two engines do not share a card: steps that need one wait for the pool's slot."""
+"""Two engines do not share a GPU: steps that need one wait for the pool's slot."""
 
 import threading
 import time

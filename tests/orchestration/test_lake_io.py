@@ -43,7 +43,7 @@ def materialise(home, instance):
 
 
 def table_asset(name, make):
-    """An asset of the study that is one table; ``make`` gets the partition key."""
+    """An asset of the study with one table; ``make`` gets the partition key."""
     definition = partitions_definition("sums", TABLES[name].level)
 
     @dg.asset(key=["sums", name], partitions_def=definition, io_manager_key="lake_io")
@@ -54,7 +54,7 @@ def table_asset(name, make):
 
 
 def reader_asset(seen, level, annotation=pl.DataFrame):
-    """An asset of a level that keeps what it is given of ``trace_pairs``."""
+    """An asset of a level that records its input of ``trace_pairs``."""
 
     def reader(trace_pairs):
         seen.append(trace_pairs)
@@ -189,7 +189,7 @@ def test_a_lazy_annotation_gets_a_lazy_frame(materialise, publish, pairs):
 def test_a_partition_that_is_not_there_is_one_clear_line(materialise):
     with pytest.raises(dg.Failure) as caught:
         read(materialise, "family_domain", Partition("f", "math"))
-    assert str(caught.value.description) == "trace_pairs of f/math is not there; materialise it first"
+    assert str(caught.value.description) == "trace_pairs of f/math does not exist; materialise it first"
 
 
 @pytest.mark.parametrize("level", ["family_domain", "family", "domain", "study"])

@@ -1,4 +1,4 @@
-"""One command at a time runs a study: a second one names the first, or waits for it."""
+"""Only one command at a time runs a study: a second one names the first, or waits for it."""
 
 import os
 import re
@@ -32,7 +32,7 @@ with open_instance(home) as instance, only_run(home, "given", instance, "advclus
 
 @contextmanager
 def held_elsewhere(home) -> Iterator[subprocess.Popen]:
-    """The study `given` is being run by another process while the block lasts."""
+    """Another process runs the study `given` during the block."""
     command = [sys.executable, "-c", _HOLD, str(home.root)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -89,7 +89,7 @@ def test_a_killed_command_blocks_nobody(home):
             first.wait()
             with only_run(home, "given", instance, "advcluster run given"):
                 pass
-        with only_run(home, "given", instance, "advcluster run given"):  # also after its own end
+        with only_run(home, "given", instance, "advcluster run given"):  # also after an earlier run in this process
             pass
 
 

@@ -1,4 +1,4 @@
-"""What steps ask of their machine: GPUs where an engine runs, nothing anywhere else."""
+"""Resources requested by steps: GPUs for steps with an engine, nothing for others."""
 
 import json
 
@@ -93,5 +93,5 @@ def test_kubernetes_tags(study):
     assert "dagster-k8s/config" not in placement(settings, study, RECIPES["graded_trials"])["op_tags"]
     without_memory = placement(settings, study, LARGER, ["small"])["op_tags"]["dagster-k8s/config"]
     assert without_memory == {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "2"}}}}
-    # 40 GiB = 40,960 MiB; "Gt" excludes its bound, and compares whole numbers alone.
+    # 40 GiB = 40,960 MiB; "Gt" is a strict comparison of integers.
     assert '"operator": "Gt", "values": ["40959"]' in json.dumps(placement(settings, study, LARGER)["op_tags"])

@@ -141,15 +141,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         embeddings, metrics = Path(folder, "embeddings.parquet"), Path(folder, "metrics.parquet")
         write_embeddings(embeddings, options.rows, options.dims)
-        ours = sweep_in_fresh_process(embeddings, metrics)
+        sweep = sweep_in_fresh_process(embeddings, metrics)
         print(f"{options.rows} x {options.dims} float32, d' {ALL_DIMS}, K 2 to 15, {os.cpu_count()} processors")
         target = describe_target(TARGET_SECONDS, options.rows, "s")
-        print_row("Parquet to table", f"{ours['sweep']:.2f} s", target)
-        print_row("whole process", f"{ours['process']:.2f} s", f"{ours['import']:.2f} s of it imports")
-        print_row("peak memory", f"{ours['peak_gb']:.2f} GB", describe_target(TARGET_GB, options.rows, "GB"))
+        print_row("Parquet to table", f"{sweep['sweep']:.2f} s", target)
+        print_row("whole process", f"{sweep['process']:.2f} s", f"{sweep['import']:.2f} s of it imports")
+        print_row("peak memory", f"{sweep['peak_gb']:.2f} GB", describe_target(TARGET_GB, options.rows, "GB"))
         if options.plain == "none":
             return 0
-        agrees = compare_with_plain(embeddings, metrics, options.plain, ours["sweep"])
+        agrees = compare_with_plain(embeddings, metrics, options.plain, sweep["sweep"])
     if not agrees:
         print(f"scores differ by more than {TOLERANCE:g}", file=sys.stderr)
     return 0 if agrees else 1

@@ -114,9 +114,9 @@ def provider_at(options: argparse.Namespace) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            assert found, "the provider did not start"
-            yield found[0]
+            match = re.search(r"http://\S+", process.stdout.readline())
+            assert match, "the provider did not start"
+            yield match[0]
         finally:
             process.terminate()
 

@@ -95,8 +95,8 @@ def evalconfidence(trials: Trials) -> Interval:
 def errorbars(trials: Trials) -> Interval:
     from errorbars.compare import paired_compare
 
-    found = paired_compare(trials.larger.mean(axis=1), trials.smaller.mean(axis=1))
-    return found.ci_low, found.ci_high
+    comparison = paired_compare(trials.larger.mean(axis=1), trials.smaller.mean(axis=1))
+    return comparison.ci_low, comparison.ci_high
 
 
 def evalstats(trials: Trials) -> Interval:
@@ -105,8 +105,8 @@ def evalstats(trials: Trials) -> Interval:
     scores = np.stack([trials.larger, trials.smaller]).astype(float)
     if scores.shape[2] < 3:  # fewer than three runs are not resampled: their means are compared
         scores = scores.mean(axis=2)
-    found = pairwise_differences(scores, 0, 1, rng=np.random.default_rng(0))
-    return float(found.ci_low), float(found.ci_high)
+    comparison = pairwise_differences(scores, 0, 1, rng=np.random.default_rng(0))
+    return float(comparison.ci_low), float(comparison.ci_high)
 
 
 TOOLS: tuple[Callable[[Trials], Interval], ...] = (ours, evalconfidence, errorbars, evalstats)
@@ -143,7 +143,7 @@ def report_differences(covers: dict[str, list[float]], widths: dict[str, list[fl
     )
     valid = [name for name in covers if name != "ours" and min(covers[name]) >= COVERED[0]]
     if valid:
-        ratio = max(mine / min(widths[name][cell] for name in valid) for cell, mine in enumerate(widths["ours"]))
+        ratio = max(width / min(widths[name][cell] for name in valid) for cell, width in enumerate(widths["ours"]))
         print(
             f"width against the narrowest of {', '.join(valid)}: at most {ratio:.3f}; target {WIDTH}: {ratio <= WIDTH}"
         )
@@ -183,15 +183,15 @@ def kept_gap(rng: np.random.Generator, rates: Rates) -> tuple[float, ...]:
         }
     ).with_columns(pl.lit(True).alias("is_complete"))
     keys = pl.DataFrame({"question_id": names, "source_key": names})
-    found = question_statistics(frame, keys, GapRule(0.6, 10))
-    is_kept = found["is_selected"].to_numpy()
-    low, high = found["gap_low"].to_numpy(), found["gap_high"].to_numpy()
+    statistics = question_statistics(frame, keys, GapRule(0.6, 10))
+    is_kept = statistics["is_selected"].to_numpy()
+    low, high = statistics["gap_low"].to_numpy(), statistics["gap_high"].to_numpy()
     share = float(((low <= true) & (true <= high)).mean())
     if is_kept.sum() < 2:
         return (float(is_kept.sum()), *[float("nan")] * 4, share)
     ends = ours(Trials(trials.larger[is_kept], trials.smaller[is_kept]))
     truth = float(true[is_kept].mean())
-    estimated = float(found["gap_mean"].to_numpy()[is_kept].mean())
+    estimated = float(statistics["gap_mean"].to_numpy()[is_kept].mean())
     observed = float(trials.differences[is_kept].mean())
     return float(is_kept.sum()), truth, observed, estimated, float(ends[0] <= truth <= ends[1]), share
 

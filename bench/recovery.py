@@ -126,8 +126,8 @@ def main() -> None:
     print(f"{'questions':>9}{'T':>4}{'slips':>7}{'noise':>7}{heads}")
     for setting in SETTINGS:
         began = time.perf_counter()
-        found = [recover(setting, seed) for seed in range(n_seeds)]
-        columns = "".join(f"{_line(list(values)):>22}" for values in zip(*found, strict=True))
+        results = [recover(setting, seed) for seed in range(n_seeds)]
+        columns = "".join(f"{_line(list(values)):>22}" for values in zip(*results, strict=True))
         print(f"{setting}{columns}   {(time.perf_counter() - began) / n_seeds:.0f} s each", flush=True)
 
 

@@ -56,11 +56,13 @@ def chromium() -> Iterator["Browser"]:
 def visit(browser: "Browser", **settings: Any) -> Iterator[Visit]:
     """A new page; ``settings`` are those of a browser context, such as viewport or colour scheme."""
     context = browser.new_context(**settings)
-    found = Visit(context.new_page())
-    found.page.on("request", lambda request: found.requests.append(request.url))
-    found.page.on("pageerror", lambda error: found.faults.append(str(error)))
-    found.page.on("console", lambda said: found.faults.append(said.text) if said.type in ("error", "warning") else None)
-    yield found
+    page_visit = Visit(context.new_page())
+    page_visit.page.on("request", lambda request: page_visit.requests.append(request.url))
+    page_visit.page.on("pageerror", lambda error: page_visit.faults.append(str(error)))
+    page_visit.page.on(
+        "console", lambda said: page_visit.faults.append(said.text) if said.type in ("error", "warning") else None
+    )
+    yield page_visit
     context.close()
 
 
@@ -90,21 +92,21 @@ def served_ui(home: Home, timeout_s: float = 120.0) -> Iterator[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def _wait_for_line(process: subprocess.Popen[str], wanted: str) -> None:
+def _wait_for_line(process: subprocess.Popen[str], text: str) -> None:
     """Read a process's output until a text appears; then keep reading in a thread, so that it never blocks."""
-    said: list[str] = []
+    lines: list[str] = []
     assert process.stdout is not None
     for line in process.stdout:
-        said.append(line)
-        if wanted in line:
+        lines.append(line)
+        if text in line:
             threading.Thread(target=process.stdout.read, daemon=True).start()
             return
-    raise RuntimeError(f"the UI is not up: {''.join(said[-20:])}")
+    raise RuntimeError(f"the UI is not up: {''.join(lines[-20:])}")
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -113,6 +115,6 @@ def _stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     _, alive = psutil.wait_procs([psutil.Process(process.pid), *children] if process.poll() is None else children, 15)
-    for one in alive:
-        one.kill()
+    for child in alive:
+        child.kill()
     process.wait()

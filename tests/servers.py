@@ -24,9 +24,9 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind((LOOPBACK, 0))
-        return int(found.getsockname()[1])
+    with closing(socket.socket()) as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -126,13 +126,13 @@ class RayCluster:
 
     def running_steps(self) -> dict[str, subprocess.Popen[bytes]]:
         """The worker of each running step, by the step's key."""
-        found = {}
+        workers = {}
         for worker in self.workers:
             if worker.poll() is None:
                 for process in psutil.Process(worker.pid).children(recursive=True):
                     if (key := _step_of(process)) is not None:
-                        found[key] = worker
-        return found
+                        workers[key] = worker
+        return workers
 
 
 def _step_of(process: psutil.Process) -> str | None:

@@ -110,8 +110,8 @@ class SmallHome:
     def status(self, retry_failed: bool = False) -> dict[tuple[str, str], StepStatus]:
         """Status by (step, partition label), without the report."""
         with self.instance() as instance:
-            found = study_status(self.platform, self.study, instance, retry_failed)
-        return {(step, partition.label): status for (step, partition), status in found.items() if step in _STEPS}
+            statuses = study_status(self.platform, self.study, instance, retry_failed)
+        return {(step, partition.label): status for (step, partition), status in statuses.items() if step in _STEPS}
 
     def states(self) -> set[str]:
         return {status.state for status in self.status().values()}
@@ -257,12 +257,12 @@ def reply_to(prompt: str, is_wrong: bool) -> str:
 
 def content_hashes(home: Home, study: Study) -> dict[str, str | None]:
     """Content hash of every partition of every table of the study, by TABLE@PARTITION; None without a file."""
-    found = {}
+    hashes = {}
     for table in (table for name, table in TABLES.items() if is_table_on(name, study)):
         for partition in all_partitions(study, table.level):
             stamp = read_stamp(table_path(home.lake, study.study, table.name, partition))
-            found[f"{table.name}@{partition.label}"] = stamp.content_hash if stamp else None
-    return found
+            hashes[f"{table.name}@{partition.label}"] = stamp.content_hash if stamp else None
+    return hashes
 
 
 COMPARES_TAXONOMIES = {"taxonomy_changes", "taxonomy_coverage", "coverage_assignments"}

@@ -35,14 +35,14 @@ def _parsed(path: Path) -> ast.Module:
 @cache
 def imports_of(path: Path) -> set[str]:
     """Names of all modules that a file imports, at any level."""
-    found = set()
+    modules = set()
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            modules |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return modules
 
 
 def belongs(name: str, package: str) -> bool:
@@ -223,9 +223,9 @@ def committed_texts() -> list[Path]:
 
 
 def test_no_file_names_a_path_of_one_machine():
-    found = []
+    lines = []
     for path in committed_texts():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if MACHINE_PATH.search(line):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
-    assert found == []
+                lines.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert lines == []

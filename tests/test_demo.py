@@ -38,8 +38,8 @@ def test_all_assets_of_all_partitions_are_there(finished_demo, study, tmp_path):
     shutil.copytree(finished_demo.root, tmp_path / "copy")
     small = SmallHome(Home(tmp_path / "copy"), "demo")
     with small.instance() as instance:
-        found = study_status(small.platform, study, instance)
-    assert {status.state for status in found.values()} == {"fresh"}
+        statuses = study_status(small.platform, study, instance)
+    assert {status.state for status in statuses.values()} == {"fresh"}
     assert {table for recipe in RECIPES.values() for table in recipe.tables} == {
         *TABLES,
         "study_report",
@@ -76,9 +76,9 @@ def test_a_second_run_does_nothing_and_asks_nothing(finished_demo, study, tmp_pa
     before, rows = content_hashes(home, study), ledger_rows(home)
     assert {n_replies for _, n_replies, _ in rows} == {1}
     monkeypatch.setenv("ADVCLUSTER_HOME", str(home.root))
-    status, _, said = run_cli(monkeypatch, capfd, "demo")
+    status, _, output = run_cli(monkeypatch, capfd, "demo")
     assert status == 0
-    assert "Nothing to do: all is fresh, 0 model calls." in said
+    assert "Nothing to do: all is fresh, 0 model calls." in output
     assert ledger_rows(home) == rows
     assert content_hashes(home, study) == before
 
@@ -122,9 +122,9 @@ def test_figures_are_plausible(finished_demo, study):
     by_role = {(row["family"], row["role"]): row["mean_accuracy"] for row in accuracy.iter_rows(named=True)}
     for family in study.families:
         assert 25 < by_role[family, "smaller"] < by_role[family, "larger"] < 100
-        kept = read_table(finished_demo.lake, study, TABLES["analysis_question_set"]).filter(family=family)
-        assert kept["pass_rate_gap"].min() >= study.question_set.min_gap
-        assert set(kept["domain"]) == set(study.domains)
+        selected = read_table(finished_demo.lake, study, TABLES["analysis_question_set"]).filter(family=family)
+        assert selected["pass_rate_gap"].min() >= study.question_set.min_gap
+        assert set(selected["domain"]) == set(study.domains)
     assert read_table(finished_demo.lake, study, TABLES["edi_summary"]).height == 8
     # In every domain the smaller models repeat their first error more often than expected by chance.
     tests = read_table(finished_demo.lake, study, TABLES["dispersion_tests"])

@@ -23,13 +23,13 @@ class Limits:
     resident_kib: int = 600 << 10
 
 
-def close_files(*kept: int) -> None:
+def close_files(*open_files: int) -> None:
     """Close all files except those given; redirect standard input, output and error to the null device."""
     null_device = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null_device, standard)
     lowest = 3
-    for number in sorted(kept):
+    for number in sorted(open_files):
         os.closerange(lowest, number)
         lowest = number + 1
     os.closerange(lowest, 4096)
@@ -78,12 +78,12 @@ def build_refusal() -> Callable[[], None]:
     return refuse_from_now_on
 
 
-def confine(kept: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:
+def confine(open_files: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:
     """Close files, and forbid writing files and starting processes (the latter unless the user is root).
 
     The filter is installed last, because it would refuse the other steps.
     """
-    close_files(*kept)
+    close_files(*open_files)
     _limit("RLIMIT_FSIZE", 0)
     _limit("RLIMIT_NPROC", 0)
     if put_filter_on is not None:

@@ -120,8 +120,8 @@ def test_every_test_has_cases_of_both_kinds():
 
 @pytest.mark.parametrize(("name", "tables"), [(name, case) for name, (faulty, _) in CASES.items() for case in faulty])
 def test_faulty_rows_are_found(run, name, tables):
-    found = run(sql_test(name), **tables)
-    assert found.height == 1
+    faulty_rows = run(sql_test(name), **tables)
+    assert faulty_rows.height == 1
 
 
 @pytest.mark.parametrize(("name", "tables"), [(name, case) for name, (_, clean) in CASES.items() for case in clean])

@@ -102,8 +102,8 @@ def test_search_and_filters_narrow_the_list_together(open_page, small):
 def test_addresses_lead_to_what_they_name(open_page, small, fragment, heading):
     with open_page() as visit:
         visit.page.goto(f"{small}#{fragment}")
-        wanted = visit.page.locator("main h2", has_text=heading) if heading else visit.page.locator("main .problem")
-        wanted.wait_for()
+        target = visit.page.locator("main h2", has_text=heading) if heading else visit.page.locator("main .problem")
+        target.wait_for()
 
 
 def test_an_address_without_a_family_finds_the_one_that_has_it(open_page, tmp_path):

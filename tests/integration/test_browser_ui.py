@@ -42,10 +42,10 @@ def address(studied):
 
 @pytest.fixture
 def page(address, browser):
-    with visit(browser, viewport={"width": 1500, "height": 950}) as found:
-        found.page.set_default_timeout(PATIENCE_MS)
-        yield found.page
-        assert {request.split("/")[2] for request in found.requests if request.startswith("http")} == {address[7:]}
+    with visit(browser, viewport={"width": 1500, "height": 950}) as page_visit:
+        page_visit.page.set_default_timeout(PATIENCE_MS)
+        yield page_visit.page
+        assert {request.split("/")[2] for request in page_visit.requests if request.startswith("http")} == {address[7:]}
 
 
 def test_the_asset_graph_has_the_stages_as_groups(page, address):

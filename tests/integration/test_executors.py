@@ -35,10 +35,10 @@ def with_platform(small, text):
     return SmallHome(Home(small.home.root), small.name)
 
 
-def wait_until(is_so, what, timeout_s=400.0):
+def wait_until(is_so, description, timeout_s=400.0):
     deadline = time.monotonic() + timeout_s
     while not is_so():
-        assert time.monotonic() < deadline, f"never came to pass: {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for: {description}"
         time.sleep(0.05)
 
 
@@ -125,7 +125,7 @@ def a_worker_is_lost(small, cluster):
     with small.instance() as instance:
         retried = [
             event.dagster_event.step_key
-            for found in instance.get_runs()
-            for event in instance.all_logs(found.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+            for dagster_run in instance.get_runs()
+            for event in instance.all_logs(dagster_run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
         ]
     assert corpus in retried

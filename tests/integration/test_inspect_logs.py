@@ -114,10 +114,10 @@ def test_runs_of_one_model_follow_each_other_as_trials(tmp_path):
     for text in ("first", "second"):
         run(tmp_path / "logs", "org/large-2", SUMS[:1], {"2+3": [said(text)]})
     _import(tmp_path / "logs", tmp_path / "imports")
-    found = _traces(tmp_path / "imports", "larger")
-    assert found["trial"].to_list() == [0, 1]
+    traces = _traces(tmp_path / "imports", "larger")
+    assert traces["trial"].to_list() == [0, 1]
     # Both may have started within the same second, Inspect's resolution; then their names decide.
-    assert set(found["response"]) == {"first", "second"}
+    assert set(traces["response"]) == {"first", "second"}
 
 
 def test_more_epochs_than_trials_are_refused(tmp_path):
@@ -400,8 +400,8 @@ def test_a_study_that_went_out_and_came_back_is_graded_alike(tmp_path):
     in_order = [home.table("benchmark_questions").select(asked).sort("question_id") for home in (there, back)]
     assert in_order[0].equals(in_order[1])
     for table in ("larger_traces", "smaller_traces"):
-        kept = ["question_id", "trial", "response", "prompt_tokens", "completion_tokens"]
-        ordered = [home.table(table).select(kept).sort("question_id", "trial") for home in (there, back)]
+        columns = ["question_id", "trial", "response", "prompt_tokens", "completion_tokens"]
+        ordered = [home.table(table).select(columns).sort("question_id", "trial") for home in (there, back)]
         assert ordered[0].equals(ordered[1])
     # The computed verdicts are now the recorded verdicts of the traces.
     recorded = back.table("smaller_traces").select("question_id", "trial", "recorded_correct")

@@ -83,33 +83,39 @@ def named(content, key):
 
 
 def test_what_manifests_refer_to_is_there():
-    names = {kind: {found["metadata"]["name"] for found in DOCUMENTS if found["kind"] == kind} for kind in MODELS}
+    names = {
+        kind: {document["metadata"]["name"] for document in DOCUMENTS if document["kind"] == kind} for kind in MODELS
+    }
     everything = [*DOCUMENTS, yaml.safe_load((DEPLOY / "ray" / "raycluster.yaml").read_text(encoding="utf-8"))]
-    assert {found["name"] for key in ("secretRef", "secretKeyRef") for found in named(everything, key)} <= names[
+    assert {document["name"] for key in ("secretRef", "secretKeyRef") for document in named(everything, key)} <= names[
         "Secret"
     ]
     assert set(named(everything, "secretName")) <= names["Secret"]
-    assert {found["name"] for found in named(everything, "configMap")} <= names["ConfigMap"]
+    assert {document["name"] for document in named(everything, "configMap")} <= names["ConfigMap"]
     assert set(named(everything, "claimName")) <= names["PersistentVolumeClaim"]
     assert set(named(everything, "serviceAccountName")) <= names["ServiceAccount"]
     assert set(named(everything, "subPath")) <= set(SETTINGS)
     labels = [
-        found["spec"]["template"]["metadata"]["labels"] for found in DOCUMENTS if "template" in found.get("spec", {})
+        document["spec"]["template"]["metadata"]["labels"]
+        for document in DOCUMENTS
+        if "template" in document.get("spec", {})
     ]
-    for service in (found for found in DOCUMENTS if found["kind"] == "Service"):
+    for service in (document for document in DOCUMENTS if document["kind"] == "Service"):
         assert service["spec"]["selector"] in labels
 
 
 def test_the_web_server_is_reached_through_the_password_alone():
-    (pod,) = (found["spec"]["template"]["spec"] for found in DOCUMENTS if label(found) == "Deployment-advcluster-web")
+    (pod,) = (
+        document["spec"]["template"]["spec"] for document in DOCUMENTS if label(document) == "Deployment-advcluster-web"
+    )
     web, proxy = pod["containers"]
     assert web["args"][:3] == ["dagster-webserver", "-h", "127.0.0.1"]
     assert "ports" not in web
     assert [port["containerPort"] for port in proxy["ports"]] == [8080]
     assert "auth_basic_user_file" in SETTINGS["nginx.conf"]
-    (policy,) = (found for found in DOCUMENTS if label(found) == "NetworkPolicy-advcluster-web")
+    (policy,) = (document for document in DOCUMENTS if label(document) == "NetworkPolicy-advcluster-web")
     assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
-    assert {found["spec"].get("type", "ClusterIP") for found in DOCUMENTS if found["kind"] == "Service"} == {
+    assert {document["spec"].get("type", "ClusterIP") for document in DOCUMENTS if document["kind"] == "Service"} == {
         "ClusterIP"
     }
 
@@ -130,7 +136,7 @@ def test_settings_are_those_of_a_home(tmp_path):
     path.write_text(SETTINGS["platform.yaml"], encoding="utf-8")
     settings = load_platform_settings(path)
     assert settings.executor == "kubernetes"
-    (secrets,) = (found["stringData"] for found in DOCUMENTS if label(found) == "Secret-advcluster-secrets")
+    (secrets,) = (document["stringData"] for document in DOCUMENTS if label(document) == "Secret-advcluster-secrets")
     assert secrets[settings.database_url_env].startswith("postgresql+psycopg2://")
     assert f"{{env: {settings.database_url_env}}}" in SETTINGS["dagster.yaml"]
     assert f"max_concurrent_runs: {settings.max_concurrent_runs}\n" in SETTINGS["dagster.yaml"]
@@ -161,8 +167,8 @@ def test_the_job_of_a_step_with_an_engine(launcher):
     }  # fmt: skip
     assert [source.secret_ref.name for source in container.env_from] == ["advcluster-secrets"]
     (term,) = pod.affinity.node_affinity.required_during_scheduling_ignored_during_execution.node_selector_terms
-    (wanted,) = term.match_expressions
-    assert (wanted.key, wanted.operator, wanted.values) == ("nvidia.com/gpu.memory", "Gt", ["40959"])
+    (expression,) = term.match_expressions
+    assert (expression.key, expression.operator, expression.values) == ("nvidia.com/gpu.memory", "Gt", ["40959"])
     assert pod.service_account_name == "advcluster"
 
 

@@ -18,15 +18,15 @@ pytestmark = [
 
 def _records(folder: Path) -> dict[tuple[str, str], list[dict[str, object]]]:
     """Records of every sample file by model and task, without its random log-likelihoods."""
-    found = {}
+    by_task = {}
     for path in folder.rglob("samples_*.jsonl"):
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         task = path.name.rpartition("_")[0]
         for record in records:
             if task == "samples_sums_options":
                 record["resps"] = record["filtered_resps"] = record["acc"] = record["acc_norm"] = None
-        found[path.parent.name, task] = records
-    return found
+        by_task[path.parent.name, task] = records
+    return by_task
 
 
 def test_the_harness_writes_what_the_committed_files_hold(tmp_path):

@@ -50,9 +50,9 @@ def test_every_pair_is_extracted_or_its_failure_named(
 ) -> None:
     monkeypatch.setenv("LOCAL_KEY", "none")
     small = judged(tmp_path / "home", address)
-    wanted = ("benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
+    tables = ("benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
               "analysis_question_set", "trace_pairs", "advantage_corpus")  # fmt: skip
-    outcome = small.run(wanted, domains=["sums"])
+    outcome = small.run(tables, domains=["sums"])
     assert outcome.failures == {}
     pairs = set(small.table("trace_pairs")["pair_id"])
     read = set(small.table("first_errors")["pair_id"])

@@ -75,7 +75,7 @@ def test_a_study_in_postgres_gives_the_tables_of_one_in_files(database, given_on
     small = in_postgres(given_study(tmp_path / "home"))
     outcome = small.run(FIRST_HALF, domains=["sums"])
     assert outcome.failures == {}
-    made = {name: found for name, found in small.hashes().items() if found is not None}
+    made = {name: digest for name, digest in small.hashes().items() if digest is not None}
     assert {name.split("@")[0] for name in made} == {
         *FIRST_HALF,
         "grading_panel",
@@ -263,9 +263,9 @@ def test_batches_are_kept(ledger):
     batch = store.open("m", ["b", "a"], 0)
     assert open_batches(ledger) == [("server", "", "submitting", 2)]
     store.submitted(batch, "id-1")
-    ((found, mine),) = store.batches_of(["a", "b", "c"])
-    assert (found.batch_id, found.call_ids, mine) == ("id-1", ("b", "a"), {"a", "b"})
-    store.end(found, "collected")
+    ((stored, call_ids),) = store.batches_of(["a", "b", "c"])
+    assert (stored.batch_id, stored.call_ids, call_ids) == ("id-1", ("b", "a"), {"a", "b"})
+    store.end(stored, "collected")
     assert open_batches(ledger) == []
 
 

@@ -55,8 +55,8 @@ def stop(small, number, is_far_enough):
         process.send_signal(number)
         _, words = process.communicate(timeout=30)
         left = psutil.wait_procs(children, timeout=5)[1]
-        told = [line for line in words.splitlines() if line.startswith(("Stopped", "error", "failed"))]
-        return process.returncode, told, time.monotonic() - before, left
+        lines = [line for line in words.splitlines() if line.startswith(("Stopped", "error", "failed"))]
+        return process.returncode, lines, time.monotonic() - before, left
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -58,8 +58,8 @@ class Server:
         if body["model"] in self.slow:
             time.sleep(LATENCY_S)  # latency of a model
         if body["model"] in ("f-large", "f-small"):
-            said = reply_to(json.dumps(body["messages"]), is_wrong=body["model"] == "f-small")
-            return Answer(chat_completion(body, said))
+            reply = reply_to(json.dumps(body["messages"]), is_wrong=body["model"] == "f-small")
+            return Answer(chat_completion(body, reply))
         if body["model"].startswith("vote-"):
             return Answer(chat_completion(body, json.dumps({"reason": "as seen", "same": True})))
         stand_in = "wordllama-256" if body["model"] == "embedder" else "analyst"
@@ -125,8 +125,8 @@ def _stop(small: SmallHome, number: int, is_far_enough):
         out, err = process.communicate(timeout=30)
         seconds = time.monotonic() - before
         # With aiohttp installed, DuckDB's binding lists leaked objects at process exit.
-        told = out.splitlines() + err.partition("nanobind:")[0].splitlines()
-        lines = [line for line in told if not re.search(r": (\d+ steps|\d+ of \d+ model calls)$|steps\)", line)]
+        output_lines = out.splitlines() + err.partition("nanobind:")[0].splitlines()
+        lines = [line for line in output_lines if not re.search(r": (\d+ steps|\d+ of \d+ model calls)$|steps\)", line)]
         return process.returncode, lines, seconds, psutil.wait_procs(children, timeout=5)[1]
     finally:
         if process.poll() is None:

@@ -106,7 +106,7 @@ def test_every_trial_says_what_made_it(in_process: SmallHome, over_http: SmallHo
         traces = home.table(f"{role}_traces")
         assert traces.height == len(QUESTIONS) * N_TRIALS
         assert traces.filter(pl.col("finish_reason").is_null() | (pl.col("completion_tokens") < 1)).is_empty()
-        assert all(said.startswith(engine) for said in traces["engine"].unique()), traces["engine"].unique()
+        assert all(name.startswith(engine) for name in traces["engine"].unique()), traces["engine"].unique()
     used = in_process.table(f"{role}_traces")["sampling"].str.json_decode(
         pl.Struct({"temperature": pl.Float64, "seed": pl.String})
     )

@@ -268,9 +268,9 @@ def test_embeddings_stop_at_the_cap(ledger: Ledger) -> None:
         ):
             calls.embed(requests)
         assert server.stats.requests <= 3
-    found = ledger.lookup(request.call_id for request in requests)
-    assert all(isinstance(outcome, EmbeddingReply) for outcome in found.values())
-    assert len(found) == limit.spent == ledger.totals_by_use("s")[USE].cost
+    outcomes = ledger.lookup(request.call_id for request in requests)
+    assert all(isinstance(outcome, EmbeddingReply) for outcome in outcomes.values())
+    assert len(outcomes) == limit.spent == ledger.totals_by_use("s")[USE].cost
     assert limit.spent <= 300
 
 

@@ -145,8 +145,8 @@ def test_everything_is_on_disk_before_it_is_used(ledger: Ledger) -> None:
     asked = [chat(str(number)) for number in range(300)]
     with ModelCalls(ledger, "p", Echo, USE) as calls:
         replies = calls.chat(asked)
-    found = ledger.lookup(one.call_id for one in asked)
-    assert [found[one.call_id] for one in asked] == replies
+    outcomes = ledger.lookup(request.call_id for request in asked)
+    assert [outcomes[request.call_id] for request in asked] == replies
 
 
 def test_a_ledger_that_cannot_write_stops_the_step(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

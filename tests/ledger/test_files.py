@@ -81,8 +81,8 @@ def test_a_ledgers_own_answer_stays_and_a_retired_one_is_replaced(tmp_path: Path
         other.record(FAILED, ChatReply("retired"), "p")
         other.retire([FAILED.call_id])
         assert import_replies(other, exported).n_known == 1
-        found = other.lookup([CHAT.call_id, FAILED.call_id])
-    assert found == {CHAT.call_id: ChatReply("own"), FAILED.call_id: FAILURE}
+        outcomes = other.lookup([CHAT.call_id, FAILED.call_id])
+    assert outcomes == {CHAT.call_id: ChatReply("own"), FAILED.call_id: FAILURE}
 
 
 def test_costs_travel_and_files_of_version_1_have_none(tmp_path: Path, filled: Ledger) -> None:

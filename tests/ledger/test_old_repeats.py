@@ -118,10 +118,10 @@ def test_replies_under_an_older_wording_are_used(old: OldLedger) -> None:
     old.add(old_request("c", ("z" * 2000, "no number")), " \n")
     old.add(old_request("c", ("z" * 2000, "no number"), ("(no reply)", "the reply is empty")), "w")
     with old.open() as ledger:
-        found = replayed(ledger, ["a", "b", "c"])
-        assert [result.record for result in found[:2] if isinstance(result, Validated)] == [7, 2]
-        assert isinstance(found[2], InvalidReply)
-        assert (found[2].raw_reply, len(found[2].call_ids)) == ("w", 3)
+        outcomes = replayed(ledger, ["a", "b", "c"])
+        assert [result.record for result in outcomes[:2] if isinstance(result, Validated)] == [7, 2]
+        assert isinstance(outcomes[2], InvalidReply)
+        assert (outcomes[2].raw_reply, len(outcomes[2].call_ids)) == ("w", 3)
         # Every use is recorded under the request's new id.
         entries = entries_used(ledger, USE)
         assert len(entries) == 7
@@ -131,7 +131,7 @@ def test_replies_under_an_older_wording_are_used(old: OldLedger) -> None:
         with ledger.read() as connection:
             assert connection.exec_driver_sql("select version from schema_version").scalar() == SCHEMA_VERSION == 3
     with old.open() as again:
-        assert replayed(again, ["a", "b", "c"]) == found
+        assert replayed(again, ["a", "b", "c"]) == outcomes
 
 
 def test_of_several_wordings_the_newest_that_shows_the_kept_reply_answers(old: OldLedger) -> None:

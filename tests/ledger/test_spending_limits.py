@@ -65,7 +65,7 @@ def test_what_a_study_spent_counts_every_reply_that_was_paid_for(ledger: Ledger,
     ledger.record(asked[1], reply(5, 1), "own")  # from a ledger without costs: 6 at the current price
     ledger.record(asked[2], CallFailure("timeout", ""), "own", DOLLAR)  # nothing
     ledger.record(asked[3], reply(100, 100), "own", DOLLAR)  # of another study
-    ledger.note_uses("s", "a", "p", [one.call_id for one in asked[:3]])
+    ledger.note_uses("s", "a", "p", [call.call_id for call in asked[:3]])
     ledger.note_uses("s", "a", "q", [asked[0].call_id])  # used twice, paid once
     ledger.note_uses("t", "a", "p", [asked[3].call_id])
     assert spent_by_study(ledger, study(), prices) == pytest.approx(3 + 4 + 4 + 6)

@@ -497,9 +497,9 @@ def test_content_in_parts_is_joined() -> None:
 def test_thoughts_without_an_answer_are_kept_as_reasoning() -> None:
     body = reply("google-genai", content={"parts": [{"text": "why", "thought": True}]})
     with SmallProvider(always(Answer(body))) as server:
-        [kept] = complete(server, "google-genai", [chat()])
-    assert isinstance(kept, ChatReply)
-    assert (kept.text, kept.reasoning) == ("", "why")
+        [chat_reply] = complete(server, "google-genai", [chat()])
+    assert isinstance(chat_reply, ChatReply)
+    assert (chat_reply.text, chat_reply.reasoning) == ("", "why")
 
 
 # Embeddings -------------------------------------------------------------------------------------------------------

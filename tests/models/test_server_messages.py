@@ -193,9 +193,9 @@ def test_one_line_holds_no_control_characters() -> None:
     ],
 )
 def test_the_pause_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
-    found = retry_after(httpx2.Headers(headers))
-    assert found == (seconds if seconds is None else pytest.approx(seconds))
-    assert found is None or math.isfinite(found)
+    delay = retry_after(httpx2.Headers(headers))
+    assert delay == (seconds if seconds is None else pytest.approx(seconds))
+    assert delay is None or math.isfinite(delay)
 
 
 def test_a_header_that_comes_twice_asks_for_its_longest_pause() -> None:

@@ -13,9 +13,9 @@ def asked(text: str, trial: int, **sampling: object) -> ChatRequest:
 
 def test_all_trials_of_a_prompt_are_one_request():
     requests = [asked(text, trial) for text in ("a", "b") for trial in range(3)]
-    found = list(group_samples(requests, 0))
-    assert [samples.indices for samples in found] == [(0, 1, 2), (3, 4, 5)]
-    assert [samples.messages[0].content for samples in found] == ["a", "b"]
+    groups = list(group_samples(requests, 0))
+    assert [samples.indices for samples in groups] == [(0, 1, 2), (3, 4, 5)]
+    assert [samples.messages[0].content for samples in groups] == ["a", "b"]
 
 
 def test_nothing_asked_is_nothing_grouped():
@@ -63,7 +63,9 @@ def test_settings_go_to_the_sampler_or_the_template():
 
 
 def test_a_setting_nobody_takes_is_named():
-    with pytest.raises(FatalModelError, match=r"no sampling setting 'temprature'; allowed: .*temperature"):
+    with pytest.raises(
+        FatalModelError, match=r"does not support sampling setting 'temprature'; allowed: .*temperature"
+    ):
         split_sampling({"temprature": 1})
 
 

@@ -49,8 +49,8 @@ class Server:
         if body["model"] == "extractor":
             return Answer(chat_completion(body, self._extraction("What is also?" in asked)))
         (name,) = [name for name in SAID if f"What is {name}?" in asked]
-        said = SAID[name] if body["model"] == "large" else "\\boxed{6}"
-        return GARBAGE if said is None else Answer(chat_completion(body, said))
+        answer = SAID[name] if body["model"] == "large" else "\\boxed{6}"
+        return GARBAGE if answer is None else Answer(chat_completion(body, answer))
 
     def _extraction(self, is_odd):
         when = "again" if is_odd else "once"

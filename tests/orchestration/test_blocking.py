@@ -23,12 +23,12 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
     assert outcome.failures == {SUMS: f"graded_trials: blocking check ungraded_share failed ({facts})"}
     assert outcome.waiting == WAITING
 
-    found = given.status()
-    blocked = found["graded_trials", "f/sums"]
+    statuses = given.status()
+    blocked = statuses["graded_trials", "f/sums"]
     line = "blocking check ungraded_share of graded_trials failed (bound 0.05, larger 1, smaller 1)"
     fault = Fault(FaultKind.CHECK, line)
     assert (blocked.state, blocked.reasons) == ("blocked", (fault,))
-    assert found["edi_summary", "f/products"].state == "fresh"
+    assert statuses["edi_summary", "f/products"].state == "fresh"
     after = given.hashes()
     assert after["pass_rate_table@f/sums"] == before["pass_rate_table@f/sums"]
     assert after["final_taxonomy@f"] == before["final_taxonomy@f"]

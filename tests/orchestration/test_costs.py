@@ -60,20 +60,25 @@ def plan(small: SmallHome, **how: Any) -> list[PlannedStep]:
 
 def estimates(planned: list[PlannedStep]) -> dict[str, Estimate]:
     """By the first table of each step that calls models."""
-    found: dict[str, Estimate] = {}
+    by_table: dict[str, Estimate] = {}
     for step in planned:
         if step.estimate is not None:
             table = RECIPES[step.status.step].tables[0]
-            found[table] = found.get(table, Estimate()) + step.estimate
-    return found
+            by_table[table] = by_table.get(table, Estimate()) + step.estimate
+    return by_table
 
 
 def actual(small: SmallHome) -> dict[str, tuple[int, int, int, float]]:
     """Calls, prompt tokens, completion tokens and dollars by asset."""
     totals: dict[str, tuple[int, int, int, float]] = {}
-    for (asset, _), found in small.platform.ledger.totals_by_asset_and_model(small.name).items():
-        assert found.n_cost_unknown == 0
-        of_model = (found.n_calls, found.prompt_tokens or 0, found.completion_tokens or 0, found.cost or 0.0)
+    for (asset, _), asset_totals in small.platform.ledger.totals_by_asset_and_model(small.name).items():
+        assert asset_totals.n_cost_unknown == 0
+        of_model = (
+            asset_totals.n_calls,
+            asset_totals.prompt_tokens or 0,
+            asset_totals.completion_tokens or 0,
+            asset_totals.cost or 0.0,
+        )
         before = totals.get(asset, (0, 0, 0, 0.0))
         totals[asset] = tuple(was + more for was, more in zip(before, of_model, strict=True))  # type: ignore[assignment]
     return totals
@@ -86,17 +91,19 @@ def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
     """
     seen = {}
     for place, tables in enumerate(ASKING):
-        found = estimates(plan(small))
-        seen |= {table: found[table] for table in tables}
+        estimated = estimates(plan(small))
+        seen |= {table: estimated[table] for table in tables}
         following = ASKING[place + 1][0] if place + 1 < len(ASKING) else None
         assert small.run(ALL_TABLES[: ALL_TABLES.index(following)] if following else ALL_TABLES).failures == {}
     came = actual(small)
     for table, (n_calls, n_prompt, n_completion, cost) in came.items():
-        found = seen[table]
-        assert found.n_calls == n_calls, table
-        assert found.prompt_tokens == pytest.approx(n_prompt, rel=0.3), table
-        assert found.prompt_tokens + found.completion_tokens == pytest.approx(n_prompt + n_completion, rel=0.3), table
-        assert found.cost == pytest.approx(cost, rel=0.3), table
+        estimated = seen[table]
+        assert estimated.n_calls == n_calls, table
+        assert estimated.prompt_tokens == pytest.approx(n_prompt, rel=0.3), table
+        assert estimated.prompt_tokens + estimated.completion_tokens == pytest.approx(
+            n_prompt + n_completion, rel=0.3
+        ), table
+        assert estimated.cost == pytest.approx(cost, rel=0.3), table
     return seen
 
 
@@ -104,7 +111,7 @@ def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
 def test_a_dry_run_tells_what_a_simulated_study_then_takes(tmp_path: Path) -> None:
     seen = run_and_compare(write_study(tmp_path / "home", SIMULATED))
     assert set(seen) == {*ASKING[0], *JUDGED}
-    assert all(found.n_calls > 0 and found.cost == 0.0 for found in seen.values())
+    assert all(estimate.n_calls > 0 and estimate.cost == 0.0 for estimate in seen.values())
 
 
 @pytest.mark.integration
@@ -119,11 +126,11 @@ def test_a_dry_run_tells_what_paid_judges_then_cost(server: SmallProvider, tmp_p
     # By now the ledger knows the mean length of replies and the characters per token.
     small.change(judges={**small.study.model_dump(mode="json")["judges"], "extractor": _warmer()})
     before = actual(small)["advantage_corpus"]
-    found = estimates(plan(small))["advantage_corpus"]
-    assert found.assumed == ()
+    estimate = estimates(plan(small))["advantage_corpus"]
+    assert estimate.assumed == ()
     assert small.run(("advantage_corpus",)).failures == {}
     came = [after - was for after, was in zip(actual(small)["advantage_corpus"], before, strict=True)]
-    expected = (found.n_calls, found.prompt_tokens, found.completion_tokens, found.cost)
+    expected = (estimate.n_calls, estimate.prompt_tokens, estimate.completion_tokens, estimate.cost)
     assert expected == pytest.approx(tuple(came), rel=0.05)
 
 
@@ -132,11 +139,11 @@ def _warmer() -> dict[str, Any]:
 
 
 def test_stages_without_inputs_say_what_they_assume_and_cost(server: SmallProvider, tmp_path: Path) -> None:
-    found = estimates(plan(judged_at(server, tmp_path / "home", trials=10)))
-    assert found["advantage_corpus"].assumed == (
+    by_table = estimates(plan(judged_at(server, tmp_path / "home", trials=10)))
+    assert by_table["advantage_corpus"].assumed == (
         "extracted_advantages: 5% of the questions kept, 7 pairs each, 3,000 + 150 tokens a call",
     )
-    reviews = found["candidate_reviews"]  # 10 candidates, one review each
+    reviews = by_table["candidate_reviews"]  # 10 candidates, one review each
     assert (reviews.n_calls, reviews.prompt_tokens, reviews.completion_tokens) == (10, 15_000, 250)
     assert reviews.cost == pytest.approx(15_000 * 2e-6 + 250 * 10e-6)
 

@@ -53,9 +53,9 @@ def run(monkeypatch, capfd):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()
-        said = " ".join((out + err).split())
-        assert not [word for word in RAW if word in said.lower()]
-        return ended.value.code or 0, said
+        output = " ".join((out + err).split())
+        assert not [word for word in RAW if word in output.lower()]
+        return ended.value.code or 0, output
 
     return command
 
@@ -65,11 +65,11 @@ def refuses(run):
     """Runs a command that must fail with a message that names a file and a remedy."""
 
     def command(arguments, path, remedy) -> None:
-        status, said = run(*arguments)
+        status, output = run(*arguments)
         assert status == 1
-        assert "fresh" not in said
-        assert str(path) in said
-        assert remedy in said
+        assert "fresh" not in output
+        assert str(path) in output
+        assert remedy in output
 
     return command
 
@@ -119,16 +119,16 @@ DAMAGES = {
 def test_a_damaged_table_is_named_and_made_again_for_nothing(given, run, refuses, tmp_path, damage):
     path, before, calls = _table(given), given.hashes(), ledger_rows(given.home)
     DAMAGES[damage](path)
-    status, said = run("status", "given")
+    status, output = run("status", "given")
     assert status == 0
-    assert f"graded_trials of f/sums is stale: {path} " in said
-    assert AGAIN in said
+    assert f"graded_trials of f/sums is stale: {path} " in output
+    assert AGAIN in output
     refuses(COUNT, path, AGAIN)
     refuses(("report", "given"), path, AGAIN)
     refuses(("backup", str(tmp_path / "b.tar.gz")), path, AGAIN)
     assert not (tmp_path / "b.tar.gz").exists()
-    status, said = run("run", "given")
-    assert (status, "Nothing to do" in said, ", 0 model calls." in said) == (0, False, True)
+    status, output = run("run", "given")
+    assert (status, "Nothing to do" in output, ", 0 model calls." in output) == (0, False, True)
     assert table_files.content_fault(path) is None
     assert (given.hashes(), ledger_rows(given.home)) == (before, calls)
     assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
@@ -156,8 +156,10 @@ def test_a_copied_home_is_as_fresh_as_it_was(given):
     for path in given.home.root.rglob("*.parquet"):
         os.utime(path)
     assert given.states() == {"fresh", "no sources"}
-    found = given.status()
-    assert not [status for status in found.values() for reason in status.reasons if reason.kind == ReasonKind.DAMAGED]
+    statuses = given.status()
+    assert not [
+        status for status in statuses.values() for reason in status.reasons if reason.kind == ReasonKind.DAMAGED
+    ]
 
 
 def test_a_clock_that_was_set_back_changes_nothing(given, run):

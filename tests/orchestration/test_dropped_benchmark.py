@@ -109,8 +109,8 @@ def test_a_taxonomy_can_be_kept(made):
     assert made.hashes()["final_taxonomy@orion"] == hashes["final_taxonomy@orion"]
     assert made.status()["covered_advantages", "orion"].state == "fresh"
     assert made.table("taxonomy_coverage")["n_new"].sum() > 0
-    found = made.status()["final_taxonomy", "orion"]
-    assert (found.state, found.texts) == (
+    status = made.status()["final_taxonomy", "orion"]
+    assert (status.state, status.texts) == (
         "stale",
         (
             "advantage_corpus@orion/math changed",

@@ -64,8 +64,8 @@ def test_what_cannot_be_graded_is_named_and_the_rest_goes_on(given, monkeypatch)
     outcome = _regrade(given)
     assert outcome.failures == {SUMS: "graded_trials: the rules are lost"}
     assert set(outcome.waiting) == {Partition("f"), Partition()}
-    kept = given.table("analysis_question_set")["domain"].to_list()
-    assert kept == ["sums"] * 4
+    selected = given.table("analysis_question_set")["domain"].to_list()
+    assert selected == ["sums"] * 4
 
 
 @pytest.mark.integration

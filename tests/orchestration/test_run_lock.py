@@ -72,9 +72,9 @@ def test_a_second_command_names_the_first_and_one_that_waits_runs_after_it(home)
             assert waiting.poll() is None
             first.stdin.write("done\n")
             first.stdin.flush()
-            told = waiting.stderr.read()
+            output = waiting.stderr.read()
         assert waiting.returncode == 0
-        assert "2 steps in 2 runs, 0 model calls" in told
+        assert "2 steps in 2 runs, 0 model calls" in output
 
 
 def test_a_killed_command_blocks_nobody(home):
@@ -111,8 +111,8 @@ def _add_run(instance, tag, study="given"):
 def test_a_run_of_the_ui_is_named_until_its_process_is_gone(home):
     with open_instance(home) as instance, subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as server:
         run_id = _add_run(instance, process_tag(server.pid))
-        said = rf"run by run {run_id[:8]} of the UI or its daemon \(process {server.pid} on"
-        with pytest.raises(StudyIsRunningError, match=said), only_run(home, "given", instance, "run"):
+        message = rf"run by run {run_id[:8]} of the UI or its daemon \(process {server.pid} on"
+        with pytest.raises(StudyIsRunningError, match=message), only_run(home, "given", instance, "run"):
             pass
         server.communicate(b"\n")
         with only_run(home, "given", instance, "run"):
@@ -138,15 +138,15 @@ def test_runs_that_block_nobody(home, tag, study):
 
 
 def test_waiting_is_told_once(home):
-    told = []
+    lines = []
     with open_instance(home) as instance, held_elsewhere(home) as first:
 
         def release(line):
-            told.append(line)
+            lines.append(line)
             first.stdin.write("done\n")
             first.stdin.flush()
 
         with only_run(home, "given", instance, "run", must_wait=True, on_wait=release):
             pass
-    assert len(told) == 1
-    assert "waiting for it to end" in told[0]
+    assert len(lines) == 1
+    assert "waiting for it to end" in lines[0]

@@ -50,8 +50,8 @@ def _run_whole(small, instance):
 
 @pytest.mark.integration
 def test_a_drop_is_requested_once_and_run_to_the_end(made, instance, changes):
-    found = study_status(made.platform, made.study, instance)
-    assert {place: status.reasons for place, status in found.items() if status.state != "fresh"} == {}
+    statuses = study_status(made.platform, made.study, instance)
+    assert {place: status.reasons for place, status in statuses.items() if status.state != "fresh"} == {}
     assert changes.look().skip_message == "the changes make nothing stale"
     assert changes.look().skip_message == "nothing changed"
     drop(made.home, "made", "math", "more", 3)

@@ -63,8 +63,8 @@ class BatchVendor:
         if body:
             rows = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
             prompts = [row["body"]["messages"][-1]["content"] for row in rows]
-            found = self._new(f"batch_{len(self.batches)}", body["metadata"]["advcluster"], prompts, rows)
-            return Answer(self._as_openai(found))
+            new_batch = self._new(f"batch_{len(self.batches)}", body["metadata"]["advcluster"], prompts, rows)
+            return Answer(self._as_openai(new_batch))
         if query:
             listed = [self._as_openai(batch) for batch in self.batches.values()] if self.is_listing else None
             return Answer({"object": "list", "data": listed}) if self.is_listing else error_answer(404, "no list")

@@ -308,15 +308,15 @@ def analyst(seed: int) -> Respond:
 
     def respond(path: str, body: Body, n_before: int) -> Answer:
         try:
-            found = outcomes(path, body, n_before)
+            result = outcomes(path, body, n_before)
         except FatalModelError as error:
             return error_answer(404, str(error))
-        failure = next((outcome for outcome in found if isinstance(outcome, CallFailure)), None)
+        failure = next((outcome for outcome in result if isinstance(outcome, CallFailure)), None)
         if failure is not None:
             return error_answer(400, f"{failure.reason}: {failure.detail}")
         if path == "/v1/embeddings":
-            return Answer(embeddings(body, [outcome.vector.tolist() for outcome in found]))
-        return Answer(chat_completion(body, found[0].text))
+            return Answer(embeddings(body, [outcome.vector.tolist() for outcome in result]))
+        return Answer(chat_completion(body, result[0].text))
 
     return respond
 

@@ -94,7 +94,7 @@ BUDGET_CURVES = Table(
         _K,
         count("token_limit", "Completion tokens at which generation stops and counts as wrong; 0 without a limit."),
         number("length_percentile", "Percentile of the completion tokens used as the limit; null without one.", 0, 100),
-        count("n_questions", "Questions with at least k scored trials."),
+        count("n_questions", "Questions with at least k scored trials; with a limit, of known length."),
         count("n_keys", "Source keys of these questions."),
         count("n_without_tokens", "Trials of these questions without completion tokens, excluded from the costs."),
         rate("accuracy", "Mean over questions, benchmarks, then domains."),

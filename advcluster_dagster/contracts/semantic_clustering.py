@@ -200,7 +200,7 @@ FINAL_TAXONOMY = Table(
         Column(
             "kind",
             pl.String(),
-            "Common to all domains, specialised in one, or mixed; null if no gap between the models is established.",
+            "Common to the domains, specialised in one, or mixed (neither); null if no model gap is established.",
             is_nullable=True,
             allowed=("common", "specialised", "mixed"),
         ),

@@ -1,11 +1,11 @@
-"""AdvCluster on Dagster: where a larger language model beats its smaller sibling, why, and what fails first.
+"""AdvCluster on Dagster: where and why a larger language model outperforms its smaller sibling, and what fails first.
 
-Two logs in, findings out:
+Compare two logs:
 
     >>> from advcluster_dagster import compare
     >>> print(compare("logs/large", "logs/small"))  # doctest: +SKIP
 
-A study that was run before, with all its tables:
+Open the tables of a completed study:
 
     >>> from advcluster_dagster import open_study
     >>> open_study("demo").table("paired_accuracies")  # doctest: +SKIP
@@ -33,7 +33,7 @@ __all__ = [
     "open_study",
 ]
 
-#: Where each public name is; loaded when it is first used, so that ``advcluster --help`` waits for nothing.
+#: Module of each public name; imported on first use, to keep ``advcluster --help`` fast.
 _MODULES = {
     "AdvClusterError": "errors",
     "Cluster": "api.evidence",
@@ -57,5 +57,5 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Dagster calls its handlers of logs beta, and says so in every process that executes a step; we use them knowingly.
+# Dagster warns in every step process that its log handlers are beta; we accept that.
 warnings.filterwarnings("ignore", "Handling yaml-defined logging")

@@ -1,4 +1,4 @@
-"""The Dagster code location: one ``Definitions`` of all studies of the home that ADVCLUSTER_HOME names.
+"""Dagster code location: one ``Definitions`` for all studies of the home in ADVCLUSTER_HOME.
 
 Only Dagster imports this module.
 """
@@ -14,7 +14,7 @@ from advcluster_dagster.study.study import StudyError
 
 
 def home_definitions(home: Home) -> dg.Definitions:
-    """Definitions of every study; one whose file is wrong is left out with one line on standard error."""
+    """Definitions of all studies; studies with invalid files are skipped with a line on standard error."""
     studies, faults = home.readable_studies()
     usable = []
     for study in studies:
@@ -24,7 +24,7 @@ def home_definitions(home: Home) -> dg.Definitions:
         except StudyError as error:
             faults.append(str(error))
     for fault in faults:
-        print(f"left out: {fault}", file=sys.stderr)
+        print(f"skipped: {fault}", file=sys.stderr)
     return build_defs(home, usable)
 
 

@@ -1,7 +1,7 @@
-"""Everything that this program uses of Dagster beyond its public interface, in one place.
+"""All non-public names of Dagster that this package uses.
 
-``tests/test_dagster_internals.py`` checks each of these names against the pinned Dagster, so that an upgrade that moves
-one fails there first. Nothing else in the package imports a private module of Dagster.
+``tests/test_dagster_internals.py`` checks each name against the pinned Dagster, so that an upgrade that moves one fails
+there first. Other modules of the package do not import private modules of Dagster.
 """
 
 import functools
@@ -45,21 +45,21 @@ __all__ = [
     "runs_of_location",
 ]
 
-#: Name of the code location; what Dagster remembers of schedules, sensors and runs refers to it.
+#: Name of the code location; Dagster's records of schedules, sensors and runs refer to it.
 LOCATION = "advcluster_dagster.code_location"
-#: Name that Dagster gives the repository of a module with one ``Definitions``.
+#: Dagster's name of the repository of a module with one ``Definitions``.
 _REPOSITORY = "__repository__"
 
-#: Run as ``python -m`` for the daemon; the public program of it differs between the ways Dagster is installed.
+#: Module of the daemon for ``python -m``; the path of its public executable depends on the installation.
 DAEMON_MODULE = "dagster._daemon"
 
 
 @contextmanager
 def runs_of_location(instance: dg.DagsterInstance, job: str) -> Iterator[None]:
-    """Within the block, runs that this process creates in the instance belong to a job of the code location.
+    """Assign runs created by this process within the block to a job of the code location.
 
-    Without that the UI shows them neither in its timeline nor on the job's page. Dagster's public ways to start a run
-    in this process take no origin.
+    Otherwise the UI shows them neither in its timeline nor on the job's page. Dagster's public functions that start a
+    run in this process do not accept an origin.
     """
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name=LOCATION)
     location = ManagedGrpcPythonEnvCodeLocationOrigin(target, LOCATION)

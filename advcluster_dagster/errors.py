@@ -1,9 +1,9 @@
-"""The base class of errors that a user can act on."""
+"""Base class of errors that a user can act on."""
 
 
 class AdvClusterError(Exception):
-    """An expected error: its message is one line that says what is wrong, where, and what to do.
+    """An expected error; its one-line message says what is wrong, where, and what to do.
 
-    The command line prints the line alone and a Dagster step fails with it. Every other exception is a fault of the
-    program and keeps its traceback.
+    The command line prints only the message, and a Dagster step fails with it. Any other exception is a bug and keeps
+    its traceback.
     """

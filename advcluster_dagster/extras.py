@@ -1,4 +1,4 @@
-"""The command that installs an optional dependency (an extra of this package)."""
+"""Installation command of an optional dependency (an extra of this package)."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra: from the checkout where this runs in one, else from the wheel's file.
+    """The command that installs an extra, from the checkout if running in one, else from the wheel file.
 
-    The package is on no index, so its name alone would install nothing.
+    The package is not on a package index, so it cannot be installed by name.
     """
     if (_PROJECT / "pyproject.toml").is_file():
         return f"pip install -c constraints.txt -e '.[{extra}]' in {_PROJECT}"

@@ -1,12 +1,12 @@
-"""Text from outside, made safe to print."""
+"""Make untrusted text safe to print."""
 
 
 def one_line(text: str, most_characters: int | None = None) -> str:
-    """The text on one line: every run of white space and control characters is one blank.
+    """Put text on one line, replacing each run of whitespace and control characters by one space.
 
     Args:
         text: any text.
-        most_characters: where the line is cut off; None does not cut it.
+        most_characters: maximum length; None for no limit.
     """
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line[:most_characters]

@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM: the first ends a command and keeps what is done, the second ends it at once.
+"""Handle SIGINT and SIGTERM: the first signal stops a command and keeps completed work, the second ends it at once.
 
-Dagster puts handlers of its own in place while a run goes on, so the signals are noticed by a wake-up file that
-Python writes to whichever handler there is. A run of Dagster's that is interrupted ends as a failed run; who started
-it asks :func:`raise_if_stopped` before going on.
+Dagster installs its own handlers during a run, so signals are detected through Python's wake-up file descriptor, which
+is independent of handlers. An interrupted Dagster run ends as a failed run; its caller then checks
+:func:`raise_if_stopped`.
 """
 
 import os
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: How long a command may take to end after the signal; then its process ends, whatever it does.
+#: Time for a command to end after the signal; then its process is terminated.
 _DEADLINE_S = 9.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _received: list[int] = []
 
 
 class Stopped(BaseException):
-    """A stop signal arrived; ``status`` is the exit status that names the signal."""
+    """A stop signal arrived; ``status`` is the corresponding exit status."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -28,7 +28,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def stop_signals() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise :class:`Stopped` in the main thread, and end the process if that takes too long."""
+    """Let SIGINT and SIGTERM raise :class:`Stopped` in the main thread; end the process if stopping takes too long."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -47,10 +47,10 @@ def stop_signals() -> Iterator[None]:
 
 
 def raise_if_stopped() -> None:
-    """End here if a signal came meanwhile.
+    """Raise if a stop signal has arrived.
 
     Raises:
-        Stopped: one came.
+        Stopped: a signal has arrived.
     """
     if _received:
         raise Stopped(_received[0])
@@ -61,7 +61,7 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 
 
 def _watch(reading: int) -> None:
-    """Note the signals as they come; the second one, or the end of the time that the first allows, ends the process."""
+    """Record signals as they arrive; the second one, or the deadline after the first, ends the process."""
     while received := os.read(reading, 64):
         for number in received:
             if number not in _SIGNALS:

@@ -1,10 +1,10 @@
 """Benchmark of the candidate sweep: from a Parquet file of embeddings to the table of scores.
 
 Run it as `python bench/candidate_sweep.py [--rows 2251] [--dims 3072] [--plain sample|full|none]` on Linux.
-It writes made-up embeddings, sweeps them in a fresh process and measures that process's wall time and peak
-memory. Then it does the same work the plain way, one scikit-learn call after another with a PCA for each d',
-on a sample of settings (times extrapolated) or on all of them, and compares the scores. Times are printed
-beside their targets and never fail; scores that differ by more than 1e-6 do.
+It writes synthetic embeddings, runs the sweep in a fresh process and measures that process's wall time and peak
+memory. Then it does the same with plain scikit-learn, a PCA per d' and one call after another, on a sample of
+settings (times extrapolated) or on all, and compares the scores. Times are printed with their targets and never
+fail the benchmark; scores that differ by more than 1e-6 do.
 """
 
 import argparse
@@ -25,7 +25,7 @@ TARGET_SECONDS, TARGET_GB = {2251: 6.0}, {2251: 1.5, 20_000: 4.0}
 
 
 def write_embeddings(path: Path, n_rows: int, n_features: int) -> None:
-    """Write unit vectors as text embeddings look: groups of themes over a slowly decaying spectrum."""
+    """Write unit vectors that resemble text embeddings: themes over a slowly decaying spectrum."""
     import numpy as np
     import polars as pl
 
@@ -41,7 +41,7 @@ def write_embeddings(path: Path, n_rows: int, n_features: int) -> None:
 
 
 def sweep_here(embeddings: Path, metrics: Path) -> None:
-    """Do the sweep in this process; print its times and peak memory as JSON."""
+    """Run the sweep in this process; print times and peak memory as JSON."""
     start = time.perf_counter()
     import polars as pl
 
@@ -71,7 +71,7 @@ def sweep_in_fresh_process(embeddings: Path, metrics: Path) -> dict[str, float]:
 def plain_scores(
     embeddings: Path, dims: tuple[int, ...], counts: tuple[int, ...], seconds: dict[str, float]
 ) -> Iterator[tuple[int, int, float, float]]:
-    """Scores of (d', K) by scikit-learn alone; adds the time spent to `seconds`."""
+    """Yield scores of (d', K) by plain scikit-learn; add the time spent to `seconds`."""
     import numpy as np
     import polars as pl
     from sklearn.cluster import KMeans
@@ -92,7 +92,7 @@ def plain_scores(
 
 
 def compare_with_plain(embeddings: Path, metrics: Path, mode: str, sweep_seconds: float) -> bool:
-    """Print the plain way's time and the largest differences; True if all scores agree."""
+    """Print the time of plain scikit-learn and the largest differences; return whether all scores agree."""
     import polars as pl
 
     dims, counts = (ALL_DIMS, ALL_COUNTS) if mode == "full" else (SAMPLED_DIMS, SAMPLED_COUNTS)
@@ -110,18 +110,18 @@ def compare_with_plain(embeddings: Path, metrics: Path, mode: str, sweep_seconds
     both = plain.join(pl.read_parquet(metrics), on=["pca_dim", "n_clusters"], how="left")
     index_gap = (both["plain_index"] - both["davies_bouldin"]).abs()
     width_gap = (both["plain_silhouette"] - both["silhouette"]).abs()
-    print_row("plain way", f"{total:.1f} s", kind)
-    print_row("ratio", f"{total / sweep_seconds:.1f}x", "plain way / Parquet to table")
+    print_row("plain scikit-learn", f"{total:.1f} s", kind)
+    print_row("ratio", f"{total / sweep_seconds:.1f}x", "plain scikit-learn / Parquet to table")
     print_row("largest index difference", f"{index_gap.max():.1e}", f"{plain.height} candidates, at most {TOLERANCE:g}")
     print_row("largest silhouette difference", f"{width_gap.max():.1e}", "")
     n_missing = index_gap.null_count()
     if n_missing:
-        print_row("candidates the sweep lacks", str(n_missing), "")
+        print_row("candidates missing in the sweep", str(n_missing), "")
     return n_missing == 0 and max(index_gap.max(), width_gap.max()) <= TOLERANCE
 
 
-def print_row(what: str, figure: str, note: str) -> None:
-    print(f"{what:<30} {figure:>10}   {note}".rstrip())
+def print_row(label: str, figure: str, note: str) -> None:
+    print(f"{label:<30} {figure:>10}   {note}".rstrip())
 
 
 def describe_target(targets: dict[int, float], n_rows: int, unit: str) -> str:
@@ -141,15 +141,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         embeddings, metrics = Path(folder, "embeddings.parquet"), Path(folder, "metrics.parquet")
         write_embeddings(embeddings, options.rows, options.dims)
-        ours = sweep_in_fresh_process(embeddings, metrics)
+        sweep = sweep_in_fresh_process(embeddings, metrics)
         print(f"{options.rows} x {options.dims} float32, d' {ALL_DIMS}, K 2 to 15, {os.cpu_count()} processors")
         target = describe_target(TARGET_SECONDS, options.rows, "s")
-        print_row("Parquet to table", f"{ours['sweep']:.2f} s", target)
-        print_row("whole process", f"{ours['process']:.2f} s", f"{ours['import']:.2f} s of it imports")
-        print_row("peak memory", f"{ours['peak_gb']:.2f} GB", describe_target(TARGET_GB, options.rows, "GB"))
+        print_row("Parquet to table", f"{sweep['sweep']:.2f} s", target)
+        print_row("whole process", f"{sweep['process']:.2f} s", f"{sweep['import']:.2f} s of it imports")
+        print_row("peak memory", f"{sweep['peak_gb']:.2f} GB", describe_target(TARGET_GB, options.rows, "GB"))
         if options.plain == "none":
             return 0
-        agrees = compare_with_plain(embeddings, metrics, options.plain, ours["sweep"])
+        agrees = compare_with_plain(embeddings, metrics, options.plain, sweep["sweep"])
     if not agrees:
         print(f"scores differ by more than {TOLERANCE:g}", file=sys.stderr)
     return 0 if agrees else 1

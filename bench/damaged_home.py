@@ -1,13 +1,13 @@
-"""Every kind of damage to a home, one at a time: what each command says of it, and what a rerun makes of it.
+"""Damage a home in many ways, one at a time, and report what each command prints and whether a rerun repairs it.
 
 Run it as `python bench/damaged_home.py [--only WORD] [--home FOLDER --study NAME]`. The tests' small study is run once
-(or a finished home is copied); each damage is done to a copy of that home. Then `status`, `query`, `report`, `audit`,
-`backup`, `ledger costs` and `run` are run as processes, then `run` and `status` once more. Printed per damage: each
-command's exit status and what it said, how many model calls the runs asked, and whether the tables are those of the
-undamaged home. A command is marked BAD where it ends in a traceback or in the words of a library, and a damage where
-a run asked models although the ledger was there, or where the tables differ after the run said that all is fresh. Exit
-status 1 if anything is BAD. As root, full disks and read-only folders are real (tmpfs); without root these kinds are
-left out and said to be.
+(or a finished home is copied), and each kind of damage is applied to a copy of that home. Then `status`, `query`,
+`report`, `audit`, `backup`, `ledger costs` and `run` are run as processes, then `run` and `status` once more. Printed
+per kind: each command's exit status and message, the number of model calls, and whether the tables equal those of the
+undamaged home. A command is marked BAD if it prints a traceback or a library's error message, a kind of damage if a run
+called models although the ledger was intact, or if tables differ after the run reported that all is fresh. Exit status
+1 if anything is BAD. As root, full disks and read-only folders are real (tmpfs); without root these kinds are skipped,
+which is reported.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from advcluster_dagster.study.partition import all_partitions  # noqa: E402
 from tests.studies import COMPARES_TAXONOMIES, given_study  # noqa: E402
 
 NOBODY = 65534
-#: Words of libraries that no person should have to read.
+#: Parts of library error messages that must not reach users.
 RAW = (
     "Traceback", "magic bytes", "sqlite3.", "sqlalchemy", "sqlalche.me", "(Background on", "ArrowInvalid", "Thrift",
     "ComputeError", "parquet: File out of specification", "[SQL:", "Invalid Input Error", "IO Error", "pydantic",
@@ -50,7 +50,7 @@ Damage = Callable[[Path, str], None]
 class Kind:
     """A kind of damage.
 
-    ``hold`` keeps a condition up while commands run (a full disk); ``owner`` runs them as another user.
+    ``hold`` maintains a condition while commands run, such as a full disk; ``user`` runs them as another user.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Kind:
 
 
 def table(home: Path, study: str) -> Path:
-    """The table of a step in the middle of the data flow."""
+    """Path of a table from the middle of the data flow."""
     return sorted((home / "lake" / study / "graded_trials").rglob("*.parquet"))[0]
 
 
 def garble(path: Path, start: float, n_bytes: int) -> None:
-    """Overwrite bytes from a share of the file's length on."""
+    """Overwrite ``n_bytes`` bytes, beginning at a share of the file's length."""
     content = bytearray(path.read_bytes())
     first = int(len(content) * start)
     content[first : first + n_bytes] = bytes((value ^ 0x5A) for value in content[first : first + n_bytes])
@@ -76,12 +76,12 @@ def garble(path: Path, start: float, n_bytes: int) -> None:
 
 
 def truncate(path: Path, share: float = 0.5) -> None:
-    """Cut a file."""
+    """Truncate a file to a share of its length."""
     os.truncate(path, int(path.stat().st_size * share))
 
 
 def edit(path: Path, keeps_stamp: bool) -> None:
-    """Change one value of a table with another tool, which keeps the footer's entries or loses them."""
+    """Change one value of a table with another tool that keeps or drops the footer's metadata."""
     rows = pq.read_table(path)
     column = "is_correct" if "is_correct" in rows.column_names else rows.column_names[-1]
     entries = pq.read_metadata(path).metadata
@@ -97,7 +97,7 @@ def ledger(home: Path) -> Path:
 
 
 def packed(path: Path) -> Path:
-    """A database without what waits beside it."""
+    """Merge the write-ahead log of a database into its file; return the path."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -105,7 +105,7 @@ def packed(path: Path) -> Path:
 
 
 def garble_pages(path: Path) -> None:
-    """Overwrite all pages but the first of a database."""
+    """Overwrite all pages of a database except the first."""
     size = packed(path).stat().st_size
     garble(path, 4096 / size, size)
 
@@ -114,8 +114,8 @@ def remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
         return
-    for beside in path.parent.glob(f"{path.name}*"):
-        beside.unlink()
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
 
 
 def histories(home: Path) -> list[Path]:
@@ -126,25 +126,25 @@ def taxonomy(home: Path, study: str) -> Path:
     return sorted((home / "taxonomies" / study).rglob("*.parquet"))[0]
 
 
-def imported(home: Path, study: str, what: str) -> Path:
-    return sorted((home / "imports" / study / what).rglob("*.parquet"))[0]
+def imported(home: Path, study: str, kind: str) -> Path:
+    return sorted((home / "imports" / study / kind).rglob("*.parquet"))[0]
 
 
 def lose_table(home: Path, study: str) -> None:
-    """Make a run have something to do."""
+    """Delete a table, so that a run has work to do."""
     table(home, study).unlink()
 
 
 @contextmanager
 def full(folder: Path, spare: int = 0) -> Iterator[None]:
-    """The folder on a disk of its own that has no room left."""
-    kept = folder.with_name(f"{folder.name}.kept")
-    folder.rename(kept)
+    """Put the folder on a separate file system without free space."""
+    original = folder.with_name(f"{folder.name}.original")
+    folder.rename(original)
     folder.mkdir()
-    n_bytes = sum((path.stat().st_blocks * 512 + 8192) for path in kept.rglob("*")) + 200_000
+    n_bytes = sum((path.stat().st_blocks * 512 + 8192) for path in original.rglob("*")) + 200_000
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(folder)], check=True)
     try:
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        shutil.copytree(original, folder, dirs_exist_ok=True)
         with (folder / ".filler").open("wb", buffering=0) as filler:
             try:
                 while True:
@@ -154,11 +154,11 @@ def full(folder: Path, spare: int = 0) -> Iterator[None]:
         yield
     finally:
         (folder / ".filler").unlink()
-        shutil.rmtree(kept)
-        shutil.copytree(folder, kept)
+        shutil.rmtree(original)
+        shutil.copytree(folder, original)
         subprocess.run(["umount", str(folder)], check=True)
         folder.rmdir()
-        kept.rename(folder)
+        original.rename(folder)
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def symlinked(home: Path, _study: str) -> None:
 
 
 def older_clock(home: Path, _study: str) -> None:
-    """Files and history seem to come from the future: the clock was set back by a year."""
+    """Set the times of all files one year ahead, as if the clock had been set back."""
     later = time.time() + 365 * 86400
     for path in home.rglob("*"):
         os.utime(path, (later, later))
@@ -240,56 +240,56 @@ KINDS = (
 PROGRAM = [sys.executable, "-c", "from advcluster_dagster.cli.main import main; main()"]
 
 
-def commands(study: str, beside: Path) -> dict[str, list[str]]:
-    """The commands that are tried, by a short name."""
+def commands(study: str, folder: Path) -> dict[str, list[str]]:
+    """The commands to run, by a short name; backups go to ``folder``."""
     return {
         "status": ["status", study],
         "query": ["query", "select count(*), sum(is_correct::int) from graded_trials", "--study", study],
         "report": ["report", study],
         "audit": ["audit", study],
-        "backup": ["backup", str(beside / "backup.tar.gz"), "--force"],
+        "backup": ["backup", str(folder / "backup.tar.gz"), "--force"],
         "costs": ["ledger", "costs", study],
         "run": ["run", study],
     }
 
 
-def tell(home: Path, command: list[str], user: int | None) -> tuple[int, str]:
-    """Exit status and everything a command says."""
+def run_command(home: Path, command: list[str], user: int | None) -> tuple[int, str]:
+    """Run a command; return its exit status and its output."""
     environment = {**os.environ, "ADVCLUSTER_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "220"}
     environment.pop("DAGSTER_HOME", None)
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PROGRAM, *command], env=environment, capture_output=True, text=True, errors="replace", user=user,
         cwd=home.parent if user is None else "/", timeout=600, check=False,
     )  # fmt: skip
-    return done.returncode, f"{done.stdout}\n{done.stderr}"
+    return completed.returncode, f"{completed.stdout}\n{completed.stderr}"
 
 
-def said(text: str, most: int = 700) -> str:
-    """The lines that say what is wrong, or the last one."""
+def summary_of(text: str, most: int = 700) -> str:
+    """The lines of an output that report problems, else the last lines."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    telling = [
+    problems = [
         line
         for line in lines
         if re.search(r"^error|(^|[^d_])failed|damaged|Nothing|steps in|broken:| is (stale|missing)|cannot", line)
     ]
-    return " / ".join(telling[:4] or lines[-4:-3] or lines[-1:])[:most]
+    return " / ".join(problems[:4] or lines[-4:-3] or lines[-1:])[:most]
 
 
 def row_hashes(home: Home, study: str) -> dict[str, str | None]:
-    """Hash of the rows of every table partition as they are now, whatever the files say of themselves."""
-    declared, found = home.load_study(study), dict[str, str | None]()
+    """Hash of the current rows of every table partition, computed independently of the files' stamps."""
+    declared, hashes = home.load_study(study), dict[str, str | None]()
     for name, contract in TABLES.items():
         for partition in all_partitions(declared, contract.level):
             path = table_path(home.lake, study, name, partition)
             try:
-                found[f"{name}@{partition.label}"] = frame_hash(scan_file(path).collect()) if path.exists() else None
+                hashes[f"{name}@{partition.label}"] = frame_hash(scan_file(path).collect()) if path.exists() else None
             except Exception:
-                found[f"{name}@{partition.label}"] = "cannot be read"
-    return found
+                hashes[f"{name}@{partition.label}"] = "cannot be read"
+    return hashes
 
 
 def n_replies(home: Path) -> int | None:
-    """Replies received so far; None where the ledger cannot tell."""
+    """Number of replies received so far; None if the ledger cannot be read."""
     try:
         with closing(sqlite3.connect(f"file:{ledger(home)}?mode=ro", uri=True)) as connection:
             return int(connection.execute("select coalesce(sum(n_replies), 0) from calls").fetchone()[0])
@@ -298,13 +298,13 @@ def n_replies(home: Path) -> int | None:
 
 
 def faults_of(status: int, text: str) -> list[str]:
-    """What is wrong with how a command spoke."""
-    found = [f"says {word!r}" for word in RAW if word.lower() in text.lower()]
-    return found + (["failed without a line"] if status and not text.strip() else [])
+    """Faults in a command's output."""
+    faults = [f"prints {word!r}" for word in RAW if word.lower() in text.lower()]
+    return faults + (["failed without a message"] if status and not text.strip() else [])
 
 
 def try_kind(kind: Kind, base: Path, study: str, folder: Path, hashes: Mapping[str, str | None]) -> bool:
-    """Do the damage, run everything, print; whether nothing was BAD."""
+    """Apply the damage, run all commands and print the results; return whether nothing was BAD."""
     home = folder / "copy" / "home"
     home.parent.mkdir(mode=0o755)
     shutil.copytree(base, home)
@@ -315,11 +315,11 @@ def try_kind(kind: Kind, base: Path, study: str, folder: Path, hashes: Mapping[s
 
     def run(name: str, command: list[str], user: int | None = None) -> None:
         nonlocal is_good
-        status, text = tell(home, command, user)
+        status, text = run_command(home, command, user)
         outputs[name] = text
         faults = faults_of(status, text)
         is_good &= not faults
-        print(f"{name:8} {status}  {said(text)}{f'   BAD: {faults}' if faults else ''}", flush=True)
+        print(f"{name:8} {status}  {summary_of(text)}{f'   BAD: {faults}' if faults else ''}", flush=True)
         if faults and "Traceback" in text:
             print("\n".join(text.splitlines()[-6:]))
 
@@ -333,9 +333,11 @@ def try_kind(kind: Kind, base: Path, study: str, folder: Path, hashes: Mapping[s
     after = n_replies(home)
     n_asked = None if after is None or before is None else after - before
     try:
-        found = row_hashes(Home(home.resolve()), study)
+        new_hashes = row_hashes(Home(home.resolve()), study)
         differing = [
-            name for name in hashes if hashes[name] != found[name] and name.split("@")[0] not in COMPARES_TAXONOMIES
+            name
+            for name in hashes
+            if hashes[name] != new_hashes[name] and name.split("@")[0] not in COMPARES_TAXONOMIES
         ]
     except Exception as error:
         differing = [f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"]
@@ -363,13 +365,13 @@ def main() -> int:
             shutil.copytree(options.home, base)
         else:
             given_study(base)
-        print(f"{'run':8} {said(tell(base, ['run', options.study], None)[1])}")
+        print(f"{'run':8} {summary_of(run_command(base, ['run', options.study], None)[1])}")
         hashes = row_hashes(Home(base), options.study)
         for kind in KINDS:
             if options.only not in kind.name:
                 continue
             if kind.needs_root and os.getuid() != 0:
-                print(f"\n## {kind.name}: left out, it needs root")
+                print(f"\n## {kind.name}: skipped, it requires root")
             elif not try_kind(kind, base, options.study, folder, hashes):
                 bad.append(kind.name)
     print(f"\n{len(bad)} kinds BAD{': ' if bad else ''}{', '.join(bad)}")

@@ -1,13 +1,13 @@
-"""How close extraction calls come to the ideal: many calls of one second each against a provider over HTTP.
+"""Benchmark of extraction calls against an HTTP provider: wall time relative to the ideal.
 
-Here: a measurement of the whole way from requests to validated records, ledger included. Run from the repository root:
+Measures the whole path from requests to validated records, ledger included. Run from the repository root:
 
     python bench/extraction_calls.py [--calls 1000] [--in-flight 64] [--url http://127.0.0.1:8090/v1]
         [--kind google-genai] [--fail-rate 0.2] [--malformed-rate 0.05] [--drop-rate 0.05]
 
-Without --url it starts the tests' small provider in a process of its own. Printed: wall seconds, the ideal
-ceil(calls / share of usable answers / in flight) x latency, their ratio, what the provider counted, and the calls that
-a second pass makes (0).
+Without --url it starts the tests' small provider in a separate process. Printed: wall seconds, the ideal
+ceil(calls / share of usable answers / in flight) x latency, their ratio, the provider's counts, and the calls made by a
+second pass (0).
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=1.0, help="of the provider, for the ideal")
     for rate in ("fail-rate", "malformed-rate", "drop-rate"):
         parser.add_argument(f"--{rate}", type=float, default=0.0, help="of the provider that is started")
-    parser.add_argument("--url", help="a provider that runs already, with the API version for OpenAI's format")
+    parser.add_argument("--url", help="address of a running provider, with the API version for OpenAI's format")
     parser.add_argument("--kind", choices=["openai", "google-genai"], default="openai", help="the wire format")
     options = parser.parse_args()
     requests = [extraction_request(number) for number in range(options.calls)]
@@ -104,7 +104,7 @@ def stats_of(url: str) -> dict[str, int]:
 
 @contextmanager
 def provider_at(options: argparse.Namespace) -> Iterator[str]:
-    """The given address, or that of a small provider started for the while."""
+    """The given address, or that of a small provider that runs during the block."""
     if options.url:
         yield options.url
         return
@@ -114,9 +114,9 @@ def provider_at(options: argparse.Namespace) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            assert found, "the provider did not start"
-            yield found[0]
+            match = re.search(r"http://\S+", process.stdout.readline())
+            assert match, "the provider did not start"
+            yield match[0]
         finally:
             process.terminate()
 

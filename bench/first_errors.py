@@ -1,10 +1,10 @@
-"""How often the embedded analyst places the first error of a solution where a person marked it.
+"""Compare the first errors located by the embedded analyst with human annotations.
 
     python bench/first_errors.py FILE
 
-FILE is JSON Lines. Rows that hold a reference solution and the step that a person marked are used, as in MR-GSM8K:
-`question`, `reference_solution`, `steps` (texts of the wrong solution), `first_error_step` (from 1; null: none).
-Nothing is asked of a model server and nothing is written.
+FILE is JSON Lines, as in MR-GSM8K: `question`, `reference_solution`, `steps` (texts of the wrong solution),
+`first_error_step` (from 1; null: none). Rows without a reference solution or an annotated step are ignored. No model
+server is called and no file is written.
 """
 
 import argparse
@@ -20,25 +20,25 @@ from advcluster_dagster.demo.analyst.reading import statements_of
 
 
 def main() -> None:
-    """Print the shares over all rows, and over the rows of each task where the file names tasks."""
+    """Print the shares over all rows and, if the file has tasks, per task."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("file", type=Path, help="JSON Lines with marked solutions")
+    parser.add_argument("file", type=Path, help="JSON Lines with annotated solutions")
     lines = parser.parse_args().file.read_text(encoding="utf-8").splitlines()
     rows = [row for row in map(json.loads, lines) if row.get("reference_solution") and row.get("first_error_step")]
     if not rows:
-        parser.error("no row holds both a reference_solution and a first_error_step")
+        parser.error("no row has both a reference_solution and a first_error_step")
     _report("all rows", rows)
     for task in sorted({str(row["task"]) for row in rows if row.get("task")}):
         _report(task, [row for row in rows if row.get("task") == task])
 
 
 def step_of(row: dict[str, Any]) -> int | None:
-    """The step, from 1, in which the analyst places the first error; None where it names none."""
-    found = find_divergence(row["question"], row["reference_solution"], "\n".join(row["steps"]))
-    if not isinstance(found, Finding) or found.wrong_at is None:
+    """The step, from 1, in which the analyst locates the first error; None if it locates none."""
+    finding = find_divergence(row["question"], row["reference_solution"], "\n".join(row["steps"]))
+    if not isinstance(finding, Finding) or finding.wrong_at is None:
         return None
     ends = accumulate(len(statements_of(step)) for step in row["steps"])
-    return next((number for number, end in enumerate(ends, 1) if found.wrong_at < end), len(row["steps"]))
+    return next((number for number, end in enumerate(ends, 1) if finding.wrong_at < end), len(row["steps"]))
 
 
 def _report(name: str, rows: list[dict[str, Any]]) -> None:

@@ -1,9 +1,9 @@
-"""Benchmark of grading: many trials over all answer types, some of them made to hang, recurse or explode.
+"""Benchmark of grading: many trials of all answer types, some designed to hang, recurse or explode.
 
 Run it as `python bench/grading.py [--trials 50000]`. About one trial in four is a distinct pair of gold answer and
-prediction, and one distinct pair in a hundred is adversarial: it must end as wrong where its prediction is beyond the
-bounds, else as grader_error or grader_timeout ("null"). The time is printed beside its target and never fails; a
-verdict other than the one the pair was made for does.
+prediction, and one distinct pair in a hundred is adversarial: it must end as wrong if its prediction exceeds the
+limits, else as grader_error or grader_timeout ("null"). Times are printed with their target and never fail the
+benchmark; an unexpected verdict does.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PAIRS_PER_QUESTION = 5
 LOOP = json.dumps({"code": "def f(n):\n    while n > 9:\n        n += 1\n    return n", "output": "9"})
 Pair = tuple[str, str, str, str | None, str]
 
-# Each gives answer type, gold answer, prediction, context and verdict for the n-th distinct pair of a question.
+# Each returns answer type, gold answer, prediction, context and expected verdict of the n-th pair of question q.
 KINDS: tuple[Callable[[int, int], Pair], ...] = (
     lambda q, n: ("numeric", f"{q}.5", f"{q + n}.50 m", None, "wrong" if n else "correct"),
     lambda q, n: ("numeric", f"{q}", f"{q}.{3 * n:02d}", '{"tolerance": 0.05}', "correct" if n < 2 else "wrong"),
@@ -62,25 +62,25 @@ ADVERSARIAL: tuple[Callable[[int], Pair], ...] = (
 )
 
 
-def made_trials(n_trials: int) -> tuple[pl.DataFrame, pl.DataFrame, dict[tuple[str, str], str]]:
-    """Traces and questions, and the verdict wanted by question and prediction."""
+def generate_trials(n_trials: int) -> tuple[pl.DataFrame, pl.DataFrame, dict[tuple[str, str], str]]:
+    """Traces, questions, and the expected verdict by question and prediction."""
     rng, numbers = random.Random(0), count()
     n_pairs = n_trials // TRIALS_PER_PAIR
-    questions, traces, wanted = [], [], {}
+    questions, traces, expected = [], [], {}
     for q in range(1, n_pairs // PAIRS_PER_QUESTION + 1):
         kind = KINDS[q % len(KINDS)]
         pairs = [kind(q, n) for n in range(PAIRS_PER_QUESTION)]
-        if q % 20 == 0:  # one pair in a hundred: a question of its own, with one bad prediction
+        if q % 20 == 0:  # one pair in a hundred: a separate question with one adversarial prediction
             attack = ADVERSARIAL[(q // 20) % len(ADVERSARIAL)](next(numbers))
             questions.append((f"attack {q}", attack[1], attack[0], attack[3]))
             traces += [(f"attack {q}", attack[2])] * TRIALS_PER_PAIR
-            wanted[f"attack {q}", attack[2]] = attack[4]
+            expected[f"attack {q}", attack[2]] = attack[4]
         questions.append((f"{q}", *pairs[0][1::-1], pairs[0][3]))
         for pair in pairs:
             traces += [(f"{q}", pair[2])] * TRIALS_PER_PAIR
-            wanted[f"{q}", pair[2].strip()] = pair[4]
+            expected[f"{q}", pair[2].strip()] = pair[4]
     rng.shuffle(traces)
-    return _frame(traces), _questions(questions), wanted
+    return _frame(traces), _questions(questions), expected
 
 
 def _questions(rows: list[tuple[str, str, str, str | None]]) -> pl.DataFrame:
@@ -100,7 +100,7 @@ def _frame(traces: list[tuple[str, str]]) -> pl.DataFrame:
 
 
 def processor_time() -> float:
-    """Processor seconds of this process, of those below it, and of those they have waited for."""
+    """CPU seconds of this process, its descendants, and child processes that have ended."""
     here = psutil.Process()
     return sum(sum(process.cpu_times()[:4]) for process in (here, *here.children(recursive=True)))
 
@@ -108,22 +108,22 @@ def processor_time() -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=50_000)
-    traces, questions, wanted = made_trials(parser.parse_args().trials)
+    traces, questions, expected = generate_trials(parser.parse_args().trials)
     start, processor_start = time.perf_counter(), processor_time()
     with Deciders() as deciders:
         places = {"made": AnswerPlace(marker="Answer:")}
         graded = grade_in_batches({"larger": traces.lazy()}, questions, places, deciders.decide_many)
         seconds, processor_seconds = time.perf_counter() - start, processor_time() - processor_start
     rows = graded.select("question_id", "prediction", "verdict", "is_correct", "grader").rows()
-    bad = [row for row in rows if wanted[row[0], row[1]] != ("null" if row[3] is None else row[2])]
-    n_attacks = sum(question.startswith("attack") for question, _ in wanted)
+    bad = [row for row in rows if expected[row[0], row[1]] != ("null" if row[3] is None else row[2])]
+    n_attacks = sum(question.startswith("attack") for question, _ in expected)
     print(f"sandbox: {deciders.facts['sandbox']}")
-    print(f"{len(rows)} trials, {len(wanted)} distinct pairs, {n_attacks} of them adversarial")
+    print(f"{len(rows)} trials, {len(expected)} distinct pairs, {n_attacks} of them adversarial")
     print("verdicts:", dict(Counter(row[2] for row in rows).most_common()))
-    print(f"{processor_seconds:.1f} s of processor, all processes together")
-    print(f"{seconds:.1f} s (target {TARGET_SECONDS:.0f} s); {len(bad)} trials with another verdict than made for")
+    print(f"{processor_seconds:.1f} s of CPU time, all processes together")
+    print(f"{seconds:.1f} s (target {TARGET_SECONDS:.0f} s); {len(bad)} trials with an unexpected verdict")
     for row in bad[:10]:
-        print(f"    {row!s:.100} wanted {wanted[row[0], row[1]]}")
+        print(f"    {row!s:.100} expected {expected[row[0], row[1]]}")
     return 1 if bad else 0
 
 

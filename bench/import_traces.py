@@ -1,6 +1,6 @@
-"""Import of a large file of traces: speed and peak memory.
+"""Benchmark of the import of a large trace file: speed and peak memory.
 
-Writes a synthetic file of `--gigabytes` to a temporary folder, imports it in a fresh process and prints megabytes a
+Writes a synthetic file of `--gigabytes` to a temporary folder, imports it in a fresh process and prints megabytes per
 second and the peak resident memory of that process. Target: 5 GB within 500 MB.
 """
 

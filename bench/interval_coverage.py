@@ -1,13 +1,13 @@
-"""Coverage of intervals on simulated studies: ours beside those of evalconfidence, errorbars and evalstats.
+"""Coverage of confidence intervals on simulated studies, compared with evalconfidence, errorbars and evalstats.
 
 Run it as `python bench/interval_coverage.py [--studies 4000]`; the other tools come with the extra `bench`. Two parts,
-each over studies whose questions are drawn anew:
+each over studies with newly drawn questions:
 
-1. The difference of two accuracies, n questions with T trials each. How often does the 95 % interval cover the
-   difference over all questions of that kind, and how wide is it? The others are given what their documentation asks
-   for: evalconfidence single scores, errorbars means of questions, evalstats an array of model, question and run.
-2. The mean gap of kept questions (observed gap of at least .6). How often does the ordinary paired interval of those
-   questions cover the gap that fresh trials would show, and how far off is the estimate that corrects for selection?
+1. The difference of two accuracies, n questions with T trials each: coverage of the population difference by the 95 %
+   interval, and its mean width. The other tools get the input that their documentation requires: evalconfidence single
+   scores, errorbars means of questions, evalstats an array of model, question and run.
+2. The mean gap of selected questions (observed gap of at least .6): coverage, by the ordinary paired interval of those
+   questions, of the gap that fresh trials would show, and the error of the estimate that corrects for selection.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from advcluster_dagster.science.question_set.question_statistics import GapRule,
 
 Rates = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Interval = tuple[float, float]
-#: A part of the studies for the tool that resamples 10,000 times a call.
+#: Maximum number of studies for evalstats, which resamples 10,000 times per call.
 EVALSTATS_STUDIES = 500
 COVERED, WIDTH = (0.93, 0.97), 1.02
 
 
 def correlated(rng: np.random.Generator, n: int) -> Rates:
-    """Questions of one difficulty for both models, on the scale of log odds."""
+    """Pass rates with a difficulty per question common to both models, on the log-odds scale."""
     difficulty = rng.normal(0, 1.5, n)
     return _odds(difficulty + 1.0 + rng.normal(0, 0.5, n)), _odds(difficulty + rng.normal(0, 0.5, n))
 
@@ -45,7 +45,7 @@ def mixed(rng: np.random.Generator, n: int) -> Rates:
 
 
 def sparse(rng: np.random.Generator, n: int) -> Rates:
-    """Nearly all right for both, a few questions where the smaller model fails: reported, without a target."""
+    """Nearly all correct for both, a few questions where the smaller model fails: reported, without a target."""
     return np.full(n, 0.99), np.where(rng.random(n) < 0.06, 0.1, 0.98)
 
 
@@ -62,7 +62,7 @@ class Trials:
 
     @property
     def differences(self) -> npt.NDArray[np.float64]:
-        """Difference of the pass rates of each question."""
+        """Difference of the pass rates per question."""
         return self.larger.mean(axis=1) - self.smaller.mean(axis=1)
 
 
@@ -95,8 +95,8 @@ def evalconfidence(trials: Trials) -> Interval:
 def errorbars(trials: Trials) -> Interval:
     from errorbars.compare import paired_compare
 
-    found = paired_compare(trials.larger.mean(axis=1), trials.smaller.mean(axis=1))
-    return found.ci_low, found.ci_high
+    comparison = paired_compare(trials.larger.mean(axis=1), trials.smaller.mean(axis=1))
+    return comparison.ci_low, comparison.ci_high
 
 
 def evalstats(trials: Trials) -> Interval:
@@ -105,8 +105,8 @@ def evalstats(trials: Trials) -> Interval:
     scores = np.stack([trials.larger, trials.smaller]).astype(float)
     if scores.shape[2] < 3:  # fewer than three runs are not resampled: their means are compared
         scores = scores.mean(axis=2)
-    found = pairwise_differences(scores, 0, 1, rng=np.random.default_rng(0))
-    return float(found.ci_low), float(found.ci_high)
+    comparison = pairwise_differences(scores, 0, 1, rng=np.random.default_rng(0))
+    return float(comparison.ci_low), float(comparison.ci_high)
 
 
 TOOLS: tuple[Callable[[Trials], Interval], ...] = (ours, evalconfidence, errorbars, evalstats)
@@ -143,7 +143,7 @@ def report_differences(covers: dict[str, list[float]], widths: dict[str, list[fl
     )
     valid = [name for name in covers if name != "ours" and min(covers[name]) >= COVERED[0]]
     if valid:
-        ratio = max(mine / min(widths[name][cell] for name in valid) for cell, mine in enumerate(widths["ours"]))
+        ratio = max(width / min(widths[name][cell] for name in valid) for cell, width in enumerate(widths["ours"]))
         print(
             f"width against the narrowest of {', '.join(valid)}: at most {ratio:.3f}; target {WIDTH}: {ratio <= WIDTH}"
         )
@@ -183,15 +183,15 @@ def kept_gap(rng: np.random.Generator, rates: Rates) -> tuple[float, ...]:
         }
     ).with_columns(pl.lit(True).alias("is_complete"))
     keys = pl.DataFrame({"question_id": names, "source_key": names})
-    found = question_statistics(frame, keys, GapRule(0.6, 10))
-    is_kept = found["is_selected"].to_numpy()
-    low, high = found["gap_low"].to_numpy(), found["gap_high"].to_numpy()
+    statistics = question_statistics(frame, keys, GapRule(0.6, 10))
+    is_kept = statistics["is_selected"].to_numpy()
+    low, high = statistics["gap_low"].to_numpy(), statistics["gap_high"].to_numpy()
     share = float(((low <= true) & (true <= high)).mean())
     if is_kept.sum() < 2:
         return (float(is_kept.sum()), *[float("nan")] * 4, share)
     ends = ours(Trials(trials.larger[is_kept], trials.smaller[is_kept]))
     truth = float(true[is_kept].mean())
-    estimated = float(found["gap_mean"].to_numpy()[is_kept].mean())
+    estimated = float(statistics["gap_mean"].to_numpy()[is_kept].mean())
     observed = float(trials.differences[is_kept].mean())
     return float(is_kept.sum()), truth, observed, estimated, float(ends[0] <= truth <= ends[1]), share
 

@@ -1,9 +1,9 @@
 """Benchmark of the pass-rate table: the real SQL model over millions of graded trials in Parquet.
 
-Run it as `python bench/pass_rates.py [--trials 10000000]` on Linux. It writes graded trials in the contract's columns,
-one file as the graph would, runs the model in a fresh process and measures that process's wall time and peak memory,
-then in another the bare aggregation alone (count and filter by question), for the ratio. Figures are printed beside
-their targets and never fail; tables that differ between the two do.
+Run it as `python bench/pass_rates.py [--trials 10000000]` on Linux. It writes graded trials in the contract's format to
+one file, as the asset graph does, runs the model in a fresh process and measures that process's wall time and peak
+memory, then runs only the aggregation (counts by question) in another process, for the ratio. Times are printed with
+their targets and never fail the benchmark; different counts do.
 """
 
 import argparse
@@ -67,8 +67,8 @@ def write_trials(path: Path, n_trials: int) -> None:
     stage_table(GRADED_TRIALS, frame, Partition("bench", "math"), UPath(path), Stamp()).publish()
 
 
-def aggregate_here(trials: str, what: str) -> None:
-    """Run the model or the bare aggregation in this process; print its time, memory and counts as JSON."""
+def aggregate_here(trials: str, query: str) -> None:
+    """Run the model or the bare aggregation in this process; print time, peak memory and counts as JSON."""
     import duckdb
 
     from advcluster_dagster.storage.sql_models import bind, sql_models
@@ -76,34 +76,34 @@ def aggregate_here(trials: str, what: str) -> None:
     with duckdb.connect() as connection:
         bind(connection, {"graded_trials": [trials]})
         start = time.perf_counter()
-        rows = sql_models()["pass_rate_table"].run(connection) if what == "model" else connection.sql(_BARE).pl()
+        rows = sql_models()["pass_rate_table"].run(connection) if query == "model" else connection.sql(_BARE).pl()
         seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     counts = [name for name in rows.columns if "_n_" in name]
-    found = {"rows": rows.height, **{name: int(rows[name].sum()) for name in counts}}
-    print(json.dumps({"seconds": seconds, "peak_gb": peak_kib * 1024 / 1e9, "found": found}))
+    totals = {"rows": rows.height, **{name: int(rows[name].sum()) for name in counts}}
+    print(json.dumps({"seconds": seconds, "peak_gb": peak_kib * 1024 / 1e9, "totals": totals}))
 
 
-def in_fresh_process(trials: Path, what: str) -> dict:  # type: ignore[type-arg]
+def in_fresh_process(trials: Path, query: str) -> dict:  # type: ignore[type-arg]
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, __file__, "--worker", str(trials), what],
+    completed = subprocess.run(
+        [sys.executable, __file__, "--worker", str(trials), query],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         check=True,
     )
-    return {**json.loads(done.stdout), "process": time.perf_counter() - start}
+    return {**json.loads(completed.stdout), "process": time.perf_counter() - start}
 
 
-def print_row(what: str, figure: str, note: str = "") -> None:
-    print(f"{what:<30} {figure:>10}   {note}".rstrip())
+def print_row(label: str, figure: str, note: str = "") -> None:
+    print(f"{label:<30} {figure:>10}   {note}".rstrip())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=10_000_000)
-    parser.add_argument("--repeats", type=int, default=3, help="the best of so many is printed")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs; the fastest is printed")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -115,18 +115,18 @@ def main() -> int:
         write_trials(trials, options.trials)
         size = trials.stat().st_size
         both = {
-            what: min((in_fresh_process(trials, what) for _ in range(options.repeats)), key=lambda run: run["seconds"])
-            for what in ("model", "bare")
+            query: min((in_fresh_process(trials, query) for _ in range(options.repeats)), key=lambda r: r["seconds"])
+            for query in ("model", "bare")
         }
-    ours, bare = both["model"], both["bare"]
+    model, bare = both["model"], both["bare"]
     print(f"{options.trials:,} graded trials, {size / 1e6:.0f} MB of Parquet, {os.cpu_count()} processors")
-    print_row("Parquet to pass rates", f"{ours['seconds']:.2f} s", f"target {TARGET_SECONDS:g} s")
-    print_row("whole process", f"{ours['process']:.2f} s")
-    print_row("peak memory", f"{ours['peak_gb']:.2f} GB", f"target {TARGET_GB:g} GB")
+    print_row("Parquet to pass rates", f"{model['seconds']:.2f} s", f"target {TARGET_SECONDS:g} s")
+    print_row("whole process", f"{model['process']:.2f} s")
+    print_row("peak memory", f"{model['peak_gb']:.2f} GB", f"target {TARGET_GB:g} GB")
     print_row("bare aggregation", f"{bare['seconds']:.2f} s", f"{bare['peak_gb']:.2f} GB")
-    print_row("ratio", f"{ours['seconds'] / bare['seconds']:.2f}x", "model / bare aggregation")
-    if ours["found"] != bare["found"]:
-        print(f"counts differ: {ours['found']} and {bare['found']}", file=sys.stderr)
+    print_row("ratio", f"{model['seconds'] / bare['seconds']:.2f}x", "model / bare aggregation")
+    if model["totals"] != bare["totals"]:
+        print(f"counts differ: {model['totals']} and {bare['totals']}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,12 +1,12 @@
-"""Recovery of planted skills and stages: over the number of questions, trials, slip rates and noise of the judge.
+"""Recovery of planted skills and stages as a function of questions, trials, slip rates and judge noise.
 
-Run it as `python bench/recovery.py [--seeds 10] [--quick]`. A simulated family is analysed from traces to taxonomy and
-first errors for each setting and seed; printed are median and range over the seeds of the adjusted Rand index between
-cluster and planted skill, of the share of first errors at the planted stage, and, as a null, of the index between
-cluster and domain. One setting differs from the first line at a time. `--quick` runs three seeds.
+Run it as `python bench/recovery.py [--seeds 10] [--quick]`. For each setting and seed a simulated family is analysed
+from traces to taxonomy and first errors. Printed are median and range over the seeds of the adjusted Rand index between
+cluster and planted skill, of the share of first errors at the planted stage and, as a null, of the index between
+cluster and domain. Each line changes one setting of the first line. `--quick` runs three seeds.
 
-Noise of the judge: in this share of pairs the first error gets another stage at random, and the advantages are those
-of another pair.
+Judge noise: in this share of pairs the first error gets another stage at random, and the advantages are taken from
+another pair.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from advcluster_dagster.demo.simulation.recovery import measure_recovery  # noqa
 from tests.studies import SIMULATED, SmallHome, write_study  # noqa: E402
 
 DOMAINS = ("math", "physics", "chemistry", "programming")
-#: What recovery is measured from; steps of no influence on it are not run.
+#: Tables from which recovery is measured; other steps are not run.
 TABLES = ("taxonomy_assignments", "advantage_corpus", "trace_pairs", "first_errors")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Benchmarks of 24 questions a domain, T, factor on all slip rates, share of pairs with noise."""
+    """Benchmarks of 24 questions per domain, T, factor on all slip rates, share of pairs with noise."""
 
     n_benchmarks: int = 1
     trials: int = 10
@@ -64,7 +64,7 @@ SETTINGS = (
 
 @contextmanager
 def simulated(setting: Setting, seed: int) -> Iterator[None]:
-    """Slip rates and judge of a setting."""
+    """Apply the slip rates and the judge noise of a setting."""
     rates = {kind: rate * setting.slips for kind, rate in profiles._SLIP_RATES.items()}
     extract, rng = embedded_judges._extract, random.Random(seed)
     before: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def simulated(setting: Setting, seed: int) -> Iterator[None]:
 
 
 def recover(setting: Setting, seed: int) -> tuple[float | None, float | None, float | None]:
-    """Index with skills, share of right stages, index with domains; None where there is no taxonomy or pair."""
+    """Index with skills, share of correct stages, index with domains; None without a taxonomy or pairs."""
     domains = {domain: [f"{domain}-{n}" for n in range(setting.n_benchmarks)] for domain in DOMAINS}
     study = SIMULATED | {
         "seed": seed,
@@ -126,8 +126,8 @@ def main() -> None:
     print(f"{'questions':>9}{'T':>4}{'slips':>7}{'noise':>7}{heads}")
     for setting in SETTINGS:
         began = time.perf_counter()
-        found = [recover(setting, seed) for seed in range(n_seeds)]
-        columns = "".join(f"{_line(list(values)):>22}" for values in zip(*found, strict=True))
+        results = [recover(setting, seed) for seed in range(n_seeds)]
+        columns = "".join(f"{_line(list(values)):>22}" for values in zip(*results, strict=True))
         print(f"{setting}{columns}   {(time.perf_counter() - began) / n_seeds:.0f} s each", flush=True)
 
 

@@ -1,8 +1,9 @@
-"""Benchmark of the sandbox: predicted inputs of small programs, run and judged.
+"""Benchmark of the sandbox: run small programs on predicted inputs and grade the results.
 
-Run it as `python bench/sandbox.py [--functions 800] [--inputs 10] [--bare]`. It makes functions of a few kinds, each
-with the input that gives the stated output and others, about half of which give it too, and judges them in bubblewrap
-where the host has it (`--bare`: without). The time is printed beside its target and never fails; a wrong verdict does.
+Run it as `python bench/sandbox.py [--functions 800] [--inputs 10] [--bare]`. It generates functions of a few kinds,
+with the input that gives the stated output and other inputs, about half of which give it too, and grades them in
+bubblewrap if it is installed (`--bare`: without). Times are printed with their target and never fail the benchmark; a
+wrong verdict does.
 """
 
 import argparse
@@ -23,8 +24,8 @@ KINDS = (
 )
 
 
-def made_comparisons(n_functions: int, n_inputs: int) -> tuple[list[Comparison], list[str]]:
-    """Predictions and their verdicts, worked out here by running the same programs."""
+def generate_comparisons(n_functions: int, n_inputs: int) -> tuple[list[Comparison], list[str]]:
+    """Predictions and their expected verdicts, determined by running the same programs in this process."""
     rng = random.Random(0)
     comparisons, verdicts = [], []
     for number in range(n_functions):
@@ -37,10 +38,10 @@ def made_comparisons(n_functions: int, n_inputs: int) -> tuple[list[Comparison],
         context = json.dumps({"code": code, "output": repr(output)})
         for i in range(n_inputs):
             shift = 0 if i == 0 else rng.randint(0, 1) * i
-            given = call.format(a=number + shift, b=number + 1)
-            # Empty tuples keep the runs apart: equal calls would be run once.
-            comparisons.append(Comparison("python_input", gold, f"*({given},) + (){' + ()' * i}", context))
-            verdicts.append("correct" if eval(f"f({given})", names) == output else "wrong")
+            arguments = call.format(a=number + shift, b=number + 1)
+            # Empty tuples make the calls distinct: equal calls would be run once.
+            comparisons.append(Comparison("python_input", gold, f"*({arguments},) + (){' + ()' * i}", context))
+            verdicts.append("correct" if eval(f"f({arguments})", names) == output else "wrong")
     return comparisons, verdicts
 
 
@@ -50,14 +51,14 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=10)
     parser.add_argument("--bare", action="store_true")
     options = parser.parse_args()
-    comparisons, wanted = made_comparisons(options.functions, options.inputs)
+    comparisons, expected = generate_comparisons(options.functions, options.inputs)
     start = time.perf_counter()
     with Deciders(with_bubblewrap=not options.bare) as deciders:
         verdicts = deciders.decide_many(comparisons)
     seconds = time.perf_counter() - start
-    n_differing = sum(mine != theirs for mine, theirs in zip(verdicts, wanted, strict=True))
+    n_differing = sum(verdict != correct for verdict, correct in zip(verdicts, expected, strict=True))
     print(f"sandbox: {deciders.facts['sandbox']}")
-    print(f"{len(comparisons)} predicted inputs, {wanted.count('correct')} of them right, {n_differing} misjudged")
+    print(f"{len(comparisons)} predicted inputs, {expected.count('correct')} of them correct, {n_differing} misjudged")
     print(f"{seconds:.1f} s (target {TARGET_SECONDS:.0f} s), {len(comparisons) / seconds:.0f} a second")
     return 1 if n_differing else 0
 

@@ -1,11 +1,11 @@
-"""Fifty families x twenty domains: how long definitions, a status and a step take.
+"""Benchmark with fifty families x twenty domains: time of loading definitions, of a status, and per step.
 
     python bench/thousand_partitions.py [--families 50] [--domains 20] [--run-partitions 20]
 
-Files and history are laid first: every table of every partition, empty, stamped as a run would stamp it, recorded as
-materialised. Then, each in a process of its own as a person would have it: loading the definitions (target 3 s) and a
-status without change (target 10 s). Before that, a simulated study of 20 family x domain partitions is really run in
-process; what it takes beyond the steps' own functions is the orchestration (target 0.3 s a step).
+First, files and history are created: every table of every partition, empty, stamped as by a run, and recorded as
+materialised. Then, each in a separate process: loading the definitions (target 3 s) and a status without changes
+(target 10 s). Before that, a simulated study of 20 family x domain partitions is run in process; the time beyond the
+steps' own functions is the orchestration overhead (target 0.3 s per step).
 """
 
 import argparse
@@ -39,7 +39,7 @@ from advcluster_dagster.study.study import Study
 
 
 def write_study(home: Home, n_families: int, n_domains: int) -> Study:
-    """A study of simulated models; its domains hold one small benchmark each."""
+    """Write a study of simulated models whose domains have one small benchmark each."""
     lines = ["study: wide", "trials: 2", "families:"]
     for number in range(n_families):
         lines += [
@@ -60,7 +60,7 @@ def write_study(home: Home, n_families: int, n_domains: int) -> Study:
 
 
 def lay(platform: Platform, study: Study, instance: dg.DagsterInstance) -> int:
-    """Files and history of every table partition; how many."""
+    """Create files and history of every table partition; return their number."""
     sync_partitions(instance, study)
     n_laid = 0
     for recipe in RECIPES.values():
@@ -106,15 +106,15 @@ finally:
 
 
 def in_a_process(code: str, home: Home) -> subprocess.CompletedProcess[str]:
-    """What a fresh interpreter prints."""
-    places = {"ADVCLUSTER_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+    """Run code in a fresh interpreter; return its output."""
+    variables = {"ADVCLUSTER_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
     return subprocess.run(
-        [sys.executable, "-c", code], check=True, env={**os.environ, **places}, capture_output=True, text=True
+        [sys.executable, "-c", code], check=True, env={**os.environ, **variables}, capture_output=True, text=True
     )
 
 
 def measure_run(root: Path, n_partitions: int) -> None:
-    """Run a simulated study of so many family x domain partitions in process; its time beside the steps' own."""
+    """Run a simulated study of ``n_partitions`` family x domain partitions in process; print the overhead per step."""
     home = Home(root)
     home.studies.mkdir(parents=True)
     families, domains = n_partitions // 4, ("math", "physics", "chemistry", "programming")
@@ -136,26 +136,26 @@ def measure_run(root: Path, n_partitions: int) -> None:
     assert not outcome.failures, outcome.failures
     overhead = (elapsed - own.seconds) / outcome.n_steps
     print(
-        f"{outcome.n_steps} steps in {outcome.n_runs} runs: {elapsed:.1f} s, {own.seconds:.1f} s of it the steps' own;"
-        f" {overhead:.3f} s a step beside them (target 0.3)"
+        f"{outcome.n_steps} steps in {outcome.n_runs} runs: {elapsed:.1f} s, {own.seconds:.1f} s of it in the steps;"
+        f" overhead {overhead:.3f} s per step (target 0.3)"
     )
 
 
 class OwnTime:
-    """Seconds spent in the steps' own functions, by wrapping every recipe."""
+    """Measures the seconds spent in the steps' own functions by wrapping every recipe."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def __enter__(self) -> "OwnTime":
-        self._kept = dict(RECIPES)
+        self._originals = dict(RECIPES)
         RECIPES.update(
             {name: replace(recipe, function=self._timed(recipe.function)) for name, recipe in RECIPES.items()}
         )
         return self
 
     def __exit__(self, *_: object) -> None:
-        RECIPES.update(self._kept)
+        RECIPES.update(self._originals)
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -170,7 +170,7 @@ class OwnTime:
 
 
 def main() -> None:
-    """Lay, measure, print."""
+    """Create files, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", type=int, default=50)
     parser.add_argument("--domains", type=int, default=20)

@@ -1,7 +1,6 @@
 """A real browser, for tests and for the screenshots of the README: Debian's Chromium under Playwright.
 
-Here: launching it, pages that note what they ask for and what goes wrong in them, the served UI. Not here: any
-assertion, any page of ours.
+Launches the browser and the served UI, and opens pages that record their requests and errors.
 """
 
 import os
@@ -30,7 +29,7 @@ _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 @dataclass
 class Visit:
-    """A page with the addresses it asked for and what went wrong in it: errors, refusals of its security policy."""
+    """A page with the URLs it requested and its faults: errors and security policy violations."""
 
     page: "Page"
     requests: list[str] = field(default_factory=list)
@@ -38,13 +37,13 @@ class Visit:
 
 
 def find_chromium() -> str | None:
-    """The browser's program; None where there is none."""
+    """Path of the browser's executable; None if it is not installed."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
 def chromium() -> Iterator["Browser"]:
-    """A browser without a window."""
+    """A headless browser."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -55,13 +54,15 @@ def chromium() -> Iterator["Browser"]:
 
 @contextmanager
 def visit(browser: "Browser", **settings: Any) -> Iterator[Visit]:
-    """A fresh page; ``settings`` are those of a browser context, such as viewport or colour scheme."""
+    """A new page; ``settings`` are those of a browser context, such as viewport or colour scheme."""
     context = browser.new_context(**settings)
-    found = Visit(context.new_page())
-    found.page.on("request", lambda request: found.requests.append(request.url))
-    found.page.on("pageerror", lambda error: found.faults.append(str(error)))
-    found.page.on("console", lambda said: found.faults.append(said.text) if said.type in ("error", "warning") else None)
-    yield found
+    page_visit = Visit(context.new_page())
+    page_visit.page.on("request", lambda request: page_visit.requests.append(request.url))
+    page_visit.page.on("pageerror", lambda error: page_visit.faults.append(str(error)))
+    page_visit.page.on(
+        "console", lambda said: page_visit.faults.append(said.text) if said.type in ("error", "warning") else None
+    )
+    yield page_visit
     context.close()
 
 
@@ -70,7 +71,7 @@ def served_ui(home: Home, timeout_s: float = 120.0) -> Iterator[str]:
     """The address of the UI of a home, started as ``advcluster ui`` starts it and stopped with all its processes.
 
     Raises:
-        RuntimeError: it ended, or was not up in time; its last lines are in the message.
+        RuntimeError: it ended, or did not start in time; the message contains its last lines.
     """
     port = _free_port()
     environment = {**os.environ, "ADVCLUSTER_HOME": str(home.root), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -91,29 +92,29 @@ def served_ui(home: Home, timeout_s: float = 120.0) -> Iterator[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def _wait_for_line(process: subprocess.Popen[str], wanted: str) -> None:
-    """Read what a process says until it says that; then go on reading, so that it is never held up."""
-    said: list[str] = []
+def _wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    """Read a process's output until a text appears; then keep reading in a thread, so that it never blocks."""
+    lines: list[str] = []
     assert process.stdout is not None
     for line in process.stdout:
-        said.append(line)
-        if wanted in line:
+        lines.append(line)
+        if text in line:
             threading.Thread(target=process.stdout.read, daemon=True).start()
             return
-    raise RuntimeError(f"the UI is not up: {''.join(said[-20:])}")
+    raise RuntimeError(f"the UI is not up: {''.join(lines[-20:])}")
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Interrupt a process as Ctrl-C would, and end what is left of its children."""
+    """Interrupt a process as Ctrl-C does, and terminate its remaining children."""
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     _, alive = psutil.wait_procs([psutil.Process(process.pid), *children] if process.poll() is None else children, 15)
-    for one in alive:
-        one.kill()
+    for child in alive:
+        child.kill()
     process.wait()

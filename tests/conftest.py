@@ -1,4 +1,4 @@
-"""What tests of the whole platform share: finished studies, made once per session whatever the number of workers."""
+"""Fixtures of finished studies, created once per session for all test workers."""
 
 import gc
 import os
@@ -12,20 +12,20 @@ from hypothesis import settings
 from advcluster_dagster.storage.home import Home
 from tests.studies import SmallHome, given_study, made_once, run_until
 
-# A test does not time: on a busy machine an example may take long.
+# No deadline: on a busy machine an example may take long.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "begins_first: takes long, so it starts first and the others run beside it")
-    # Parts of Dagster that are beta in the pinned version are used knowingly.
+    # We accept using parts of Dagster that are beta in the pinned version.
     for category in ("BetaWarning", "PreviewWarning"):
         config.addinivalue_line("filterwarnings", f"ignore::dagster.{category}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first; those that wait for the finished demonstration last."""
+    """Run long tests first, and those that wait for the finished demonstration last."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("begins_first"):
@@ -37,15 +37,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_home_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reads or writes the project's own data."""
+    """Keep tests from reading or writing the project's own data."""
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "own-home"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "own-home" / "dagster"))
 
 
 @pytest.fixture
 def _no_collection() -> Iterator[None]:
-    """For tests that nest deeper than the stack: a finaliser that the collector ran down there would fail, and with it
-    whichever test ran.
+    """Disable garbage collection in deeply nested tests.
+
+    A finaliser run near the stack limit would fail, and with it whichever test runs.
     """
     gc.disable()
     yield
@@ -54,7 +55,7 @@ def _no_collection() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The demonstration, run once by the command line. Only to be read: copy it to change anything."""
+    """The demonstration, run once from the command line. Read-only: copy it to make changes."""
 
     def make(root: Path) -> None:
         assert not run_until(["demo"], Home(root), lambda: False, timeout_s=400)
@@ -73,14 +74,14 @@ def _finished_given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def given(_finished_given: Path, tmp_path: Path) -> SmallHome:
-    """The study `given` with all its tables, a copy to do with as a test likes."""
+    """A copy of the study `given` with all its tables, which the test may modify."""
     shutil.copytree(_finished_given, tmp_path / "given")
     return SmallHome(Home(tmp_path / "given"), "given")
 
 
 @pytest.fixture(scope="module")
 def given_once(_finished_given: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallHome:
-    """As `given`, one copy for the tests of a module that only read it."""
+    """A copy of the study `given` with all its tables, shared by the read-only tests of a module."""
     root = tmp_path_factory.mktemp("given") / "home"
     shutil.copytree(_finished_given, root)
     return SmallHome(Home(root), "given")
@@ -88,7 +89,7 @@ def given_once(_finished_given: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment_is_put_back() -> Iterator[None]:
-    """Opening an instance sets DAGSTER_HOME for the process, fixtures of a session included."""
+    """Restore DAGSTER_HOME, which opening an instance sets for the process, also in session fixtures."""
     before = dict(os.environ)
     yield
     os.environ.clear()

@@ -1,6 +1,6 @@
-"""Real servers of the integration tests' own, on loopback and gone with the block that needs them.
+"""Real servers for integration tests, on loopback, stopped at the end of the block that needs them.
 
-Here: PostgreSQL from Debian's package, moto's S3, a Ray cluster of one head and two workers. Not here: any test.
+PostgreSQL from Debian's package, moto's S3, and a Ray cluster of one head and two workers.
 """
 
 import json
@@ -24,14 +24,14 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind((LOOPBACK, 0))
-        return int(found.getsockname()[1])
+    with closing(socket.socket()) as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """URL of an empty database of a server just made; it keeps nothing and flushes nothing."""
+    """URL of an empty database of a new temporary server without durability."""
     programs = _postgres_programs()
     root = Path(tempfile.mkdtemp(prefix="advcluster-postgres-"))
     as_user = _as_ordinary_user(root)
@@ -49,7 +49,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def _postgres_programs() -> Path:
-    """Folder of the newest server's programs, which Debian keeps off the path."""
+    """Folder of the newest server's executables, which Debian does not put on the path."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     if not versions:
         raise FileNotFoundError("no PostgreSQL server; on Debian: apt-get install postgresql")
@@ -57,7 +57,7 @@ def _postgres_programs() -> Path:
 
 
 def _as_ordinary_user(folder: Path) -> list[str]:
-    """How to run a server that refuses the superuser, who gives its folder away."""
+    """Arguments to run a server that refuses root, after giving its folder to another user."""
     if os.getuid() != 0:
         return []
     user = pwd.getpwnam("nobody")
@@ -80,7 +80,7 @@ def _run(command: list[object], **options: object) -> None:
 
 @contextmanager
 def s3_server(bucket: str) -> Iterator[Mapping[str, str]]:
-    """Environment in which clients find a server that holds one empty bucket."""
+    """Environment variables for clients of a server with one empty bucket."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -109,7 +109,7 @@ def s3_server(bucket: str) -> Iterator[Mapping[str, str]]:
 
 @dataclass
 class RayCluster:
-    """A head that runs no steps and workers of one CPU each, as processes of this machine."""
+    """A head that runs no steps, and workers with one CPU each, as processes of this machine."""
 
     address: str
     environment: Mapping[str, str]
@@ -118,21 +118,21 @@ class RayCluster:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def add_worker(self) -> None:
-        """One more worker, part of the cluster when this returns."""
+        """Start another worker; it is part of the cluster on return."""
         before = _nodes(self.address)
         log = self.folder / f"worker-{len(self.workers)}.log"
         self.workers.append(_start(self.join, self.environment, log))
         _wait_for_another(self.address, before, self.workers[-1])
 
     def running_steps(self) -> dict[str, subprocess.Popen[bytes]]:
-        """The worker of each step that runs now, by the step's key."""
-        found = {}
+        """The worker of each running step, by the step's key."""
+        workers = {}
         for worker in self.workers:
             if worker.poll() is None:
                 for process in psutil.Process(worker.pid).children(recursive=True):
                     if (key := _step_of(process)) is not None:
-                        found[key] = worker
-        return found
+                        workers[key] = worker
+        return workers
 
 
 def _step_of(process: psutil.Process) -> str | None:
@@ -144,7 +144,7 @@ def _step_of(process: psutil.Process) -> str | None:
 
 
 def kill_tree(top: subprocess.Popen[bytes]) -> None:
-    """End a process and all it started as a machine ends whose power fails."""
+    """Kill a process and its descendants abruptly, as in a power failure."""
     if top.poll() is None:
         for process in [*psutil.Process(top.pid).children(recursive=True), psutil.Process(top.pid)]:
             with suppress(psutil.NoSuchProcess):
@@ -154,16 +154,16 @@ def kill_tree(top: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def ray_cluster(folder: Path, environment: Mapping[str, str]) -> Iterator[RayCluster]:
-    """A cluster whose steps get this environment; its files lie in ``folder``, whose name must be short."""
+    """A cluster whose steps get this environment; its files are in ``folder``, whose path must be short."""
     port, dashboard = free_port(), free_port()
     settings = {
         **os.environ,
         **environment,
-        # Ray starts a job by the name of its program, as in an activated environment.
+        # Ray starts jobs by executable name, so the environment's folder must be on the path.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
-        # A lost worker is noticed within seconds.
+        # Lost workers are detected within seconds.
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "2000",
         "RAY_health_check_failure_threshold": "2",
@@ -202,7 +202,7 @@ def _start(command: list[object], environment: Mapping[str, str], log: Path) -> 
 def _wait_for_another(
     address: str, before: set[str], newest: subprocess.Popen[bytes], timeout_s: float = 120.0
 ) -> None:
-    """Until a node has joined that was not there before; two that start at once would take the same socket."""
+    """Wait until a new node has joined; two that start simultaneously would take the same socket."""
     deadline = time.monotonic() + timeout_s
     while not _nodes(address) - before:
         assert newest.poll() is None, "a node of Ray's ended"
@@ -211,7 +211,7 @@ def _wait_for_another(
 
 
 def _nodes(address: str) -> set[str]:
-    """Identifiers of the nodes that the head takes to be alive."""
+    """Identifiers of the nodes that the head considers alive."""
     try:
         with urllib.request.urlopen(f"{address}/nodes?view=summary", timeout=10) as answer:
             nodes = json.load(answer)["data"]["summary"]

@@ -1,8 +1,7 @@
-"""Small studies in homes of their own, for tests that run the whole graph.
+"""Small studies in separate homes, for tests that run the whole graph.
 
-Here: writing such a study, changing it, running it, looking at what came of it; a process that is killed when it has
-got far enough. Not here: any assertion. The study `given` has imported traces of one family in two domains, and a third
-domain that nothing was imported for.
+Functions to write, change, run and inspect such a study, and to kill a process after some progress. The study `given`
+has imported traces of one family in two domains, and a third domain without imports.
 """
 
 import atexit
@@ -71,15 +70,15 @@ SIMULATED: dict[str, Any] = {
     "clustering": {"pca_dims": [4], "max_clusters": 3, "n_reviews": 1, "n_bootstrap": 5, "n_choices": 2},
 }
 BENCHMARKS = {"sums": "additions", "products": "doublings"}
-#: Everything but the report, which takes longer than all the rest of a small study.
+#: All tables; excludes the report, which takes longer than the rest of a small study.
 ALL_TABLES = tuple(TABLES)
-#: Tables of every study: no section of the study file has to ask for them.
+#: Tables of every study, which no section of the study file has to turn on.
 USUAL_TABLES = tuple(name for name, table in TABLES.items() if table.section is None)
 
 
 @dataclass
 class SmallHome:
-    """One study in a home of its own."""
+    """A study in a separate home."""
 
     home: Home
     name: str
@@ -104,15 +103,15 @@ class SmallHome:
             yield instance
 
     def run(self, assets: Sequence[str] = ALL_TABLES, platform: Platform | None = None, **chosen: Any) -> RunOutcome:
-        """Run what is not fresh of these assets; ``chosen`` may name families and domains."""
+        """Run those of these assets that are not fresh; ``chosen`` may select families and domains."""
         with self.instance() as instance:
             return run_study(platform or self.platform, self.study, instance, Selection(assets=assets, **chosen))
 
     def status(self, retry_failed: bool = False) -> dict[tuple[str, str], StepStatus]:
-        """Status by (step, partition label), the report left out."""
+        """Status by (step, partition label), without the report."""
         with self.instance() as instance:
-            found = study_status(self.platform, self.study, instance, retry_failed)
-        return {(step, partition.label): status for (step, partition), status in found.items() if step in _STEPS}
+            statuses = study_status(self.platform, self.study, instance, retry_failed)
+        return {(step, partition.label): status for (step, partition), status in statuses.items() if step in _STEPS}
 
     def states(self) -> set[str]:
         return {status.state for status in self.status().values()}
@@ -134,7 +133,7 @@ class SmallHome:
         return content_hashes(self.home, self.study)
 
     def metadata(self, table: str, partition: Partition) -> Mapping[str, Any]:
-        """Metadata of the last materialisation, as plain values."""
+        """Metadata of the latest materialisation, as plain values."""
         records = dg.AssetRecordsFilter(dg.AssetKey([self.name, table]), [partition.key] if partition.key else None)
         with self.instance() as instance:
             (record,) = instance.fetch_materializations(records, limit=1).records
@@ -144,7 +143,7 @@ class SmallHome:
 
 @cache
 def _empty_history() -> Path:
-    """Dagster's databases of a home in which nothing was run yet; making them takes most of a second."""
+    """Dagster's databases of a home without runs, cached because creating them takes most of a second."""
     home = Home(Path(tempfile.mkdtemp()))
     atexit.register(shutil.rmtree, home.root)
     open_instance(home).dispose()
@@ -160,12 +159,12 @@ _STEPS = {name for name, recipe in RECIPES.items() if recipe.tables[0] in TABLES
 
 
 def recipe_named(table: str) -> Recipe:
-    """The recipe of the step that makes a table."""
+    """The recipe of the step that writes a table."""
     return next(recipe for recipe in RECIPES.values() if table in recipe.tables)
 
 
 def write_study(root: Path, content: Mapping[str, Any]) -> SmallHome:
-    """A home that holds one study file."""
+    """A home with one study file."""
     home = Home(root)
     home.studies.mkdir(parents=True, exist_ok=True)
     path = home.studies / f"{content['study']}.yaml"
@@ -178,7 +177,7 @@ def _as_yaml(content: Mapping[str, Any]) -> str:
 
 
 def given_study(root: Path, **sections: Any) -> SmallHome:
-    """The study `given` with its imports, nothing run yet."""
+    """The study `given` with its imports, without runs."""
     small = write_study(root, {**GIVEN, **sections})
     for domain in BENCHMARKS:
         bring_questions(small, domain)
@@ -196,7 +195,7 @@ def bring_questions(small: SmallHome, domain: str, n_questions: int = 6) -> None
 def bring_traces(
     small: SmallHome, domain: str, n_kept: int = 4, family: str = "f", is_missing: bool = False, n_questions: int = 6
 ) -> None:
-    """Import two trials of both models: the larger one is always right, the smaller one wrong on ``n_kept`` questions.
+    """Import two trials of both models: the larger is always correct, the smaller wrong on ``n_kept`` questions.
 
     ``is_missing`` makes responses null, which cannot be graded.
     """
@@ -233,7 +232,7 @@ def _question(domain: str, number: int) -> dict[str, str]:
 
 
 def _response(domain: str, number: int, trial: int, is_wrong: bool) -> str:
-    """A worked solution; a wrong one misreads a value, leaves out a part, slips in a step or sets up another sum."""
+    """A worked solution; wrong ones misread a value, omit a part, err in a step or set up another sum."""
     boxes, each, loose = _numbers(domain, number)
     slip = (number + trial) % 4 if is_wrong else None
     each = each + 2 if slip == 0 else each
@@ -250,56 +249,56 @@ def _response(domain: str, number: int, trial: int, is_wrong: bool) -> str:
 
 
 def reply_to(prompt: str, is_wrong: bool) -> str:
-    """Response of a model of the study `given` that a provider serves: that of the first trial."""
+    """Response of a model of the study `given` served by a provider: that of the first trial."""
     texts = {_question(domain, n)["question"]: (domain, n) for domain in BENCHMARKS for n in range(6)}
     asked = max((text for text in texts if text in prompt), key=len)  # "3 boxes ..." is part of "13 boxes ..." too
     return _response(*texts[asked], trial=0, is_wrong=is_wrong)
 
 
 def content_hashes(home: Home, study: Study) -> dict[str, str | None]:
-    """Content hash of every partition of every table of the study, by TABLE@PARTITION; None where there is no file."""
-    found = {}
+    """Content hash of every partition of every table of the study, by TABLE@PARTITION; None without a file."""
+    hashes = {}
     for table in (table for name, table in TABLES.items() if is_table_on(name, study)):
         for partition in all_partitions(study, table.level):
             stamp = read_stamp(table_path(home.lake, study.study, table.name, partition))
-            found[f"{table.name}@{partition.label}"] = stamp.content_hash if stamp else None
-    return found
+            hashes[f"{table.name}@{partition.label}"] = stamp.content_hash if stamp else None
+    return hashes
 
 
 COMPARES_TAXONOMIES = {"taxonomy_changes", "taxonomy_coverage", "coverage_assignments"}
 
 
 def changed_tables(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> set[str]:
-    """Tables with a partition that differs, but for those that compare with the frozen taxonomy.
+    """Tables with a differing partition, except those that compare with the frozen taxonomy.
 
-    A family's first taxonomy is frozen as it is made, so that these have something to say from the second time on.
+    A family's first taxonomy is frozen when it is created, so these tables have rows only from the second run on.
     """
     names = {name.split("@")[0] for name in before.keys() | after if before.get(name) != after.get(name)}
     return names - COMPARES_TAXONOMIES
 
 
 def ledger_rows(home: Home) -> list[tuple[str, int, bool]]:
-    """(call id, replies received, retired) of every entry; none without a ledger."""
+    """(call id, replies received, retired) of every entry; empty without a ledger."""
     path = home.root / "ledger" / "ledger.sqlite"
     if not path.exists():
         return []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
         try:
             return connection.execute("select call_id, n_replies, is_retired from calls order by 1").fetchall()
-        except sqlite3.OperationalError:  # the tables are being made
+        except sqlite3.OperationalError:  # the tables are being created
             return []
 
 
 def n_files(home: Home) -> int:
-    """Published files of the lake."""
+    """Number of published files in the lake."""
     return sum(not path.name.startswith(".") for path in (home.root / "lake").rglob("*.parquet"))
 
 
 def run_until(command: Sequence[str], home: Home, is_far_enough: Callable[[], bool], timeout_s: float = 180.0) -> bool:
-    """Run the command line in a process and SIGKILL it once far enough; whether it was killed before it ended.
+    """Run the command line in a process and SIGKILL it on a condition; return whether it was killed before it ended.
 
     Raises:
-        TimeoutError: neither came to pass in time.
+        TimeoutError: neither happened in time.
     """
     environment = {**os.environ, "ADVCLUSTER_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
     environment.pop("DAGSTER_HOME", None)
@@ -323,7 +322,7 @@ def run_until(command: Sequence[str], home: Home, is_far_enough: Callable[[], bo
 def changed_recipe(table: str, change: Callable[[Step, Any], Any]) -> dict[str, Recipe]:
     """The recipe of a table's step with its result changed, for ``monkeypatch.setitem(RECIPES, *...)``.
 
-    Its code differs from that of the real one, so that partitions made by the other are stale.
+    Its code differs from the real recipe's, so that partitions written by the other are stale.
     """
     recipe = recipe_named(table)
 
@@ -338,7 +337,7 @@ def changed_recipe(table: str, change: Callable[[Step, Any], Any]) -> dict[str, 
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that the first test worker to ask makes and the others wait for; only to be read."""
+    """A read-only folder that the first test worker creates and the others wait for."""
     base = factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     root, done = base / f"shared-{name}", base / f"shared-{name}.done"
@@ -351,7 +350,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def questions_asked(bodies: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    """How often a provider was asked what: a chat by its messages, an embedding by each of its texts."""
+    """Counts of requests to a provider: chats by messages, embeddings by each text."""
     return Counter(
         json.dumps(asked, sort_keys=True) for body in bodies for asked in body.get("input") or [body["messages"]]
     )

@@ -1,4 +1,4 @@
-"""Rules about the code itself: who may import whom, the size of modules, what no file holds."""
+"""Rules for the code itself: allowed imports, size of modules, forbidden content of files."""
 
 import ast
 import re
@@ -34,15 +34,15 @@ def _parsed(path: Path) -> ast.Module:
 
 @cache
 def imports_of(path: Path) -> set[str]:
-    """Names of all modules a file imports, wherever in the file."""
-    found = set()
+    """Names of all modules that a file imports, at any level."""
+    modules = set()
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            modules |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return modules
 
 
 def belongs(name: str, package: str) -> bool:
@@ -67,7 +67,7 @@ def test_science_is_pure():
     assert forbidden("science", rooms) == []
 
 
-#: Rooms in the order of their imports: each may import itself and those before it, so that no circle can arise.
+#: Rooms in import order: each may import itself and earlier ones, which rules out cycles.
 ROOMS = (
     "errors",
     "printable",
@@ -79,7 +79,7 @@ ROOMS = (
     "science",
     "prompts",
     "storage",
-    "models.protocol",  # what a call is, for the ledger and the providers alike
+    "models.protocol",  # definition of a call, shared by ledger and providers
     "models.server_messages",
     "models.failures",
     "ledger",
@@ -101,7 +101,7 @@ ROOMS = (
 
 
 def room_of(module: str) -> str:
-    """The room of a module of the package, or the module where it has a place of its own; empty for the package."""
+    """The room of a module of the package, or the module itself if it is ordered separately; empty for the package."""
     name = module.partition(".")[2]
     return name if name in ROOMS else name.partition(".")[0]
 
@@ -118,7 +118,7 @@ def test_rooms_import_only_the_rooms_before_them():
 
 
 def test_there_is_no_import_cycle():
-    # The package itself offers names of the rooms, each loaded when it is first used.
+    # The package re-exports names of the rooms, each imported on first use.
     rooms = {module: path for module, path in MODULES.items() if module != "advcluster_dagster"}
     graph = {module: imports_of(path) & rooms.keys() - {module} for module, path in rooms.items()}
     while leaves := [module for module, imported in graph.items() if not imported & graph.keys()]:
@@ -212,7 +212,7 @@ def test_a_prompt_with_a_placeholder_too_many_is_refused(name):
 
 
 FOLDERS = ("advcluster_dagster", "bench", "data/studies", "dbt_like_sql", "docs", "tests", ".ci")
-#: Folders of one machine; made of parts, so that this file does not hold them. The home of "me" is an example's.
+#: Folders of a particular machine; assembled from parts, so that this file does not contain them. "me" is an example.
 MACHINE_PATH = re.compile(r"(?<![\w.~:}])/(?:" + "|".join(("work", "tmp", "root", "home(?!/me/)")) + r")/")
 
 
@@ -227,9 +227,9 @@ def committed_texts() -> list[Path]:
 
 
 def test_no_file_names_a_path_of_one_machine():
-    found = []
+    lines = []
     for path in committed_texts():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if MACHINE_PATH.search(line):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
-    assert found == []
+                lines.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert lines == []

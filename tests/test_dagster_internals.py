@@ -1,4 +1,4 @@
-"""The private parts of Dagster that the program uses are what it takes them for."""
+"""The private parts of Dagster that the package uses have the expected form."""
 
 import dagster as dg
 import pytest
@@ -58,6 +58,6 @@ def test_runs_of_this_process_belong_to_the_code_location(tmp_path):
         assert origin.job_name == job.name
         assert origin.repository_origin.get_label() == "__repository__@advcluster_dagster.code_location"
         assert instance.get_run_by_id(outside).remote_job_origin is None
-        # What the UI's page of the job asks for.
+        # The query of the job's page in the UI.
         tag = {".dagster/repository": origin.repository_origin.get_label()}
         assert [run.run_id for run in instance.get_runs(dg.RunsFilter(tags=tag))] == [inside]

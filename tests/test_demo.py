@@ -1,4 +1,4 @@
-"""The demonstration from one end to the other, and its promises."""
+"""The demonstration end to end, and its guarantees."""
 
 import shutil
 
@@ -19,7 +19,7 @@ from tests.studies import SmallHome, content_hashes, ledger_rows, n_files, run_u
 
 pytestmark = pytest.mark.integration  # slow: the whole demonstration
 
-#: Measured adjusted Rand index against the planted skills and share of right stages, per family.
+#: Measured adjusted Rand index with the planted skills and share of correct stages, per family.
 RECOVERED = {"orion": (0.79, 0.982), "lyra": (0.95, 1.0)}
 MARGIN = 0.1
 
@@ -38,8 +38,8 @@ def test_all_assets_of_all_partitions_are_there(finished_demo, study, tmp_path):
     shutil.copytree(finished_demo.root, tmp_path / "copy")
     small = SmallHome(Home(tmp_path / "copy"), "demo")
     with small.instance() as instance:
-        found = study_status(small.platform, study, instance)
-    assert {status.state for status in found.values()} == {"fresh"}
+        statuses = study_status(small.platform, study, instance)
+    assert {status.state for status in statuses.values()} == {"fresh"}
     assert {table for recipe in RECIPES.values() for table in recipe.tables} == {
         *TABLES,
         "study_report",
@@ -53,7 +53,7 @@ def test_all_assets_of_all_partitions_are_there(finished_demo, study, tmp_path):
 
 @pytest.mark.begins_first
 def test_a_demo_killed_at_three_moments_ends_with_the_same_tables(tmp_path, finished_demo, study):
-    """Two fresh homes give equal tables row for row, however often one of them was killed on the way."""
+    """Two new homes give row-for-row equal tables, however often one of them was killed in between."""
     home = Home(tmp_path / "killed")
     n_calls = len(ledger_rows(finished_demo))
     for is_far_enough in (
@@ -76,16 +76,16 @@ def test_a_second_run_does_nothing_and_asks_nothing(finished_demo, study, tmp_pa
     before, rows = content_hashes(home, study), ledger_rows(home)
     assert {n_replies for _, n_replies, _ in rows} == {1}
     monkeypatch.setenv("ADVCLUSTER_HOME", str(home.root))
-    status, _, said = run_cli(monkeypatch, capfd, "demo")
+    status, _, output = run_cli(monkeypatch, capfd, "demo")
     assert status == 0
-    assert "Nothing to do: all is fresh, 0 model calls." in said
+    assert "Nothing to do: all is fresh, 0 model calls." in output
     assert ledger_rows(home) == rows
     assert content_hashes(home, study) == before
 
 
 @pytest.mark.parametrize("model", sql_models())
 def test_sql_gives_the_same_bits_every_time(finished_demo, model):
-    """Sums of floats depend on their order, and parallel aggregation has none of its own."""
+    """Sums of floats depend on the order, which parallel aggregation does not fix."""
     platform, recipe = Platform(finished_demo), RECIPES[model]
     partition = Partition("orion", "math").at(recipe.level)
     rows = [platform.open_step("demo", recipe, partition).run_sql(model) for _ in range(30)]
@@ -106,7 +106,7 @@ def test_what_was_planted_is_recovered(finished_demo, study, family):
     _, rand_index, n_advantages, accuracy, n_pairs = measure_recovery(study, family, tables)
     assert n_advantages > 100
     assert n_pairs > 50
-    # Measured: 9 of orion's and 6 of lyra's pairs hold no contrast that the reader sees, most being cut off.
+    # Measured: 9 of orion's and 6 of lyra's pairs have no contrast that the analyst detects, mostly truncated ones.
     failures = read_table(finished_demo.lake, study, TABLES["extraction_failures"]).filter(family=family)
     assert set(failures["reason"]) <= {"no_contrast"}
     assert failures.height <= 0.04 * tables["trace_pairs"].filter(family=family).height
@@ -122,11 +122,11 @@ def test_figures_are_plausible(finished_demo, study):
     by_role = {(row["family"], row["role"]): row["mean_accuracy"] for row in accuracy.iter_rows(named=True)}
     for family in study.families:
         assert 25 < by_role[family, "smaller"] < by_role[family, "larger"] < 100
-        kept = read_table(finished_demo.lake, study, TABLES["analysis_question_set"]).filter(family=family)
-        assert kept["pass_rate_gap"].min() >= study.question_set.min_gap
-        assert set(kept["domain"]) == set(study.domains)
+        selected = read_table(finished_demo.lake, study, TABLES["analysis_question_set"]).filter(family=family)
+        assert selected["pass_rate_gap"].min() >= study.question_set.min_gap
+        assert set(selected["domain"]) == set(study.domains)
     assert read_table(finished_demo.lake, study, TABLES["edi_summary"]).height == 8
-    # In every domain the smaller models repeat their first error more often than chance would have it.
+    # In every domain the smaller models repeat their first error more often than expected by chance.
     tests = read_table(finished_demo.lake, study, TABLES["dispersion_tests"])
     assert tests.height > 8
     assert tests["p_value"].max() <= (study.checks.max_dispersion_p or 1.0)

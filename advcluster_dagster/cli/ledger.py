@@ -37,13 +37,13 @@ def import_command(
 ) -> None:
     """Import the replies of such a file into this home's ledger; runs reuse them instead of calling models."""
     from advcluster_dagster.ledger.files import import_replies
-    from advcluster_dagster.ledger.unwritten_replies import is_unkept
+    from advcluster_dagster.ledger.unwritten_replies import is_unwritten_file
     from advcluster_dagster.pipeline.platform import Platform
 
-    is_unwritten = is_unkept(file)  # opening a ledger imports such files next to it
+    is_unwritten = is_unwritten_file(file)  # checked first: opening the ledger imports and removes the files it finds
     ledger = Platform(home_from_environment()).ledger
     if is_unwritten:
-        ledger.take_in_file(file)
+        ledger.import_unwritten_file(file)
         screen.print(f"Imported the replies of {escape(str(file))}.", soft_wrap=True)
         return
     read = import_replies(ledger, file)

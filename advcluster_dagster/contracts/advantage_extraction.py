@@ -18,12 +18,12 @@ from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS, WRONG_VERDIC
 TRACE_PAIRS = Table(
     "trace_pairs",
     "family_domain",
-    "A correct trace of the larger model beside a wrong one of the smaller model.",
+    "Pairs of a correct trace of the larger model and a wrong trace of the smaller model.",
     ("pair_id",),
     (
         PAIR_ID,
         QUESTION_ID,
-        count("pair_index", "Pair within its question, counted from 0."),
+        count("pair_index", "Index of the pair within its question, from 0."),
         count("larger_trial", "Trial of the larger model, answered correctly."),
         count("smaller_trial", "Trial of the smaller model, answered wrongly."),
         text("smaller_verdict", "Verdict on that trial.", allowed=WRONG_VERDICTS),
@@ -32,18 +32,20 @@ TRACE_PAIRS = Table(
 ADVANTAGE_CORPUS = Table(
     "advantage_corpus",
     "family_domain",
-    "Advantage descriptions as the extractor gave them.",
+    "Advantage descriptions as returned by the extractor.",
     ("advantage_id",),
     (
         ADVANTAGE_ID,
         PAIR_ID,
         QUESTION_ID,
-        Column("position", pl.Int64(), "Place in the extractor's reply, counted from 0.", minimum=0, maximum=4),
+        Column("position", pl.Int64(), "Position in the extractor's reply, from 0.", minimum=0, maximum=4),
         Column("advantage", pl.String(), "What the larger model does better, in general words."),
-        Column("evidence", pl.String(), "The contrast in the two traces that shows it."),
-        text("larger_quote", "Passage of the larger model's trace that shows it; empty where none was quoted."),
-        text("smaller_quote", "Passage of the smaller model's trace; empty where none was quoted."),
-        Column("rule_violations", pl.List(pl.String()), "Names of the style rules the text breaks; kept all the same."),
+        Column("evidence", pl.String(), "The contrast between the two traces that supports it."),
+        text("larger_quote", "Supporting passage of the larger model's trace; empty if none was quoted."),
+        text("smaller_quote", "Supporting passage of the smaller model's trace; empty if none was quoted."),
+        Column(
+            "rule_violations", pl.List(pl.String()), "Names of the style rules that the text violates; the row is kept."
+        ),
         Column("extractor", pl.String(), "Model that wrote it."),
         PROMPT_HASH,
     ),
@@ -51,42 +53,42 @@ ADVANTAGE_CORPUS = Table(
 FIRST_ERRORS = Table(
     "first_errors",
     "family_domain",
-    "Where the smaller model of a pair goes wrong first.",
+    "First error of the smaller model's trace in each pair.",
     ("pair_id",),
     (
         PAIR_ID,
         QUESTION_ID,
         Column("stage", pl.String(), "Stage of Newman's error analysis.", allowed=tuple(STAGE_DEPTHS)),
         Column("depth", pl.Int64(), "Number of the stage, 1 Reading to 5 Encoding.", minimum=1, maximum=5),
-        Column("description", pl.String(), "What goes wrong there."),
-        text("quote", "The passage of the smaller model's trace; empty where none was quoted."),
+        Column("description", pl.String(), "Description of the error."),
+        text("quote", "Passage of the smaller model's trace; empty if none was quoted."),
     ),
 )
 EXTRACTION_FAILURES = Table(
     "extraction_failures",
     "family_domain",
-    "Pairs without a usable extraction; they stay until asked for again.",
+    "Pairs without a usable extraction; they remain listed until they are requested again.",
     ("pair_id",),
     (
         PAIR_ID,
         Column("reason", pl.String(), "Name of the failure."),
-        Column("detail", pl.String(), "What was wrong, in the server's words where it answered; one line, or empty."),
-        Column("raw_reply", pl.String(), "The last reply as it came; empty when none did."),
+        Column("detail", pl.String(), "One-line cause, quoting the server if it answered; may be empty."),
+        Column("raw_reply", pl.String(), "Last reply, verbatim; empty if there was none."),
     ),
 )
 
 EVIDENCE_CHECKS = Table(
     "evidence_checks",
     "family_domain",
-    "Whether the passages quoted for an advantage stand in the two traces.",
+    "Whether the passages quoted for an advantage occur in the two traces.",
     ("advantage_id",),
     (
         ADVANTAGE_ID,
-        count("n_quotes", "Passages quoted, of two."),
-        flag("is_in_larger", "Whether larger_quote stands in the larger model's trace; null without a quote.", True),
-        flag("is_in_smaller", "Whether smaller_quote stands in the smaller model's trace; null without a quote.", True),
-        flag("is_supported", "At least one passage is quoted, and each one quoted stands in its trace."),
-        rate("failure_position", "Where the pair's first error begins, share of the trace; null if not located."),
+        count("n_quotes", "Number of passages quoted, at most two."),
+        flag("is_in_larger", "Whether larger_quote occurs in the larger model's trace; null without a quote.", True),
+        flag("is_in_smaller", "Whether smaller_quote occurs in the smaller model's trace; null without a quote.", True),
+        flag("is_supported", "Whether at least one passage is quoted and every quoted passage occurs in its trace."),
+        rate("failure_position", "Start of the pair's first error as a share of the trace; null if not located."),
     ),
 )
 

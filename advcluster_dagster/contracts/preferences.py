@@ -1,4 +1,4 @@
-"""Tables of preference pairs: a trace to prefer beside a trace to avoid, for preference training."""
+"""Tables of preference pairs (a chosen and a rejected trace) for preference training."""
 
 import polars as pl
 
@@ -11,9 +11,9 @@ from advcluster_dagster.contracts.vocabularies import STAGE_DEPTHS
 SCHEMES = ("generator", "same_model")
 #: Verdicts of the chosen, then of the rejected trace: c correct, i incorrect.
 COMBINATIONS = ("c_i", "c_c", "i_i", "i_c")
-#: Dimensions of a trace's quality that a pair's delta is measured on.
+#: Dimensions of trace quality in which a pair's delta is measured.
 DELTA_DIMENSIONS = DIMENSIONS
-#: Why a pair that was drawn is not exported; the first that applies, in this order.
+#: Reasons why a drawn pair is not exported; the first that applies, in this order, is recorded.
 REASONS_LEFT_OUT = (
     "training_refused",
     "held_out",
@@ -35,7 +35,7 @@ _PREFERENCE_ID = Column("preference_id", pl.String(), "Preference pair, SCHEME:C
 
 
 def _of(side: str, column: Column) -> Column:
-    """A column of the chosen or of the rejected trace."""
+    """The column for the chosen or the rejected trace."""
     return Column(
         f"{side}_{column.name}",
         column.dtype,
@@ -46,17 +46,19 @@ def _of(side: str, column: Column) -> Column:
 
 
 def _delta(name: str, of: str) -> Column:
-    return Column(name, pl.Float64(), f"Score of chosen - rejected in {of}; null unless both are rated.", True, -4, 4)
+    return Column(
+        name, pl.Float64(), f"Score difference chosen - rejected in {of}; null unless both are rated.", True, -4, 4
+    )
 
 
 def _tokens(side: str) -> Column:
-    return Column(f"{side}_tokens", pl.Int64(), f"Tokens of the {side} response; null where unknown.", True, 0)
+    return Column(f"{side}_tokens", pl.Int64(), f"Tokens of the {side} response; null if unknown.", True, 0)
 
 
 PREFERENCE_PAIRS = Table(
     "preference_pairs",
     "family",
-    "Pairs of traces drawn for preference training, those left out included.",
+    "Pairs of traces drawn for preference training, including pairs that are not exported.",
     ("preference_id",),
     (
         _PREFERENCE_ID,
@@ -64,57 +66,62 @@ PREFERENCE_PAIRS = Table(
         SOURCE_KEY,
         BENCHMARK,
         text("domain", "Domain of the question."),
-        text("scheme", "Whose traces are paired.", allowed=SCHEMES),
+        text("scheme", "Which models' traces are paired.", allowed=SCHEMES),
         text("combination", "Verdicts of chosen and rejected: c correct, i incorrect.", allowed=COMBINATIONS),
         _of("chosen", ROLE),
         _of("chosen", TRIAL),
         _of("rejected", ROLE),
         _of("rejected", TRIAL),
-        Column("pair_id", pl.String(), f"{PAIR_ID.description} Null where the two traces are no trace pair.", True),
+        Column("pair_id", pl.String(), f"{PAIR_ID.description} Null if the traces are not a trace pair.", True),
         _delta("delta", "the study's dimension"),
         *(_delta(f"delta_{dimension}", dimension.replace("_", " ")) for dimension in DELTA_DIMENSIONS),
         Column(
             "clusters",
             pl.List(pl.Int64()),
-            "Clusters of the trace pair's kept advantages, ascending; null without a trace pair that was extracted.",
+            "Clusters of the trace pair's kept advantages, ascending; null without an extracted trace pair.",
             is_nullable=True,
         ),
         text(
             "first_error_stage",
-            "Stage of the rejected trace's first error; null where the trace pair has none.",
+            "Stage of the rejected trace's first error; null if the trace pair has none.",
             is_nullable=True,
             allowed=tuple(STAGE_DEPTHS),
         ),
         _tokens("chosen"),
         _tokens("rejected"),
         flag("is_exported", "Whether the pair may be used for training."),
-        text("reason_left_out", "Why not; null on exported pairs.", is_nullable=True, allowed=REASONS_LEFT_OUT),
+        text(
+            "reason_left_out",
+            "Why the pair is not exported; null on exported pairs.",
+            is_nullable=True,
+            allowed=REASONS_LEFT_OUT,
+        ),
     ),
     section="preferences",
 )
 PREFERENCE_SELECTIONS = Table(
     "preference_selections",
     "family",
-    "Preference pairs of each selection; `random` is the control of the selection that the study asks for.",
+    "Preference pairs of each selection; `random` is the control for the selection configured in the study.",
     ("selection", "preference_id"),
     (
         text("selection", "Name of the selection.", allowed=SELECTIONS),
         _PREFERENCE_ID,
         text("domain", "Domain of the pair."),
-        Column("rank", pl.Int64(), "Place within the selection, counted from 1.", minimum=1),
+        Column("rank", pl.Int64(), "Rank within the selection, from 1.", minimum=1),
     ),
     section="preferences",
 )
 HELD_OUT_MATCHES = Table(
     "held_out_matches",
     "family",
-    "Questions that repeat a question held out of training (duplicate) or vary its numbers (sibling).",
+    "Questions that duplicate a question held out of training or vary its numbers (sibling).",
     ("question_id", "held_out_id"),
     (
         QUESTION_ID,
         text("held_out_id", "Question held out of training."),
-        text("relation", "A duplicate is left out of training, a sibling is not.", allowed=RELATIONS),
-        text("how", "What shows it: the id, the normal form, embeddings, or words.", allowed=MATCH_METHODS),
+        text("relation", "Duplicates are excluded from training, siblings are not.", allowed=RELATIONS),
+        text("how", "How the match was made: id, normal form, embeddings, or words.", allowed=MATCH_METHODS),
     ),
     section="preferences",
 )

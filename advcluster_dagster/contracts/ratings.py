@@ -1,4 +1,4 @@
-"""Tables of rated traces: scores, differences within pairs, and whether the rater can be relied on."""
+"""Tables of rated traces: scores, differences within pairs, and the rater's reliability."""
 
 import polars as pl
 
@@ -22,12 +22,12 @@ DIMENSIONS_BY_CATEGORY: dict[str, tuple[str, ...]] = {
     "brevity": ("signal_to_noise",),
 }
 DIMENSIONS: tuple[str, ...] = tuple(name for names in DIMENSIONS_BY_CATEGORY.values() for name in names)
-#: Dimensions on which a right trace should score above a wrong one of the same question and role.
+#: Dimensions on which a correct trace should score above a wrong one of the same question and role.
 LOGIC_DIMENSIONS: tuple[str, ...] = DIMENSIONS_BY_CATEGORY["logic"]
 LOWEST_SCORE, HIGHEST_SCORE = 1, 5
 LARGEST_DELTA = HIGHEST_SCORE - LOWEST_SCORE
 
-#: Checks of the rater, and the faults that are put into right traces, with the dimension that must see each.
+#: Faults injected into correct traces, with the dimension whose score must drop.
 FAULT_DIMENSIONS: dict[str, str] = {
     "changed_number": "computational_precision",
     "added_filler": "signal_to_noise",
@@ -35,7 +35,7 @@ FAULT_DIMENSIONS: dict[str, str] = {
 CHECKS: tuple[str, ...] = ("repeatability", "discrimination", *FAULT_DIMENSIONS)
 
 
-def _dimension(name: str = "dimension", description: str = "What is rated.") -> Column:
+def _dimension(name: str = "dimension", description: str = "Rated dimension.") -> Column:
     return text(name, description, allowed=DIMENSIONS)
 
 
@@ -46,24 +46,24 @@ def _score(name: str, description: str) -> Column:
 TRACE_RATINGS = Table(
     "trace_ratings",
     "family_domain",
-    "Scores that the rater gave each trace, one row a dimension and generation; a reply that failed has none.",
+    "The rater's scores of each trace, one row per dimension and generation; failed replies have no rows.",
     ("question_id", "role", "trial", "dimension", "generation"),
     (
         QUESTION_ID,
         ROLE,
         TRIAL,
         _dimension(),
-        count("generation", "Reply of the rater to the same trace, counted from 0."),
+        count("generation", "Number of the rater's reply to the same trace, from 0."),
         Column(
             "score",
             pl.Int64(),
-            "5 faultless to 1 failed; null where the rater says it cannot rate the dimension.",
+            "5 (faultless) to 1 (failed); null if the rater declines to rate the dimension.",
             True,
             LOWEST_SCORE,
             HIGHEST_SCORE,
         ),
-        text("justification", "The rater's reason; empty where it gave none."),
-        Column("deductions", pl.List(pl.String()), "Faults that it names."),
+        text("justification", "The rater's reason; empty if it gave none."),
+        Column("deductions", pl.List(pl.String()), "Faults named by the rater."),
         flag("is_truncated", "Whether the trace ends at the token limit."),
     ),
     section="ratings",
@@ -78,8 +78,8 @@ TRACE_QUALITIES = Table(
         ROLE,
         TRIAL,
         _dimension(),
-        _score("mean_score", "Mean over the generations with a score; null without any."),
-        number("sd", "Sample standard deviation over them; null below two.", 0),
+        _score("mean_score", "Mean score over the generations with a score; null if there are none."),
+        number("sd", "Sample standard deviation over these generations; null below two.", 0),
         count("n_generations", "Generations with a score."),
     ),
     section="ratings",
@@ -87,60 +87,64 @@ TRACE_QUALITIES = Table(
 QUALITY_DELTAS = Table(
     "quality_deltas",
     "family_domain",
-    "How much better the larger model's trace of a pair is rated than the smaller model's.",
+    "Rating of the larger model's trace minus that of the smaller model's trace, per pair.",
     ("pair_id", "dimension"),
     (
         PAIR_ID,
         _dimension(),
         QUESTION_ID,
         SOURCE_KEY,
-        _score("larger_score", "Mean score of the larger model's trace; null where it is not rated."),
-        _score("smaller_score", "Mean score of the smaller model's trace; null where it is not rated."),
-        number("delta", "larger_score - smaller_score; null where either is.", -LARGEST_DELTA, LARGEST_DELTA),
+        _score("larger_score", "Mean score of the larger model's trace; null if not rated."),
+        _score("smaller_score", "Mean score of the smaller model's trace; null if not rated."),
+        number("delta", "larger_score - smaller_score; null if either is null.", -LARGEST_DELTA, LARGEST_DELTA),
     ),
     section="ratings",
 )
 DELTA_SUMMARIES = Table(
     "delta_summaries",
     "family",
-    "Mean difference in rated quality by domain and dimension, and what it goes along with.",
+    "Mean difference in rated quality by domain and dimension, with its correlates.",
     ("domain", "dimension"),
     (
         text("domain", "Domain; `all` for the family."),
         _dimension(),
         count("n_pairs", "Pairs with a delta."),
-        count("n_unrated", "Pairs without, because a trace of theirs is not rated."),
+        count("n_unrated", "Pairs without a delta because a trace is not rated."),
         count("n_questions", "Questions among the pairs with a delta."),
-        count("n_keys", "Source keys among them, the unit of the interval."),
-        number("mean_delta", "Mean delta over pairs; null without any.", -LARGEST_DELTA, LARGEST_DELTA),
-        number("low", "Lower end of its interval, over source keys.", -LARGEST_DELTA, LARGEST_DELTA),
-        number("high", "Upper end.", -LARGEST_DELTA, LARGEST_DELTA),
+        count("n_keys", "Source keys of these questions, the resampling unit of the interval."),
+        number("mean_delta", "Mean delta over pairs; null if there are none.", -LARGEST_DELTA, LARGEST_DELTA),
+        number("low", "Lower bound of its confidence interval, over source keys.", -LARGEST_DELTA, LARGEST_DELTA),
+        number("high", "Upper bound.", -LARGEST_DELTA, LARGEST_DELTA),
         rate("share_positive", "Share of these pairs with a delta above 0."),
-        number("gap_correlation", "Spearman, question's mean delta with its gap_mean.", -1, 1),
+        number("gap_correlation", "Spearman correlation of a question's mean delta with its gap_mean.", -1, 1),
         number("reliability", "ICC(1,k) of the mean score of k generations, over all rated traces.", None, 1),
-        number("verdict_correlation", "Score with right or wrong, over the traces of the mixed sample.", -1, 1),
-        count("n_mixed", "Traces behind verdict_correlation."),
-        number("length_correlation", "Spearman, delta with the difference of the traces' lengths, over pairs.", -1, 1),
+        number(
+            "verdict_correlation", "Correlation of score and correctness over the traces of the mixed sample.", -1, 1
+        ),
+        count("n_mixed", "Number of traces behind verdict_correlation."),
+        number(
+            "length_correlation", "Spearman correlation of delta and difference in trace length, over pairs.", -1, 1
+        ),
     ),
     section="ratings",
 )
 DELTA_OVERLAPS = Table(
     "delta_overlaps",
     "family",
-    "How far the pairs with the largest deltas in two dimensions are the same.",
+    "Overlap of the pairs with the largest deltas in two dimensions.",
     ("dimension_a", "dimension_b", "k"),
     (
         _dimension("dimension_a", "First dimension."),
-        _dimension("dimension_b", "Second dimension, behind the first in their order."),
-        Column("k", pl.Int64(), "Pairs taken of each dimension, those with the largest deltas.", minimum=1),
+        _dimension("dimension_b", "Second dimension, later in the order of the dimensions."),
+        Column("k", pl.Int64(), "Number of pairs with the largest deltas taken per dimension.", minimum=1),
         count("n_pairs", "Pairs with a delta in both dimensions."),
-        Column("n_shared", pl.Int64(), "Pairs among the k of both; null for more than n_pairs.", True, 0),
+        Column("n_shared", pl.Int64(), "Pairs in the top k of both dimensions; null if k exceeds n_pairs.", True, 0),
         rate("overlap_share", "n_shared / k."),
-        rate("chance_share", "k / n_pairs: what two random draws of k share on average."),
+        rate("chance_share", "k / n_pairs: the expected overlap of two random draws of k pairs."),
         Column(
             "n_tied",
             pl.Int64(),
-            "Pairs whose delta is also that of a pair left out; the pair_id's hash decides.",
+            "Pairs tied with an excluded pair; ties are broken by the hash of pair_id.",
             True,
             0,
         ),
@@ -150,18 +154,18 @@ DELTA_OVERLAPS = Table(
 RATING_CALIBRATIONS = Table(
     "rating_calibrations",
     "family",
-    "Whether the rater agrees with itself, tells right from wrong, and sees faults put into right traces.",
+    "Whether the rater agrees with itself, separates correct from wrong traces, and detects injected faults.",
     ("check", "dimension"),
     (
-        text("check", "What is checked.", allowed=CHECKS),
+        text("check", "Name of the check.", allowed=CHECKS),
         _dimension(),
-        number("estimate", "ICC(1,k), area under the ROC curve, or mean change of the score; null where undefined."),
-        number("low", "Lower end of its interval, over source keys."),
-        number("high", "Upper end."),
-        count("n", "Traces behind it; for discrimination, questions with right and wrong traces of a role."),
-        count("n_keys", "Source keys among them."),
-        number("threshold", "Least value; of a fault, the most change, or 0 that the interval must lie below."),
-        flag("is_passed", "Whether the check is passed; null where undecided, as below five source keys.", True),
+        number("estimate", "ICC(1,k), area under the ROC curve, or mean change of the score; null if undefined."),
+        number("low", "Lower bound of its confidence interval, over source keys."),
+        number("high", "Upper bound."),
+        count("n", "Number of traces; for discrimination, questions with correct and wrong traces of a role."),
+        count("n_keys", "Number of their source keys."),
+        number("threshold", "Least estimate; for a fault, the largest change, or 0 if the interval must be below 0."),
+        flag("is_passed", "Whether the check passes; null if undecided, for instance below five source keys.", True),
     ),
     section="ratings",
 )

@@ -20,7 +20,7 @@ PARTITION_COLUMNS: dict[PartitionLevel, tuple[str, ...]] = {
 
 
 class ContractError(AdvClusterError, ValueError):
-    """A frame breaks its contract; one line that names the table, the columns and the fault."""
+    """A frame violates its contract; the message names the table, the columns and the fault in one line."""
 
     def __init__(self, table: str, fault: str) -> None:
         super().__init__(f"table {table}: {fault}")
@@ -29,7 +29,7 @@ class ContractError(AdvClusterError, ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column; ``minimum`` and ``maximum`` are inclusive, ``allowed`` lists the values of an enumeration."""
+    """A column; ``minimum`` and ``maximum`` are inclusive, ``allowed`` lists the values of an enumeration."""
 
     name: str
     dtype: DataType
@@ -41,7 +41,7 @@ class Column:
 
     @property
     def constraint(self) -> str:
-        """The values allowed, in words; empty where any value of the type is."""
+        """The allowed values in words; empty if every value of the type is allowed."""
         if self.allowed is not None:
             return "one of " + ", ".join(self.allowed)
         if self.minimum is not None and self.maximum is not None:
@@ -53,8 +53,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the asset of the same name, its partitioning, its columns (without the partition columns), its key, and
-    the section of the study file that asks for it, where not every study has it.
+    """A table, written by the asset of the same name.
+
+    ``columns`` excludes the partition columns. ``section`` names the section of the study file that turns the table on;
+    None if every study has it.
     """
 
     name: str
@@ -66,14 +68,12 @@ class Table:
 
     @property
     def partition_columns(self) -> tuple[str, ...]:
-        """Names of the columns every row of a partition shares: family, domain, both or none."""
+        """Names of the columns that are constant within a partition: family, domain, both or none."""
         return PARTITION_COLUMNS[self.level]
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
-        """Partition columns first, then the declared ones; a declared column takes precedence over its partition
-        twin.
-        """
+        """Partition columns, then declared columns; a declared column replaces the partition column of its name."""
         declared = {column.name for column in self.columns}
         partition = (
             Column(name, pl.String(), f"The {name} of the partition.")
@@ -84,7 +84,7 @@ class Table:
 
     @property
     def own_schema(self) -> pl.Schema:
-        """Names and types of the declared columns, without the partition columns that are added when it is written."""
+        """Names and types of the declared columns, without the partition columns, which are added on writing."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     @property
@@ -93,14 +93,14 @@ class Table:
         return pl.Schema({column.name: column.dtype for column in self.all_columns})
 
     def empty(self) -> pl.DataFrame:
-        """A frame of this table without rows."""
+        """An empty frame with this table's schema."""
         return pl.DataFrame(schema=self.schema)
 
     def conform(self, frame: pl.LazyFrame, partition: dict[str, str]) -> pl.LazyFrame:
-        """The frame with its partition columns added, columns in declared order, types cast where no value changes.
+        """Add the partition columns, put columns in declared order and cast types where that is lossless.
 
         Raises:
-            ContractError: columns are missing or unknown, or a type cannot be converted.
+            ContractError: columns are missing or unknown, or a type cannot be cast.
         """
         given = frame.collect_schema()
         frame = frame.with_columns(
@@ -114,10 +114,10 @@ class Table:
         return frame.select(self._cast(name, given[name], dtype) for name, dtype in self.schema.items())
 
     def faults(self, frame: pl.LazyFrame, partition: dict[str, str] | None = None) -> list[str]:
-        """What is wrong with the content of a conforming frame, one line a fault; empty when it keeps the contract.
+        """Contract violations in a conforming frame, one line each; empty if there are none.
 
-        Nulls, ranges and enumerations are counted in one streaming pass, duplicate keys in another. Where a partition
-        is given, its columns must hold its values.
+        Nulls, ranges and enumerations are counted in one streaming pass, duplicate keys in another. If a partition
+        is given, the partition columns must equal its values.
         """
         rules = [*self._rules(), *((f"{k} is not {v}", pl.col(k) != v) for k, v in (partition or {}).items())]
         problems = []
@@ -132,15 +132,15 @@ class Table:
             )
             if n_repeated := repeated.item(0, 0):
                 problems.append(
-                    f"key ({', '.join(self.key)}) occurs twice for {n_repeated} keys, first {repeated.row(0)[1:]}"
+                    f"key ({', '.join(self.key)}) has {n_repeated} duplicated values, first {repeated.row(0)[1:]}"
                 )
         return problems
 
     def check(self, frame: pl.LazyFrame, partition: dict[str, str] | None = None) -> None:
-        """Raise on the first faults of the content.
+        """Raise if the content has faults, see :meth:`faults`.
 
         Raises:
-            ContractError: see :meth:`faults`.
+            ContractError: the frame has faults; the message lists them.
         """
         if problems := self.faults(frame, partition):
             raise ContractError(self.name, "; ".join(problems))
@@ -154,10 +154,10 @@ class Table:
             return pl.col(name).cast(expected)
         if isinstance(given, pl.List) and isinstance(expected, pl.List) and given.inner == pl.Null:
             return pl.col(name).cast(expected)
-        raise ContractError(self.name, f"column {name} has type {given}, the contract says {expected}")
+        raise ContractError(self.name, f"column {name} has type {given}, expected {expected}")
 
     def _rules(self) -> Iterator[tuple[str, pl.Expr]]:
-        """Each rule on content in words, with the expression that is true where a row breaks it."""
+        """Yield each rule's violation in words and the expression that is true for rows that violate it."""
         for column in self.all_columns:
             value = pl.col(column.name)
             if not column.is_nullable:
@@ -170,11 +170,11 @@ class Table:
                 yield f"{column.name} is above {column.maximum:g}", (value > column.maximum).fill_null(False)
             if column.allowed is not None:
                 yield (
-                    f"{column.name} is none of {', '.join(column.allowed)}",
+                    f"{column.name} is not one of {', '.join(column.allowed)}",
                     value.is_in(column.allowed).not_().fill_null(False),
                 )
 
 
 def _is_fixed_size(given: DataType, expected: DataType) -> bool:
-    """Whether lists of one fixed length are given where lists are wanted: vectors keep their width in the file."""
+    """Whether ``given`` is a fixed-size array of the expected list type; the file keeps the fixed width."""
     return isinstance(given, pl.Array) and isinstance(expected, pl.List) and given.inner == expected.inner

@@ -1,4 +1,4 @@
-"""Values that several tables and the method share: stages of first errors, verdicts on answers."""
+"""Vocabularies shared by several tables and the method: stages of first errors, verdicts on answers."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -20,12 +20,12 @@ Verdict = Literal[
     "grader_timeout",
 ]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-#: What a verdict counts as in a pass rate. Every other verdict is null: the trial could not be graded.
+#: Verdict to correctness in a pass rate. Every other verdict is null: the trial could not be graded.
 IS_CORRECT: Mapping[str, bool] = {"correct": True, "wrong": False, "no_answer": False, "truncated": False}
 #: Verdicts of a trial that count as wrong in a pass rate.
 WRONG_VERDICTS: tuple[Verdict, ...] = ("wrong", "no_answer", "truncated")
-#: Verdicts that comparing a gold answer with a prediction can have.
+#: Verdicts that a comparison of a gold answer with a prediction can return.
 ComparisonVerdict = Literal["correct", "wrong", "not_gradable_yet", "grader_error", "grader_timeout"]
 COMPARISON_VERDICTS: tuple[ComparisonVerdict, ...] = get_args(ComparisonVerdict)
-#: Of these, the verdicts of a comparison that no rule could decide.
+#: Of these, the verdicts of a comparison that the rules could not decide.
 UNDECIDED_VERDICTS: tuple[ComparisonVerdict, ...] = ("not_gradable_yet", "grader_error", "grader_timeout")

@@ -1,10 +1,9 @@
-"""Batches of calls handed to a provider, in the ledger's database, so that a restart picks them up instead of paying
-again.
+"""Vendor batches of calls, stored in the ledger's database so that a restart resumes them instead of paying again.
 
-A batch is ``submitting`` before anything is sent, ``submitted`` once the vendor's id is known, ``collected`` when its
-results were read, ``failed`` where they named a fault that stops the step (key, model, quota), ``lost`` where the
-vendor knows nothing of it. A call that the ledger cannot answer yet belongs to the newest of its batches that is
-neither failed nor lost, collected ones included: results are read as often as it takes until they are in the ledger.
+States: ``submitting`` before anything is sent, ``submitted`` once the vendor's id is known, ``collected`` when the
+results were read, ``failed`` if they named a fault that stops the step (key, model, quota), ``lost`` if the vendor does
+not know the batch. A call without an answer in the ledger belongs to its newest batch that is neither failed nor lost;
+this includes collected ones, so results are read again until they are in the ledger.
 """
 
 import uuid
@@ -22,11 +21,10 @@ End = Literal["collected", "failed", "lost"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Calls of one model that went, or go, together.
+    """Calls of one model that are submitted together.
 
-    ``token`` is our own name for it, which the vendor keeps beside it; ``batch_id`` is the vendor's, None while it is
-    not known. ``round`` counts from 0 the batches that failed on these calls before. ``call_ids`` stand in the order
-    they were sent in.
+    ``token`` is the local id, which the vendor stores with the batch; ``batch_id`` is the vendor's id, None while
+    unknown. ``round`` is the number of failed batches of these calls before it. ``call_ids`` are in the order sent.
     """
 
     token: str
@@ -40,8 +38,8 @@ class BatchStore:
     """The batches of one server.
 
     Args:
-        ledger: in whose database they are kept.
-        server: kind and address of the vendor; another server's batches are no business of this one.
+        ledger: whose database stores the batches.
+        server: kind and address of the vendor; batches of other servers are ignored.
     """
 
     def __init__(self, ledger: Ledger, server: str) -> None:
@@ -49,7 +47,7 @@ class BatchStore:
         self._server = server
 
     def open(self, model: str, call_ids: Sequence[str], round_: int) -> Batch:
-        """Note a batch that is about to be submitted; it is on disk when this returns."""
+        """Store a batch that is about to be submitted; it is on disk when this returns."""
         batch = Batch(uuid.uuid4().hex, model, None, round_, tuple(call_ids))
         now = time_stamp()
 
@@ -70,16 +68,16 @@ class BatchStore:
         return self._ledger.write(work)
 
     def submitted(self, batch: Batch, batch_id: str) -> Batch:
-        """Note the vendor's id."""
+        """Store the vendor's id."""
         self._set(batch, state="submitted", batch_id=batch_id)
         return replace(batch, batch_id=batch_id)
 
     def end(self, batch: Batch, state: End) -> None:
-        """Note how a batch ended."""
+        """Store the final state of a batch."""
         self._set(batch, state=state)
 
     def batches_of(self, call_ids: Sequence[str]) -> list[tuple[Batch, set[str]]]:
-        """The batches to wait for, each with those of the calls whose newest batch it is."""
+        """The newest batches of the calls, each with the ids of the calls whose newest batch it is."""
         with self._ledger.read() as connection:
             newest = self._newest(connection, call_ids)
             batches = []
@@ -87,12 +85,12 @@ class BatchStore:
                 row = connection.execute(sa.select(BATCHES).where(BATCHES.c.token == token)).one()
                 sent = sa.select(BATCH_CALLS.c.call_id).where(BATCH_CALLS.c.token == token)
                 ids = tuple(connection.execute(sent.order_by(BATCH_CALLS.c.position)).scalars())
-                mine = {call_id for call_id in ids if newest.get(call_id) == token}
-                batches.append((Batch(token, row.model, row.batch_id, row.round, ids), mine))
+                newest_ids = {call_id for call_id in ids if newest.get(call_id) == token}
+                batches.append((Batch(token, row.model, row.batch_id, row.round, ids), newest_ids))
         return batches
 
     def _newest(self, connection: sa.Connection, call_ids: Sequence[str]) -> dict[str, str]:
-        """The token of each call's newest batch; a batch from before the call was retired counts no more."""
+        """Token of each call's newest batch, ignoring batches from before the call was retired."""
         newest: dict[str, str] = {}
         joined = BATCH_CALLS.join(BATCHES, BATCHES.c.token == BATCH_CALLS.c.token)
         for chunk in chunks_of(call_ids):
@@ -118,7 +116,7 @@ class BatchStore:
 
 
 def open_batches(ledger: Ledger) -> list[tuple[str, str, str, int]]:
-    """Batches not collected yet, oldest first: (server, the vendor's id or "", state, calls in it)."""
+    """Uncollected batches, oldest first: (server, the vendor's id or "", state, number of calls)."""
     n_calls = sa.func.count(BATCH_CALLS.c.call_id)
     columns = (BATCHES.c.server, sa.func.coalesce(BATCHES.c.batch_id, ""), BATCHES.c.state)
     query = (

@@ -1,7 +1,7 @@
 """Budget of a model's calls in one step: reserve the expected cost of a call before it is sent, settle it afterwards.
 
-A call in flight is reserved at its expected cost. While other calls hold reservations, one that does not fit waits,
-for they may turn out cheaper; when none does, the cap is reached and the step ends.
+A call in flight is reserved at its expected cost. A call that does not fit waits while other calls hold reservations,
+because they may turn out cheaper; if no reservation is held, the cap is reached and the step ends.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from advcluster_dagster.ledger.prices import Price, dollars
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError, approximate_tokens
 
-#: Completion tokens assumed of a call while no reply of the model is known and nothing limits them.
+#: Completion tokens assumed for a call without a token limit while no reply of the model is known.
 _ASSUMED_COMPLETION = 4000
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-#: Failures that a vendor does not charge for: it answered with an error.
+#: Failures that a vendor does not charge for, because it answered with an error.
 _UNCHARGED = {"bad_request", "conflict", "rate_limited", "server_error", "too_early"}
-#: Sums of floating-point cents may pass a cap by their rounding.
+#: Relative tolerance for rounding errors in sums of costs.
 _TOLERANCE = 1e-9
 
 
 @dataclass
 class Cap:
-    """A bound on a sum of dollars; ``name`` and ``advice`` are for the line that ends a step.
+    """A limit on a sum of dollars; ``name`` and ``advice`` are used in the message when it is reached.
 
-    ``spent`` is what ended calls cost, ``reserved`` what the ``n_in_flight`` ones are expected to cost.
+    ``spent`` is the cost of settled calls, ``reserved`` the expected cost of the ``n_in_flight`` ones.
     """
 
     name: str
@@ -36,34 +36,34 @@ class Cap:
     n_in_flight: int = 0
 
     def has_room(self, amount: float) -> bool:
-        """Whether another call of this cost fits beside all others."""
+        """Whether another call of this cost fits under the limit."""
         return self.spent + self.reserved + amount <= self.limit * (1 + _TOLERANCE)
 
 
 @dataclass
 class Reservation:
-    """Dollars set aside for one call; ``cost`` is nothing until it is sent, then ``expected`` until the reply tells."""
+    """Dollars reserved for one call; ``cost`` is 0 until it is sent, then ``expected`` until the reply arrives."""
 
     expected: float
     cost: float = 0.0
 
     def sent(self) -> None:
-        """Note that the call goes out."""
+        """Mark the call as sent."""
         self.cost = self.expected
 
 
 @dataclass
 class Budget:
-    """What the calls of one model in one step may cost. Without caps every call goes through and costs nothing here.
+    """Budget of one model's calls in one step. Without caps, all calls pass.
 
-    :meth:`spend` is for calls of one event loop, the methods that take call ids for calls that go together in a batch.
+    :meth:`spend` is for single calls in one event loop; the methods that take call ids are for batches.
 
     Args:
-        model: for messages.
-        price: of the model as it is asked.
-        caps: all of them hold.
-        completion_tokens: mean length of the model's replies in this stage so far; None where none is known.
-        release: gives back what the caps were taken under.
+        model: name, for messages.
+        price: of the model as it is called.
+        caps: all apply.
+        completion_tokens: mean length of the model's replies in this stage so far; None if unknown.
+        release: releases the locks held for the caps.
     """
 
     model: str = ""
@@ -77,23 +77,24 @@ class Budget:
     _settled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def expected_chat(self, request: ChatRequest) -> float:
-        """Dollars that a call will cost: four characters a prompt token, and the longest reply that the request allows,
-        else the mean so far, else an assumption.
+        """Expected cost of a call, dollars.
+
+        Prompt: four characters per token. Completion: the request's token limit, else the mean so far, else a default.
         """
         n_characters = sum(len(message.content) for message in request.messages) + len(str(request.reply_schema or ""))
-        given = [request.sampling[name] for name in _LIMITS if isinstance(request.sampling.get(name), int)]
-        n_completion = min(given) if given else self._completion()
+        limits = [request.sampling[name] for name in _LIMITS if isinstance(request.sampling.get(name), int)]
+        n_completion = min(limits) if limits else self._completion()
         return self.price.cost(approximate_tokens(n_characters), n_completion) or 0.0
 
     def expected_prompt(self, n_tokens: int) -> float:
-        """Dollars that a call will cost that has no completion."""
+        """Expected cost of a call without completion, dollars."""
         return self.price.cost(n_tokens, None) or 0.0
 
     def reserve(self, amount: float) -> Reservation | None:
-        """Reserve the expected cost of a call; None where it has to wait for those in flight.
+        """Reserve the expected cost of a call; return None if it has to wait for calls in flight.
 
         Raises:
-            FatalModelError: a cap leaves no room for it, and nothing is in flight that could make some.
+            FatalModelError: a cap is reached and no call is in flight.
         """
         full = next((cap for cap in self.caps if not cap.has_room(amount)), None)
         if full is None:
@@ -102,7 +103,7 @@ class Budget:
             return None
         raise FatalModelError(
             f"{full.name} of ${full.limit:,.2f} stops the step: {_spent(full)}, the next call of model {self.model}"
-            f" is expected to cost {dollars(amount)}; what is done is kept, {full.advice}"
+            f" is expected to cost {dollars(amount)}; completed calls are kept; {full.advice}"
         )
 
     def settle(self, reservation: Reservation) -> None:
@@ -110,12 +111,12 @@ class Budget:
         for cap in self.caps:
             cap.spent += reservation.cost
             cap.n_in_flight -= 1
-            # Differences of many sums leave dust, and with nothing in flight nothing is reserved.
+            # Without calls in flight nothing is reserved; setting 0 removes rounding errors.
             cap.reserved = max(0.0, cap.reserved - reservation.expected) if cap.n_in_flight else 0.0
         self._settled.set()
 
     def charge(self, reservation: Reservation, outcome: ChatReply | CallFailure) -> None:
-        """Enter an outcome's cost; where nobody reports it, it stays at what was expected."""
+        """Set a reservation's cost from an outcome; without reported tokens it stays at the expected cost."""
         if isinstance(outcome, CallFailure):
             reservation.cost = 0.0 if outcome.reason in _UNCHARGED else reservation.expected
             return
@@ -127,20 +128,20 @@ class Budget:
     def charge_tokens(
         self, reservation: Reservation, prompt_tokens: int | None, completion_tokens: int | None = None
     ) -> None:
-        """As :meth:`charge`, for the tokens of an answered call."""
+        """As :meth:`charge`, from the tokens of an answered call."""
         cost = self.price.cost(prompt_tokens, completion_tokens)
         reservation.cost = reservation.expected if cost is None else cost
 
     @asynccontextmanager
     async def spend(self, expected: Callable[[], float], stop: asyncio.Event) -> AsyncIterator[Reservation]:
-        """Wait for room for one call, and settle it at the end.
+        """Wait until one call fits under the caps, and settle it at the end of the block.
 
         Args:
-            expected: gives the call's expected cost, dollars.
-            stop: set when the step ends early; is set here when a cap is reached.
+            expected: returns the call's expected cost, dollars.
+            stop: set when the step ends early; set here when a cap is reached.
 
         Raises:
-            FatalModelError: a cap is reached; or from the call, which then cost nothing.
+            FatalModelError: a cap is reached; or from the call, which is then settled at 0.
         """
         try:
             while (reservation := self.reserve(expected())) is None:
@@ -150,7 +151,7 @@ class Budget:
                     raise asyncio.CancelledError
         except FatalModelError:
             stop.set()
-            self._settled.set()  # the others that wait end too
+            self._settled.set()  # ends the waiting calls too
             raise
         try:
             yield reservation
@@ -161,7 +162,7 @@ class Budget:
             self.settle(reservation)
 
     def reserve_call(self, request: ChatRequest) -> bool:
-        """Reserve for a call of a batch; False where it has to wait for those in flight.
+        """Reserve for a call of a batch; return False if it has to wait for calls in flight.
 
         Raises:
             FatalModelError: see :meth:`reserve`.
@@ -172,30 +173,30 @@ class Budget:
         return reservation is not None
 
     def reserve_sent(self, requests: Iterable[ChatRequest]) -> None:
-        """Reserve for calls that an earlier process sent, whatever the caps allow."""
+        """Reserve for calls that an earlier process sent, regardless of the caps."""
         for request in requests:
             self._open[request.call_id] = self._commit(self.expected_chat(request))
             self._open[request.call_id].sent()
 
     def note_sent(self, call_ids: Iterable[str]) -> None:
-        """Note that calls of a batch went out."""
+        """Mark calls of a batch as sent."""
         for reservation in self._known(call_ids):
             reservation.sent()
 
     def waive(self, call_ids: Iterable[str]) -> None:
-        """Note that calls of a batch cost nothing, for they failed together."""
+        """Set the cost of calls of a failed batch to 0."""
         for reservation in self._known(call_ids):
             reservation.cost = 0.0
 
     def settle_calls(self, ended: Mapping[str, ChatReply | CallFailure]) -> None:
-        """Settle calls of a batch that ended."""
+        """Settle the calls of a batch that have outcomes."""
         for call_id, outcome in ended.items():
             if reservation := self._open.pop(call_id, None):
                 self.charge(reservation, outcome)
                 self.settle(reservation)
 
     def settle_open(self) -> None:
-        """Settle the rest: what is still with the vendor at its expected cost, what was never sent at nothing."""
+        """Settle the remaining calls: sent ones at their expected cost, unsent ones at 0."""
         for reservation in self._open.values():
             self.settle(reservation)
         self._open.clear()
@@ -210,7 +211,7 @@ class Budget:
         return [self._open[call_id] for call_id in call_ids if call_id in self._open]
 
     def _completion(self) -> float:
-        """The larger of the mean here and the mean known before; an assumption where there is neither."""
+        """The larger of the mean in this step and the mean of earlier calls; a default if there is neither."""
         known = [self._n_tokens / self._n_replies] if self._n_replies else []
         known += [] if self.completion_tokens is None else [self.completion_tokens]
         return max(known, default=_ASSUMED_COMPLETION)

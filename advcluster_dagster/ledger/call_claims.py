@@ -1,10 +1,10 @@
 """Claims on calls before they are sent, so that no two processes pay for the same call.
 
-A claim is released with the recording of its outcome, in one transaction (see ``ledger``).
+A claim is released in the transaction that records its outcome (see ``ledger``).
 
-An owner renews its lease every few seconds. On its own machine a process that is gone is seen at once, and one that
-is there counts as gone only when it has renewed nothing while another watched for a whole lease: clocks that are set
-and machines that slept change nothing. On other machines the lease decides, by the database server's clock.
+An owner renews its lease every few seconds. On the same machine an ended process is detected at once, and a running one
+counts as gone only if an observer saw no renewal for a whole lease, so clock changes and suspended machines have no
+effect. On other machines the lease's expiry decides, by the database server's clock.
 """
 
 import logging
@@ -33,22 +33,18 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Claimed:
-    """Result of claiming calls: those that this process may send, and those answered by now; the rest is
-    another's.
-    """
+    """Result of claiming calls: ids granted to this process and ids answered meanwhile; others hold the rest."""
 
-    ours: frozenset[str]
+    granted: frozenset[str]
     answered: frozenset[str]
 
 
 class CallClaims:
-    """The claims of one step that asks a model; a context manager that gives up what is left of them.
-
-    Several threads may use it at once.
+    """Claims of a step that calls a model; a context manager that releases the remaining claims. Thread-safe.
 
     Args:
-        ledger: in whose database the claims are kept.
-        beat_s: seconds between two renewals of the lease.
+        ledger: whose database stores the claims.
+        beat_s: seconds between renewals of the lease.
     """
 
     def __init__(self, ledger: Ledger, beat_s: float = _BEAT_S) -> None:
@@ -57,7 +53,7 @@ class CallClaims:
         self._beat_s = beat_s
         self._is_over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="ledger-claims", daemon=True)
-        # Owners that were seen: how often they had renewed their lease, and since when no more often.
+        # By observed owner: its number of renewals, and when that number was first observed.
         self._seen: dict[str, tuple[int, float]] = {}
 
     def __enter__(self) -> Self:
@@ -80,33 +76,33 @@ class CallClaims:
         self._quietly(lambda connection: _remove(connection, [self.owner]))
 
     def take(self, call_ids: Sequence[str]) -> Claimed:
-        """Claim calls that nobody else has claimed, in one transaction."""
+        """Claim the calls that no other process has claimed, in one transaction."""
         requested = sorted(set(call_ids))
 
         def work(connection: sa.Connection) -> Claimed:
-            if self._ledger.is_shared:  # one at a time, as SQLite does it: no two can wait for each other
+            if self._ledger.is_shared:  # serialise, as SQLite does, to rule out deadlocks
                 key = sa.func.hashtext("claims of calls")
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
-            ours = self._insert(connection, requested)
-            rest = [call_id for call_id in requested if call_id not in ours]
+            claimed = self._insert(connection, requested)
+            rest = [call_id for call_id in requested if call_id not in claimed]
             if rest and self._remove_gone(connection, rest):
-                ours |= self._insert(connection, rest)
-            # Looked up after claiming: an answer comes in one transaction with the end of its claim.
+                claimed |= self._insert(connection, rest)
+            # Looked up after claiming: an answer is stored in the transaction that releases its claim.
             query = sa.select(CALLS.c.call_id).where(CALLS.c.call_id.in_(requested), ~CALLS.c.is_retired)
             answered = set(connection.execute(query).scalars())
-            if ours & answered:
-                connection.execute(CLAIMS.delete().where(CLAIMS.c.call_id.in_(ours & answered)))
-            return Claimed(frozenset(ours - answered), frozenset(answered))
+            if claimed & answered:
+                connection.execute(CLAIMS.delete().where(CLAIMS.c.call_id.in_(claimed & answered)))
+            return Claimed(frozenset(claimed - answered), frozenset(answered))
 
         return self._ledger.write(work) if requested else Claimed(frozenset(), frozenset())
 
     def wait(self, call_ids: Collection[str]) -> None:
-        """Wait until one of these calls has no live claim any more: it is answered then, or free."""
-        is_told = False
+        """Wait until one of these calls has no live claim, which means that it is answered or free."""
+        is_logged = False
         while call_ids and all(self._is_held(chunk) for chunk in chunks_of(call_ids)):
-            if not is_told:
-                _LOG.info("%d calls are being asked by another process; waiting for its replies", len(call_ids))
-                is_told = True
+            if not is_logged:
+                _LOG.info("%d calls are in flight in another process; waiting for its replies", len(call_ids))
+                is_logged = True
             time.sleep(_POLL_S)
 
     def _is_held(self, call_ids: Sequence[str]) -> bool:
@@ -118,13 +114,13 @@ class CallClaims:
             return n_claimed == len(call_ids) and not any(self._is_gone(row, now) for _, row in owners.values())
 
     def _insert(self, connection: sa.Connection, call_ids: Sequence[str]) -> set[str]:
-        """Claim those of the calls that nobody has claimed."""
+        """Insert claims for the calls without one; return their ids."""
         rows = [{"call_id": call_id, "owner": self.owner} for call_id in call_ids]
         insert = self._ledger.insert(CLAIMS).values(rows).on_conflict_do_nothing().returning(CLAIMS.c.call_id)
         return set(connection.execute(insert).scalars())
 
     def _remove_gone(self, connection: sa.Connection, call_ids: Sequence[str]) -> bool:
-        """Remove the claims of owners that are gone; whether there were any."""
+        """Remove the claims of owners that are gone; return whether there were any."""
         now = self._now(connection)
         owners = self._owners_of(connection, call_ids)
         gone = [owner for owner, (_, row) in owners.items() if self._is_gone(row, now)]
@@ -132,7 +128,7 @@ class CallClaims:
         return bool(gone)
 
     def _owners_of(self, connection: sa.Connection, call_ids: Sequence[str]) -> dict[str, tuple[int, Any]]:
-        """By owner, how many of the calls it has claimed, and its row; the row's fields are None where it is gone."""
+        """By owner: how many of the calls it has claimed, and its row, whose fields are None if it was removed."""
         claimed = sa.select(CLAIMS.c.owner, sa.func.count().label("n_calls")).where(CLAIMS.c.call_id.in_(call_ids))
         counts = claimed.group_by(CLAIMS.c.owner).subquery()
         columns = (counts.c.owner.label("claimed_by"), counts.c.n_calls, *OWNERS.c)
@@ -140,7 +136,7 @@ class CallClaims:
         return {row.claimed_by: (row.n_calls, row) for row in connection.execute(query)}
 
     def _is_gone(self, owner: Any, now: float) -> bool:
-        if owner.owner is None:  # removed between two looks
+        if owner.owner is None:  # its row was removed
             return True
         n_beats, since = self._seen.get(owner.owner, (None, 0.0))
         if n_beats != owner.n_beats:
@@ -148,7 +144,7 @@ class CallClaims:
             self._seen[owner.owner] = (owner.n_beats, since)
         if owner.place == _place():
             return start_of(owner.pid) != owner.process_start or time.monotonic() - since > LEASE_S
-        return not now < owner.expires_at <= now + 2 * LEASE_S  # a clock that was set back does not lengthen a lease
+        return not now < owner.expires_at <= now + 2 * LEASE_S  # setting a clock back must not extend a lease
 
     def _now(self, connection: sa.Connection) -> float:
         if not self._ledger.is_shared:
@@ -164,7 +160,7 @@ class CallClaims:
             self._quietly(renew)
 
     def _quietly(self, work: Callable[[sa.Connection], object]) -> None:
-        """Do what the lease makes up for where the database cannot take it."""
+        """Write to the database; log failures, because the expiry of the lease makes up for them."""
         try:
             self._ledger.write(work)
         except Exception as error:
@@ -177,7 +173,7 @@ def _remove(connection: sa.Connection, owners: Sequence[str]) -> None:
 
 
 def _place() -> str:
-    """The machine, and on Linux the container, by whose numbers processes are known."""
+    """Host name and, on Linux, PID namespace: where a process id is valid."""
     try:
         numbers = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -186,7 +182,7 @@ def _place() -> str:
 
 
 def start_of(pid: int) -> str | None:
-    """When a process was started, in a form that no setting of the clock changes; None where it is gone."""
+    """Start time of a process, independent of clock changes; None if the process does not exist."""
     stat = Path(f"/proc/{pid}/stat")
     try:
         if Path("/proc/self/stat").exists():

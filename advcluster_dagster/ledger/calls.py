@@ -1,4 +1,4 @@
-"""The model calls of one step: answered by the ledger where possible, else sent once and recorded before use."""
+"""Model calls of a step: answered from the ledger if possible, else sent once and recorded before use."""
 
 import sqlite3
 import threading
@@ -30,19 +30,19 @@ from advcluster_dagster.models.protocol import (
 
 Q = TypeVar("Q", ChatRequest, EmbeddingRequest)
 OpenProvider = Callable[[], ChatProvider] | Callable[[], EmbeddingProvider]
-#: What a database raises that cannot be written.
+#: Errors raised when the ledger cannot be written.
 _FAULTS = (LedgerError, SQLAlchemyError, sqlite3.Error)
-#: How long outcomes are still waited for once the ledger takes no more.
+#: How long to wait for calls in flight after the ledger became unwritable.
 _GRACE_S = 15.0
 
 
 @dataclass
 class CallStats:
-    """Counts of different calls, by where their outcome came from; token sums cover what providers reported.
+    """Counts of distinct calls by source of their outcome; token sums cover what providers reported.
 
-    ``prompt_tokens`` and ``completion_tokens`` are those of asked and replayed calls together, the ``asked_`` ones
-    those this step caused itself. ``cost`` and ``asked_cost`` likewise: sums of the known costs, dollars, None where
-    none is known; ``n_cost_unknown`` counts the other calls, asked and replayed.
+    ``prompt_tokens``, ``completion_tokens`` and ``cost`` cover asked and replayed calls, the ``asked_`` fields only the
+    calls sent by this step. Costs are sums of the known costs, dollars, None if none is known; ``n_cost_unknown``
+    counts the other calls, asked and replayed.
     """
 
     n_asked: int = 0
@@ -57,7 +57,7 @@ class CallStats:
     n_cost_unknown: int = 0
 
     def add_cost(self, cost: float | None, n_unknown: int, is_asked: bool) -> None:
-        """Count known costs together, and calls without one."""
+        """Add a sum of known costs and a number of calls without a known cost."""
         self.n_cost_unknown += n_unknown
         if cost is not None:
             self.cost = (self.cost or 0.0) + cost
@@ -66,16 +66,16 @@ class CallStats:
 
 
 class ModelCalls:
-    """Asks one provider through the ledger; a context manager that closes the provider.
+    """Calls one provider through the ledger; a context manager that closes the provider.
 
     Args:
-        ledger: where calls are looked up and kept.
-        provider_name: the provider's name in the study, kept beside each call.
+        ledger: where calls are looked up and stored.
+        provider_name: the provider's name in the study, stored with each call.
         open_provider: opens the provider; called only when the ledger lacks an answer.
         use: (study, asset, partition) on whose behalf the calls are made.
-        offline: refuse to ask anything that the ledger does not hold.
+        offline: raise instead of sending calls that the ledger does not hold.
         on_progress: called with (calls done, calls in total) as outcomes arrive.
-        price: of the model that is asked; None where it is not known.
+        price: of the model; None if unknown.
     """
 
     def __init__(
@@ -106,23 +106,23 @@ class ModelCalls:
         self.close()
 
     def close(self) -> None:
-        """Close the provider where one was opened; what it has to tell of itself is kept in ``facts``."""
+        """Close the provider if it was opened and store the facts that it reports in ``facts``."""
         if self._provider is not None:
             self.facts = dict(getattr(self._provider, "facts", {}))
             self._provider.close()
             self._provider = None
 
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply | CallFailure]:
-        """Outcomes in the order of the requests; equal requests are asked once.
+        """Return outcomes in the order of the requests; equal requests are sent once.
 
         Raises:
-            FatalModelError: no further call can succeed, or a call is missing offline; what was done is kept.
+            FatalModelError: no further call can succeed, or a call is missing offline; outcomes so far are stored.
         """
         outcomes = self._answer(requests, lambda missing: cast(ChatProvider, self._opened()).complete(missing))
         return cast(list[ChatReply | CallFailure], outcomes)
 
     def embed(self, requests: Sequence[EmbeddingRequest]) -> list[EmbeddingReply | CallFailure]:
-        """Vectors in the order of the requests; as :meth:`chat`.
+        """Return vectors in the order of the requests; otherwise as :meth:`chat`.
 
         Raises:
             FatalModelError: as :meth:`chat`.
@@ -131,7 +131,7 @@ class ModelCalls:
         return cast(list[EmbeddingReply | CallFailure], outcomes)
 
     def missing(self, requests: Sequence[Q]) -> list[Q]:
-        """The different requests that the ledger holds no answer to; asks nothing."""
+        """Distinct requests without an answer in the ledger; sends nothing."""
         by_id = {request.call_id: request for request in requests}
         recorded = self._ledger.lookup(by_id)
         return [request for call_id, request in by_id.items() if call_id not in recorded]
@@ -150,18 +150,18 @@ class ModelCalls:
         if missing and self._offline:
             raise FatalModelError(
                 f"offline: call {missing[0].call_id} of model {missing[0].model} (provider {self._provider_name}) and"
-                f" {len(missing) - 1} more are not in the ledger; run without the offline setting to ask for them"
+                f" {len(missing) - 1} more are not in the ledger; run without the offline setting to send them"
             )
         if missing:
-            with _written_first(self._ledger, (*_FAULTS, OSError)):
-                outcomes |= self._take_in(missing)
-            left = [request for request in missing if request.call_id not in outcomes]
-            with _written_first(self._ledger), CallClaims(self._ledger) as claims:
-                outcomes |= self._ask_all(left, ask, claims, (len(outcomes), len(by_id)))
+            with _require_writable(self._ledger, (*_FAULTS, OSError)):
+                outcomes |= self._import_unwritten(missing)
+            remaining = [request for request in missing if request.call_id not in outcomes]
+            with _require_writable(self._ledger), CallClaims(self._ledger) as claims:
+                outcomes |= self._ask_all(remaining, ask, claims, (len(outcomes), len(by_id)))
         return [outcomes[request.call_id] for request in requests]
 
     def _replay(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
-        """What the ledger answers, noted and counted as used."""
+        """Look up outcomes in the ledger; record and count their use."""
         outcomes = self._ledger.lookup(call_ids)
         self._ledger.note_uses(*self._use, outcomes)
         self.stats.n_replayed += len(outcomes)
@@ -169,10 +169,10 @@ class ModelCalls:
         self.stats.add_cost(*self._ledger.cost_of(outcomes), is_asked=False)
         return outcomes
 
-    def _take_in(self, missing: Sequence[Q]) -> dict[str, Outcome]:
-        """Replies that another process wrote beside the ledger and that belong to these calls."""
-        n_taken_in = self._ledger.take_in_unkept()
-        return self._replay(request.call_id for request in missing) if n_taken_in else {}
+    def _import_unwritten(self, missing: Sequence[Q]) -> dict[str, Outcome]:
+        """Import replies that processes saved to files, and return the outcomes of these calls among them."""
+        n_imported = self._ledger.import_unwritten()
+        return self._replay(request.call_id for request in missing) if n_imported else {}
 
     def _ask_all(
         self,
@@ -181,17 +181,17 @@ class ModelCalls:
         claims: CallClaims,
         progress: tuple[int, int],
     ) -> dict[str, Outcome]:
-        """Send the calls that no other process has claimed; wait for the others' outcomes, and send what they leave."""
+        """Send the calls that no other process has claimed; wait for the others, and send those left unanswered."""
         outcomes: dict[str, Outcome] = {}
-        left = missing
-        while left:
-            claimed = ClaimedRequests(left, claims)
+        remaining = missing
+        while remaining:
+            claimed = ClaimedRequests(remaining, claims)
             outcomes |= self._ask(claimed, ask, (progress[0] + len(outcomes), progress[1]))
             if claimed.answered:
                 outcomes |= self._replay(claimed.answered)
                 self._on_progress(progress[0] + len(outcomes), progress[1])
-            left = claimed.held
-            claims.wait([request.call_id for request in left])
+            remaining = claimed.held
+            claims.wait([request.call_id for request in remaining])
         return outcomes
 
     def _ask(
@@ -200,15 +200,15 @@ class ModelCalls:
         ask: Callable[[Sequence[Q]], Iterator[tuple[int, Outcome]]],
         progress: tuple[int, int],
     ) -> dict[str, Outcome]:
-        """Ask and record; what arrived is kept and counted even if the provider gives up midway.
+        """Send requests and record outcomes; outcomes received before a provider failure are stored and counted.
 
         Args:
             claimed: the requests.
-            ask: the provider's way to answer them.
-            progress: calls done before, calls in all.
+            ask: the provider's method that answers them.
+            progress: calls done before, calls in total.
 
         Raises:
-            FatalModelError: no further call can succeed, or the ledger cannot keep outcomes.
+            FatalModelError: no further call can succeed, or the ledger cannot store outcomes.
         """
 
         def stop(error: FatalModelError) -> None:
@@ -218,7 +218,7 @@ class ModelCalls:
         outcomes: dict[str, Outcome] = {}
         recorder = CallRecorder(self._ledger, self._provider_name, self._price, self._use, on_fault=stop)
 
-        def keep(index: int, outcome: Outcome) -> bool:
+        def record(index: int, outcome: Outcome) -> bool:
             request = claimed.reached[index]
             outcomes[request.call_id] = storable(outcome)
             recorder.put(request, outcomes[request.call_id])
@@ -226,15 +226,15 @@ class ModelCalls:
             return recorder.failed_at is None or time.monotonic() - recorder.failed_at <= _GRACE_S
 
         try:
-            # The provider is opened by the first request, so it is asked for its way to stop only when it must.
-            _keep_all(ask(claimed), keep, lambda: getattr(self._provider, "stop", None))
+            # The first request opens the provider, so its stop method is looked up only when it is needed.
+            _record_all(ask(claimed), record, lambda: getattr(self._provider, "stop", None))
         finally:
             self._count_asked(outcomes.values())
             answered_before = recorder.finish()
         n_reached = len(claimed)
         if len(outcomes) != n_reached:
-            raise RuntimeError(f"provider {self._provider_name} gave {len(outcomes)} outcomes for {n_reached} calls")
-        # Another process was faster: what stands in the ledger is what every reader gets.
+            raise RuntimeError(f"provider {self._provider_name}: {len(outcomes)} outcomes for {n_reached} calls")
+        # If another process was faster, its answer in the ledger is the one that every reader gets.
         return outcomes | self._ledger.lookup(answered_before)
 
     def _stop_sending(self) -> None:
@@ -258,38 +258,37 @@ class ModelCalls:
             self.stats.asked_completion_tokens += n_completion * is_asked
 
 
-def _keep_all(
+def _record_all(
     answers: Iterator[tuple[int, Outcome]],
-    keep: Callable[[int, Outcome], bool],
-    way_to_stop: Callable[[], Callable[[], None] | None],
+    record: Callable[[int, Outcome], bool],
+    find_stop: Callable[[], Callable[[], None] | None],
 ) -> None:
-    """Keep outcomes as they come, until ``keep`` says that no more can be kept; in a thread, so that no signal comes
-    between an outcome and its keeping.
+    """Record outcomes as they arrive, until ``record`` returns False.
 
-    A signal that interrupts the waiting stops the sending; what was in flight is kept, then it is raised. With a
-    provider that cannot stop, such as an engine in this process, it is raised at once, and closing the provider ends
-    its work.
+    Runs in a thread, so that no signal interrupts between the arrival of an outcome and its recording. A signal stops
+    sending; calls in flight are recorded before it is raised. If the provider has no stop method, such as an engine in
+    this process, it is raised at once, and closing the provider ends its work.
     """
     errors: list[BaseException] = []
     ended = threading.Event()
 
-    def keep_each() -> None:
+    def record_each() -> None:
         try:
             for index, outcome in answers:
-                if not keep(index, outcome):
+                if not record(index, outcome):
                     break
         except BaseException as fault:
             errors.append(fault)
         finally:
             ended.set()
 
-    threading.Thread(target=keep_each, name="keep-outcomes", daemon=True).start()
+    threading.Thread(target=record_each, name="record-outcomes", daemon=True).start()
     interruptions: list[BaseException] = []
     while not ended.is_set():
         try:
-            ended.wait()  # not the thread's join, which an exception leaves as if the thread had ended
+            ended.wait()  # not Thread.join, which an exception leaves as if the thread had ended
         except BaseException as interruption:
-            stop = way_to_stop()
+            stop = find_stop()
             if interruptions or stop is None:
                 raise
             interruptions.append(interruption)
@@ -299,8 +298,8 @@ def _keep_all(
 
 
 @contextmanager
-def _written_first(ledger: Ledger, faults: tuple[type[Exception], ...] = _FAULTS) -> Iterator[None]:
-    """A ledger that cannot be written ends the step: no call is sent whose claim or reply could not be kept.
+def _require_writable(ledger: Ledger, faults: tuple[type[Exception], ...] = _FAULTS) -> Iterator[None]:
+    """End the step if the ledger cannot be written: no call is sent whose claim or reply could not be stored.
 
     Raises:
         FatalModelError: instead of one of ``faults``.
@@ -309,6 +308,6 @@ def _written_first(ledger: Ledger, faults: tuple[type[Exception], ...] = _FAULTS
         yield
     except faults as error:
         raise FatalModelError(
-            f"ledger {ledger} cannot be written: {fault_of(error)}; no call is sent whose reply could not be kept: make"
-            " room, or let it be written, and run again"
+            f"ledger {ledger} cannot be written: {fault_of(error)}; no calls are sent while replies cannot be stored:"
+            " free disk space or make the ledger writable, then run again"
         ) from error

@@ -1,4 +1,4 @@
-"""The requests of a step as its provider receives them, each claimed before it is handed over."""
+"""Requests of a step as a lazy sequence for its provider, each claimed before it is handed over."""
 
 import threading
 from collections import deque
@@ -11,19 +11,18 @@ from advcluster_dagster.models.protocol import ChatRequest, EmbeddingRequest
 Q = TypeVar("Q", ChatRequest, EmbeddingRequest)
 R = TypeVar("R")
 
-#: Requests claimed in one transaction: about as many as a step has in flight.
+#: Requests claimed per transaction: about as many as a step has in flight.
 _CLAIMED_AT_ONCE = 32
 
 
 class ClaimedRequests(Sequence[Q], Generic[Q]):
-    """Those of the given requests that nobody else asks, known as they are reached; its length claims them all.
+    """The requests that no other process has claimed, claimed lazily on access; ``len`` claims them all. Thread-safe.
 
-    Threads may share it. ``held`` are requests that others had claimed, ``answered`` the ids of those that have an
-    answer by now.
+    ``held`` lists requests claimed by other processes, ``answered`` the ids of requests answered meanwhile.
 
     Args:
-        requests: different requests without an answer.
-        claims: of this step.
+        requests: distinct requests without an answer.
+        claims: claims of this step.
     """
 
     def __init__(self, requests: Sequence[Q], claims: CallClaims) -> None:
@@ -57,18 +56,18 @@ class ClaimedRequests(Sequence[Q], Generic[Q]):
 
     @property
     def reached(self) -> Sequence[Q]:
-        """The requests handed over so far; their places are those that a provider answers under."""
+        """The requests handed over so far; providers answer by their index in this sequence."""
         return self._reached
 
     def stop(self, error: Exception) -> None:
-        """Hand over no more; the error is raised where the next one is reached for."""
+        """Hand over no more requests; accessing the next one raises the error."""
         self._end = error
 
     def reach(self, index: int) -> bool:
-        """Hand over the requests up to a place; False where there are not as many.
+        """Hand over the requests up to an index; return False if there are fewer.
 
         Raises:
-            Exception: the one of :meth:`stop`, or the claim cannot be written.
+            Exception: the error given to :meth:`stop`, or the claim cannot be written.
         """
         with self._lock:
             while index >= len(self._reached):
@@ -84,14 +83,14 @@ class ClaimedRequests(Sequence[Q], Generic[Q]):
     def _claim(self) -> None:
         group = [self._left.popleft() for _ in range(min(_CLAIMED_AT_ONCE, len(self._left)))]
         claimed = self._claims.take([request.call_id for request in group])
-        self._claimed.extend(request for request in group if request.call_id in claimed.ours)
+        self._claimed.extend(request for request in group if request.call_id in claimed.granted)
         self.answered += claimed.answered
-        known = claimed.ours | claimed.answered
+        known = claimed.granted | claimed.answered
         self.held += [request for request in group if request.call_id not in known]
 
 
 class _Reader(Iterator[R]):
-    """Goes through the requests; reaching for one after the last raises where sending was stopped meanwhile."""
+    """Iterator over the requests; raises the stop error, if any, instead of ending."""
 
     def __init__(self, reach: Callable[[int], bool], reached: Sequence[R]) -> None:
         self._reach = reach

@@ -1,4 +1,4 @@
-"""The database of the call ledger: engine, transactions, retries after locks."""
+"""Database of the call ledger: engine, transactions, retries after lock timeouts."""
 
 import sqlite3
 import time
@@ -17,12 +17,12 @@ from advcluster_dagster.storage.faults import LEDGER_REMEDY, database_fault
 R = TypeVar("R")
 
 _LOCK_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-#: Database messages after which a retry may help; it does not for a full disk or a read-only database.
+#: Database messages after which a retry may succeed, unlike for a full disk or a read-only database.
 _TRANSIENT = ("locked", "deadlock detected")
 
 
 class LedgerError(AdvClusterError, RuntimeError):
-    """The ledger cannot be used; one line for people. ``orig`` is the database's own message, if there is one."""
+    """The ledger cannot be used; the message is one line. ``orig`` is the database's error, if any."""
 
     def __init__(self, line: str, orig: BaseException | None = None) -> None:
         super().__init__(line)
@@ -30,10 +30,10 @@ class LedgerError(AdvClusterError, RuntimeError):
 
 
 class LedgerDatabase:
-    """The database behind a URL; several processes and threads may use it at once.
+    """Database behind a URL; safe for concurrent use by several processes and threads.
 
     Args:
-        url: SQLAlchemy URL; tables are made where missing.
+        url: SQLAlchemy URL; missing tables are created.
 
     Raises:
         LedgerError: the tables were written by another version of this program, or the file is damaged.
@@ -43,19 +43,19 @@ class LedgerDatabase:
         self._engine = open_engine(sa.make_url(url))
         self._writer = self._engine.execution_options(is_writing=True)
         is_postgres = self._engine.dialect.name == "postgresql"
-        one_state = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
-        self._reader = self._engine.execution_options(**one_state)
+        isolation = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
+        self._reader = self._engine.execution_options(**isolation)
         self.is_shared = is_postgres
         self.insert = postgresql.insert if is_postgres else sqlite.insert
         version = self.write(create_tables)
         if version != SCHEMA_VERSION:
             raise LedgerError(
-                f"ledger {self}: its tables have version {version}, this program knows versions up to"
-                f" {SCHEMA_VERSION}; use the newer program that wrote it"
+                f"ledger {self}: its tables have version {version}, this release supports versions up to"
+                f" {SCHEMA_VERSION}; use the newer release that wrote it"
             )
 
     def __str__(self) -> str:
-        """The database, without a password."""
+        """The database URL without its password."""
         return self._engine.url.render_as_string(hide_password=True)
 
     def __enter__(self) -> Self:
@@ -69,10 +69,10 @@ class LedgerDatabase:
         self._engine.dispose()
 
     def pack(self) -> int:
-        """Give back what deleted and rewritten rows left in the database; no entry is touched.
+        """Vacuum the database: free the space of deleted and rewritten rows. Entries are unchanged.
 
         Returns:
-            Bytes that a SQLite file lost; 0 with PostgreSQL, which keeps them for later.
+            Bytes by which a SQLite file shrank; 0 with PostgreSQL, which reuses the space.
         """
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             raw = connection.connection.driver_connection
@@ -88,7 +88,7 @@ class LedgerDatabase:
             return int(size * (n_before - n_after))
 
     def write(self, work: Callable[[sa.Connection], R]) -> R:
-        """Do the work in one transaction, again where SQLite gave up waiting for another writer; raises undo it.
+        """Run ``work`` in one transaction, rolled back if it raises; retry after lock timeouts and deadlocks.
 
         Raises:
             LedgerError: the file is damaged, the disk full or read-only.
@@ -105,7 +105,7 @@ class LedgerDatabase:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection whose reads all see the same state.
+        """Open a connection whose reads all see the same snapshot.
 
         Raises:
             LedgerError: the file is damaged, or cannot be opened.
@@ -115,7 +115,7 @@ class LedgerDatabase:
 
     @contextmanager
     def _naming_faults(self) -> Iterator[None]:
-        """Name the ledger and the remedy in faults of its file.
+        """Translate faults of the ledger's file into errors that name the ledger and the remedy.
 
         Raises:
             LedgerError: instead of the database's error.
@@ -128,19 +128,17 @@ class LedgerDatabase:
             raise
 
     def damaged(self, error: BaseException) -> LedgerError:
-        """The error to raise where what is kept makes no sense."""
+        """The error to raise if stored content cannot be decoded."""
         return LedgerError(f"{self.place} is damaged; {LEDGER_REMEDY}", error)
 
     @property
     def place(self) -> str:
-        """The ledger's file, or its database without a password, for messages."""
+        """The ledger's file, or its database URL without password, for messages."""
         return f"ledger {self._engine.url.database if self._engine.dialect.name == 'sqlite' else self}"
 
     @contextmanager
     def session_lock(self, name: str) -> Iterator[None]:
-        """Hold a lock that all processes with this PostgreSQL database know, waiting for whoever has it; the server
-        takes it from a process that is gone.
-        """
+        """Hold a PostgreSQL advisory lock, waiting for it; the server releases it when the holding process ends."""
         key = sa.func.hashtext(name)
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
@@ -151,7 +149,7 @@ class LedgerDatabase:
 
 
 def fault_of(error: Exception) -> str:
-    """What a database or the system says of a fault, in one line, without the statement and what it was to keep."""
+    """The database's or system's message of an error, in one line, without the SQL statement and its parameters."""
     cause = getattr(error, "orig", None) or error
     message = getattr(cause, "strerror", None) or str(cause)
     return " ".join(str(message).split())[:300] or type(cause).__name__

@@ -19,9 +19,9 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """A call as it is kept; ``request`` is what was asked (model, messages, sampling, trial ...), ``created_at`` UTC.
+    """A stored call; ``request`` holds model, messages, sampling, trial ..., ``created_at`` is UTC.
 
-    An entry whose text is no record any more has the outcome ``unreadable_entry``.
+    An entry whose text cannot be decoded has the outcome ``unreadable_entry``.
     """
 
     call_id: str
@@ -33,7 +33,7 @@ class LedgerEntry:
 
 
 def entries_used(ledger: Ledger, use: Use) -> list[LedgerEntry]:
-    """Every entry that an asset partition (study, asset, partition) has used, retired ones too, oldest first."""
+    """All entries used by an asset partition (study, asset, partition), including retired ones, oldest first."""
     study, asset, partition = use
     is_used = (USES.c.study == study) & (USES.c.asset == asset) & (USES.c.partition == partition)
     query = sa.select(*_COLUMNS).join(USES, USES.c.call_id == CALLS.c.call_id).where(is_used)
@@ -43,7 +43,7 @@ def entries_used(ledger: Ledger, use: Use) -> list[LedgerEntry]:
 
 
 def entries_of(ledger: Ledger, call_ids: Iterable[str]) -> dict[str, LedgerEntry]:
-    """The last entry of each of these calls; unknown ones are absent."""
+    """The latest entry of each of these calls; unknown calls are absent."""
     entries = {}
     with ledger.read() as connection:
         for chunk in chunks_of(call_ids):

@@ -1,8 +1,8 @@
-"""A study's replies as one file, so that others can rerun its analysis without keys and get equal tables.
+"""Export and import of a study's replies as one file, with which others can reproduce its tables without API keys.
 
-The file is gzip'd JSON Lines: first a header {"format", "version", "study", "n_calls", "n_failures"}, then one call a
-line, ordered by call_id, with what was asked ("request"), what came ("reply" or "failure"), the tokens, the cost, the
-provider's name and the time. What is asked holds no key and no header, so neither does the file.
+The file is gzip-compressed JSON Lines: a header {"format", "version", "study", "n_calls", "n_failures"}, then one call
+per line, ordered by call_id, with "request", "reply" or "failure", the tokens, the cost, the provider's name and the
+time. Requests contain no API keys or HTTP headers, so the file contains none.
 """
 
 import base64
@@ -27,18 +27,18 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, call_id_o
 from advcluster_dagster.storage.files import atomic_write
 
 _FORMAT: Final = "advcluster replies"
-#: Version 1 held no costs, 1 and 2 knew a repeat of a broken reply by its whole text; all are read.
+#: Version 1 has no costs; versions 1 and 2 identify a repeat of a broken reply by its whole text. All can be read.
 _VERSION: Final = 3
 _ROWS_PER_INSERT = 500
-#: Columns that a line holds as they are.
+#: Columns that are written to a line unchanged.
 _PLAIN = ("call_id", "provider", "prompt_tokens", "completion_tokens", "cost", "created_at")
-#: A longer line is no call: the longest replies have some hundred thousand characters.
+#: Longer lines are rejected; the longest replies have some hundred thousand characters.
 _LONGEST_LINE = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class ReplyFile:
-    """What a file holds, and how many of its calls the ledger had already."""
+    """Contents of a reply file; ``n_known`` of its calls were in the ledger before."""
 
     study: str
     n_calls: int
@@ -71,7 +71,7 @@ class _Line(_Strict):
 
 
 class _ChecksTypes(BaseModel):
-    """Checks the types of a record's fields, which making the record does not."""
+    """Validates the types of a record's fields, which the dataclass constructor does not."""
 
     model_config = ConfigDict(revalidate_instances="always")
 
@@ -84,25 +84,25 @@ class _VectorReply(_Strict):
 
 
 def export_replies(ledger: Ledger, study: str, path: Path) -> ReplyFile:
-    """Write every answering call that a study used; equal contents give equal bytes.
+    """Write all active calls that a study used; equal contents give equal bytes.
 
     Args:
-        ledger: where the calls are.
+        ledger: source of the calls.
         study: the study's name.
-        path: the file to make or to replace as a whole.
+        path: the file to create or replace atomically.
 
     Raises:
         LedgerError: the ledger holds no call of the study, or the file cannot be written.
     """
     used = sa.select(USES.c.call_id).where(USES.c.study == study)
-    is_wanted = CALLS.c.call_id.in_(used) & ~CALLS.c.is_retired
+    is_exported = CALLS.c.call_id.in_(used) & ~CALLS.c.is_retired
     with ledger.read() as connection:
-        counts = sa.select(sa.func.count(), sa.func.count(CALLS.c.failure)).where(is_wanted)
+        counts = sa.select(sa.func.count(), sa.func.count(CALLS.c.failure)).where(is_exported)
         n_calls, n_failures = connection.execute(counts).one()
         if not n_calls:
-            raise LedgerError(f"study {study}: the ledger holds no calls of it; run the study first")
+            raise LedgerError(f"study {study}: the ledger holds no calls of this study; run the study first")
         header = _Header(format=_FORMAT, version=_VERSION, study=study, n_calls=n_calls, n_failures=n_failures)
-        query = sa.select(CALLS).where(is_wanted).order_by(CALLS.c.call_id)
+        query = sa.select(CALLS).where(is_exported).order_by(CALLS.c.call_id)
         rows = connection.execution_options(yield_per=_ROWS_PER_INSERT).execute(query)
         lines = (_as_line(row).model_dump(exclude_none=True) for row in rows.mappings())
         _write_lines(path, chain([header.model_dump()], lines))
@@ -110,10 +110,10 @@ def export_replies(ledger: Ledger, study: str, path: Path) -> ReplyFile:
 
 
 def import_replies(ledger: Ledger, path: Path) -> ReplyFile:
-    """Take a file's calls into the ledger, all or none; a call that has an answer there keeps it.
+    """Import a file's calls into the ledger, all or none; calls that have an answer keep it.
 
     Raises:
-        LedgerError: the file cannot be read, is broken or was changed; the line says where.
+        LedgerError: the file cannot be read or is invalid; the message names the line.
     """
 
     def work(connection: sa.Connection) -> ReplyFile:
@@ -132,7 +132,7 @@ def import_replies(ledger: Ledger, path: Path) -> ReplyFile:
 
 
 def _insert(ledger: Ledger, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert rows of calls that have no answer yet; how many had one."""
+    """Insert rows of calls without an answer; return how many had one."""
     ids = [row["call_id"] for row in rows]
     known = sa.select(CALLS.c.call_id).where(CALLS.c.call_id.in_(ids) & ~CALLS.c.is_retired)
     n_known = len(connection.execute(known).all())
@@ -163,7 +163,7 @@ def _as_row(line: _Line) -> dict[str, Any]:
 
 
 def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """All lines or no file: a part of one never stands under its name."""
+    """Write the file atomically: it never exists with only part of its lines."""
     try:
         with (
             atomic_write(path) as staged,
@@ -177,20 +177,20 @@ def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers from 1."""
+    """Yield lines with their numbers, from 1."""
     number = 0
     try:
         with gzip.open(path, "rb") as packed:
             while text := packed.readline(_LONGEST_LINE + 1):
                 number += 1
                 if len(text) > _LONGEST_LINE:
-                    raise LedgerError(f"{path}, line {number}: is longer than any call; nothing was imported")
+                    raise LedgerError(f"{path}, line {number}: too long for a call; nothing was imported")
                 yield number, text
     except FileNotFoundError:
-        raise LedgerError(f"{path}: there is no such file") from None
+        raise LedgerError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise LedgerError(
-            f"{path}, after line {number}: cannot be unpacked ({error}); nothing was imported, get the file again"
+            f"{path}, after line {number}: cannot be decompressed ({error}); nothing was imported, get the file again"
         ) from None
 
 
@@ -200,12 +200,12 @@ def _checked_header(path: Path, texts: Iterator[tuple[int, bytes]]) -> _Header:
         return _Header.model_validate_json(text)
     except ValidationError:
         raise LedgerError(
-            f"{path}, line 1: is no header of a reply file of versions 1 to {_VERSION}; nothing was imported"
+            f"{path}, line 1: not a header of a reply file (versions 1 to {_VERSION}); nothing was imported"
         ) from None
 
 
 def _checked_lines(path: Path, header: _Header, texts: Iterator[tuple[int, bytes]]) -> Iterator[_Line]:
-    """The calls of a file, each one checked; the counts are checked at the end."""
+    """Yield the validated calls of a file; the header's counts are checked at the end."""
     last_id, n_calls, n_failures = "", 0, 0
     for number, text in texts:
         try:
@@ -221,29 +221,29 @@ def _checked_lines(path: Path, header: _Header, texts: Iterator[tuple[int, bytes
         yield line
     if (n_calls, n_failures) != (header.n_calls, header.n_failures):
         raise LedgerError(
-            f"{path}, line {n_calls + 1}: the header tells of {header.n_calls} calls and {header.n_failures} failures,"
-            f" there are {n_calls} and {n_failures}; nothing was imported"
+            f"{path}, line {n_calls + 1}: the header declares {header.n_calls} calls and {header.n_failures} failures,"
+            f" the file has {n_calls} and {n_failures}; nothing was imported"
         )
 
 
 def _checked_line(text: bytes) -> _Line:
-    """One call whose id and outcome are what they must be.
+    """Parse one call and validate its id and outcome.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the call is invalid.
     """
     line = _Line.model_validate_json(text)
     if "repeat" in line.request:
         _check_messages(line.request)
     if call_id_of(line.request) != line.call_id:
-        raise ValueError(f"call_id {line.call_id} is not that of what was asked")
+        raise ValueError(f"call_id {line.call_id} does not match the request")
     if line.request.get("kind") not in ("chat", "embedding") or not isinstance(line.request.get("model"), str):
-        raise ValueError("what was asked is no chat or embedding call")
+        raise ValueError("the request is neither a chat nor an embedding call")
     if line.request["kind"] == "chat":
         _check_messages(line.request)
     if (line.reply is None) == (line.failure is None):
         raise ValueError("a call has either a reply or a failure")
-    json.dumps([line.reply, line.failure, line.provider], ensure_ascii=False).encode()  # refuses lone surrogates
+    json.dumps([line.reply, line.failure, line.provider], ensure_ascii=False).encode()  # rejects lone surrogates
     if line.failure is not None:
         _ChecksTypes(record=CallFailure(**line.failure))
     elif line.request["kind"] == "chat":
@@ -256,17 +256,17 @@ def _checked_line(text: bytes) -> _Line:
     return line
 
 
-def _check_messages(asked: dict[str, Any]) -> None:
-    """A chat call has messages, and a repeat two more for each broken reply.
+def _check_messages(request: dict[str, Any]) -> None:
+    """Check that a chat request has messages, including two for each repeat of a broken reply.
 
     Raises:
-        ValueError: it has not.
+        ValueError: it does not.
     """
-    messages, n_repeats = asked.get("messages"), asked.get("repeat", 0)
+    messages, n_repeats = request.get("messages"), request.get("repeat", 0)
     if not isinstance(messages, list) or not all(
         isinstance(message, dict) and isinstance(message.get("role"), str) and isinstance(message.get("content"), str)
         for message in messages
     ):
-        raise ValueError("what was asked has no messages")
+        raise ValueError("the request has no messages")
     if not isinstance(n_repeats, int) or isinstance(n_repeats, bool) or not 0 <= 2 * n_repeats <= len(messages):
-        raise ValueError("what was asked is no repeat of that number")
+        raise ValueError("the request's repeat number does not fit its messages")

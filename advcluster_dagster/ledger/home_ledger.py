@@ -1,6 +1,6 @@
-"""Open the call ledger of a home; refuse to replace one that was lost.
+"""Open the call ledger of a home.
 
-A ledger that is gone is not replaced in silence, since replies would be paid for again.
+A lost ledger is not silently replaced by an empty one, because its replies would be paid for again.
 """
 
 from pathlib import Path
@@ -11,35 +11,35 @@ from advcluster_dagster.storage.home import Home
 
 
 def open_ledger(home: Home) -> Ledger:
-    """The ledger of a home; one is made where the home holds no table yet.
+    """Open the ledger of a home; create it if the home has no tables yet.
 
     Raises:
-        LedgerError: it is missing or empty though tables were made from its replies, or it is damaged.
+        LedgerError: it is missing or empty although tables exist, or it is damaged.
     """
     path = _file(home)
     if path is not None and _is_empty(path) and any(home.lake.glob("**/*.parquet")):
         raise LedgerError(
-            f"{path}: the call ledger is gone, though the lake holds tables made from its replies; restore it from a"
-            " backup, or begin an empty one with `advcluster ledger new`: tables stay, and replies that are needed"
-            " again are asked for, and paid for, again"
+            f"{path}: the call ledger is missing, although the lake holds tables computed from its replies; restore it"
+            " from a backup, or create an empty one with `advcluster ledger new`: tables are kept, but replies that are"
+            " needed again are requested, and paid for, again"
         )
-    return _opened(home)
+    return _open(home)
 
 
 def begin_ledger(home: Home) -> Path | None:
-    """Make an empty ledger where there is none; its file, None with PostgreSQL.
+    """Create an empty ledger; return its file, None with PostgreSQL.
 
     Raises:
-        LedgerError: there is a ledger.
+        LedgerError: a ledger already exists.
     """
     path = _file(home)
     if path is not None and not _is_empty(path):
-        raise LedgerError(f"{path}: there is a ledger; move it away first, with all that it holds")
-    _opened(home).close()
+        raise LedgerError(f"{path}: a ledger already exists; move it away first, including everything it holds")
+    _open(home).close()
     return path
 
 
-def _opened(home: Home) -> Ledger:
+def _open(home: Home) -> Ledger:
     return Ledger(home.ledger_url, home.root / "ledger")
 
 
@@ -48,5 +48,5 @@ def _file(home: Home) -> Path | None:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether there is no file, or one without any content."""
+    """Whether the file is missing or has no content."""
     return not path.is_file() or path.stat().st_size == 0

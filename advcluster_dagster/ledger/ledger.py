@@ -1,4 +1,4 @@
-"""The call ledger: every model call with its outcome, on disk before anything uses it (design decision 5)."""
+"""Call ledger: every model call with its outcome, written to disk before the outcome is used (design decision 5)."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,20 +25,20 @@ from advcluster_dagster.ledger.tables import (
     encode_call,
     next_revisions,
 )
-from advcluster_dagster.ledger.unwritten_replies import UnkeptCall, UnkeptPlaces, opened
+from advcluster_dagster.ledger.unwritten_replies import UnwrittenCall, UnwrittenPaths, open_unwritten
 from advcluster_dagster.models.protocol import CHARACTERS_PER_TOKEN, repeat_id
 
-#: A broken reply is asked for again no more often than that.
+#: Upper bound on the number of repeats of a broken reply.
 _MOST_REPEATS = 10
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LedgerTotals:
-    """Counts over the answering (not retired) entries; token sums are None where no provider gave any.
+    """Counts over the active (not retired) entries; token sums are None if no provider reported any.
 
-    ``n_paid_twice`` counts replies received for calls that already had one: 0 unless two processes asked at once.
-    ``cost`` is the sum of the known costs, dollars, None where none is known; ``n_cost_unknown`` counts the others.
+    ``n_paid_twice`` counts replies to calls that already had one: 0 unless two processes sent a call simultaneously.
+    ``cost`` is the sum of the known costs, dollars, None if none is known; ``n_cost_unknown`` counts the other entries.
     """
 
     n_calls: int
@@ -52,9 +52,9 @@ class LedgerTotals:
 
 @dataclass(frozen=True)
 class MeanUsage:
-    """What calls of a model took so far; None where no provider reported it.
+    """Mean token usage of a model's calls so far; None if no provider reported it.
 
-    ``tokens_per_character`` is of a request's text as the ledger keeps it (:func:`~.ledger_tables.request_text`).
+    ``tokens_per_character`` refers to a request's text as stored in the ledger (:func:`~.tables.request_text`).
     """
 
     completion_tokens: float | None
@@ -63,10 +63,10 @@ class MeanUsage:
 
 @dataclass(frozen=True)
 class ModelSpending:
-    """What a study's calls of one model cost, retired entries and second replies included.
+    """Cost of a study's calls of one model, including retired entries and duplicate replies.
 
-    ``known`` is the sum of the known costs, dollars. The replies without one took ``prompt_tokens`` and
-    ``completion_tokens``; where the provider reported none, four characters count as a token.
+    ``known`` is the sum of the known costs, dollars. ``prompt_tokens`` and ``completion_tokens`` cover the replies of
+    unknown cost; if the provider reported none, four characters count as a token.
     """
 
     provider: str
@@ -78,12 +78,12 @@ class ModelSpending:
 
 
 class Ledger(LedgerDatabase):
-    """The ledger behind a database URL; several processes and threads may use one at once.
+    """Ledger in the database behind a URL; safe for concurrent use by several processes and threads.
 
     Args:
-        url: SQLAlchemy URL, such as ``sqlite:////home/me/ledger/calls.sqlite``; tables are made where missing.
-        folder: where replies are kept that the database cannot take, this ledger's alone; by default that of a SQLite
-            file. Those that lie there are taken in.
+        url: SQLAlchemy URL, such as ``sqlite:////home/me/ledger/calls.sqlite``; missing tables are created.
+        folder: for replies that the database could not store, used by this ledger only; defaults to the folder of a
+            SQLite file. Replies found there are imported.
 
     Raises:
         LedgerError: the tables were written by another version of this program.
@@ -91,14 +91,14 @@ class Ledger(LedgerDatabase):
 
     def __init__(self, url: str, folder: Path | None = None) -> None:
         super().__init__(url)
-        self.unkept = UnkeptPlaces.of(sa.make_url(url), folder)
+        self.unwritten = UnwrittenPaths.of(sa.make_url(url), folder)
         try:
-            self.take_in_unkept()
-        except (OSError, SQLAlchemyError, LedgerError) as error:  # it can be read; who asks models tries again
-            _LOG.warning("ledger %s: the replies beside it cannot be taken in: %s", self, fault_of(error))
+            self.import_unwritten()
+        except (OSError, SQLAlchemyError, LedgerError) as error:  # reading still works; model calls retry the import
+            _LOG.warning("ledger %s: replies saved to files cannot be imported: %s", self, fault_of(error))
 
     def lookup(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
-        """What is known of these calls, replies and named failures alike; unknown and retired calls are absent."""
+        """Outcomes (replies and named failures) of these calls; unknown and retired calls are absent."""
         outcomes: dict[str, Outcome] = {}
         with self.read() as connection:
             for chunk in chunks_of(call_ids):
@@ -109,10 +109,10 @@ class Ledger(LedgerDatabase):
         return outcomes
 
     def _outcome(self, row: Any) -> Outcome:
-        """The outcome in a row.
+        """Decode the outcome of a row.
 
         Raises:
-            LedgerError: what was kept there is garbled.
+            LedgerError: the stored text is damaged.
         """
         try:
             return decode_outcome(row.kind, row.reply, row.failure)
@@ -120,7 +120,7 @@ class Ledger(LedgerDatabase):
             raise self.damaged(error) from error
 
     def record(self, request: ModelRequest, outcome: Outcome, provider: str, price: Price | None = None) -> None:
-        """Keep one outcome; it is on disk when this returns. See :meth:`record_many`."""
+        """Store one outcome; it is on disk when this returns. See :meth:`record_many`."""
         self.record_many([(request, outcome)], provider, price)
 
     def record_many(
@@ -130,15 +130,15 @@ class Ledger(LedgerDatabase):
         price: Price | None = None,
         use: Use | None = None,
     ) -> set[str]:
-        """Keep outcomes in one transaction; they are on disk when this returns, and claims on the calls are at an end.
+        """Store outcomes and release the claims on their calls in one transaction; they are on disk when this returns.
 
-        A call that already has an answer keeps it, so that every reader gets the same; the second one is counted.
+        A call that already has an answer keeps it, so that all readers get the same; the duplicate is only counted.
 
         Args:
-            calls: what was asked and what came, of one model.
+            calls: requests and outcomes of one model.
             provider: the provider's name in the study.
-            price: of the model as it was asked; the cost stays unknown without it.
-            use: on whose behalf, noted with them.
+            price: of the model as it was called; without it the cost is unknown.
+            use: asset partition on whose behalf the calls were made, recorded with them.
 
         Returns:
             Ids of the calls that already had an answer.
@@ -146,42 +146,44 @@ class Ledger(LedgerDatabase):
         rows = [encode_call(request, outcome, provider, price) for request, outcome in calls]
 
         def work(connection: sa.Connection) -> set[str]:
-            answered_before = self._keep(connection, rows)
+            answered_before = self._store(connection, rows)
             if use is not None:
                 self._note_uses(connection, use, [row["call_id"] for row in rows])
             return answered_before
 
         return self.write(work)
 
-    def take_in_unkept(self) -> int:
-        """Take in the replies that could not be kept when they came, and remove their files; how many there were.
+    def import_unwritten(self) -> int:
+        """Import the replies that could not be stored on arrival and remove their files.
+
+        Returns:
+            Number of replies in the files.
 
         Raises:
             OSError: a file cannot be read or removed.
-            SQLAlchemyError: they still cannot be kept; the files stay.
+            SQLAlchemyError: they still cannot be stored; the files stay.
         """
-        return sum(self.take_in_file(path) for path in self.unkept.files())
+        return sum(self.import_unwritten_file(path) for path in self.unwritten.files())
 
-    def take_in_file(self, path: Path) -> int:
-        """As :meth:`take_in_unkept`, for one file; 0 where another process is at it."""
-        with opened(path) as calls:
+    def import_unwritten_file(self, path: Path) -> int:
+        """As :meth:`import_unwritten`, for one file; 0 if another process has locked it."""
+        with open_unwritten(path) as calls:
             if calls:
-                self.write(lambda connection: self._take_in(connection, calls))
-                _LOG.warning("ledger %s: took in %d replies of %s", self, len(calls), path)
+                self.write(lambda connection: self._import(connection, calls))
+                _LOG.warning("ledger %s: imported %d replies from %s", self, len(calls), path)
             return len(calls or ())
 
     def note_uses(self, study: str, asset: str, partition: str, call_ids: Iterable[str]) -> None:
-        """Note that an asset partition used these calls; a use noted before is not noted again."""
+        """Record that an asset partition used these calls; uses already recorded are left unchanged."""
         ids = list(call_ids)
         if ids:
             self.write(lambda connection: self._note_uses(connection, (study, asset, partition), ids))
 
     def retire(self, call_ids: Iterable[str]) -> int:
-        """Retire the entries of these calls and of their repeats, so that they are asked again; the
-        entries stay on disk.
+        """Retire the entries of these calls and of their repeats, so that they are sent again; entries stay on disk.
 
         Returns:
-            How many entries were retired.
+            Number of entries retired.
         """
         chunks = list(chunks_of(chain.from_iterable(_with_repeats(call_id) for call_id in call_ids)))
 
@@ -192,13 +194,13 @@ class Ledger(LedgerDatabase):
         return self.write(work)
 
     def totals_by_model(self) -> dict[str, LedgerTotals]:
-        """Counts per model name."""
+        """Totals by model name."""
         query = sa.select(CALLS.c.model, *_total_columns()).where(~CALLS.c.is_retired).group_by(CALLS.c.model)
         with self.read() as connection:
             return {row[0]: LedgerTotals(*row[1:]) for row in connection.execute(query)}
 
     def totals_by_use(self, study: str) -> dict[Use, LedgerTotals]:
-        """Counts per (study, asset, partition) of one study; a call used twice counts in both."""
+        """Totals by (study, asset, partition) of one study; a call used by two partitions counts in both."""
         keys = (USES.c.study, USES.c.asset, USES.c.partition)
         joined = USES.join(CALLS, (USES.c.call_id == CALLS.c.call_id) & ~CALLS.c.is_retired)
         query = sa.select(*keys, *_total_columns()).select_from(joined).where(USES.c.study == study).group_by(*keys)
@@ -206,7 +208,7 @@ class Ledger(LedgerDatabase):
             return {(row[0], row[1], row[2]): LedgerTotals(*row[3:]) for row in connection.execute(query)}
 
     def totals_by_asset_and_model(self, study: str) -> dict[tuple[str, str], LedgerTotals]:
-        """Counts per (asset, model) of one study; a call used by two partitions counts once."""
+        """Totals by (asset, model) of one study; a call used by two partitions counts once."""
         uses = sa.select(USES.c.asset, USES.c.call_id).where(USES.c.study == study).distinct().subquery()
         joined = uses.join(CALLS, (uses.c.call_id == CALLS.c.call_id) & ~CALLS.c.is_retired)
         keys = (uses.c.asset, CALLS.c.model)
@@ -215,7 +217,7 @@ class Ledger(LedgerDatabase):
             return {(row[0], row[1]): LedgerTotals(*row[2:]) for row in connection.execute(query)}
 
     def cost_of(self, call_ids: Iterable[str]) -> tuple[float | None, int]:
-        """Known cost of these calls together, None where none is known, and how many have no known cost."""
+        """Sum of the known costs of these calls (None if none is known) and number of calls without a known cost."""
         costs: list[float | None] = []
         with self.read() as connection:
             for chunk in chunks_of(call_ids):
@@ -227,8 +229,8 @@ class Ledger(LedgerDatabase):
     def mean_usage(self, model: str, asset: str) -> MeanUsage:
         """Mean length of a model's replies in one asset so far, over all studies, and tokens per character."""
         uses = sa.select(USES.c.call_id).where(USES.c.asset == asset)
-        is_told = CALLS.c.prompt_tokens.is_not(None)
-        n_characters = sa.func.sum(sa.case((is_told, sa.func.length(CALLS.c.request))))
+        has_tokens = CALLS.c.prompt_tokens.is_not(None)
+        n_characters = sa.func.sum(sa.case((has_tokens, sa.func.length(CALLS.c.request))))
         query = sa.select(
             sa.func.avg(CALLS.c.completion_tokens), 1.0 * sa.func.sum(CALLS.c.prompt_tokens) / n_characters
         ).where(CALLS.c.model == model, ~CALLS.c.is_retired, CALLS.c.call_id.in_(uses))
@@ -237,7 +239,7 @@ class Ledger(LedgerDatabase):
         return MeanUsage(None if mean is None else float(mean), None if ratio is None else float(ratio))
 
     def spending(self, study: str) -> list[ModelSpending]:
-        """What a study's calls cost, by provider and model, whoever asked them first."""
+        """Cost of the calls a study uses, by provider and model, whichever study sent them first."""
         used = sa.select(USES.c.call_id).where(USES.c.study == study)
         keys = (CALLS.c.provider, CALLS.c.model, CALLS.c.kind)
         is_unknown = CALLS.c.cost.is_(None) & CALLS.c.reply.is_not(None)
@@ -254,9 +256,9 @@ class Ledger(LedgerDatabase):
                 ModelSpending(*row[:3], float(row[3]), int(row[4]), int(row[5])) for row in connection.execute(query)
             ]
 
-    def _keep(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
-        """Keep rows and end the claims on their calls; ids of those that already had an answer."""
-        # In one order everywhere, or two writers of the same rows could deadlock.
+    def _store(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
+        """Store rows and release the claims on their calls; return the ids of calls that already had an answer."""
+        # Always in the same order: two writers of the same rows could deadlock otherwise.
         ordered = sorted(rows, key=lambda row: str(row["call_id"]))
         ids = [row["call_id"] for row in ordered]
         revisions = next_revisions(connection, ids)
@@ -265,14 +267,14 @@ class Ledger(LedgerDatabase):
             connection.execute(CLAIMS.delete().where(CLAIMS.c.call_id.in_(chunk)))
         return answered_before
 
-    def _take_in(self, connection: sa.Connection, calls: Sequence[UnkeptCall]) -> None:
-        """Keep calls, but for those that are there to the letter: the file of a process killed here is read again."""
+    def _import(self, connection: sa.Connection, calls: Sequence[UnwrittenCall]) -> None:
+        """Store calls, except entries already present: after a crash in an import the file is read again."""
         known: set[tuple[str, str]] = set()
         for chunk in chunks_of(call.row["call_id"] for call in calls):
             query = sa.select(CALLS.c.call_id, CALLS.c.created_at).where(CALLS.c.call_id.in_(chunk))
             known.update((row.call_id, row.created_at) for row in connection.execute(query))
         rows = [call.row for call in calls if (call.row["call_id"], call.row["created_at"]) not in known]
-        self._keep(connection, rows)
+        self._store(connection, rows)
         for call in sorted(calls, key=lambda call: str(call.row["call_id"])):
             self._note_uses(connection, call.use, [call.row["call_id"]])
 
@@ -290,7 +292,7 @@ class Ledger(LedgerDatabase):
 
 
 def _with_repeats(call_id: str) -> Iterator[str]:
-    """A call and the repeats of its broken reply, which answer to no other reply."""
+    """Yield a call's id and those of its repeats, which are valid for its reply only."""
     yield call_id
     yield from (repeat_id(call_id, number) for number in range(1, _MOST_REPEATS + 1))
 

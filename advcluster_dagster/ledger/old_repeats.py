@@ -1,6 +1,6 @@
 """Migrate repeated calls of ledgers and reply files of versions 1 and 2.
 
-Those versions knew a repeat by its whole text, the wording of the fault included.
+Those versions identified a repeat by its whole text, including the wording of the fault.
 """
 
 import json
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from advcluster_dagster.models.protocol import call_id_of, repeat_id
 
-#: How every correction began and ended in those versions.
+#: Beginning and end of every correction message in those versions.
 OPENING = "Your reply could not be used: "
 _CLOSING = ". Reply again to the request above, in exactly the format it asks for and with nothing else."
 _NO_REPLY = "(no reply)"
@@ -21,60 +21,60 @@ _NO_REPLY = "(no reply)"
 Row = Mapping[str, Any]
 
 
-def n_repeats_in(asked: Mapping[str, Any]) -> int:
-    """How many broken replies a request of versions 1 and 2 shows at its end; 0 where it is no repeat."""
-    if asked.get("kind") != "chat" or "repeat" in asked:
+def n_repeats_in(request: Mapping[str, Any]) -> int:
+    """Number of broken replies at the end of a request of versions 1 and 2; 0 if it is not a repeat."""
+    if request.get("kind") != "chat" or "repeat" in request:
         return 0
-    messages, n_repeats = asked["messages"], 0
+    messages, n_repeats = request["messages"], 0
     while len(messages) > 2 * (n_repeats + 1) and _is_correction(messages[len(messages) - 2 * (n_repeats + 1) :][:2]):
         n_repeats += 1
     return n_repeats
 
 
-def first_id_of(asked: Mapping[str, Any], n_repeats: int) -> str:
-    """The id of the first request of a repeat."""
-    return call_id_of({**asked, "messages": asked["messages"][: -2 * n_repeats]})
+def first_id_of(request: Mapping[str, Any], n_repeats: int) -> str:
+    """Id of the original request of a repeat."""
+    return call_id_of({**request, "messages": request["messages"][: -2 * n_repeats]})
 
 
 def store_repeats(connection: sa.Connection, calls: sa.Table, rows: Iterable[Row]) -> int:
-    """Insert rows of such repeats under their number; a repeat that has an answer keeps it.
+    """Insert rows of old repeats under the ids of numbered repeats; a repeat that has an answer keeps it.
 
-    Of several for one number, asked with different words, the newest answers that shows the broken replies that the
-    ledger holds; the others are kept as retired entries.
+    If several rows with different wording have the same number, the active entry is the newest one whose conversation
+    contains the broken replies that the ledger holds; the others become retired entries.
 
     Args:
-        connection: in a transaction that writes.
+        connection: in a writing transaction.
         calls: the table of calls.
-        rows: values of its columns, ``revision`` aside; none of them is in the table.
+        rows: values of its columns except ``revision``; none of them is in the table.
 
     Returns:
-        How many of the rows were left out, for their repeat has an answer.
+        Number of rows skipped because their repeat has an answer.
     """
     by_first: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        asked = json.loads(row["request"])
-        n_repeats = n_repeats_in(asked)
-        by_first[first_id_of(asked, n_repeats)][n_repeats].append(row)
+        request = json.loads(row["request"])
+        n_repeats = n_repeats_in(request)
+        by_first[first_id_of(request, n_repeats)][n_repeats].append(row)
     return sum(_store_chain(connection, calls, first_id, by_first[first_id]) for first_id in sorted(by_first))
 
 
 def _store_chain(
     connection: sa.Connection, calls: sa.Table, first_id: str, by_number: Mapping[int, Sequence[Row]]
 ) -> int:
-    """As :func:`store_repeats`, for the repeats of one call by their number."""
-    n_left_out = 0
+    """As :func:`store_repeats`, for the repeats of one call, given by number."""
+    n_skipped = 0
     broken = [_reply_text(connection, calls, first_id)]
     for n_repeats in range(1, max(by_number) + 1):
         call_id = repeat_id(first_id, n_repeats)
-        given = sorted(by_number.get(n_repeats, ()), key=lambda row: str(row["created_at"]))
+        rows = sorted(by_number.get(n_repeats, ()), key=lambda row: str(row["created_at"]))
         if _has_answer(connection, calls, call_id):
-            n_left_out += len(given)
-        elif given:
-            answers = [row for row in given if not row["is_retired"] and _shows(row, broken)]
-            others = [row for row in given if not answers or row is not answers[-1]]
+            n_skipped += len(rows)
+        elif rows:
+            answers = [row for row in rows if not row["is_retired"] and _shows(row, broken)]
+            others = [row for row in rows if not answers or row is not answers[-1]]
             _insert(connection, calls, call_id, n_repeats, others, answers[-1:])
         broken.append(_reply_text(connection, calls, call_id))
-    return n_left_out
+    return n_skipped
 
 
 def _insert(
@@ -85,7 +85,7 @@ def _insert(
     retired: Sequence[Row],
     rest: Sequence[Row],
 ) -> None:
-    """Retired entries first: those of higher revision answer."""
+    """Insert rows with increasing revisions, retired ones first, since the highest revision is the active one."""
     highest = sa.select(sa.func.coalesce(sa.func.max(calls.c.revision), -1)).where(calls.c.call_id == call_id)
     start = connection.execute(highest).scalar_one() + 1
     for revision, row in enumerate([*retired, *rest], start):
@@ -99,7 +99,7 @@ def _insert(
 
 
 def _shows(row: Row, broken: Sequence[str | None]) -> bool:
-    """Whether the broken replies in a conversation are those that the ledger holds, or parts of them."""
+    """Whether the broken replies in a conversation are those in the ledger, or parts of them."""
     messages = json.loads(row["request"])["messages"]
     shown = [message["content"] for message in messages[-2 * len(broken) :: 2]]
     return all(
@@ -114,7 +114,7 @@ def _has_answer(connection: sa.Connection, calls: sa.Table, call_id: str) -> boo
 
 
 def _reply_text(connection: sa.Connection, calls: sa.Table, call_id: str) -> str | None:
-    """Text of the reply that answers a call; None without one."""
+    """Text of a call's active reply; None if there is none."""
     query = sa.select(calls.c.reply).where(calls.c.call_id == call_id, ~calls.c.is_retired)
     reply = connection.execute(query).scalar()
     return None if reply is None else str(json.loads(reply)["text"])
@@ -123,18 +123,18 @@ def _reply_text(connection: sa.Connection, calls: sa.Table, call_id: str) -> str
 def _is_correction(pair: Sequence[Mapping[str, Any]]) -> bool:
     reply, correction = pair
     text = str(correction["content"])
-    is_ours = text.startswith(OPENING) and text.endswith(_CLOSING)
-    return bool(reply["role"] == "assistant" and correction["role"] == "user" and is_ours)
+    is_generated = text.startswith(OPENING) and text.endswith(_CLOSING)
+    return bool(reply["role"] == "assistant" and correction["role"] == "user" and is_generated)
 
 
 def number_repeats(connection: sa.Connection, calls: sa.Table, uses: sa.Table) -> None:
-    """Bring all such repeats of a ledger to their number, and the notes of who used them."""
+    """Migrate all old repeats of a ledger, and the records of their uses, to the ids of numbered repeats."""
     condition = (calls.c.kind == "chat") & calls.c.request.contains(OPENING, autoescape=True)
     by_first: dict[str, dict[str, str]] = defaultdict(dict)
     for call_id, request in connection.execute(sa.select(calls.c.call_id, calls.c.request).where(condition)):
-        asked = json.loads(request)
-        if n_repeats := n_repeats_in(asked):
-            first_id = first_id_of(asked, n_repeats)
+        decoded = json.loads(request)
+        if n_repeats := n_repeats_in(decoded):
+            first_id = first_id_of(decoded, n_repeats)
             by_first[first_id][call_id] = repeat_id(first_id, n_repeats)
     for renamed in by_first.values():
         is_old = calls.c.call_id.in_(renamed)

@@ -1,6 +1,6 @@
-"""Prices of model calls: the shipped price table, a home's overrides, the cost of a call.
+"""Prices of model calls: the shipped price table, overrides of a home, the cost of a call.
 
-All money is in US dollars; a cost that is not known is None, never 0.
+All amounts are US dollars; an unknown cost is None, never 0.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from advcluster_dagster.study.study import Study
 
 _SHIPPED = Path(__file__).with_suffix(".yaml")
 _TOKENS_PER_UNIT = 1_000_000
-#: Built-in providers that run here: their calls cost no API money.
+#: Built-in providers that run locally: their calls have no API cost.
 _UNCHARGED = FREE_PROVIDERS | {"vllm"}
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a model's tokens cost, dollars per million, >= 0.
+    """Price of a model's tokens, dollars per million, >= 0.
 
-    ``completion`` is None for an embedder, whose calls have none. ``factor`` is that of the way it is asked: a batch
-    costs half. ``thinking_tokens`` is a guess at a reply's hidden reasoning.
+    ``completion`` is None for embedders. ``factor`` scales the cost by the provider's mode, such as 0.5 for batches.
+    ``thinking_tokens`` estimates a reply's hidden reasoning tokens.
     """
 
     prompt: float
@@ -36,11 +36,11 @@ class Price:
 
     @property
     def is_free(self) -> bool:
-        """Whether no call costs anything, however long."""
+        """Whether all calls are free."""
         return not self.prompt and not self.completion
 
     def cost(self, prompt_tokens: float | None, completion_tokens: float | None) -> float | None:
-        """Dollars of these tokens; None where a number that counts is not known.
+        """Cost of these tokens, dollars; None if a token count that is charged for is unknown.
 
         >>> Price(2.0, 12.0, factor=0.5).cost(1_000, 500)
         0.004
@@ -74,7 +74,7 @@ class _PriceFile(BaseModel):
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by model name as of a day; ``own_file`` is where users add their own."""
+    """Prices by model name as of a date; ``own_file`` is the user's file of overrides."""
 
     models: dict[str, Price]
     batch_factors: dict[str, float]
@@ -82,7 +82,7 @@ class PriceTable:
     own_file: Path
 
     def price_of(self, model: Model, study: Study, is_embedder: bool = False) -> Price | None:
-        """The price of a model as a study asks it; None where it is not known."""
+        """Price of a model under the study's provider settings; None if unknown."""
         provider = study.providers.get(model.provider)
         kind = provider.kind if provider else model.provider
         if kind in _UNCHARGED:
@@ -95,7 +95,7 @@ class PriceTable:
         return Price(listed.prompt, None if is_embedder else listed.completion, listed.thinking_tokens, factor)
 
     def unpriced(self, study: Study) -> list[str]:
-        """Names of the study's models whose price is not known."""
+        """Names of the study's models without a known price."""
         candidates = (
             model.model
             for key, model in study.all_models()
@@ -105,13 +105,13 @@ class PriceTable:
 
 
 def load_prices(own_file: Path) -> PriceTable:
-    """The shipped prices with those of the user's file over them.
+    """Load the shipped prices, overridden by the user's file.
 
     Args:
-        own_file: the home's file, which need not exist.
+        own_file: the home's file; may be missing.
 
     Raises:
-        FatalModelError: the file is there and wrong; one line that says where.
+        FatalModelError: the file is invalid; the message names the key.
     """
     shipped = _read(_SHIPPED)
     own = _read(own_file) if own_file.is_file() else _PriceFile()
@@ -125,7 +125,7 @@ def load_prices(own_file: Path) -> PriceTable:
 
 
 def dollars(cost: float | None) -> str:
-    """A sum as people read it: cents from a dollar on, four digits below.
+    """Format an amount: two decimals from a dollar upwards, four below.
 
     >>> [dollars(cost) for cost in (None, 0.0, 0.00213, 0.9, 1234.5)]
     ['unknown', 'no charge', '$0.0021', '$0.9000', '$1,234.50']

@@ -1,4 +1,4 @@
-"""The spending limits of a study and of a run, opened for the calls of one model."""
+"""Spending limits of a study and of a run, applied to the calls of one model."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,14 +14,14 @@ from advcluster_dagster.study.study import Study
 
 
 def run_cap(limit: float) -> Cap:
-    """The cap of one run, nothing spent yet."""
-    return Cap("--max-cost", limit, "raise it or run again to go on: every run has its own")
+    """The cap of a new run."""
+    return Cap("--max-cost", limit, "raise it, or run again: each run has its own limit")
 
 
 def spent_by_study(ledger: Ledger, study: Study, prices: PriceTable) -> float:
-    """Dollars that the calls a study uses cost, over all runs, whoever asked them first.
+    """Cost of the calls a study uses, dollars, over all runs, whichever study sent them first.
 
-    Replies whose cost is not in the ledger count at today's prices, failed calls and models without a price at nothing.
+    Replies without a recorded cost count at current prices; failed calls and models without a price count 0.
     """
     total = 0.0
     for part in ledger.spending(study.study):
@@ -32,15 +32,15 @@ def spent_by_study(ledger: Ledger, study: Study, prices: PriceTable) -> float:
 
 
 def refuse_unpriced(study: Study, prices: PriceTable) -> None:
-    """A cap cannot be held where a model's price is not known.
+    """Refuse a cost cap if the price of a model is unknown.
 
     Raises:
-        FatalModelError: names the models and the file their prices go into.
+        FatalModelError: a price is unknown; the message names the models and the price file.
     """
     if names := prices.unpriced(study):
         raise FatalModelError(
-            f"study {study.study}: a cap on costs needs the price of every model, none is known of {', '.join(names)};"
-            f" add it to {prices.own_file} (0 for a server of your own) or leave the cap out"
+            f"study {study.study}: a cost cap requires the price of every model; unknown for {', '.join(names)};"
+            f" add it to {prices.own_file} (0 for your own server) or remove the cap"
         )
 
 
@@ -54,20 +54,20 @@ def open_budget(
     caps: Sequence[Cap],
     lock: Path,
 ) -> Budget | None:
-    """The budget of one model's calls; None where no cap holds or the model costs nothing.
+    """Open the budget of one model's calls; None if no cap applies or the model is free.
 
-    A study's own cap is held under a lock, so that steps of several processes do not spend the same dollar: they ask
-    one after the other. A ledger in files has the lock in a file, so that it holds on one machine.
+    A study's cap is held under a lock, which serialises steps of several processes so that they do not spend the same
+    dollar twice. With a SQLite ledger it is a file lock, effective on one machine.
 
     Args:
-        model: who is asked.
-        is_embedder: whether for vectors.
-        study: with the way its providers are asked in this run.
+        model: the model to call.
+        is_embedder: whether it is called for embeddings.
+        study: with the provider modes of this run.
         asset: on whose behalf, for the expected length of replies.
-        ledger: what was spent.
+        ledger: for spending so far.
         prices: of all models.
-        caps: those of the run.
-        lock: file of the study's lock, for a ledger in files.
+        caps: of the run.
+        lock: path of the study's lock file, for a SQLite ledger.
 
     Raises:
         FatalModelError: a model of the study has no known price.
@@ -77,10 +77,10 @@ def open_budget(
         return None
     refuse_unpriced(study, prices)
     assert price is not None
-    held = ExitStack()
+    locks = ExitStack()
     if max_cost is not None:
-        held.enter_context(ledger.session_lock(f"spending of {study.study}") if ledger.is_shared else file_lock(lock))
-        name, advice = f"spending.max_cost of study {study.study}", "raise it in the study file to go on"
+        locks.enter_context(ledger.session_lock(f"spending of {study.study}") if ledger.is_shared else file_lock(lock))
+        name, advice = f"spending.max_cost of study {study.study}", "raise it in the study file to continue"
         caps = [*caps, Cap(name, max_cost, advice, spent_by_study(ledger, study, prices))]
-    usual = ledger.mean_usage(model.model, asset).completion_tokens
-    return Budget(model.model, price, caps, usual, held.close)
+    mean_completion = ledger.mean_usage(model.model, asset).completion_tokens
+    return Budget(model.model, price, caps, mean_completion, locks.close)

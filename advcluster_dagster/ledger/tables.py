@@ -1,7 +1,7 @@
-"""The ledger's tables, and the encoding of outcomes as rows.
+"""Tables of the ledger and the encoding of outcomes as rows.
 
-Everything is plain JSON text over SQLAlchemy Core: a SQLite file in WAL mode by default, shared by all studies and
-processes; a PostgreSQL URL takes its place without other changes.
+Requests and replies are JSON text, accessed with SQLAlchemy Core. The default is a SQLite file in WAL mode, shared by
+all studies and processes; a PostgreSQL URL replaces it without other changes.
 """
 
 import base64
@@ -34,7 +34,7 @@ CALLS = sa.Table(
     "calls",
     METADATA,
     sa.Column("call_id", sa.String(64), primary_key=True),
-    # 0, and one more each time the entries before it were retired: a retired entry is never overwritten.
+    # Starts at 0 and increases with each retirement: a retired entry is never overwritten.
     sa.Column("revision", sa.Integer, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
@@ -44,7 +44,7 @@ CALLS = sa.Table(
     sa.Column("failure", sa.Text),
     sa.Column("prompt_tokens", sa.Integer),
     sa.Column("completion_tokens", sa.Integer),
-    # US dollars; null where the tokens or the price are not known.
+    # US dollars; null if the tokens or the price are unknown.
     sa.Column("cost", sa.Float),
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("n_replies", sa.Integer, nullable=False),
@@ -56,14 +56,14 @@ USES = sa.Table(
     *(sa.Column(name, sa.String(250), primary_key=True) for name in ("study", "asset", "partition")),
     sa.Column("call_id", sa.String(64), primary_key=True),
 )
-#: Means over a stage's calls ask by asset, whatever the study.
+#: For means over a stage's calls, which select by asset across studies.
 USES_BY_ASSET = sa.Index("call_uses_by_asset", USES.c.asset, USES.c.call_id)
-#: What brings tables of a version to the next; in one transaction, so that a ledger is of one version or the other.
+#: Migrations from each version to the next, run in one transaction, so that a ledger never has a mixed version.
 UPGRADES: dict[int, Callable[[sa.Connection], None]] = {
     1: lambda connection: USES_BY_ASSET.create(connection),
     2: lambda connection: number_repeats(connection, CALLS, USES),
 }
-#: Batches handed over to vendors, and which calls went with which (see ``batch_store``).
+#: Batches submitted to vendors, and the calls in each (see ``batches``).
 BATCHES = sa.Table(
     "batches",
     METADATA,
@@ -72,7 +72,7 @@ BATCHES = sa.Table(
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("batch_id", sa.Text),
     sa.Column("state", sa.String(20), nullable=False),
-    # 0 for a call's first batch, one more for each that failed on it.
+    # Number of failed batches of these calls before this one.
     sa.Column("round", sa.Integer, nullable=False),
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("changed_at", sa.Text, nullable=False),
@@ -83,16 +83,16 @@ BATCH_CALLS = sa.Table(
     sa.Column("call_id", sa.String(64), primary_key=True),
     sa.Column("token", sa.String(32), primary_key=True, index=True),
     sa.Column("position", sa.Integer, nullable=False),
-    # The revision that the answer gets in `calls`: a retired call that is asked again needs a batch of its own.
+    # Revision that the answer gets in `calls`: a retired call that is sent again needs a new batch.
     sa.Column("revision", sa.Integer, nullable=False),
 )
-#: Who asks models now, and the calls that each is about to send or has sent (see ``call_claims``).
+#: Processes that are calling models, and the calls that each is about to send or has sent (see ``call_claims``).
 OWNERS = sa.Table(
     "claim_owners",
     METADATA,
     sa.Column("owner", sa.String(32), primary_key=True),
     sa.Column("host", sa.Text, nullable=False),
-    # The numbering that `pid` belongs to: a container counts its processes by itself.
+    # PID namespace of `pid`: a container numbers its processes separately.
     sa.Column("place", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_start", sa.Text, nullable=False),
@@ -110,7 +110,7 @@ CLAIMS = sa.Table(
 
 
 def open_engine(url: sa.URL) -> sa.Engine:
-    """The engine of a ledger; a SQLite file's folder is made where it is missing."""
+    """Create the engine of a ledger and, for SQLite, the missing folders of its file."""
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True)
     if url.database and url.database != ":memory:":
@@ -125,7 +125,7 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A transaction that reads first fails at its first write if another writer came between; IMMEDIATE waits.
+        # A transaction that reads first fails at its first write if another wrote in between; IMMEDIATE waits instead.
         is_writing = connection.get_execution_options().get("is_writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
@@ -133,8 +133,8 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
 
 def create_tables(connection: sa.Connection) -> int:
-    """Make missing tables and bring older ones up to date; the version that they then have."""
-    if connection.dialect.name == "postgresql":  # SQLite lets one writer in at a time anyway
+    """Create missing tables, migrate older ones and return the resulting schema version."""
+    if connection.dialect.name == "postgresql":  # SQLite admits a single writer anyway
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("tables of the call ledger"))))
     METADATA.create_all(connection)
     version = connection.execute(sa.select(VERSION.c.version)).scalar()
@@ -148,7 +148,7 @@ def create_tables(connection: sa.Connection) -> int:
 
 
 def next_revisions(connection: sa.Connection, call_ids: Sequence[str]) -> dict[str, int]:
-    """The revision a new answer gets, for calls that have retired entries."""
+    """Revision of the next answer, for calls that have retired entries."""
     revisions: dict[str, int] = {}
     for chunk in chunks_of(call_ids):
         query = sa.select(CALLS.c.call_id, sa.func.max(CALLS.c.revision) + 1).where(
@@ -159,18 +159,18 @@ def next_revisions(connection: sa.Connection, call_ids: Sequence[str]) -> dict[s
 
 
 def request_text(request: ModelRequest) -> str:
-    """What was asked, as it is kept."""
+    """A request's identity as stored: JSON text."""
     return json.dumps(request.identity)
 
 
 def cost_of(outcome: Outcome, price: Price | None) -> float | None:
-    """Dollars that an outcome cost; None where its tokens or the price are not known."""
+    """Cost of an outcome, dollars; None if its tokens or the price are unknown."""
     n_prompt, n_completion = (getattr(outcome, f"{kind}_tokens", None) for kind in ("prompt", "completion"))
     return None if price is None else price.cost(n_prompt, n_completion)
 
 
 def encode_call(request: ModelRequest, outcome: Outcome, provider: str, price: Price | None = None) -> dict[str, Any]:
-    """The row of an outcome, but for its revision."""
+    """Encode an outcome as a row, without its revision."""
     reply = failure = None
     if isinstance(outcome, CallFailure):
         failure = json.dumps(asdict(outcome))
@@ -197,7 +197,7 @@ def encode_call(request: ModelRequest, outcome: Outcome, provider: str, price: P
 
 
 def decode_outcome(kind: str, reply: str | None, failure: str | None) -> Outcome:
-    """The outcome in a row."""
+    """Decode the outcome of a row."""
     if reply is None:
         return CallFailure(**json.loads(failure or "{}"))
     values = json.loads(reply)
@@ -208,12 +208,12 @@ def decode_outcome(kind: str, reply: str | None, failure: str | None) -> Outcome
 
 
 def time_stamp() -> str:
-    """The time now, UTC, ISO 8601."""
+    """Current time, UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def chunks_of(call_ids: Iterable[str]) -> Iterator[list[str]]:
-    """Different ids in pieces small enough for one IN list."""
+    """Yield the distinct ids in chunks small enough for an IN list."""
     ids = list(dict.fromkeys(call_ids))
     for start in range(0, len(ids), _CHUNK):
         yield ids[start : start + _CHUNK]

@@ -1,11 +1,11 @@
-"""Files that keep replies which the ledger could not take, until it can.
+"""Files for replies that could not be written to the ledger, until they can be imported.
 
-A file is JSON Lines, one call a line: {"row": the ledger's columns, "use": [study, asset, partition]}. It lies in the
-ledger's folder or, where nothing can be written there, in the system's temporary folder, and only its owner can read
-it. What is asked holds no key, so neither does the file.
+A file is JSON Lines, one call per line: {"row": the ledger's columns, "use": [study, asset, partition]}. It is in the
+ledger's folder or, if that is not writable, in the system's temporary folder, readable by its owner only. Requests
+contain no API keys, so the file contains none.
 """
 
-import fcntl  # filelock empties the file that it locks, and here it is the file with the replies
+import fcntl  # filelock truncates the file that it locks, which here holds the replies
 import hashlib
 import json
 import logging
@@ -29,58 +29,58 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class UnkeptCall:
-    """A row of the ledger without its revision, and on whose behalf the call was made."""
+class UnwrittenCall:
+    """A row of the ledger without its revision, and the asset partition on whose behalf the call was made."""
 
     row: dict[str, Any]
     use: Use
 
 
 @dataclass(frozen=True)
-class UnkeptPlaces:
-    """Where the replies of one ledger go that it cannot take.
+class UnwrittenPaths:
+    """Where the unwritten replies of a ledger are stored.
 
-    ``folder`` holds files of this ledger alone; in the temporary folder they bear ``name``.
+    ``folder`` holds files of this ledger only; in the temporary folder, file names contain ``name``.
     """
 
     folder: Path | None
     name: str
 
     @classmethod
-    def of(cls, url: sa.URL, folder: Path | None) -> "UnkeptPlaces":
-        """The places of a ledger; a SQLite file's own folder unless another one is given."""
-        where = url.render_as_string(hide_password=True)
+    def of(cls, url: sa.URL, folder: Path | None) -> "UnwrittenPaths":
+        """The paths of a ledger; the folder defaults to that of the SQLite file."""
+        identity = url.render_as_string(hide_password=True)
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             database = Path(str(url.database)).resolve()
-            folder, where = folder or database.parent, str(database)
-        return cls(folder, hashlib.sha256(where.encode()).hexdigest()[:16])
+            folder, identity = folder or database.parent, str(database)
+        return cls(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
 
     def files(self) -> list[Path]:
-        """Files that are there, those in the temporary folder only where they are this user's own."""
-        left_files = sorted(self.folder.glob(f"{_PREFIX}*.jsonl")) if self.folder else []
+        """Existing files that belong to this user."""
+        in_folder = sorted(self.folder.glob(f"{_PREFIX}*.jsonl")) if self.folder else []
         temporary = sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}{self.name}-*.jsonl"))
-        return [path for path in (*left_files, *temporary) if _is_own(path)]
+        return [path for path in (*in_folder, *temporary) if _is_own(path)]
 
     def new_paths(self) -> list[Path]:
-        """Paths for a new file, the better place first."""
+        """Candidate paths for a new file, in order of preference."""
         folders = [*([self.folder] if self.folder else []), Path(tempfile.gettempdir())]
         return [folder / f"{_PREFIX}{self.name}-{uuid.uuid4().hex[:12]}.jsonl" for folder in folders]
 
 
-class UnkeptFile:
-    """Writes calls to the first of the places that takes them; the file is locked until it is closed.
+class UnwrittenFile:
+    """Writes calls to the first path that is writable; the file is locked until it is closed.
 
-    ``n_written`` calls are in ``paths``, ``n_lost`` could be written nowhere.
+    ``n_written`` calls are in ``paths``, ``n_lost`` could not be written anywhere.
     """
 
-    def __init__(self, places: UnkeptPlaces) -> None:
+    def __init__(self, paths: UnwrittenPaths) -> None:
         self.n_written = 0
         self.n_lost = 0
         self.paths: list[Path] = []
         self._open: int | None = None
-        self._left = places.new_paths()
+        self._remaining = paths.new_paths()
 
-    def write(self, calls: Sequence[UnkeptCall]) -> None:
+    def write(self, calls: Sequence[UnwrittenCall]) -> None:
         """Write calls; they are on disk when this returns, or counted as lost."""
         for call in calls:
             line = json.dumps({"row": call.row, "use": list(call.use)}).encode() + b"\n"
@@ -93,13 +93,13 @@ class UnkeptFile:
                 os.fsync(self._open)
 
     def close(self) -> None:
-        """Let the file be taken in."""
+        """Close the file, which allows its import."""
         if self._open is not None:
             os.close(self._open)
             self._open = None
 
     def _append(self, line: bytes) -> bool:
-        while self._open is not None or self._left:
+        while self._open is not None or self._remaining:
             if self._open is None and not self._begin():
                 continue
             assert self._open is not None
@@ -112,8 +112,8 @@ class UnkeptFile:
         return False
 
     def _begin(self) -> bool:
-        """Make the next file; False where that cannot be."""
-        path = self._left.pop(0)
+        """Create the next file; return False if that fails."""
+        path = self._remaining.pop(0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
@@ -125,7 +125,7 @@ class UnkeptFile:
         return True
 
     def _give_up(self, end: int) -> None:
-        """Leave a file that takes no more, without the part of a line, or without the file where it holds none."""
+        """Close a file that cannot be written any more: truncate its partial line, delete it if it holds no call."""
         assert self._open is not None
         with suppress(OSError):
             os.ftruncate(self._open, end)
@@ -136,12 +136,13 @@ class UnkeptFile:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[list[UnkeptCall] | None]:
-    """The calls of a file, which is removed at the end of the block; None, and left alone, where another process has
-    it. A file with a line that is no call keeps that line, under another name.
+def open_unwritten(path: Path) -> Iterator[list[UnwrittenCall] | None]:
+    """Yield the calls of a file and delete it at the end of the block; None if another process has locked it.
+
+    A file with invalid lines is not deleted but renamed to ``.broken``.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     try:
         file = path.open("rb")
@@ -164,11 +165,11 @@ def opened(path: Path) -> Iterator[list[UnkeptCall] | None]:
         else:
             broken = path.with_suffix(".broken")
             path.replace(broken)
-            _LOG.warning("%s: a line of it is no call; the others are in the ledger, the file is kept", broken)
+            _LOG.warning("%s: some lines are not valid calls; the others were imported, the file was kept", broken)
 
 
-def _read(file: BinaryIO) -> tuple[list[UnkeptCall], bool]:
-    """The calls, and whether all lines were such; the last line of a killed process may be cut short."""
+def _read(file: BinaryIO) -> tuple[list[UnwrittenCall], bool]:
+    """Read the calls, and whether all complete lines are valid; a killed process may have truncated the last one."""
     calls, is_whole = [], True
     for line in file:
         try:
@@ -178,14 +179,14 @@ def _read(file: BinaryIO) -> tuple[list[UnkeptCall], bool]:
     return calls, is_whole
 
 
-def _checked(line: bytes) -> UnkeptCall:
+def _checked(line: bytes) -> UnwrittenCall:
     read = json.loads(line)
     row, use = read["row"], read["use"]
     if row.keys() != _COLUMNS or call_id_of(json.loads(row["request"])) != row["call_id"]:
         raise ValueError("not a row of the ledger")
     decode_outcome(row["kind"], row["reply"], row["failure"])
     study, asset, partition = use
-    return UnkeptCall(row, (str(study), str(asset), str(partition)))
+    return UnwrittenCall(row, (str(study), str(asset), str(partition)))
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -193,14 +194,14 @@ def _write_all(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def is_unkept(path: Path) -> bool:
-    """Whether a file is of this kind, by its name; it is there."""
+def is_unwritten_file(path: Path) -> bool:
+    """Whether a path is an existing file of unwritten replies, judged by its name."""
     return path.name.startswith(_PREFIX) and path.suffix == ".jsonl" and path.is_file()
 
 
 def _is_own(path: Path) -> bool:
     try:
-        left_files = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    return left_files.st_uid == os.getuid() and not path.is_symlink()
+    return status.st_uid == os.getuid() and not path.is_symlink()

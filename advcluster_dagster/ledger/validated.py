@@ -1,4 +1,4 @@
-"""Ask for replies that must be records, and repeat unusable ones with the fault named (paper section 3.2.2)."""
+"""Request structured replies and repeat unusable ones, naming the fault (paper section 3.2.2)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +14,16 @@ _REASONS = {"length": "truncated_reply", "content_filter": "content_filter"}
 
 
 class Answers(Protocol):
-    """What answers chat requests: a model through the ledger, or what the ledger kept."""
+    """Anything that answers chat requests, such as a model through the ledger or the ledger alone."""
 
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply | CallFailure]:
-        """Outcomes in the order of the requests."""
+        """Return outcomes in the order of the requests."""
         ...
 
 
 @dataclass(frozen=True)
 class Validated(Generic[T]):
-    """A usable reply: its record, the call it came from, and how many broken replies came before it."""
+    """A usable reply: its parsed record, its call and the number of broken replies before it."""
 
     record: T
     call_id: str
@@ -34,8 +34,8 @@ class Validated(Generic[T]):
 class InvalidReply:
     """A named failure.
 
-    ``reason`` is ``invalid_reply``, ``empty_reply``, ``truncated_reply``, ``content_filter`` or the provider's own;
-    ``raw_reply`` is the last text that came, "" where none did; ``call_ids`` are all calls made for it, in order.
+    ``reason`` is ``invalid_reply``, ``empty_reply``, ``truncated_reply``, ``content_filter`` or the provider's reason;
+    ``raw_reply`` is the last text received, "" if none; ``call_ids`` are all calls made for the request, in order.
     """
 
     reason: str
@@ -46,7 +46,7 @@ class InvalidReply:
 
 @dataclass(frozen=True)
 class _Chain:
-    """One request's way through the rounds: the request to ask next, the calls made, the last text."""
+    """State of a request between rounds: the next request to send, the calls made, the last text received."""
 
     request: ChatRequest
     call_ids: tuple[str, ...] = ()
@@ -56,18 +56,18 @@ class _Chain:
 def ask_validated(
     calls: Answers, requests: Sequence[ChatRequest], parse: Callable[[str], T], max_repeats: int
 ) -> list[Validated[T] | InvalidReply]:
-    """Ask, parse, and ask again for what could not be parsed; one result per request, in their order.
+    """Send requests, parse the replies and repeat those that cannot be parsed; one result per request, in their order.
 
-    A repeat is a call of its own: the conversation so far, the broken reply, and a message that names its fault; the
-    ledger knows it by the first request and its number, so that other words for a fault cost nothing. What stands in
-    thinking is neither parsed nor sent back. Where the text is empty and reasoning came apart from it, the reasoning is
-    read: some servers put the whole reply there.
+    A repeat is a separate call: the conversation so far, the broken reply, and a message that names its fault. Its id
+    derives from the original request and its number, so that rewording a fault does not invalidate recorded calls.
+    Thinking is neither parsed nor sent back. If the text is empty but the reply has separate reasoning, the reasoning
+    is parsed instead, because some servers put the whole reply there.
 
     Args:
-        calls: through which the requests are asked.
-        requests: chat requests, equal ones allowed.
-        parse: the record of a reply's text, or a :class:`ReplyFault` in words that can be sent back.
-        max_repeats: how often a broken reply is asked for again, >= 0.
+        calls: answers the requests.
+        requests: chat requests; duplicates are allowed.
+        parse: returns the record of a reply's text or raises :class:`ReplyFault`, whose message is sent to the model.
+        max_repeats: maximum number of repeats of a broken reply, >= 0.
 
     Raises:
         FatalModelError: no further call can succeed.
@@ -92,7 +92,7 @@ def ask_validated(
 def _judge(
     chain: _Chain, outcome: ChatReply | CallFailure, parse: Callable[[str], T], n_repeats: int, is_last: bool
 ) -> Validated[T] | InvalidReply | _Chain:
-    """The record, the named failure, or the chain with its next request."""
+    """The usable reply, the named failure, or the chain with its next request."""
     call_ids = (*chain.call_ids, chain.request.call_id)
     if isinstance(outcome, CallFailure):
         return InvalidReply(outcome.reason, outcome.detail, chain.raw_reply, call_ids)

@@ -20,20 +20,20 @@ R = TypeVar("R")
 RowOutcome = ChatReply | CallFailure | StatusFault
 Outcomes = Iterator[tuple[int, ChatReply | CallFailure]]
 
-#: Batches a call goes with at most before its fault is final.
+#: Maximum number of batches per call before its fault is final.
 _MOST_ROUNDS = 4
-#: Looks at a batch that may fail in a row, each with all its retries.
-_MOST_FAILED_LOOKS = 10
+#: Maximum number of consecutive failed polls of a batch, each with all its retries.
+_MOST_FAILED_POLLS = 10
 
 
 class BatchLostError(Exception):
-    """The vendor knows nothing of a batch."""
+    """The vendor does not know a batch."""
 
 
 class BatchWire(ABC, Generic[C]):
-    """A vendor's batches; one call each of the SDK, so that all can be tried again."""
+    """A vendor's batch API; each method makes one call, so that it can be retried."""
 
-    #: How many rows, and characters in all, go into one batch.
+    #: Maximum number of rows, and of characters in total, per batch.
     most_rows: int
     most_characters: int
 
@@ -43,35 +43,35 @@ class BatchWire(ABC, Generic[C]):
 
     @abstractmethod
     async def submit(self, model: str, rows: Mapping[str, ChatRequest], token: str) -> str:
-        """Hand over requests by their call ids; the vendor's id of the batch, which bears our token."""
+        """Submit requests by call id, labelled with our token; return the vendor's id of the batch."""
 
     @abstractmethod
     async def find(self, token: str) -> str | None:
-        """The id of the batch that bears a token; None where there is none or the vendor lists none."""
+        """The vendor's id of the batch with this token; None if there is none or batches cannot be listed."""
 
     @abstractmethod
     async def collect(self, batch: Batch) -> dict[str, RowOutcome] | None:
-        """Outcomes by call id, a call without one left out; None while the batch is under way.
+        """Outcomes by call id, omitting calls without one; None while the batch is running.
 
         Raises:
-            BatchLostError: the vendor knows nothing of it.
+            BatchLostError: the vendor does not know the batch.
         """
 
 
 @dataclass
 class _Waiting:
-    """A batch under way and those of its calls that are wanted."""
+    """A running batch and the ids of its requested calls."""
 
     batch: Batch
-    wanted_ids: set[str]
+    requested_ids: set[str]
     form: WireForm = field(default_factory=WireForm)
-    n_failed_looks: int = 0
+    n_failed_polls: int = 0
     is_lost: bool = False
 
 
 @dataclass
 class _Sorted:
-    """Result of a batch: final outcomes, calls to ask again, and a fault that stops the step."""
+    """Sorted results of a batch: final outcomes, requests to send again, and a fault that stops the step."""
 
     ended: dict[str, ChatReply | CallFailure] = field(default_factory=dict)
     again: list[ChatRequest] = field(default_factory=list)
@@ -79,15 +79,15 @@ class _Sorted:
 
 
 class BatchChat(Generic[C]):
-    """A :class:`~advcluster_dagster.models.protocol.ChatProvider` that hands calls over in batches.
+    """A :class:`~advcluster_dagster.models.protocol.ChatProvider` that submits calls in batches.
 
-    Every batch is in the ledger's database before it is sent. One that was sent and not collected, by a process that
-    was killed too, is waited for instead of sent again. Rows that failed go again alone, in a batch of their own, four
-    batches a call at most; then the fault is the call's named failure.
+    Every batch is stored in the ledger's database before it is sent. Batches that were sent but not collected, also by
+    a killed process, are polled instead of sent again. Failed rows are sent again in a new batch, at most four batches
+    per call; then the fault becomes the call's named failure.
 
     Args:
-        wire: the vendor's batches.
-        ledger: keeps the batches.
+        wire: the vendor's batch API.
+        ledger: stores the batches.
     """
 
     def __init__(self, wire: BatchWire[C], ledger: Ledger) -> None:
@@ -108,35 +108,35 @@ class BatchChat(Generic[C]):
     def _complete(self, requests: Sequence[ChatRequest]) -> Outcomes:
         by_id = {request.call_id: request for request in requests}
         indices = {request.call_id: index for index, request in enumerate(requests)}
-        waiting = [_Waiting(batch, wanted_ids) for batch, wanted_ids in self._store.batches_of(list(by_id))]
-        waiting = [one for one in waiting if self._is_known(one, by_id)]
-        taken = set[str]().union(*(one.wanted_ids for one in waiting))
-        self.connection.budget.reserve_sent(by_id[call_id] for call_id in taken)
-        left = deque(request for call_id, request in by_id.items() if call_id not in taken)
-        waiting += self._submit(self._affordable(left), round_=0)
+        waiting = [_Waiting(batch, call_ids) for batch, call_ids in self._store.batches_of(list(by_id))]
+        waiting = [entry for entry in waiting if self._is_known(entry, by_id)]
+        sent_ids = set[str]().union(*(entry.requested_ids for entry in waiting))
+        self.connection.budget.reserve_sent(by_id[call_id] for call_id in sent_ids)
+        unsent = deque(request for call_id, request in by_id.items() if call_id not in sent_ids)
+        waiting += self._submit(self._affordable(unsent), round_=0)
         while waiting:
-            still = []
-            for one in waiting:
-                results = self._look(one)
+            running = []
+            for entry in waiting:
+                results = self._poll(entry)
                 if results is None:
-                    still.append(one)
+                    running.append(entry)
                     continue
-                outcomes = self._sort(one, results, by_id)
+                outcomes = self._sort(entry, results, by_id)
                 self.connection.budget.settle_calls(outcomes.ended)
                 if outcomes.fatal is None:
-                    still += self._submit(outcomes.again, one.batch.round + 1)
-                    self._store.end(one.batch, "lost" if one.is_lost else "collected")
+                    running += self._submit(outcomes.again, entry.batch.round + 1)
+                    self._store.end(entry.batch, "lost" if entry.is_lost else "collected")
                 yield from ((indices[call_id], outcome) for call_id, outcome in outcomes.ended.items())
                 if outcomes.fatal is not None:
-                    self._store.end(one.batch, "failed")
-                    self.connection.budget.waive(one.wanted_ids)
+                    self._store.end(entry.batch, "failed")
+                    self.connection.budget.waive(entry.requested_ids)
                     raise outcomes.fatal
-            waiting = still + self._submit(self._affordable(left), round_=0)
+            waiting = running + self._submit(self._affordable(unsent), round_=0)
             if waiting and self._is_over.wait(self._poll_s):
                 return
 
     def stop(self) -> None:
-        """Hand over nothing more and wait for nothing; batches under way stay with the vendor."""
+        """Stop submitting and polling; running batches stay with the vendor."""
         self._is_over.set()
 
     def close(self) -> None:
@@ -144,31 +144,31 @@ class BatchChat(Generic[C]):
         self.stop()
         self._wire.chat.close()
 
-    def _affordable(self, left: deque[ChatRequest]) -> list[ChatRequest]:
-        """Requests off the front that the caps leave room for; the rest waits for what those in flight really cost.
+    def _affordable(self, unsent: deque[ChatRequest]) -> list[ChatRequest]:
+        """Pop the requests that fit under the caps; the rest waits for the actual cost of those in flight.
 
         Raises:
-            FatalModelError: nothing is in flight and the next one does not fit.
+            FatalModelError: nothing is in flight and the next request does not fit.
         """
         chosen: list[ChatRequest] = []
-        while left and self.connection.budget.reserve_call(left[0]):
-            chosen.append(left.popleft())
+        while unsent and self.connection.budget.reserve_call(unsent[0]):
+            chosen.append(unsent.popleft())
         return chosen
 
-    def _is_known(self, one: _Waiting, requests: Mapping[str, ChatRequest]) -> bool:
-        """Whether a batch of an earlier process reached the vendor; its id is looked up where it is not known."""
-        if one.batch.batch_id is not None:
+    def _is_known(self, entry: _Waiting, requests: Mapping[str, ChatRequest]) -> bool:
+        """Whether a batch of an earlier process reached the vendor; looks up its id if unknown."""
+        if entry.batch.batch_id is not None:
             return True
-        outcomes = self._do(one.batch.model, lambda: self._wire.find(one.batch.token))
-        if isinstance(outcomes, str):
-            one.batch = self._store.submitted(one.batch, outcomes)
+        batch_id = self._do(entry.batch.model, lambda: self._wire.find(entry.batch.token))
+        if isinstance(batch_id, str):
+            entry.batch = self._store.submitted(entry.batch, batch_id)
             return True
-        if isinstance(outcomes, CallFailure):
+        if isinstance(batch_id, CallFailure):
             raise FatalModelError(
-                f"provider {self.connection.name}: cannot find out the state of a batch of {len(requests)} calls"
-                f" ({outcomes.detail}); run again later"
+                f"provider {self.connection.name}: cannot determine the state of a batch of {len(requests)} calls"
+                f" ({batch_id.detail}); run again later"
             )
-        self._store.end(one.batch, "lost")
+        self._store.end(entry.batch, "lost")
         return False
 
     def _submit(self, requests: Sequence[ChatRequest], round_: int) -> list[_Waiting]:
@@ -183,21 +183,21 @@ class BatchChat(Generic[C]):
         async def submit() -> str:
             nonlocal n_tries
             n_tries += 1
-            if n_tries > 1 and (outcomes := await self._wire.find(batch.token)):
-                return outcomes  # it got through, only the answer was lost
+            if n_tries > 1 and (batch_id := await self._wire.find(batch.token)):
+                return batch_id  # it was accepted, only the response was lost
             return await self._wire.submit(model, rows, batch.token)
 
-        batch_id = self._do(model, submit)
-        if isinstance(batch_id, CallFailure):
+        result = self._do(model, submit)
+        if isinstance(result, CallFailure):
             raise FatalModelError(
-                f"provider {self.connection.name}: a batch of {len(rows)} calls of model {model} was not taken"
-                f" ({batch_id.reason}: {batch_id.detail})"
+                f"provider {self.connection.name}: a batch of {len(rows)} calls of model {model} was not accepted"
+                f" ({result.reason}: {result.detail})"
             )
         self.connection.budget.note_sent(rows)
-        return _Waiting(self._store.submitted(batch, batch_id), set(rows), self._wire.chat.form)
+        return _Waiting(self._store.submitted(batch, result), set(rows), self._wire.chat.form)
 
     def _parts(self, requests: Sequence[ChatRequest]) -> Iterator[list[ChatRequest]]:
-        """Requests in batches, each of one model and within the vendor's limits."""
+        """Yield requests in batches, each of one model and within the vendor's limits."""
         for _, group in groupby(sorted(requests, key=lambda request: request.model), lambda request: request.model):
             part: list[ChatRequest] = []
             n_characters = 0
@@ -210,28 +210,28 @@ class BatchChat(Generic[C]):
                 n_characters += length
             yield part
 
-    def _look(self, one: _Waiting) -> dict[str, RowOutcome] | None:
-        """Results of a batch, None while it is under way; a lost one has none for any of its calls."""
+    def _poll(self, entry: _Waiting) -> dict[str, RowOutcome] | None:
+        """Results of a batch; None while it is running, empty if it is lost."""
         try:
-            results = self._do(one.batch.model, lambda: self._wire.collect(one.batch))
+            results = self._do(entry.batch.model, lambda: self._wire.collect(entry.batch))
         except BatchLostError:
-            one.is_lost = True
+            entry.is_lost = True
             return {}
         if not isinstance(results, CallFailure):
-            one.n_failed_looks = 0
+            entry.n_failed_polls = 0
             return results
-        one.n_failed_looks += 1
-        if one.n_failed_looks >= _MOST_FAILED_LOOKS:
+        entry.n_failed_polls += 1
+        if entry.n_failed_polls >= _MOST_FAILED_POLLS:
             raise FatalModelError(
-                f"provider {self.connection.name}: batch {one.batch.batch_id} cannot be looked at ({results.detail});"
-                " it is kept, run again to pick it up"
+                f"provider {self.connection.name}: batch {entry.batch.batch_id} cannot be polled ({results.detail});"
+                " it stays open, run again to resume it"
             )
         return None
 
-    def _sort(self, one: _Waiting, results: Mapping[str, RowOutcome], requests: Mapping[str, ChatRequest]) -> _Sorted:
+    def _sort(self, entry: _Waiting, results: Mapping[str, RowOutcome], requests: Mapping[str, ChatRequest]) -> _Sorted:
         outcomes = _Sorted()
-        for call_id in one.batch.call_ids:
-            if call_id not in one.wanted_ids:
+        for call_id in entry.batch.call_ids:
+            if call_id not in entry.requested_ids:
                 continue
             outcome = results.get(call_id, StatusFault(500, "the batch ended without this row"))
             if isinstance(outcome, ChatReply):
@@ -239,14 +239,14 @@ class BatchChat(Generic[C]):
             elif isinstance(outcome, CallFailure):
                 outcomes.ended[call_id] = outcome
             else:
-                self._sort_fault(one, outcome, requests[call_id], outcomes)
+                self._sort_fault(entry, outcome, requests[call_id], outcomes)
         return outcomes
 
-    def _sort_fault(self, one: _Waiting, fault: StatusFault, request: ChatRequest, outcomes: _Sorted) -> None:
-        """A row's fault: asked again, in another form where the server named what it does not take, or final."""
-        is_learned = self._wire.chat.learn(fault, request, one.form)
-        may_go_again = one.batch.round + 1 < _MOST_ROUNDS
-        if is_learned and may_go_again:
+    def _sort_fault(self, entry: _Waiting, fault: StatusFault, request: ChatRequest, outcomes: _Sorted) -> None:
+        """Sort a row's fault: retry, possibly in another request form, or final."""
+        is_learned = self._wire.chat.learn(fault, request, entry.form)
+        may_retry = entry.batch.round + 1 < _MOST_ROUNDS
+        if is_learned and may_retry:
             outcomes.again.append(request)
             return
         try:
@@ -254,12 +254,12 @@ class BatchChat(Generic[C]):
         except FatalModelError as error:
             outcomes.fatal = error
             return
-        if judged.is_transient and may_go_again:
+        if judged.is_transient and may_retry:
             outcomes.again.append(request)
         else:
             outcomes.ended[request.call_id] = CallFailure(judged.reason, judged.detail)
 
     def _do(self, model: str, call: Callable[[], Awaitable[R]]) -> R | CallFailure:
-        """One call with the connection's retries."""
+        """Make one call with the connection's retries."""
         [outcome] = self.connection.run([call], lambda job: self.connection.attempt(model, job))
         return outcome

@@ -1,4 +1,4 @@
-"""One HTTP connection to a provider: event loop, concurrency, limits, retries, and what faults mean."""
+"""HTTP connection to a provider: event loop, concurrency, limits, retries, interpretation of faults."""
 
 import asyncio
 import os
@@ -28,36 +28,36 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
 _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_TIMEOUT_S = 10.0
-#: How long calls in flight may still end after a fatal fault: they are paid for.
+#: Time for calls in flight to end after a fatal fault, because they are paid for.
 _GRACE_S = 7.0
 _MOST_DETAIL = 300
-#: Calls under way for each one in flight: those that pause before another try leave their place to others.
+#: Concurrent jobs per call in flight: jobs that wait before a retry leave their slot to others.
 _JOBS_PER_PLACE = 4
-#: Shorter keys, as of servers that ask for none, could be part of any text.
+#: Shorter keys, such as placeholders for servers without keys, could occur in any text.
 _SHORTEST_SECRET = 8
 
-#: What a call can raise beside an SDK's own errors: lost connections, and the lenient parsing of garbage.
+#: Errors of a call other than an SDK's own: lost connections, and parsing of malformed replies.
 COMMON_FAULTS = (
     httpx2.HTTPError, TimeoutError, ValueError, TypeError, AttributeError, LookupError, RecursionError,
 )  # fmt: skip
 
 
 class Connection(ABC):
-    """Calls of one provider on an event loop of its own.
+    """Calls of one provider on a dedicated event loop.
 
-    The key is read from the environment variable that the settings name and is shown nowhere.
+    The key is read from the environment variable named in the settings and never shown.
 
     Args:
         name: the provider's name in the study, for messages.
         settings: transport settings.
-        base_url: where the server is, None for the vendor's own.
-        key_variables: environment variables looked for a key where the settings name none, in their order.
+        base_url: address of the server, None for the vendor's.
+        key_variables: environment variables to search for a key, in order, if the settings name none.
 
     Raises:
-        FatalModelError: no address is given and no variable holds a key.
+        FatalModelError: no address is given and no variable contains a key.
     """
 
-    #: What a call through this connection can raise and :meth:`judge` understands.
+    #: Errors of a call through this connection that :meth:`judge` interprets.
     faults: tuple[type[Exception], ...] = COMMON_FAULTS
 
     def __init__(self, name: str, settings: Provider, base_url: str | None, key_variables: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ class Connection(ABC):
         self._key_variable = next((variable for variable, key in values.items() if key), variables[0])
         if not values[self._key_variable] and base_url is None:
             raise FatalModelError(
-                f"provider {name}: environment variable {' or '.join(variables)} holds no key; set it"
+                f"provider {name}: environment variable {' or '.join(variables)} is not set; set it to the API key"
             )
         self.name = name
         self.settings = settings
@@ -85,18 +85,18 @@ class Connection(ABC):
 
     @abstractmethod
     def sdk_fault(self, error: Exception) -> StatusFault | None:
-        """The error status that an error of the SDK bears; None where it bears none."""
+        """The HTTP status fault of an SDK error; None if it has no status."""
 
     def cause_of(self, error: Exception) -> BaseException | None:
-        """The HTTP client's own error behind an error without a status."""
+        """The HTTP client's error that caused an error without status."""
         return error
 
     def status_fault(self, error: Exception) -> StatusFault | None:
-        """The error status behind an error of :attr:`faults`; None for a lost connection, a timeout or garbage."""
+        """The HTTP status fault of a call's error; None for lost connections, timeouts and malformed replies."""
         return error.fault if isinstance(error, ErrorReplyError) else self.sdk_fault(error)
 
     def judge(self, error: Exception, model: str) -> Fault:
-        """What an error of :attr:`faults` means.
+        """Interpret an error of :attr:`faults`.
 
         Raises:
             FatalModelError: no further call can succeed.
@@ -109,7 +109,7 @@ class Connection(ABC):
         """Close the SDK's client."""
 
     def close(self) -> None:
-        """Close the connections, end the loop and let others spend."""
+        """Close the connections, stop the event loop and release the budget."""
         if not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self.close_client(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -118,16 +118,16 @@ class Connection(ABC):
         self.budget.release()
 
     def stop(self) -> None:
-        """Send nothing more of what is being run; calls in flight have a moment to end."""
+        """Stop sending; calls in flight get a short time to end."""
         self._loop.call_soon_threadsafe(self.is_stopped.set)
 
     def run(self, jobs: Iterable[J], ask: Callable[[J], Awaitable[R]]) -> Iterator[R]:
-        """Results of ``ask`` as they finish, as many at once as the limits allow.
+        """Yield results of ``ask`` as they finish, with as much concurrency as the limits allow.
 
-        Jobs are taken off the iterable as others end, in a thread of its own where that takes its time.
+        Jobs are pulled as others end, in a separate thread unless they are a list.
 
         Raises:
-            FatalModelError: from ``ask`` or the iterable, after the calls then in flight had a moment to end.
+            FatalModelError: from ``ask`` or the iterable, after calls in flight got a short time to end.
         """
         done: SimpleQueue[tuple[R] | None] = SimpleQueue()
         future: Future[None] = asyncio.run_coroutine_threadsafe(
@@ -144,14 +144,14 @@ class Connection(ABC):
     async def attempt(
         self, model: str, call: Callable[[], Awaitable[R]], n_tokens: int = 0, known_reason: str | None = None
     ) -> R | CallFailure:
-        """Do one call, again after transient faults; what still fails becomes a named failure.
+        """Make one call with retries after transient faults; return a named failure if it still fails.
 
         Args:
             model: for messages.
             call: makes the call.
-            n_tokens: about how many tokens it takes, for the limit on them.
-            known_reason: of a failure that a call with the same content ended in after all retries; a fault of this
-                reason is retried once only.
+            n_tokens: estimated tokens, for the rate limit.
+            known_reason: reason with which a call with the same content failed after all retries; faults with this
+                reason are retried only once.
 
         Raises:
             FatalModelError: no further call can succeed.
@@ -162,7 +162,7 @@ class Connection(ABC):
                 if self.is_stopped.is_set():
                     raise asyncio.CancelledError
                 await self._pause(self.gate.reserve(n_tokens))
-                async with asyncio.timeout(self.settings.timeout_s):  # an SDK's own timeout restarts with every byte
+                async with asyncio.timeout(self.settings.timeout_s):  # an SDK's timeout restarts with every byte
                     result = await call()
                 self.gate.note("answered")
                 return result
@@ -186,19 +186,19 @@ class Connection(ABC):
         return min(1, self.settings.max_retries) if is_known else self.settings.max_retries
 
     def without_key(self, text: str) -> str:
-        """Text without the key that a server may echo in it."""
+        """Mask the key, which a server may echo, in a text."""
         key = self.key.get_secret_value()
         return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text
 
     def one_line(self, text: str) -> str:
-        """Server text fit for messages: one short line without the key."""
+        """Server text as one short line for messages, with the key masked."""
         return self.without_key(one_line(text))[:_MOST_DETAIL]
 
     def judge_status(self, fault: StatusFault, model: str) -> Fault:
-        """What an error status means for a call.
+        """Interpret an error status of a call.
 
         Raises:
-            FatalModelError: the key, the model or the quota is at fault.
+            FatalModelError: the key, the model, the path or the quota is the cause.
         """
         status, words, variable = fault.status, self.one_line(fault.message), self._key_variable
         about = f"provider {self.name}:"
@@ -218,15 +218,15 @@ class Connection(ABC):
         return Fault("bad_request", words, False)
 
     def _missing(self, fault: StatusFault, model: str) -> str:
-        """What a server does not have, and what to do about it."""
+        """Message about a missing model or path, with the remedy."""
         missing = fault.missing(model)
         if missing == "model":
             return f"no model {model} at {self.address}; correct the study"
-        no_path = f"the server at {self.address} does not have the path that was called; correct base_url"
+        no_path = f"the server at {self.address} does not have the requested path; correct base_url"
         return no_path if missing == "path" else f"no model {model} at {self.address}, or {no_path}"
 
     def judge_rest(self, error: Exception, cause: BaseException | None) -> Fault:
-        """What a lost connection, a timeout or an unreadable reply means; ``cause`` is the HTTP client's own error."""
+        """Interpret a lost connection, a timeout or an unreadable reply; ``cause`` is the HTTP client's error."""
         is_timeout = isinstance(cause, httpx2.TimeoutException | TimeoutError)
         if is_timeout or isinstance(cause, httpx2.TransportError):
             is_unreachable = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
@@ -265,7 +265,7 @@ class Connection(ABC):
                 raise end
 
     async def _pause(self, delay_s: float) -> None:
-        """Wait; ends at once, and the call with it, when the step stops."""
+        """Sleep; raise CancelledError as soon as the step stops."""
         if delay_s <= 0:
             return
         try:
@@ -276,27 +276,27 @@ class Connection(ABC):
 
 
 class _Pending(Generic[J]):
-    """Jobs that workers pull, one at a time; where they are no list, pulling may wait for a disk, so it is done in
-    another thread. Jobs may be added while others are done: whoever adds some pulls again.
+    """Jobs that workers pull one at a time.
+
+    Unless the jobs are a list, pulling may block on disk access and runs in a thread. Jobs may be added while others
+    run; the worker that adds some pulls again.
     """
 
     def __init__(self, jobs: Iterable[J]) -> None:
         self._jobs = iter(jobs)
-        self._are_at_hand = isinstance(jobs, list)
+        self._are_in_memory = isinstance(jobs, list)
         self._is_pulling = asyncio.Lock()
 
     async def pull(self) -> tuple[J, ...]:
-        """The next job; empty where there is none."""
-        if self._are_at_hand:
+        """Pull the next job; an empty tuple if there is none."""
+        if self._are_in_memory:
             return tuple(islice(self._jobs, 1))
         async with self._is_pulling:
             return await asyncio.to_thread(tuple, islice(self._jobs, 1))
 
 
 def _pause_s(n_retries: int, retry_after_s: float | None) -> float:
-    """Seconds before the next try: growing from try to try, and longer where the server asks for longer; never the same
-    for two calls.
-    """
-    own = min(_FIRST_PAUSE_S * 2.0 ** min(n_retries, 30), _LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)
-    asked = min(retry_after_s or 0.0, _LONGEST_RETRY_AFTER_S) * random.uniform(1.0, 1.1)
-    return max(own, asked)
+    """Seconds before the next try: exponential back-off with jitter, at least the server's retry delay."""
+    backoff = min(_FIRST_PAUSE_S * 2.0 ** min(n_retries, 30), _LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)
+    requested = min(retry_after_s or 0.0, _LONGEST_RETRY_AFTER_S) * random.uniform(1.0, 1.1)
+    return max(backoff, requested)

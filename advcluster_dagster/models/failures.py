@@ -1,4 +1,4 @@
-"""Summarise failed model calls in one line: how many, for which reasons, in the server's words."""
+"""Summarise failed model calls in one line: number, reasons and the server's messages."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ _MOST_DETAIL = 300
 
 
 def failure_reasons(failures: Iterable[tuple[str, str]]) -> str:
-    """Reasons by how often they occur, each with the most frequent of its details: ``bad_request (12): no such field``.
+    """Reasons by frequency, each with its most frequent details, such as ``bad_request (12): no such field``.
 
-    At most four reasons with three details each are named, the rest is counted.
+    At most four reasons with three details each are listed, the rest is counted.
 
     Args:
         failures: (reason, detail) of each failure; the detail may be "".
 
     Returns:
-        One line without control characters; "" where nothing failed.
+        One line without control characters; "" without failures.
     """
     by_reason: dict[str, Counter[str]] = {}
     for reason, detail in failures:

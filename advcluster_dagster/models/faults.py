@@ -6,9 +6,9 @@ from typing import Literal
 
 #: Statuses worth a retry, apart from 5xx.
 TRANSIENT_STATUSES = {408: "timeout", 409: "conflict", 425: "too_early", 429: "rate_limited"}
-#: What a server of these answers lacks, it will lack at the next try too.
+#: Server errors that persist on a retry.
 _PERMANENT_SERVER_ERRORS = {501, 505}
-#: Statuses whose words may be about the form of a request: a schema, the name of a setting.
+#: Statuses whose message may concern the form of a request: a schema, the name of a setting.
 _STATUSES_ABOUT_FORM = {400, 404, 406, 415, 422, 500, 501}
 _FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 _PATH = re.compile(r"(?:https?:/|(?<!\S))/\S+")
@@ -23,7 +23,7 @@ _BARE = re.compile(r"(?:http|error|status|code|\d|[\W_])*not[\s_]?found\b.{0,20}
 
 @dataclass(frozen=True)
 class Fault:
-    """What a fault means for one call; ``retry_after_s`` is what the server asked for."""
+    """Interpretation of a fault for one call; ``retry_after_s`` is the server's retry delay."""
 
     reason: str
     detail: str
@@ -34,10 +34,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class StatusFault:
-    """An error status in terms that all vendors share; the flags are what the vendor's own codes tell beyond it.
+    """A vendor-independent error status; the flags come from the vendor's error codes.
 
-    ``message`` is in the server's words, as :func:`~advcluster_dagster.models.server_messages.server_message` reads
-    them.
+    ``message`` is the server's message as extracted by
+    :func:`~advcluster_dagster.models.server_messages.server_message`.
     """
 
     status: int
@@ -50,7 +50,7 @@ class StatusFault:
 
     @property
     def may_be_about_form(self) -> bool:
-        """Whether the words may tell what the server does not take in a request."""
+        """Whether the message may name an unsupported part of the request."""
         return self.status in _STATUSES_ABOUT_FORM
 
     @property
@@ -60,7 +60,7 @@ class StatusFault:
         return is_server_error or self.status in TRANSIENT_STATUSES
 
     def missing(self, model: str) -> Literal["model", "path", "unclear"]:
-        """What a 404 or 405 says is missing."""
+        """What is missing according to the message of a 404 or 405."""
         if self.is_unknown_model:
             return "model"
         words = _PATH.sub(" ", self.message)
@@ -70,11 +70,11 @@ class StatusFault:
 
 
 class UnreadableReplyError(ValueError):
-    """The server answered with something that is no reply; worth another try."""
+    """The server's response is not a valid reply; may be retried."""
 
 
 class ErrorReplyError(UnreadableReplyError):
-    """The server answered with status 200 and an error within, which bears a status of its own."""
+    """The server answered with status 200 and a body containing an error with a status of its own."""
 
     def __init__(self, fault: StatusFault) -> None:
         super().__init__(fault.message)
@@ -82,11 +82,11 @@ class ErrorReplyError(UnreadableReplyError):
 
 
 def is_filter_code(codes: set[str]) -> bool:
-    """Whether codes of an error body say that a content filter held a reply back."""
+    """Whether the codes of an error body mean that a content filter blocked the reply."""
     return bool(_FILTER_CODES & codes)
 
 
 def status_of_code(code: object) -> int | None:
-    """A code that is an error status of HTTP, also written as text; None where it is none."""
+    """The HTTP error status given by a code, number or text; None if it is not one."""
     text = str(code)
     return int(text) if re.fullmatch("[45][0-9]{2}", text) else None

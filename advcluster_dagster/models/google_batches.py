@@ -1,4 +1,4 @@
-"""Batches of the Gemini API: requests and results inline."""
+"""Batch API of Gemini, with inline requests and results."""
 
 from collections.abc import Mapping
 
@@ -13,18 +13,18 @@ from advcluster_dagster.models.protocol import ChatRequest
 
 _KEY_NAME = "key"
 _MOST_LISTED = 1000
-#: Row errors bear gRPC codes; the HTTP statuses they stand for, 500 for the rest.
+#: HTTP statuses of the gRPC codes in row errors; 500 for other codes.
 _STATUSES = {3: 400, 5: 404, 7: 403, 8: 429, 9: 400, 11: 400, 16: 401}
 
 
 class GoogleBatches(BatchWire[GoogleConnection]):
-    """Gemini's batches; the token is a batch's display name."""
+    """Gemini's batches; the token is the batch's display name."""
 
     most_rows = 5_000
     most_characters = 8_000_000
 
     async def submit(self, model: str, rows: Mapping[str, ChatRequest], token: str) -> str:
-        """Make a batch of inline requests."""
+        """Create a batch of inline requests."""
         requests = [
             types.InlinedRequest(
                 contents=list(contents_of(request)),
@@ -33,14 +33,14 @@ class GoogleBatches(BatchWire[GoogleConnection]):
             )
             for call_id, request in rows.items()
         ]
-        made = await self.connection.client.batches.create(
+        job = await self.connection.client.batches.create(
             model=model,
             src=types.BatchJobSource(inlined_requests=requests),
             config=types.CreateBatchJobConfig(display_name=token),
         )
-        if not made.name:
-            raise UnreadableReplyError("the reply holds no name of a batch")
-        return made.name
+        if not job.name:
+            raise UnreadableReplyError("the reply contains no batch name")
+        return job.name
 
     async def find(self, token: str) -> str | None:
         """The batch with this display name, among the newest ones."""
@@ -53,12 +53,12 @@ class GoogleBatches(BatchWire[GoogleConnection]):
                 if n_listed >= _MOST_LISTED:
                     break
         except errors.ClientError as error:
-            if error.code != 404:  # a server without such a list
+            if error.code != 404:  # the server cannot list batches
                 raise
         return None
 
     async def collect(self, batch: Batch) -> dict[str, RowOutcome] | None:
-        """Look at a batch, and read its results when it has ended."""
+        """Retrieve a batch; read its results if it has ended."""
         try:
             job = await self.connection.client.batches.get(name=batch.batch_id or "")
         except errors.ClientError as error:
@@ -74,7 +74,7 @@ class GoogleBatches(BatchWire[GoogleConnection]):
             return dict.fromkeys(batch.call_ids, fault)
         keys = [(row.metadata or {}).get(_KEY_NAME) for row in rows]
         if None in keys and len(rows) == len(batch.call_ids):
-            keys = list(batch.call_ids)  # results stand in the order of the requests
+            keys = list(batch.call_ids)  # results are in the order of the requests
         return {key: _read_row(row) for key, row in zip(keys, rows, strict=True) if key is not None}
 
 

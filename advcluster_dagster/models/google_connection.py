@@ -1,4 +1,4 @@
-"""The client of the google-genai SDK and the meaning of its errors."""
+"""Connection through the google-genai SDK, and the interpretation of its errors."""
 
 import os
 import re
@@ -20,11 +20,11 @@ from advcluster_dagster.models.faults import (
 from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
 from advcluster_dagster.study.models import Provider
 
-#: Ends of the paths whose answers are replies.
+#: Suffixes of the paths whose responses are replies.
 _CALLS = (":generateContent", ":batchEmbedContents", ":embedContent")
-#: One of these stands in every reply.
+#: Every reply has at least one of these keys.
 _REPLY_NAMES = {"candidates", "promptFeedback", "embeddings", "embedding"}
-#: Bytes from which on a JSON object is taken for a reply unread: errors are short, vectors are long.
+#: A JSON object longer than this (bytes) is taken for a reply without parsing: errors are short, vectors are long.
 _LONG_REPLY = 20_000
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
@@ -32,11 +32,11 @@ _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 class GoogleConnection(Connection):
     """A connection through the google-genai SDK to the Gemini API.
 
-    Without ``base_url`` the SDK's own rules hold: GOOGLE_GEMINI_BASE_URL, else Google. Calls go through an HTTP client
-    made here: the SDK's own would try lost connections again by itself.
+    Without ``base_url`` the SDK's rules apply: GOOGLE_GEMINI_BASE_URL, else Google's address. Calls use a custom HTTP
+    client, because the SDK's client retries lost connections.
 
     Raises:
-        FatalModelError: no address is given and no variable holds a key.
+        FatalModelError: no address is given and no variable contains a key.
     """
 
     faults = (errors.APIError, *COMMON_FAULTS)
@@ -47,7 +47,7 @@ class GoogleConnection(Connection):
         self.address = str(httpx2.URL(base_url).copy_with(username=None, password=None)) if base_url else self.address
 
         async def limit_time(request: httpx2.Request) -> None:
-            request.extensions["timeout"] = self.timeout.as_dict()  # the SDK sends one that sets no limit
+            request.extensions["timeout"] = self.timeout.as_dict()  # overrides the SDK's, which has no limit
 
         hooks: dict[str, list[Callable[..., Any]]] = {"request": [limit_time], "response": [_raise_for_body]}
         self._http = httpx2.AsyncClient(limits=self.pool, event_hooks=hooks, follow_redirects=True)
@@ -64,7 +64,7 @@ class GoogleConnection(Connection):
         await self._http.aclose()
 
     def sdk_fault(self, error: Exception) -> StatusFault | None:
-        """The status of an error of the SDK; see the base class."""
+        """The HTTP status fault of an SDK error; see the base class."""
         if not isinstance(error, errors.APIError):
             return None
         headers = getattr(error.response, "headers", None) or {}
@@ -72,11 +72,11 @@ class GoogleConnection(Connection):
 
 
 async def _raise_for_body(response: httpx2.Response) -> None:
-    """Raise for what the SDK cannot read: an error body that is not JSON in UTF-8, and an answer that is no reply.
+    """Raise for responses the SDK cannot handle: error bodies that are not UTF-8 JSON, successes that are no replies.
 
     Raises:
-        APIError: an error status, as the SDK would raise it, with the body as it can be read.
-        UnreadableReplyError: status 200 and no JSON object, or an error within.
+        APIError: an error status, as the SDK would raise it, with the decoded body.
+        UnreadableReplyError: status 200 without a JSON object, or with an error in the body.
     """
     is_call = response.is_success and response.request.url.path.endswith(_CALLS)
     if not is_call and not response.is_error:
@@ -98,7 +98,7 @@ async def _raise_for_body(response: httpx2.Response) -> None:
 
 
 def _error_reply(body: dict[str, Any]) -> UnreadableReplyError:
-    """What an answer of status 200 with an error within means: that error's status where it bears one."""
+    """The error for a status-200 response whose body contains an error, with that error's status if it has one."""
     error = body["error"]
     status = status_of_code(error.get("code")) if isinstance(error, dict) else None
     words = server_message({"error": error})
@@ -108,15 +108,15 @@ def _error_reply(body: dict[str, Any]) -> UnreadableReplyError:
 
 
 def status_fault(status: int, body: Any, retry_after_s: float | None = None) -> StatusFault:
-    """An error status and its body, with what Google's details say about it.
+    """Interpret an error status and its body by Google's error details.
 
-    A quota per day, or one of 0, is used up; one per minute comes back, after the delay that is given.
+    A daily quota or a quota of 0 counts as used up; a per-minute quota recovers after the given delay.
     """
     details = _details(body)
     quota_ids = [str(item.get("quotaId", "")) for detail in details for item in _dicts(detail.get("violations"))]
     message = server_message(body, status)
     delays = [_DELAY.fullmatch(str(detail.get("retryDelay"))) for detail in details]
-    asked = [*(float(delay[1]) for delay in delays if delay), *([] if retry_after_s is None else [retry_after_s])]
+    waits_s = [*(float(delay[1]) for delay in delays if delay), *([] if retry_after_s is None else [retry_after_s])]
     codes = error_codes(body)
     return StatusFault(
         status,
@@ -125,12 +125,12 @@ def status_fault(status: int, body: Any, retry_after_s: float | None = None) -> 
         is_quota_used_up=status == 429
         and (any("PerDay" in quota_id for quota_id in quota_ids) or re.search(r"\blimit: 0\b", message) is not None),
         is_filtered=status == 400 and is_filter_code(codes),
-        retry_after_s=max(asked, default=None),
+        retry_after_s=max(waits_s, default=None),
     )
 
 
 def _details(body: Any) -> list[dict[str, Any]]:
-    """The detail objects of an error body, whatever it is."""
+    """The detail objects of an error body of any type; empty if there are none."""
     error = body.get("error", body) if isinstance(body, dict) else {}
     return _dicts(error.get("details")) if isinstance(error, dict) else []
 

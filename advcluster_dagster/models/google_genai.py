@@ -1,4 +1,4 @@
-"""Chat and embeddings of the Gemini API, through the google-genai SDK."""
+"""Chat and embeddings of the Gemini API through the google-genai SDK."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from advcluster_dagster.models.remote_embeddings import RemoteEmbedder, whole_nu
 from advcluster_dagster.printable import one_line
 from advcluster_dagster.study.models import Provider
 
-#: Sampling settings by the names studies use, with Gemini's.
+#: Names of sampling settings in studies and in the Gemini API.
 _SAMPLING_NAMES = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -42,7 +42,7 @@ _TOOL_FAULTS = {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOO
 
 
 class GoogleGenaiChat(RemoteChat[GoogleConnection]):
-    """``generateContent`` of the Gemini API, with the schema of a reply as its JSON schema.
+    """Chat through ``generateContent`` of the Gemini API, with ``reply_schema`` as its JSON schema.
 
     Args:
         name: the provider's name in the study, for messages.
@@ -56,7 +56,7 @@ class GoogleGenaiChat(RemoteChat[GoogleConnection]):
         super().__init__(GoogleConnection(name, settings))
 
     async def send(self, request: ChatRequest, form: WireForm) -> ChatReply | CallFailure:
-        """Ask for one reply."""
+        """Send one request."""
         response = await self.connection.client.models.generate_content(
             model=request.model,
             contents=list(contents_of(request)),
@@ -66,7 +66,7 @@ class GoogleGenaiChat(RemoteChat[GoogleConnection]):
 
 
 class GoogleGenaiEmbedder(RemoteEmbedder[GoogleConnection]):
-    """``batchEmbedContents`` of the Gemini API, which tells no tokens; arguments as :class:`GoogleGenaiChat`."""
+    """Embeddings of the Gemini API, which reports no token counts; arguments as :class:`GoogleGenaiChat`."""
 
     texts_per_call = 100
 
@@ -76,8 +76,8 @@ class GoogleGenaiEmbedder(RemoteEmbedder[GoogleConnection]):
     async def send(
         self, model: str, texts: Sequence[str], dimensions: int | None
     ) -> tuple[list[Sequence[float] | None], int | None]:
-        """Ask for the vectors of some texts."""
-        # One content a text: plain strings would be joined into one content for the newer models.
+        """Embed texts in one call."""
+        # One content per text: newer models would join plain strings into one content.
         contents = [types.Content(parts=[types.Part(text=text)]) for text in texts]
         response = await self.connection.client.models.embed_content(
             model=model,
@@ -88,7 +88,7 @@ class GoogleGenaiEmbedder(RemoteEmbedder[GoogleConnection]):
 
 
 def contents_of(request: ChatRequest) -> list[types.Content]:
-    """The messages of a request but for the system's."""
+    """The messages of a request except system messages."""
     return [
         types.Content(role="model" if message.role == "assistant" else "user", parts=[types.Part(text=message.content)])
         for message in request.messages
@@ -100,7 +100,7 @@ def config_of(request: ChatRequest, form: WireForm, provider: str) -> types.Gene
     """System instruction, sampling and schema of a request.
 
     Raises:
-        FatalModelError: the study asks for a sampling setting that Gemini does not have.
+        FatalModelError: a sampling setting is unknown or invalid.
     """
     system = [message.content for message in request.messages if message.role == "system"]
     config: dict[str, Any] = {"automatic_function_calling": {"disable": True}}
@@ -118,12 +118,12 @@ def config_of(request: ChatRequest, form: WireForm, provider: str) -> types.Gene
 
 
 def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFailure:
-    """The reply in a response; thoughts are its reasoning and count among the completion's tokens.
+    """Read the reply of a response; thoughts become its reasoning and count as completion tokens.
 
-    A blocked prompt, a filtered reply and a call of a tool are named failures, in the provider's words.
+    A blocked prompt, a filtered reply and a tool call are named failures that quote the provider.
 
     Raises:
-        UnreadableReplyError: it holds no reply.
+        UnreadableReplyError: the response contains no reply.
     """
     feedback = response.prompt_feedback
     if feedback is not None and feedback.block_reason is not None:
@@ -138,13 +138,13 @@ def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFa
     if not text and (failure := _failure(finish, candidate.safety_ratings or [], parts)):
         return failure
     usage = response.usage_metadata
-    n_said, n_thought = whole_number(usage, "candidates_token_count"), whole_number(usage, "thoughts_token_count")
+    n_answer, n_thought = whole_number(usage, "candidates_token_count"), whole_number(usage, "thoughts_token_count")
     return ChatReply(
         text=text,
         reasoning="".join(part.text or "" for part in parts if part.thought) or None,
         finish_reason="content_filter" if finish in _FILTERS else _FINISH_REASONS.get(finish or "", finish),
         prompt_tokens=whole_number(usage, "prompt_token_count"),
-        completion_tokens=None if n_said is None and n_thought is None else (n_said or 0) + (n_thought or 0),
+        completion_tokens=None if n_answer is None and n_thought is None else (n_answer or 0) + (n_thought or 0),
         served_model=response.model_version,
     )
 
@@ -152,11 +152,11 @@ def read_response(response: types.GenerateContentResponse) -> ChatReply | CallFa
 def _failure(
     finish: str | None, ratings: Sequence[types.SafetyRating], parts: Sequence[types.Part]
 ) -> CallFailure | None:
-    """Why a reply without text has none; None where the provider gives no reason of its own."""
+    """Failure that explains a reply without text; None if the provider gives no reason."""
     if finish in _FILTERS:
         blocked = [rating.category.value for rating in ratings if rating.blocked and rating.category]
         words = _with_message(finish or "", ", ".join(blocked))
-        return CallFailure("content_filter", f"the provider's content filter held the reply back: {words}")
+        return CallFailure("content_filter", f"the provider's content filter blocked the reply: {words}")
     called = [part.function_call.name or "?" for part in parts if part.function_call is not None]
     if called or finish in _TOOL_FAULTS:
         words = ", ".join(called)[:200] or finish or ""
@@ -178,7 +178,7 @@ def _sampling_of(sampling: Mapping[str, Any]) -> dict[str, Any]:
             thinking[_THINKING_NAMES[name]] = value.upper() if isinstance(value, str) else value
         else:
             known = ", ".join(sorted({*_SAMPLING_NAMES, *_THINKING_NAMES}))
-            raise ValueError(f"there is no {name!r}; allowed: {known}")
+            raise ValueError(f"unknown setting {name!r}; allowed: {known}")
     if thinking:
         generation["thinking_config"] = {"include_thoughts": True, **thinking}
     return generation

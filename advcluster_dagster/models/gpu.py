@@ -1,6 +1,6 @@
-"""GPUs of this machine and their load, read from NVIDIA's management library.
+"""GPUs of this machine and their utilisation, read through NVIDIA's management library (NVML).
 
-Without a GPU, its driver or the package nvidia-ml-py every field is left out.
+Without a GPU, its driver or the package nvidia-ml-py all results are empty.
 """
 
 import os
@@ -18,30 +18,30 @@ _GIB = 2**30
 
 @dataclass
 class GpuWatch:
-    """What was seen of the GPUs, one record each; complete once the watch has ended.
+    """Observations of the GPUs, one record per GPU; complete once the watch has ended.
 
     ``facts``: index, name, memory_gib; from a watch also mean_utilisation (share of time a kernel ran since
-    :meth:`begin_load`, else since the watch began; [0, 1]) and max_memory_used_gib, what all programs held on the
-    card at most, without what the driver keeps for itself. Empty without GPUs.
+    :meth:`begin_load`, else since the watch began; [0, 1]) and max_memory_used_gib (maximum over all programs on the
+    card, without the memory reserved by the driver). Empty without GPUs.
     """
 
     facts: list[dict[str, Any]] = field(default_factory=list)
     _load_began: threading.Event = field(default_factory=threading.Event)
 
     def begin_load(self) -> None:
-        """Forget how busy the GPUs were so far: the work whose load is measured begins."""
+        """Start to measure utilisation: drop the samples taken so far, of which only the memory counts."""
         self._load_began.set()
 
 
 def gpu_facts() -> list[dict[str, Any]]:
-    """Index, name and memory (GiB) of each GPU that this process may use; none without one."""
+    """Index, name and memory (GiB) of each GPU visible to this process."""
     with _library() as library:
         return [] if library is None else [_facts(library, handle) for handle in _visible(library)]
 
 
 @contextmanager
 def watch_gpus() -> Iterator[GpuWatch]:
-    """Look at the visible GPUs once a second while the block runs, and when it ends."""
+    """Sample the visible GPUs once a second while the block runs, and at its end."""
     watch, ended = GpuWatch(), threading.Event()
     with _library() as library:
         handles = [] if library is None else _visible(library)
@@ -51,37 +51,37 @@ def watch_gpus() -> Iterator[GpuWatch]:
         #: By GPU, each look's share of busy time, memory used in GiB, and whether the load had begun.
         samples: list[list[tuple[float, float, bool]]] = [[] for _ in handles]
 
-        def look() -> None:
+        def sample() -> None:
             is_load = watch._load_began.is_set()
-            for handle, seen in zip(handles, samples, strict=True):
+            for handle, series in zip(handles, samples, strict=True):
                 used = _memory(library, handle).used / _GIB
-                seen.append((library.nvmlDeviceGetUtilizationRates(handle).gpu / 100, used, is_load))
+                series.append((library.nvmlDeviceGetUtilizationRates(handle).gpu / 100, used, is_load))
 
-        def look_on() -> None:
+        def sample_until_end() -> None:
             while not ended.wait(_SAMPLE_EVERY_S):
-                look()
+                sample()
 
-        thread = threading.Thread(target=look_on, name="gpu-watch", daemon=True)
+        thread = threading.Thread(target=sample_until_end, name="gpu-watch", daemon=True)
         thread.start()
         try:
             yield watch
         finally:
             ended.set()
             thread.join()
-            look()
+            sample()
             watch.facts = [
                 {
                     **_facts(library, handle),
-                    "mean_utilisation": round(fmean(s for s, _, is_load in seen if is_load == seen[-1][2]), 3),
-                    "max_memory_used_gib": round(max(used for _, used, _ in seen), 2),
+                    "mean_utilisation": round(fmean(s for s, _, is_load in series if is_load == series[-1][2]), 3),
+                    "max_memory_used_gib": round(max(used for _, used, _ in series), 2),
                 }
-                for handle, seen in zip(handles, samples, strict=True)
+                for handle, series in zip(handles, samples, strict=True)
             ]
 
 
 @contextmanager
 def _library() -> Iterator[ModuleType | None]:
-    """NVIDIA's library, open; None where it or the driver is missing."""
+    """NVML, initialised; None if the package or the driver is missing."""
     try:
         import pynvml
     except ImportError:
@@ -99,16 +99,16 @@ def _library() -> Iterator[ModuleType | None]:
 
 
 def _visible(library: ModuleType) -> list[Any]:
-    """Handles of the GPUs that CUDA_VISIBLE_DEVICES, where it is set, leaves to this process."""
+    """Handles of the GPUs visible to this process, by CUDA_VISIBLE_DEVICES if it is set."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return _every(library)
     handles: list[Any] = []
     for name in filter(None, (part.strip() for part in visible.split(","))):
-        named = _named(library, name)
-        if len(named) != 1:  # as CUDA: the first that names no card, or several, ends the list
+        matches = _matches(library, name)
+        if len(matches) != 1:  # as in CUDA, the first unknown or ambiguous name ends the list
             break
-        handles += named
+        handles += matches
     return handles
 
 
@@ -116,8 +116,8 @@ def _every(library: ModuleType) -> list[Any]:
     return [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
 
 
-def _named(library: ModuleType, name: str) -> list[Any]:
-    """Handles that an index, the UUID of a card or of a slice of one, or the beginning of a card's UUID stands for."""
+def _matches(library: ModuleType, name: str) -> list[Any]:
+    """Handles of the GPUs with this index, UUID (of a GPU or MIG instance) or UUID prefix."""
     try:
         if name.isdigit():
             return [library.nvmlDeviceGetHandleByIndex(int(name))]
@@ -135,7 +135,7 @@ def _facts(library: ModuleType, handle: Any) -> dict[str, Any]:
 
 
 def _memory(library: ModuleType, handle: Any) -> Any:
-    """Memory of a card; by the call that does not count the driver's own as used, where the driver has it."""
+    """Memory of a GPU, without the driver's own reservation where the driver reports it separately."""
     try:
         return library.nvmlDeviceGetMemoryInfo(handle, version=library.nvmlMemory_v2)
     except library.NVMLError:

@@ -1,4 +1,4 @@
-"""Rate limits of one provider: calls in flight, requests and tokens per minute, slower after rate-limit replies."""
+"""Rate limits of a provider: calls in flight, requests and tokens per minute, back-off after rate-limit replies."""
 
 import asyncio
 import math
@@ -15,13 +15,13 @@ _STORM_SHARE = 0.3
 
 
 class Bucket:
-    """An allowance that refills at a steady rate and never holds more than one second of it, or one unit.
+    """Token bucket with a capacity of one second's refill, at least one unit.
 
-    A reservation is granted at once and says how long to wait before using it. One larger than the bucket waits for
-    the full bucket and leaves a debt that the following ones wait out.
+    A reservation is granted immediately together with the time to wait before its use. One larger than the capacity
+    waits for a full bucket and leaves a debt on which later reservations wait.
 
     Args:
-        per_minute: units that come in a minute, > 0.
+        per_minute: units added per minute, > 0.
     """
 
     def __init__(self, per_minute: float) -> None:
@@ -31,7 +31,7 @@ class Bucket:
         self._filled_at = -math.inf
 
     def reserve(self, amount: float, now: float) -> float:
-        """Take ``amount`` units; seconds from ``now`` until they may be used, 0 where they are there."""
+        """Take ``amount`` units; return the seconds from ``now`` until they may be used, 0 if available."""
         if now > self._filled_at:
             gained = self._capacity if math.isinf(self._filled_at) else (now - self._filled_at) * self._per_second
             self._level = min(self._capacity, self._level + gained)
@@ -41,19 +41,19 @@ class Bucket:
         return max(0.0, missing / self._per_second)
 
     def correct(self, amount: float) -> None:
-        """Take ``amount`` units more than were reserved, or give units back where it is negative."""
+        """Take ``amount`` further units, or return units if it is negative."""
         self._level = min(self._capacity, self._level - amount)
 
 
 class Adaptation:
-    """How many calls may be in flight, from the outcomes of the last ones.
+    """Adaptive limit on calls in flight, based on the outcomes of recent calls.
 
-    A storm, 30 % or more of the last 40 calls rate limited and at least 8 of them, halves the number and starts a new
-    count; scattered rate limiting changes nothing. Every answered call then raises it again, by about a quarter for
-    each round of calls.
+    If at least 30 % of the last 40 calls, and at least 8, were rate limited (a storm), the limit is halved and counting
+    restarts; sporadic rate limiting has no effect. Each answered call raises the limit again, by about a quarter per
+    round of calls.
 
     Args:
-        most: calls in flight without any fault, >= 1.
+        most: maximum number of calls in flight, >= 1.
     """
 
     def __init__(self, most: int) -> None:
@@ -63,11 +63,11 @@ class Adaptation:
 
     @property
     def allowed(self) -> int:
-        """Calls that may be in flight now, from 1 to the number given."""
+        """Current limit on calls in flight, 1 to ``most``."""
         return int(self._allowed)
 
     def note(self, result: Result) -> bool:
-        """Take one call's end into account; whether it brought a storm to light."""
+        """Record a call's result; return whether it triggered a storm."""
         self._were_limited.append(result == "rate_limited")
         n_limited = sum(self._were_limited)
         if n_limited >= max(_FEWEST_IN_STORM, _STORM_SHARE * len(self._were_limited)):
@@ -80,13 +80,13 @@ class Adaptation:
 
 
 class Gate:
-    """Lets calls through to one provider; lives on one event loop.
+    """Gate that admits calls to one provider under its limits; used on a single event loop.
 
     Args:
-        max_in_flight: calls in flight at once, at most.
-        requests_per_minute: None is no limit.
-        tokens_per_minute: prompt and completion tokens together; None is no limit.
-        clock: seconds from any start.
+        max_in_flight: maximum number of concurrent calls.
+        requests_per_minute: None for no limit.
+        tokens_per_minute: prompt plus completion tokens; None for no limit.
+        clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -105,35 +105,35 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, is_retry: bool) -> None:
-        """Wait for a place; a call that tries again goes first. :meth:`leave` must follow."""
+        """Wait for a free slot; retries go first. :meth:`leave` must follow."""
         if self._n_in < self._adaptation.allowed and (is_retry or not self._waiting):
             self._n_in += 1
             return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if is_retry:
-            self._waiting.appendleft(place)
+            self._waiting.appendleft(slot)
         else:
-            self._waiting.append(place)
+            self._waiting.append(slot)
         try:
-            await place  # who gives up a place counts the next one in
+            await slot  # leave() counts the next call in
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
+            if slot.done() and not slot.cancelled():
                 self.leave()
-            elif place in self._waiting:
-                self._waiting.remove(place)
+            elif slot in self._waiting:
+                self._waiting.remove(slot)
             raise
 
     def leave(self) -> None:
-        """Give the place up."""
+        """Release the slot."""
         self._n_in -= 1
         while self._waiting and self._n_in < self._adaptation.allowed:
-            place = self._waiting.popleft()
-            if not place.done():
+            slot = self._waiting.popleft()
+            if not slot.done():
                 self._n_in += 1
-                place.set_result(None)
+                slot.set_result(None)
 
     def reserve(self, n_tokens: int) -> float:
-        """Seconds to wait before a call of about so many tokens may be sent."""
+        """Reserve a call of about ``n_tokens`` tokens; return the seconds to wait before sending it."""
         now = self._clock()
         waits = [0.0, self._closed_until - now]
         if self._requests is not None:
@@ -143,11 +143,11 @@ class Gate:
         return max(waits)
 
     def note(self, result: Result, retry_after_s: float | None = None) -> None:
-        """Take one call's end into account; in a storm nothing is sent until the server's pause is over."""
+        """Record a call's result; in a storm, send nothing until the server's retry delay is over."""
         if self._adaptation.note(result) and retry_after_s is not None:
             self._closed_until = max(self._closed_until, self._clock() + retry_after_s)
 
     def correct_tokens(self, n_expected: int, n_used: int | None) -> None:
-        """Replace a call's expected tokens by those it took, where the provider says."""
+        """Replace a call's expected tokens by those it used, if the provider reports them."""
         if self._tokens is not None and n_used is not None:
             self._tokens.correct(n_used - n_expected)

@@ -1,4 +1,4 @@
-"""Batches of the OpenAI API: a file of requests is uploaded, files of results are downloaded."""
+"""Batch API of OpenAI: upload a file of requests, download files of results."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,13 +23,13 @@ _MOST_LISTED = 1000
 
 
 class OpenAIBatches(BatchWire[OpenAIConnection]):
-    """OpenAI's batches; the token stands in a batch's metadata."""
+    """OpenAI's batches; the token is in the batch's metadata."""
 
     most_rows = 20_000
     most_characters = 50_000_000
 
     async def submit(self, model: str, rows: Mapping[str, ChatRequest], token: str) -> str:
-        """Upload the requests and make a batch of them."""
+        """Upload the requests and create a batch."""
         client, form = self.connection.client, self.chat.form
         lines = (
             {"custom_id": call_id, "method": "POST", "url": _ENDPOINT, "body": chat_body(request, form)}
@@ -37,13 +37,13 @@ class OpenAIBatches(BatchWire[OpenAIConnection]):
         )
         content = "".join(json.dumps(line) + "\n" for line in lines).encode()
         file = await client.files.create(file=(f"{token}.jsonl", content), purpose="batch")
-        made = await client.batches.create(
+        created = await client.batches.create(
             completion_window="24h",
             endpoint=_ENDPOINT,
             input_file_id=_id_of(file),
             metadata={_TOKEN_NAME: token},
         )
-        return _id_of(made)
+        return _id_of(created)
 
     async def find(self, token: str) -> str | None:
         """The batch with this token in its metadata, among the newest ones."""
@@ -55,35 +55,35 @@ class OpenAIBatches(BatchWire[OpenAIConnection]):
                 n_listed += 1
                 if n_listed >= _MOST_LISTED:
                     break
-        except openai.NotFoundError:  # a server without such a list
+        except openai.NotFoundError:  # the server cannot list batches
             pass
         return None
 
     async def collect(self, batch: Batch) -> dict[str, RowOutcome] | None:
-        """Look at a batch, and read its files when it has ended."""
+        """Retrieve a batch; read its result files if it has ended."""
         client = self.connection.client
         try:
-            seen = await client.batches.retrieve(batch.batch_id or "")
+            retrieved = await client.batches.retrieve(batch.batch_id or "")
         except openai.NotFoundError:
             raise BatchLostError from None
-        if not isinstance(seen, VendorBatch):
+        if not isinstance(retrieved, VendorBatch):
             raise UnreadableReplyError("not a batch")
-        if seen.status not in _ENDED:
+        if retrieved.status not in _ENDED:
             return None
         results: dict[str, RowOutcome] = {}
-        for file_id in (seen.error_file_id, seen.output_file_id):
+        for file_id in (retrieved.error_file_id, retrieved.output_file_id):
             if file_id:
                 content = await client.files.content(file_id)
                 results.update(
                     self._read_rows(content.content.decode("utf-8", "replace").split("\n"), set(batch.call_ids))
                 )
-        if not results and seen.status == "failed":
-            fault = _batch_fault(seen)
+        if not results and retrieved.status == "failed":
+            fault = _batch_fault(retrieved)
             results = dict.fromkeys(batch.call_ids, fault)
         return results
 
     def _read_rows(self, lines: Iterable[str], call_ids: set[str]) -> Iterator[tuple[str, RowOutcome]]:
-        """Rows that can be read; one that cannot counts as missing."""
+        """Yield the rows that can be read; others count as missing."""
         for line in lines:
             try:
                 row = json.loads(line)
@@ -107,9 +107,9 @@ def _read_row(row: Mapping[str, Any]) -> RowOutcome:
         return StatusFault(500, str(error))
 
 
-def _batch_fault(seen: VendorBatch) -> StatusFault:
-    """Why a batch failed as a whole, by its first error."""
-    errors = seen.errors.data if seen.errors is not None else None
+def _batch_fault(batch: VendorBatch) -> StatusFault:
+    """Fault of a batch that failed as a whole, from its first error."""
+    errors = batch.errors.data if batch.errors is not None else None
     return _fault(500, errors[0].to_dict(warnings=False) if errors else None)
 
 
@@ -118,8 +118,8 @@ def _fault(status: int, body: object) -> StatusFault:
     return fault if body else replace(fault, message="no reason given")
 
 
-def _id_of(made: object) -> str:
-    identifier = getattr(made, "id", None)
+def _id_of(created: object) -> str:
+    identifier = getattr(created, "id", None)
     if not isinstance(identifier, str) or not identifier:
-        raise UnreadableReplyError("the reply holds no id")
+        raise UnreadableReplyError("the reply contains no id")
     return identifier

@@ -1,4 +1,4 @@
-"""Chat and embeddings of OpenAI and compatible servers, through the OpenAI SDK."""
+"""Chat and embeddings of OpenAI and compatible servers through the OpenAI SDK."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from advcluster_dagster.models.server_messages import read_body, server_message
 from advcluster_dagster.printable import one_line
 from advcluster_dagster.study.models import Provider
 
-#: Older and newer name of the same setting; servers know one or both.
+#: Old and new name of the same setting; servers support one or both.
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 _VALUE_WORDS = re.compile(
     r"too (?:large|long|big|small|high|low|many)|at (?:most|least)|exceed|(?:greater|less|larger|smaller|more) than"
@@ -37,7 +37,7 @@ _MOST_DETAIL = 300
 
 
 class OpenAICompatibleChat(RemoteChat[OpenAIConnection]):
-    """Chat completions; sampling settings are sent as they are named, a ``reply_schema`` as strict structured output.
+    """Chat completions; sampling settings are sent under their names, ``reply_schema`` as strict structured output.
 
     Args:
         name: the provider's name in the study, for messages.
@@ -51,7 +51,7 @@ class OpenAICompatibleChat(RemoteChat[OpenAIConnection]):
         super().__init__(OpenAIConnection(name, settings))
 
     async def send(self, request: ChatRequest, form: WireForm) -> ChatReply | CallFailure:
-        """Ask for one completion."""
+        """Send one request."""
         body = chat_body(request, form)
         answer = await self.connection.client.chat.completions.with_raw_response.create(
             model=body.pop("model"),
@@ -61,7 +61,7 @@ class OpenAICompatibleChat(RemoteChat[OpenAIConnection]):
         return read_completion(_parsed(answer))
 
     def next_form(self, words: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-        """Without schema, or with the other name of the limit; see the base class."""
+        """Drop the schema or use the other name of the token limit; see the base class."""
         learned = without_schema(words, request, form)
         if learned is None and form.limit_name is None and not _is_about_value(words):
             for sent, other in (_LIMIT_NAMES, _LIMIT_NAMES[::-1]):
@@ -71,7 +71,7 @@ class OpenAICompatibleChat(RemoteChat[OpenAIConnection]):
 
 
 class OpenAICompatibleEmbedder(RemoteEmbedder[OpenAIConnection]):
-    """The embeddings endpoint; arguments and errors as :class:`OpenAICompatibleChat`."""
+    """Embeddings; arguments and errors as :class:`OpenAICompatibleChat`."""
 
     texts_per_call = 128
 
@@ -81,7 +81,7 @@ class OpenAICompatibleEmbedder(RemoteEmbedder[OpenAIConnection]):
     async def send(
         self, model: str, texts: Sequence[str], dimensions: int | None
     ) -> tuple[list[Sequence[float] | None], int | None]:
-        """Ask for the vectors of some texts."""
+        """Embed texts in one call."""
         answer = await self.connection.client.embeddings.with_raw_response.create(
             model=model, input=list(texts), dimensions=openai.omit if dimensions is None else dimensions
         )
@@ -94,10 +94,10 @@ class OpenAICompatibleEmbedder(RemoteEmbedder[OpenAIConnection]):
 
 
 def _parsed(answer: Any) -> Any:
-    """What the SDK makes of its raw answer of status 200.
+    """Parse a raw response of status 200 with the SDK.
 
     Raises:
-        UnreadableReplyError: nothing; in the server's words.
+        UnreadableReplyError: it cannot be parsed; the message quotes the server.
     """
     try:
         return answer.parse()
@@ -106,18 +106,18 @@ def _parsed(answer: Any) -> Any:
 
 
 def _in_order(items: Sequence[Embedding]) -> Sequence[Embedding]:
-    """Embeddings in the order of the texts: by their indices, else as they came where none has any.
+    """Sort embeddings by their indices; without indices keep the order received.
 
     Raises:
-        UnreadableReplyError: the indices are not those of the texts.
+        UnreadableReplyError: the indices are not 0 to n - 1.
     """
     indices = [getattr(item, "index", None) for item in items]
     if all(index is None for index in indices):
         return items
-    places = {index: place for place, index in enumerate(indices)}
-    if places.keys() != set(range(len(items))):
+    positions = {index: position for position, index in enumerate(indices)}
+    if positions.keys() != set(range(len(items))):
         raise UnreadableReplyError(f"the embeddings' indices are not 0 to {len(items) - 1}")
-    return [items[places[index]] for index in range(len(items))]
+    return [items[positions[index]] for index in range(len(items))]
 
 
 def chat_body(request: ChatRequest, form: WireForm) -> dict[str, Any]:
@@ -138,17 +138,17 @@ def chat_body(request: ChatRequest, form: WireForm) -> dict[str, Any]:
 
 
 def _is_about_value(words: str) -> bool:
-    """Whether a refusal that names a setting is about the value it has, not about the setting."""
+    """Whether a refusal that names a setting concerns its value rather than the setting itself."""
     return bool(_VALUE_WORDS.search(words)) and not _UNKNOWN_WORDS.search(words)
 
 
 def read_completion(completion: ChatCompletion) -> ChatReply | CallFailure:
-    """The reply in a completion; the SDK builds these from any JSON unchecked, so nothing about them is sure.
+    """Read the reply of a completion; the SDK does not validate completions, so every field is checked here.
 
-    A refusal, a filtered reply and a call of a tool are named failures, in the provider's words.
+    A refusal, a filtered reply and a tool call are named failures that quote the provider.
 
     Raises:
-        UnreadableReplyError: it holds no reply; an :class:`ErrorReplyError` where it holds an error with a status.
+        UnreadableReplyError: it contains no reply; :class:`ErrorReplyError` if it contains an error with a status.
     """
     if not isinstance(completion, ChatCompletion) or not completion.choices:
         raise no_reply(completion, "no choices")
@@ -171,24 +171,24 @@ def read_completion(completion: ChatCompletion) -> ChatReply | CallFailure:
     )
 
 
-def no_reply(answer: object, what: str) -> UnreadableReplyError:
-    """Why an answer of status 200 is no reply, in the server's words; an error within keeps the status it bears."""
+def no_reply(answer: object, problem: str) -> UnreadableReplyError:
+    """The error for a status-200 response without a reply; quotes the server and keeps the status of an error in it."""
     body = answer.to_dict(warnings=False) if isinstance(answer, BaseModel) else answer
     error = body.get("error") if isinstance(body, dict) else None
     status = status_of_code(error.get("code")) if isinstance(error, dict) else None
     if status is not None:
         return ErrorReplyError(status_fault(status, body))
     if isinstance(body, str) and body.lstrip().startswith(("data:", "event:")):
-        what = "a stream, which was not asked for"
+        problem = "a stream, which was not requested"
     words = server_message({"error": error} if error else body)
-    return UnreadableReplyError(f"not a reply, {what}: {words}" if words else f"not a reply, {what}")
+    return UnreadableReplyError(f"not a reply, {problem}: {words}" if words else f"not a reply, {problem}")
 
 
 def _content(message: object) -> tuple[str, str | None]:
-    """Text and thinking of a message, whose content is text, a list of parts, or null.
+    """Text and thinking of a message whose content is a string, a list of parts, or null.
 
     Raises:
-        UnreadableReplyError: the content is none of these.
+        UnreadableReplyError: the content has another type.
     """
     content = getattr(message, "content", None)
     if content is None or isinstance(content, str):
@@ -204,12 +204,12 @@ def _content(message: object) -> tuple[str, str | None]:
 
 
 def _reasoning(message: object) -> str | None:
-    """Reasoning beside the text, under the first of its names that holds any."""
+    """Reasoning returned separately from the text, from the first of its field names that is not empty."""
     return next(filter(None, (_flat(getattr(message, name, None)) for name in _REASONING_NAMES)), None)
 
 
 def _flat(value: Any, depth: int = 0) -> str | None:
-    """Text in reasoning of any form: text, parts with text, lists of them."""
+    """Concatenate the text of reasoning given as a string, a part with text, or a list of these."""
     if isinstance(value, str):
         return value or None
     if depth > _DEEPEST_PART:
@@ -222,14 +222,14 @@ def _flat(value: Any, depth: int = 0) -> str | None:
 
 
 def _failure(choice: Choice) -> CallFailure | None:
-    """Why a reply without text has none; None where the provider gives no reason of its own."""
+    """Failure that explains a reply without text; None if the provider gives no reason."""
     message, finish = choice.message, getattr(choice, "finish_reason", None)
     if refusal := one_line(server_message(getattr(message, "refusal", None))):
         return CallFailure("refused", refusal[:_MOST_DETAIL])
     if finish == "content_filter":
         filtered = server_message(getattr(choice, "content_filter_results", None))
         words = f": {one_line(filtered)[:200]}" if filtered else ""
-        return CallFailure("content_filter", f"the provider's content filter held the reply back{words}")
+        return CallFailure("content_filter", f"the provider's content filter blocked the reply{words}")
     calls = getattr(message, "tool_calls", None) or getattr(message, "function_call", None)
     if calls:
         names = [

@@ -1,4 +1,4 @@
-"""The client of the OpenAI SDK and the meaning of its errors."""
+"""Connection through the OpenAI SDK, and the interpretation of its errors."""
 
 import os
 from typing import Any
@@ -11,15 +11,15 @@ from advcluster_dagster.models.faults import ErrorReplyError, StatusFault, is_fi
 from advcluster_dagster.models.server_messages import error_codes, read_body, retry_after, server_message
 from advcluster_dagster.study.models import Provider
 
-#: Codes of a quota that no waiting brings back.
+#: Codes of a quota that does not recover by waiting.
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 
 
 class OpenAIConnection(Connection):
-    """A connection through the OpenAI SDK; without ``base_url`` its own rules hold: OPENAI_BASE_URL, else OpenAI.
+    """A connection through the OpenAI SDK; without ``base_url`` the SDK's rules apply: OPENAI_BASE_URL, else OpenAI.
 
     Raises:
-        FatalModelError: no address is given and the variable of the key is not set.
+        FatalModelError: no address is given and the key's environment variable is not set.
     """
 
     faults = (openai.APIError, *COMMON_FAULTS)
@@ -28,7 +28,7 @@ class OpenAIConnection(Connection):
         base_url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
         super().__init__(name, settings, base_url, ["OPENAI_API_KEY"])
         self.client = openai.AsyncOpenAI(
-            api_key=self.key.get_secret_value() or "no-key",  # servers of one's own ask for none, the SDK insists
+            api_key=self.key.get_secret_value() or "no-key",  # the SDK requires a key, self-hosted servers do not
             base_url=base_url,
             max_retries=0,
             timeout=self.timeout,
@@ -43,7 +43,7 @@ class OpenAIConnection(Connection):
         await self.client.close()
 
     def sdk_fault(self, error: Exception) -> StatusFault | None:
-        """The status of an error of the SDK; see the base class."""
+        """The HTTP status fault of an SDK error; see the base class."""
         if isinstance(error.__cause__, ErrorReplyError):
             return error.__cause__.fault
         if not isinstance(error, openai.APIStatusError):
@@ -52,14 +52,14 @@ class OpenAIConnection(Connection):
         return status_fault(error.status_code, read_body(response), retry_after(response.headers))
 
     def cause_of(self, error: Exception) -> BaseException | None:
-        """The HTTP client's error behind the SDK's; see the base class."""
+        """The HTTP client's error that caused the SDK's; see the base class."""
         if not isinstance(error, openai.APIConnectionError) or isinstance(error.__cause__, httpx2.TransportError):
             return error.__cause__ if isinstance(error, openai.APIConnectionError) else error
         return httpx2.TransportError(str(error))
 
 
 async def _keep_status(response: httpx2.Response) -> None:
-    """Raise for an error body that cannot be decompressed, with which the SDK would lose the status."""
+    """Raise for an error body that cannot be decompressed, because the SDK would lose its status."""
     if response.is_error:
         try:
             await response.aread()
@@ -69,7 +69,7 @@ async def _keep_status(response: httpx2.Response) -> None:
 
 
 def status_fault(status: int, body: Any, retry_after_s: float | None = None) -> StatusFault:
-    """An error status and its body, with what OpenAI's codes say about it."""
+    """Interpret an error status and its body by OpenAI's error codes."""
     codes = error_codes(body)
     return StatusFault(
         status,

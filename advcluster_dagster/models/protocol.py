@@ -1,4 +1,4 @@
-"""The protocol of model providers: requests, replies, failures, and the identity of a call."""
+"""Protocol of model providers: requests, replies, failures and the identity of a call."""
 
 import hashlib
 import json
@@ -13,27 +13,23 @@ import numpy.typing as npt
 from advcluster_dagster.errors import AdvClusterError
 from advcluster_dagster.science.prompting import Message
 
-#: Used where the tokens of a text are not known.
+#: Used to estimate the tokens of a text when they are unknown.
 CHARACTERS_PER_TOKEN = 4
 
 
 class FatalModelError(AdvClusterError, RuntimeError):
-    """No further call can succeed: wrong key, unknown model, exhausted quota, server not reachable. One line for
-    people.
-    """
+    """No further call can succeed: wrong key, unknown model, exhausted quota, unreachable server; one-line message."""
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One chat call.
+    """A chat call, identified by ``model``, ``messages``, ``sampling``, ``reply_schema``, ``trial`` and ``repeat``.
 
-    ``model``, ``messages``, ``sampling``, ``reply_schema`` and ``trial`` make its identity: T equal
-    requests are T different samples. ``trial`` is the run of an inference call, the review index of a review, 0
-    otherwise. ``repeat`` is 0, and n for the n-th time that a broken reply is asked for again; then the last 2n
-    messages are the broken replies and the error messages about them, and its identity is that of the first request
-    with n (see :func:`call_id_of`).
-    ``sampling`` holds temperature, top_p, top_k, max_tokens, seed, reasoning effort where the study sets them; a
-    setting that is absent is left to the model. ``reply_schema`` is a JSON schema for structured output.
+    Requests that differ only in ``trial`` are different samples: the trial of an inference call, the index of a review,
+    0 otherwise. ``repeat`` is n for the n-th repeat of a broken reply, else 0; the last 2n messages are then the broken
+    replies and the corrections, and the id derives from the original request and n (see :func:`call_id_of`).
+    ``sampling`` holds the settings given in the study (temperature, top_p, top_k, max_tokens, seed, reasoning effort);
+    absent ones keep the model's defaults. ``reply_schema`` is a JSON schema for structured output.
     """
 
     model: str
@@ -45,8 +41,8 @@ class ChatRequest:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What is asked, as plain JSON data; kept in the ledger beside the reply."""
-        asked = {
+        """The request as JSON data; stored in the ledger with the reply."""
+        identity = {
             "kind": "chat",
             "model": self.model,
             "messages": [{"role": message.role, "content": message.content} for message in self.messages],
@@ -54,19 +50,17 @@ class ChatRequest:
             "trial": self.trial,
             "reply_schema": self.reply_schema,
         }
-        return asked | ({"repeat": self.repeat} if self.repeat else {})
+        return identity | ({"repeat": self.repeat} if self.repeat else {})
 
     @cached_property
     def call_id(self) -> str:
-        """64 hex digits, see :func:`call_id_of`."""
+        """Id of the call, 64 hex digits; see :func:`call_id_of`."""
         return call_id_of(self.identity)
 
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """One text to embed; ``dimensions`` is asked of models that can shorten their vectors, None leaves it to the
-    model.
-    """
+    """One text to embed; ``dimensions`` is the requested vector length, None for the model's default."""
 
     model: str
     text: str
@@ -74,7 +68,7 @@ class EmbeddingRequest:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What is asked, as plain JSON data; kept in the ledger beside the vector."""
+        """The request as JSON data; stored in the ledger with the vector."""
         return {"kind": "embedding", "model": self.model, "text": self.text, "dimensions": self.dimensions}
 
     @cached_property
@@ -85,10 +79,10 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """One answer as the provider gave it; None where the provider does not say.
+    """A reply as returned by the provider; fields that the provider does not report are None.
 
-    ``reasoning`` is reasoning content returned apart from ``text``. ``sampling`` records what was really used where it
-    differs from the request (a seed the engine could not take, defaults of the model's generation config).
+    ``reasoning`` is reasoning returned separately from ``text``. ``sampling`` records the settings actually used where
+    they differ from the request (an unsupported seed, defaults of the model's generation config).
     """
 
     text: str
@@ -104,7 +98,7 @@ class ChatReply:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingReply:
-    """One vector, float32 of shape (d,); ``prompt_tokens`` is None where the provider does not say."""
+    """One vector, float32 of shape (d,); ``prompt_tokens`` is None if the provider does not report it."""
 
     vector: npt.NDArray[np.float32]
     prompt_tokens: int | None = None
@@ -112,9 +106,7 @@ class EmbeddingReply:
 
 @dataclass(frozen=True)
 class CallFailure:
-    """A call that ended without a reply after all retries; ``reason`` is a short snake_case name, ``detail`` one
-    line.
-    """
+    """A call without a reply after all retries; ``reason`` is a short snake_case name, ``detail`` one line."""
 
     reason: str
     detail: str
@@ -123,18 +115,18 @@ class CallFailure:
 class ChatProvider(Protocol):
     """Answers chat requests; one instance serves one step and is closed at its end.
 
-    The requests it is given may be claimed one by one as they are reached (see ``calls``): a provider that iterates
-    over them no faster than it sends them leaves the others to other processes. An error that comes from there means
-    that nothing more is to be sent.
+    Requests may be claimed one by one as they are accessed (see ``claimed_requests``): a provider that iterates no
+    faster than it sends leaves the rest to other processes. An error raised by the sequence means: stop sending.
 
-    One that has more to tell than its replies (an engine's name and speed) has a mapping ``facts``; one that sends
-    calls over a network has a method ``stop``, for any thread to call, after which it sends none and soon ends.
+    Optional members: a mapping ``facts`` (such as an engine's name and speed), shown in the step's metadata; a
+    thread-safe method ``stop``, for providers that send calls over a network, after which they send nothing and soon
+    end.
     """
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index into ``requests``, outcome) as each call finishes, in any order, every index exactly once.
 
-        Transient faults are retried inside; what still fails is yielded as a :class:`CallFailure`.
+        Transient faults are retried internally; calls that still fail are yielded as :class:`CallFailure`.
 
         Raises:
             FatalModelError: no further call can succeed.
@@ -147,10 +139,10 @@ class ChatProvider(Protocol):
 
 
 class EmbeddingProvider(Protocol):
-    """Embeds texts; how many go into one transport call is the provider's affair."""
+    """Embeds texts; the provider decides how many go into one transport call."""
 
     def embed(self, requests: Sequence[EmbeddingRequest]) -> Iterator[tuple[int, EmbeddingReply | CallFailure]]:
-        """Yield (index, outcome) as each text is embedded; as :meth:`ChatProvider.complete`."""
+        """Yield (index, outcome) as each text is embedded; otherwise as :meth:`ChatProvider.complete`."""
         ...
 
     def close(self) -> None:
@@ -158,22 +150,22 @@ class EmbeddingProvider(Protocol):
         ...
 
 
-def call_id_of(asked: Mapping[str, Any]) -> str:
-    """The id of a call, from what was asked: sha256 of its canonical JSON, 64 hex digits.
+def call_id_of(request: Mapping[str, Any]) -> str:
+    """Id of a call from its request: sha256 of the canonical JSON, 64 hex digits.
 
-    That of the n-th repeat is made from the first request's id and n alone: a broken reply is asked for again as the
-    same call, however the fault in it is worded.
+    The id of the n-th repeat derives from the original request's id and n only, so that it does not depend on how the
+    fault is worded.
     """
-    n_repeats = asked.get("repeat", 0)
+    n_repeats = request.get("repeat", 0)
     if not n_repeats:
-        return sha256_of_json(asked)
-    first = {name: value for name, value in asked.items() if name != "repeat"}
-    first["messages"] = asked["messages"][: -2 * n_repeats]
+        return sha256_of_json(request)
+    first = {name: value for name, value in request.items() if name != "repeat"}
+    first["messages"] = request["messages"][: -2 * n_repeats]
     return repeat_id(sha256_of_json(first), n_repeats)
 
 
 def repeat_id(first_id: str, n_repeats: int) -> str:
-    """The id of the n-th repeat of a call, n >= 1."""
+    """Id of the n-th repeat of a call, n >= 1."""
     return sha256_of_json({"first": first_id, "repeat": n_repeats})
 
 
@@ -184,5 +176,5 @@ def sha256_of_json(value: Any) -> str:
 
 
 def approximate_tokens(n_characters: float) -> float:
-    """Tokens of a text whose tokens nobody counted: a quarter of its characters."""
+    """Estimate the tokens of a text as a quarter of its characters."""
     return n_characters / CHARACTERS_PER_TOKEN

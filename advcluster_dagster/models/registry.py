@@ -1,7 +1,7 @@
-"""Kinds of providers: how each is opened for chat and for embeddings.
+"""Kinds of providers and how to open them for chat and embeddings.
 
-Put a provider in a module of its own and its kind in ``PROVIDER_KINDS``. ``pipeline/providers.py`` opens what a study
-names; the demonstration brings kinds of its own.
+To add a provider, implement it in a new module and add its kind to ``PROVIDER_KINDS``. ``pipeline/providers.py`` opens
+the providers of a study; the demonstration adds its own kinds.
 """
 
 from collections.abc import Callable
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProviderKind:
-    """How a kind of provider is opened.
+    """Factory functions of a kind of provider.
 
     Attributes:
-        chat: opens it for chat calls; None where it makes none.
-        embedding: opens it for embeddings; None where it makes none.
-        batch: opens its batch interface, for chat calls at a lower price; None where it has none.
-        why_none: what to tell a user who asks for calls that it does not make.
+        chat: opens it for chat calls; None if unsupported.
+        embedding: opens it for embeddings; None if unsupported.
+        batch: opens its batch interface, for chat calls at a lower price; None if unsupported.
+        unsupported_reason: message for users who request calls that it does not support.
         revision: version of models that change with this program; part of the identity of their calls.
     """
 
     chat: Callable[[str, Provider, Study], ChatProvider] | None = None
     embedding: Callable[[str, Provider, Study], EmbeddingProvider] | None = None
     batch: Callable[[str, Provider], "BatchWire[Any]"] | None = None
-    why_none: str = "offers no such calls; name another provider in the study"
+    unsupported_reason: str = "does not support these calls; choose another provider in the study"
     revision: str | None = None
 
 
-# An SDK takes long to import, so each is imported when its provider is opened.
+# SDKs are slow to import, so each is imported when its provider is opened.
 
 
 def _open_openai_chat(name: str, settings: Provider, _study: Study) -> ChatProvider:
@@ -82,13 +82,17 @@ def _open_google_batches(name: str, settings: Provider) -> "BatchWire[Any]":
     return GoogleBatches(GoogleGenaiChat(name, settings))
 
 
-#: By the kind that a study's declaration of a provider names; also the names of providers that need no declaration.
+#: By the ``kind`` of a declared provider; also by name for providers that need no declaration.
 PROVIDER_KINDS: dict[str, ProviderKind] = {
     "openai": ProviderKind(_open_openai_chat, _open_openai_embedder, _open_openai_batches),
     "google-genai": ProviderKind(_open_google_chat, _open_google_embedder, _open_google_batches),
     "vllm": ProviderKind(
         _open_vllm,
-        why_none="does not support embeddings; serve the model and declare the server as a provider of kind openai",
+        unsupported_reason=(
+            "does not support embeddings; serve the model and declare the server as a provider of kind openai"
+        ),
     ),
-    "imported": ProviderKind(why_none="makes no calls: its traces are imported; run `advcluster import` first"),
+    "imported": ProviderKind(
+        unsupported_reason="makes no calls: its traces are imported; run `advcluster import` first"
+    ),
 }

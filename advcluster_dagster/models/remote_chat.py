@@ -1,4 +1,4 @@
-"""Chat over a connection, whatever the vendor's wire format."""
+"""Chat over a connection, independent of the vendor's wire format."""
 
 import re
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 
 C = TypeVar("C", bound=Connection)
 
-#: How servers and vendors call structured output.
+#: Names that servers and vendors use for structured output.
 _STRUCTURED_OUTPUT = re.compile(
     r"json[\s_-]?(?:schema|object|mode)|response[\s_-]?(?:format|mime[\s_-]?type|(?:json[\s_-]?)?schema)"
     r"|(?:guided|constrained)[\s_-]?(?:json|decoding|grammar|generation)|structured[\s_-]?(?:output|generation)"
@@ -20,29 +20,29 @@ _STRUCTURED_OUTPUT = re.compile(
 )
 
 
-SCHEMA_REFUSED = "refused by the server: replies were asked for as plain text, and checked as any other"
+SCHEMA_REFUSED = "refused by the server: replies were requested as plain text and validated as usual"
 
 
 @dataclass(frozen=True)
 class WireForm:
-    """What a server was found to take; it holds for the rest of the step.
+    """Request form that a server accepts, learned from its refusals; applies for the rest of the step.
 
-    ``has_schema``: a JSON schema for structured output; without it the reply is plain text, which is checked anyway.
-    ``limit_name``: the setting that limits the completion's length, where the one asked for is not known there.
+    ``has_schema``: send the JSON schema for structured output; without it, replies are plain text, validated as usual.
+    ``limit_name``: name of the completion length setting to send instead of the study's; None to keep it.
     """
 
     has_schema: bool = True
     limit_name: str | None = None
 
     def merged(self, other: "WireForm") -> "WireForm":
-        """What both forms leave out or rename: calls that are sent side by side learn different things."""
+        """Combine the restrictions of both forms, because concurrent calls may learn different ones."""
         return WireForm(self.has_schema and other.has_schema, self.limit_name or other.limit_name)
 
 
 class RemoteChat(ABC, Generic[C]):
     """A :class:`~advcluster_dagster.models.protocol.ChatProvider` over a connection.
 
-    A server that refuses a schema, or the name of a setting, gets none, or the other name, for the rest of the step.
+    After a server refused the schema or a setting's name, the rest of the step omits the schema or uses the other name.
     """
 
     def __init__(self, connection: C) -> None:
@@ -53,7 +53,7 @@ class RemoteChat(ABC, Generic[C]):
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a step's metadata says of the server: that it refused a schema, if it did."""
+        """Facts for the step's metadata: whether the server refused a schema."""
         return {} if self.form.has_schema else {"structured_output": SCHEMA_REFUSED}
 
     @abstractmethod
@@ -61,15 +61,15 @@ class RemoteChat(ABC, Generic[C]):
         """Send one call."""
 
     def learn(self, fault: StatusFault, request: ChatRequest, form: WireForm) -> bool:
-        """Take from a server's words what it does not take, for the rest of the step.
+        """Learn from a server's refusal which request form to use for the rest of the step.
 
         Args:
-            fault: the answer to the request.
-            request: what was asked.
-            form: how it was sent.
+            fault: the server's answer.
+            request: the request refused.
+            form: the form in which it was sent.
 
         Returns:
-            Whether the request is worth another try, in a form that differs from the one it was sent in.
+            Whether to retry the request, in a different form.
         """
         learned = self.next_form(fault.message.lower(), request, form) if fault.may_be_about_form else None
         if learned is not None:
@@ -77,7 +77,7 @@ class RemoteChat(ABC, Generic[C]):
         return learned is not None
 
     def next_form(self, words: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-        """The form to try after a refusal in these words, in lower case; None where another form would not help."""
+        """The form to try after a refusal with this lower-case message; None if no other form would help."""
         return without_schema(words, request, form)
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
@@ -86,7 +86,7 @@ class RemoteChat(ABC, Generic[C]):
         return self.connection.run(list(jobs) if isinstance(requests, list) else jobs, self._ask)
 
     def stop(self) -> None:
-        """Send nothing more; calls in flight have a moment to end."""
+        """Stop sending; calls in flight get a short time to end."""
         self.connection.stop()
 
     def close(self) -> None:
@@ -121,12 +121,12 @@ class RemoteChat(ABC, Generic[C]):
                     raise
 
     def without_key(self, reply: ChatReply) -> ChatReply:
-        """The reply without the key that a server may echo."""
+        """Mask the API key in a reply, in case the server echoes it."""
         reasoning = reply.reasoning and self.connection.without_key(reply.reasoning)
         return replace(reply, text=self.connection.without_key(reply.text), reasoning=reasoning)
 
     def _expected_tokens(self, request: ChatRequest) -> int:
-        """Four characters a prompt token, and the mean completion so far."""
+        """Estimated tokens of a call: four characters per prompt token plus the mean completion so far."""
         n_characters = sum(len(message.content) for message in request.messages)
         return int(approximate_tokens(n_characters)) + self._n_completion_tokens // max(self._n_replies, 1)
 
@@ -138,6 +138,6 @@ class RemoteChat(ABC, Generic[C]):
 
 
 def without_schema(words: str, request: ChatRequest, form: WireForm) -> WireForm | None:
-    """The form without a schema, where one was sent and the refusal speaks of it."""
+    """The form without schema, if a schema was sent and the refusal mentions structured output; else None."""
     is_sent = form.has_schema and request.reply_schema is not None
     return replace(form, has_schema=False) if is_sent and _STRUCTURED_OUTPUT.search(words) else None

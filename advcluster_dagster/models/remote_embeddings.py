@@ -1,4 +1,4 @@
-"""Embeddings over a connection, whatever the vendor's wire format."""
+"""Embeddings over a connection, independent of the vendor's wire format."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -21,11 +21,11 @@ Vector = npt.NDArray[np.float32]
 Jobs = list[tuple[int, EmbeddingRequest]]
 Outcomes = dict[int, EmbeddingReply | CallFailure]
 
-#: Failures that one text can bring upon its whole batch.
+#: Failures of a batch that a single text in it can cause.
 _OF_ONE_TEXT = {"bad_request", "bad_vector", "connection_lost", "content_filter", "server_error", "unreadable_reply"}
-#: Calls that failed one after the other from which on the server itself is doubted.
+#: Consecutive failed calls after which the server is suspected to be down.
 _MOST_FAILED_IN_A_ROW = 16
-#: Single texts asked in one round, to tell texts that spoil their batch from a server that answers nothing.
+#: Single texts sent per probing round, to tell bad texts from a server that is down.
 _MOST_PROBES = 8
 #: Rounds without an answer after which the server counts as down.
 _MOST_ROUNDS = 4
@@ -34,24 +34,24 @@ _GOLDEN_RATIO = 0.618034
 
 @dataclass(frozen=True)
 class _Piece:
-    """Texts that go together, and the failures they ended in before, by index."""
+    """Texts sent in one call, and their earlier failures by index."""
 
     jobs: Jobs
     failures: dict[int, CallFailure] = field(default_factory=dict)
 
     @property
     def known_reason(self) -> str | None:
-        """Why the texts failed before; None where they were not asked yet."""
+        """Reason of the earlier failure; None if the texts were not sent before."""
         return next((failure.reason for failure in self.failures.values()), None)
 
     def outcome(self, index: int, new: EmbeddingReply | CallFailure) -> EmbeddingReply | CallFailure:
-        """The new outcome of a text, but what was wrong with its own vector tells more than a call that failed."""
+        """The outcome of a text; an earlier ``bad_vector`` failure is kept, being more specific than a failed call."""
         before = self.failures.get(index)
         return before if isinstance(new, CallFailure) and before and before.reason == "bad_vector" else new
 
 
 class _Pieces:
-    """Batches as they are pulled, and what was added of them to be asked again, which goes first."""
+    """Iterator over batches; pieces added for a repeat come first."""
 
     def __init__(self, batches: Iterator[Jobs]) -> None:
         self._batches = batches
@@ -64,32 +64,32 @@ class _Pieces:
         return self._again.popleft() if self._again else _Piece(next(self._batches))
 
     def add(self, jobs: Jobs, failures: dict[int, CallFailure]) -> None:
-        """Add a piece to be asked again."""
+        """Add a piece to be sent again."""
         self._again.append(_Piece(jobs, failures))
 
 
 class RemoteEmbedder(ABC, Generic[C]):
     """An :class:`~advcluster_dagster.models.protocol.EmbeddingProvider` over a connection.
 
-    Texts go out in batches. Those that got no vector for a reason that can lie in one of them are asked again in
-    halves, until the bad text stands alone: at most twice as many calls as the batch has texts.
+    Texts are sent in batches. Batches that fail for a reason that one text can cause are bisected until the bad text is
+    alone: at most twice as many calls as the batch has texts.
 
-    A server that answers nothing is not asked much more for it. While no call of the step was answered yet, and after
-    16 failed calls in a row, a batch is halved only if one of up to 8 of its texts is answered when asked alone; after
-    four such rounds without an answer nothing is halved until a call is answered again. An outage so costs at most 64
-    calls beyond one a batch and those in flight when it begins.
+    Bisection is bounded while the server may be down. Before the first answered call of the step, and after 16 failed
+    calls in a row, a batch is halved only if one of up to 8 of its texts is answered when sent alone; after four such
+    rounds without an answer, nothing is halved until a call is answered. An outage thus costs at most 64 calls beyond
+    one per batch and the calls in flight when it begins.
 
-    The vectors of one model all have the length asked for, else the one most frequent in the first batch that came.
+    All vectors of a model must have the requested length, else the most frequent length in the first batch received.
     """
 
-    #: How many texts the vendor takes in one call.
+    #: Maximum number of texts per call.
     texts_per_call: int
 
     def __init__(self, connection: C) -> None:
         self.connection = connection
         self._n_numbers: dict[tuple[str, int | None], int] = {}
         self._pieces = _Pieces(iter(()))
-        self._n_failed_in_a_row = _MOST_FAILED_IN_A_ROW  # nothing was answered yet
+        self._n_failed_in_a_row = _MOST_FAILED_IN_A_ROW  # until the first answer the server may be down
         self._n_rounds = 0
         self._probing = asyncio.Lock()
 
@@ -97,7 +97,7 @@ class RemoteEmbedder(ABC, Generic[C]):
     async def send(
         self, model: str, texts: Sequence[str], dimensions: int | None
     ) -> tuple[list[Sequence[float] | None], int | None]:
-        """Send one call: lists of numbers in the order of the texts, and the tokens they took."""
+        """Send one call; return a list of numbers per text, in order, and the tokens used."""
 
     def embed(self, requests: Sequence[EmbeddingRequest]) -> Iterator[tuple[int, EmbeddingReply | CallFailure]]:
         """Yield (index, outcome) as batches finish; see the protocol."""
@@ -106,7 +106,7 @@ class RemoteEmbedder(ABC, Generic[C]):
             yield from outcomes.items()
 
     def stop(self) -> None:
-        """Send nothing more; calls in flight have a moment to end."""
+        """Stop sending; calls in flight get a short time to end."""
         self.connection.stop()
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class RemoteEmbedder(ABC, Generic[C]):
         self.connection.close()
 
     async def _ask(self, piece: _Piece) -> Outcomes:
-        """Outcomes that are final; texts to ask again are added to the pieces."""
+        """Return final outcomes; texts to send again are added to the pieces."""
         outcomes = await self._outcomes(piece)
         failed = {index: outcome for index, outcome in outcomes.items() if _may_be_of_one_text(outcome)}
         if failed and len(piece.jobs) > 1:
@@ -128,28 +128,28 @@ class RemoteEmbedder(ABC, Generic[C]):
         return outcomes
 
     async def _to_ask_again(self, failed: Jobs, outcomes: Outcomes) -> Jobs:
-        """Which of the failed texts of a piece to ask again: none where the server answers nothing else either.
+        """The failed texts of a piece to send again; none if the server seems to be down.
 
-        In doubt single ones are asked here; their outcomes are final.
+        When in doubt, single texts are sent here as probes; their outcomes are final and added to ``outcomes``.
         """
         async with self._probing:
             if self._n_failed_in_a_row < _MOST_FAILED_IN_A_ROW:
                 return failed
             if self._n_rounds >= _MOST_ROUNDS:
                 return []
-            left = list(failed)
+            remaining = list(failed)
             for number in range(min(_MOST_PROBES, len(failed))):
-                job = left.pop(int(len(left) * (number * _GOLDEN_RATIO % 1)))  # scattered, so as to meet no pattern
+                job = remaining.pop(int(len(remaining) * (number * _GOLDEN_RATIO % 1)))  # scattered, to avoid patterns
                 before = outcomes[job[0]]
                 known = {job[0]: before} if isinstance(before, CallFailure) else {}
                 outcomes |= await self._outcomes(_Piece([job], known))
                 if self._n_failed_in_a_row == 0:
-                    return left
+                    return remaining
             self._n_rounds += 1
             return []
 
     async def _outcomes(self, piece: _Piece) -> Outcomes:
-        """Outcomes of a piece's texts, asked for in one call."""
+        """Send a piece's texts in one call and return their outcomes."""
         requests = [request for _, request in piece.jobs]
         expected = int(approximate_tokens(sum(len(request.text) for request in requests)))
         outcome = await self._paid(requests, expected, piece.known_reason)
@@ -166,7 +166,7 @@ class RemoteEmbedder(ABC, Generic[C]):
     async def _paid(
         self, requests: Sequence[EmbeddingRequest], n_expected: int, known_reason: str | None
     ) -> tuple[list[EmbeddingReply | CallFailure], int | None] | CallFailure:
-        """One transport call under the caps."""
+        """Make one transport call under the budget."""
         budget = self.connection.budget
         async with budget.spend(lambda: budget.expected_prompt(n_expected), self.connection.is_stopped) as reservation:
 
@@ -188,17 +188,17 @@ class RemoteEmbedder(ABC, Generic[C]):
         numbers, n_tokens = await self.send(model, [request.text for request in requests], dimensions)
         if len(numbers) != len(requests):
             raise UnreadableReplyError(f"{len(numbers)} embeddings for {len(requests)} texts")
-        vectors = [_as_vector(given) for given in numbers]
+        vectors = [_as_vector(values) for values in numbers]
         lengths = [len(vector) for vector in vectors if vector is not None]
         if not lengths:
-            raise UnreadableReplyError("no vector: each is null, empty or no list of numbers")
+            raise UnreadableReplyError("no vector: all are null, empty or not lists of numbers")
         tokens = _share_out(n_tokens, [len(request.text) for request in requests])
         expected = self._n_numbers.setdefault((model, dimensions), dimensions or mode(lengths))
         return [_checked(vector, expected, n) for vector, n in zip(vectors, tokens, strict=True)], n_tokens
 
 
 def whole_number(value: object, name: str) -> int | None:
-    """A count that a server gives, None where it is none."""
+    """A count in a server's response; None if absent or not a non-negative 32-bit integer."""
     member = getattr(value, name, None)
     return member if isinstance(member, int) and 0 <= member < 2**31 else None
 
@@ -208,9 +208,9 @@ def _may_be_of_one_text(outcome: EmbeddingReply | CallFailure) -> TypeGuard[Call
 
 
 def _as_vector(numbers: Any) -> Vector | None:
-    """float32 of shape (d,), d >= 1; None for what is no list of numbers."""
+    """Vector as float32 of shape (d,), d >= 1; None if the value is not a list of numbers."""
     try:
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected later
             vector = np.asarray(numbers, dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
         return None
@@ -219,25 +219,25 @@ def _as_vector(numbers: Any) -> Vector | None:
 
 def _checked(vector: Vector | None, expected: int, n_tokens: int | None) -> EmbeddingReply | CallFailure:
     if vector is None:
-        return CallFailure("bad_vector", "the vector is null, empty or no list of numbers")
+        return CallFailure("bad_vector", "the vector is null, empty or not a list of numbers")
     if len(vector) != expected:
         return CallFailure("bad_vector", f"the vector has {len(vector)} numbers, not {expected}")
     if not np.isfinite(vector).all():
-        return CallFailure("bad_vector", "the vector holds NaN or infinite numbers")
+        return CallFailure("bad_vector", "the vector contains NaN or infinite numbers")
     if not vector.any():
-        return CallFailure("bad_vector", "the vector holds zeros only, so it has no direction")
+        return CallFailure("bad_vector", "the vector contains only zeros")
     return EmbeddingReply(vector, n_tokens)
 
 
 def _batches(requests: Iterable[EmbeddingRequest], most: int) -> Iterator[list[tuple[int, EmbeddingRequest]]]:
-    """Requests with their indices in transport batches, each of one model and vector length, as they are pulled."""
+    """Yield transport batches of (index, request) lazily, each of one model and vector length."""
     for _, jobs in groupby(enumerate(requests), key=lambda job: (job[1].model, job[1].dimensions)):
         while batch := list(islice(jobs, most)):
             yield batch
 
 
 def _share_out(n_tokens: int | None, lengths: Sequence[int]) -> list[int | None]:
-    """A batch's tokens over its texts by their length; the shares are estimates, their sum is exact."""
+    """Distribute a batch's tokens over its texts by length; the shares are estimates, their sum is exact."""
     if n_tokens is None:
         return [None] * len(lengths)
     bounds = [0, *(n_tokens * so_far // max(sum(lengths), 1) for so_far in accumulate(lengths))]

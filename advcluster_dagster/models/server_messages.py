@@ -1,4 +1,4 @@
-"""Read a server's error message from bodies of any form, and the pause it asks for."""
+"""Extract a server's error message from bodies of any format, and its retry delay."""
 
 import codecs
 import json
@@ -17,14 +17,14 @@ _MOST_READ = 200_000
 _MOST_MARKUP = 20_000
 _DEEPEST = 8
 _MOST_ITEMS = 8
-#: Names under which servers put words for people, in the order in which the words are joined.
+#: Keys of human-readable messages, in the order in which the messages are joined.
 _WORD_NAMES = (
     "title", "message", "msg", "errormessage", "detail", "details", "error", "errordescription", "description",
     "errors", "reason", "fault", "faultstring", "cause", "innererror", "metadata", "raw", "fieldviolations",
     "invalidparams",
 )  # fmt: skip
 _CODE_NAMES = ("code", "type", "status", "errortype", "errorcode", "reason")
-#: What pydantic and others repeat of the request, which is long and says nothing.
+#: Keys under which pydantic and others echo the request; long and uninformative.
 _ECHOES = {"input", "ctx", "url", "request", "trace", "stack", "traceback", "instance", "documentationurl"}
 _HTML = re.compile(r"^\s*(<!doctype|<\?xml|<[a-z][\w:.-]*[\s/>])", re.IGNORECASE)
 _HIDDEN = {"script", "style", "template", "noscript", "svg"}
@@ -32,7 +32,7 @@ _DELAY = re.compile(r"\s*(-?\d{1,18}(?:\.\d*)?|\.\d+)\s*(ms|s|sec|seconds?)?\s*"
 
 
 class Response(Protocol):
-    """The parts of an HTTP client's response that are read here."""
+    """The parts of an HTTP client's response that are used here."""
 
     @property
     def status_code(self) -> int:
@@ -41,20 +41,20 @@ class Response(Protocol):
 
     @property
     def content(self) -> bytes:
-        """Body without its transfer encoding."""
+        """Decoded body."""
         ...
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers, names in any case."""
+        """Headers, with case-insensitive names."""
         ...
 
 
 def read_body(response: Response) -> Any:
-    """A response's JSON data, else its text; "" where the body was never read or cannot be decompressed."""
+    """A response's JSON data, else its text; "" if the body was not read or cannot be decompressed."""
     try:
         content = response.content
-    except Exception:  # clients differ in what they raise for a body that is not there
+    except Exception:  # clients raise different errors for a missing body
         return ""
     text = _decode(content, response.headers.get("content-type", ""))
     try:
@@ -64,32 +64,32 @@ def read_body(response: Response) -> Any:
 
 
 def server_message(body: Any, status: int | None = None) -> str:
-    """The words for people in an error body, at most 4,000 characters, line breaks kept; the key is not masked.
+    """The human-readable message of an error body, at most 4,000 characters, with line breaks; the key is not masked.
 
-    JSON of any dialect gives its messages with the parameter they are about, HTML its visible text, and a body without
-    words the name of the status.
+    For JSON the messages with the parameter they refer to, for HTML the visible text, for a body without text the name
+    of the status.
 
     Args:
-        body: JSON data or text, as of :func:`read_body`.
-        status: HTTP status; None where the words come from elsewhere than a response.
+        body: JSON data or text, as returned by :func:`read_body`.
+        status: HTTP status; None if the body is not from a response.
     """
     words = _words(body, 0) if isinstance(body, str) else _words(body, 0) or _as_json(body)
     return words[:_MOST_WORDS] or _status_words(status)
 
 
 def error_codes(body: Any) -> set[str]:
-    """Machine-readable codes and types in an error body, as text."""
+    """Machine-readable codes and types in an error body, as strings."""
     return set(_codes(body, 0))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, the longest where it gives several; None where it asks nothing readable.
+    """Retry delay requested by the server, seconds, the longest if several are given; None without a valid one.
 
     Negative for a date in the past.
     """
-    asked = [_seconds(value, 0.001) for value in _values(headers, "retry-after-ms")]
-    asked += [_seconds(value, 1.0) for value in _values(headers, "retry-after")]
-    return max((seconds for seconds in asked if seconds is not None), default=None)
+    delays = [_seconds(value, 0.001) for value in _values(headers, "retry-after-ms")]
+    delays += [_seconds(value, 1.0) for value in _values(headers, "retry-after")]
+    return max((seconds for seconds in delays if seconds is not None), default=None)
 
 
 def _values(headers: Mapping[str, str], name: str) -> list[str]:
@@ -99,7 +99,7 @@ def _values(headers: Mapping[str, str], name: str) -> list[str]:
 
 
 def _seconds(value: str, unit: float) -> float | None:
-    """A number, with a unit or without, or a date (GMT where it names no zone)."""
+    """Seconds of a number with or without unit, or until a date (GMT if it has no time zone); None if invalid."""
     parts = [_DELAY.fullmatch(part) for part in value.split(",")]
     numbers = [(part[1], part[2]) for part in parts if part]
     if numbers and len(numbers) == len(parts):
@@ -120,7 +120,7 @@ def _seconds(value: str, unit: float) -> float | None:
 
 
 def _decode(content: bytes, content_type: str) -> str:
-    """Text in the encoding that the bytes show or the header names; what no encoding fits is decoded leniently."""
+    """Decode text by its byte order mark, as UTF-8, by the header's charset, else leniently as cp1252."""
     named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", content_type, re.IGNORECASE)
     guesses = [json.detect_encoding(content[:4])] if b"\0" in content[:4] or _has_mark(content) else []
     for encoding in (*guesses, "utf-8-sig", *([named[1]] if named else [])):
@@ -146,7 +146,7 @@ def _words(value: Any, depth: int) -> str:
 
 
 def _words_of_text(text: str, depth: int) -> str:
-    """Text without markup; JSON within it, as gateways pass on what stands behind them, is read in turn."""
+    """Text without markup; embedded JSON, such as an upstream error passed on by a gateway, is parsed recursively."""
     text = text[:_MOST_READ].strip()
     if text.startswith(("{", "[")) and depth <= _DEEPEST:
         try:
@@ -175,18 +175,18 @@ def _words_of_object(value: dict[Any, Any], depth: int) -> str:
 
 
 def _labelled(name: str, item: Any, depth: int) -> str:
-    """Words of an item under a name that is not known, as ``name: words``."""
+    """Message of an item with an unknown key, as ``name: message``."""
     words = _words(item, depth + 1)
     return f"{name}: {words}" if words else ""
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """Parts after each other, without those that an earlier one says too."""
-    first_text = ""
+    """Join the parts with "; ", skipping those contained in the text so far."""
+    text = ""
     for part in parts:
-        if part and part not in first_text:
-            first_text = f"{first_text}; {part}" if first_text else part
-    return first_text
+        if part and part not in text:
+            text = f"{text}; {part}" if text else part
+    return text
 
 
 def _codes(value: Any, depth: int) -> Iterator[str]:
@@ -207,7 +207,7 @@ def _squashed(name: object) -> str:
 
 
 def _as_json(body: Any) -> str:
-    """What holds no words that are known, as it is."""
+    """JSON text of a body without known message keys; "" if the body is empty."""
     return "" if body in (None, "", [], {}) else json.dumps(body, ensure_ascii=False, default=str)[:_MOST_WORDS]
 
 
@@ -229,17 +229,17 @@ class _VisibleText(HTMLParser):
         self._hidden: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note where hidden text begins."""
+        """Track the start of a hidden element."""
         if tag in _HIDDEN:
             self._hidden.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Note where hidden text ends."""
+        """Track the end of a hidden element."""
         if tag in self._hidden:
             del self._hidden[self._hidden.index(tag) :]
 
     def handle_data(self, data: str) -> None:
-        """Keep text that shows."""
+        """Collect visible text."""
         if data.strip() and not self._hidden:
             self.parts.append(" ".join(data.split()))
 

@@ -1,4 +1,4 @@
-"""Columns of a trace that follow from one model call (paper section 4.1)."""
+"""Columns of a trace derived from one model call (paper section 4.1)."""
 
 import json
 from typing import Any
@@ -7,8 +7,9 @@ from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatReque
 
 
 def answer_columns(provider: str, request: ChatRequest, outcome: ChatReply | CallFailure) -> dict[str, Any]:
-    """``response``, ``finish_reason``, the token counts, ``engine`` (the provider and what it says of itself) and
-    ``sampling`` (JSON) of a trace; a failure has no response.
+    """Return ``response``, ``finish_reason``, the token counts, ``engine`` and ``sampling`` (JSON) of a trace.
+
+    ``engine`` is the provider with the details it reports. A failure has no response.
     """
     if isinstance(outcome, CallFailure):
         failed = {"finish_reason": f"failed: {outcome.reason}", "sampling": _as_json(dict(request.sampling))}

@@ -1,4 +1,4 @@
-"""vLLM in process: sample models on this machine's GPUs or CPU (paper section 4.1)."""
+"""In-process vLLM: sample models on this machine's GPUs or CPU (paper section 4.1)."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ from advcluster_dagster.models.vllm_requests import PromptSamples, group_samples
 from advcluster_dagster.study.models import Engine, Model
 from advcluster_dagster.study.study import Study
 
-#: Read by vLLM when it is imported: workers start clean, since this process has threads; usage reports are off.
+#: Read by vLLM on import: spawn workers, because this process has threads; disable usage reports.
 _ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -28,8 +28,8 @@ _NO_SEED = "none: the CPU engine takes no seed for one request"
 class VllmChat:
     """A :class:`~advcluster_dagster.models.protocol.ChatProvider` around one engine, started at the first call.
 
-    All trials of a prompt go as one request with n samples. Questions are handed over while others are still being
-    answered, so that the engine never runs dry, and each question's replies are given back as soon as they are there.
+    All trials of a prompt are one request with n samples. Questions are queued while others are being answered, to keep
+    the engine busy, and each question's replies are yielded as soon as they are complete.
     """
 
     def __init__(self, study: Study) -> None:
@@ -49,8 +49,8 @@ class VllmChat:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The engine, the seconds it took to load, and its speed in completion tokens a second, kernels that are
-        compiled for the first requests included; the GPUs and how busy they were while generating, where there are any.
+        """Engine, load time (seconds), speed (completion tokens per second while generating, including kernels compiled
+        for the first requests) and, if any, GPUs with their utilisation while generating.
         """
         if self._engine is None or not self._seconds:
             return {}
@@ -63,22 +63,22 @@ class VllmChat:
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """Yield (index, outcome) question by question; see the protocol.
 
-        A prompt that the model's context cannot hold is a failure named prompt_too_long.
+        A prompt that exceeds the model's context is a failure named prompt_too_long.
 
         Raises:
             FatalModelError: the model cannot be loaded, a sampling setting is unknown, or the engine died.
         """
         for name in dict.fromkeys(request.model for request in requests):
-            places = [index for index, request in enumerate(requests) if request.model == name]
-            engine = self._started(self._models.get(name, Model(model=name, provider="vllm")), requests[places[0]])
+            indices = [index for index, request in enumerate(requests) if request.model == name]
+            engine = self._started(self._models.get(name, Model(model=name, provider="vllm")), requests[indices[0]])
             started = time.monotonic()
-            for place, outcome in engine.answer([requests[index] for index in places], self._seed):
+            for position, outcome in engine.answer([requests[index] for index in indices], self._seed):
                 self._n_tokens += (outcome.completion_tokens or 0) if isinstance(outcome, ChatReply) else 0
                 self._seconds = time.monotonic() - started
-                yield places[place], outcome
+                yield indices[position], outcome
 
     def close(self) -> None:
-        """Shut the engine down; its process ends, and with it its hold on GPU memory."""
+        """Shut the engine down; its process ends and frees its GPU memory."""
         self._watching.close()
         if self._engine is not None:
             self._engine.stop()
@@ -95,7 +95,7 @@ class VllmChat:
 
 
 class _RunningEngine:
-    """One model, loaded."""
+    """A loaded model."""
 
     def __init__(self, model: Model, revision: str | None) -> None:
         for name, value in _ENVIRONMENT.items():
@@ -107,7 +107,7 @@ class _RunningEngine:
         self._takes_seeds = not current_platform.is_cpu()
         try:
             self._llm: Any = vllm.LLM(model.model, revision=revision, seed=0, **_engine_arguments(model.engine))
-        except Exception as error:  # whatever is wrong with model, settings or GPUs, vLLM has no common type for it
+        except Exception as error:  # vLLM has no common error type for faults of model, settings or GPUs
             raise FatalModelError(f"provider vllm cannot load {model.model}: {_load_fault(error)}") from error
         self._defaults = self._llm.get_default_sampling_params()
         dtype = str(self._llm.llm_engine.model_config.dtype).removeprefix("torch.")
@@ -122,24 +122,24 @@ class _RunningEngine:
     def answer(self, requests: Sequence[ChatRequest], seed: int) -> Iterator[tuple[int, ChatReply | CallFailure]]:
         """As :meth:`VllmChat.complete`, for requests to this model."""
         waiting = group_samples(requests, seed)
-        asked: dict[str, tuple[PromptSamples, dict[str, Any]]] = {}
+        queued: dict[str, tuple[PromptSamples, dict[str, Any]]] = {}
         try:
             while True:
-                yield from self._hand_over(waiting, asked)
-                if not asked:
+                yield from self._hand_over(waiting, queued)
+                if not queued:
                     return
                 for output in self._step():
-                    samples, used = asked.pop(output.request_id)
+                    samples, used = queued.pop(output.request_id)
                     yield from self._replies(samples, used, output)
-        except GeneratorExit:  # nobody wants the rest
-            self._llm.llm_engine.abort_request(list(asked))
+        except GeneratorExit:  # the consumer stopped
+            self._llm.llm_engine.abort_request(list(queued))
             raise
 
     def _hand_over(
-        self, waiting: Iterator[PromptSamples], asked: dict[str, tuple[PromptSamples, dict[str, Any]]]
+        self, waiting: Iterator[PromptSamples], queued: dict[str, tuple[PromptSamples, dict[str, Any]]]
     ) -> Iterator[tuple[int, CallFailure]]:
-        """Fill the engine up; prompts that it refuses are failures of their own."""
-        while len(asked) < self.model.engine.max_questions_in_flight and (samples := next(waiting, None)):
+        """Queue requests up to the engine's limit; yield failures of prompts that it rejects."""
+        while len(queued) < self.model.engine.max_questions_in_flight and (samples := next(waiting, None)):
             sampling, template = split_sampling(samples.sampling)
             params = self._sampling_params(samples, sampling)
             conversation = [{"role": message.role, "content": message.content} for message in samples.messages]
@@ -153,11 +153,11 @@ class _RunningEngine:
                 )
                 yield from ((index, failure) for index in samples.indices)
             else:
-                # The engine adds a suffix to the number it gives, and answers under the number.
-                asked[str(identifier).partition("-")[0]] = samples, self._used(params)
+                # The engine appends a suffix to the request number but reports outputs under the number.
+                queued[str(identifier).partition("-")[0]] = samples, self._used(params)
 
     def _sampling_params(self, samples: PromptSamples, sampling: Mapping[str, Any]) -> Any:
-        """The model's own generation config, overridden by the study; by default no limit but the context's."""
+        """The model's generation config overridden by the study; by default the only limit is the context."""
         params = self._defaults.clone()
         settings = {
             "max_tokens": None,
@@ -171,7 +171,7 @@ class _RunningEngine:
         try:
             params.__post_init__()  # checks the ranges
         except ValueError as error:
-            raise FatalModelError(f"provider vllm takes no such sampling settings: {_first_line(error)}") from None
+            raise FatalModelError(f"provider vllm: invalid sampling settings: {_first_line(error)}") from None
         return params
 
     def _used(self, params: Any) -> dict[str, Any]:
@@ -179,20 +179,20 @@ class _RunningEngine:
         return {name: getattr(params, name) for name in names}
 
     def _step(self) -> list[Any]:
-        """Outputs that are complete after one more step of the engine."""
+        """Run one step of the engine; return the outputs that are complete."""
         try:
             return [output for output in self._llm.llm_engine.step() if output.finished]
         except Exception as error:
             reason = _first_line(error)
             raise FatalModelError(
-                f"provider vllm: the engine of {self.model.model} died: {reason}; what was answered is kept, run again"
+                f"provider vllm: the engine of {self.model.model} died: {reason}; completed replies are kept, run again"
             ) from error
 
     def _replies(
         self, samples: PromptSamples, used: Mapping[str, Any], output: Any
     ) -> Iterator[tuple[int, ChatReply | CallFailure]]:
-        for place, index in enumerate(samples.indices):
-            sample = output.outputs[place]
+        for position, index in enumerate(samples.indices):
+            sample = output.outputs[position]
             text, reasoning = split_channels(sample.text) if self._writes_channels else (sample.text, None)
             yield (
                 index,
@@ -204,13 +204,13 @@ class _RunningEngine:
                     completion_tokens=len(sample.token_ids),
                     served_model=self.model.model,
                     system_fingerprint=self.name,
-                    sampling={**used, "seed": samples.seed + place if self._takes_seeds else _NO_SEED},
+                    sampling={**used, "seed": samples.seed + position if self._takes_seeds else _NO_SEED},
                 ),
             )
 
 
 def _models_of(study: Study) -> Iterator[Model]:
-    """Models of the study that vLLM serves in process."""
+    """Models of the study that use the in-process vLLM provider."""
     for family in study.families.values():
         yield from (model for model in (family.larger, family.smaller) if model.provider == "vllm")
     judges = study.judges
@@ -237,6 +237,6 @@ def _load_fault(error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """The first line with something in it, shortened: vLLM's messages run over many."""
+    """The first non-empty line of an error, shortened, because vLLM's messages have many lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

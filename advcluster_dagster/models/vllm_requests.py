@@ -1,4 +1,4 @@
-"""Requests to a vLLM engine and its replies: everything about vLLM that needs no vLLM."""
+"""Requests to a vLLM engine and parsing of its replies; does not import vLLM."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ from typing import Any
 from advcluster_dagster.models.protocol import ChatRequest, FatalModelError, sha256_of_json
 from advcluster_dagster.science.prompting import Message
 
-#: Settings that vLLM's SamplingParams takes from a study.
+#: Sampling settings of a study that are passed to vLLM's SamplingParams.
 SAMPLING_NAMES = frozenset(
     (
         *("temperature", "top_p", "top_k", "min_p", "max_tokens", "min_tokens", "stop", "seed"),
         *("presence_penalty", "frequency_penalty", "repetition_penalty"),
     )
 )
-#: Settings that a model's chat template reads.
+#: Settings that are passed to the model's chat template.
 TEMPLATE_NAMES = frozenset(("enable_thinking", "reasoning_effort"))
 _SEEDS = 2**31
 _HARMONY = re.compile(
@@ -26,10 +26,10 @@ _HARMONY = re.compile(
 
 @dataclass(frozen=True)
 class PromptSamples:
-    """One prompt and the trials wanted of it, as one request to the engine.
+    """One prompt with several trials, as one request to the engine.
 
-    ``indices`` are those of the chat requests, one a sample, in the order of the samples. Sample i is drawn with seed
-    ``seed + i``, so that a trial has the same seed whether it is sampled with the others or alone.
+    ``indices`` are indices of chat requests, one per sample. Sample i is drawn with seed ``seed + i``, so that a
+    trial has the same seed whether it is sampled with others or alone.
     """
 
     messages: tuple[Message, ...]
@@ -39,9 +39,9 @@ class PromptSamples:
 
 
 def group_samples(requests: Sequence[ChatRequest], study_seed: int) -> Iterator[PromptSamples]:
-    """Requests that differ in nothing but consecutive trial numbers, together, in the order of their first.
+    """Group requests that differ only in consecutive trial numbers, in order of their first request.
 
-    A greedy request (temperature 0) stays alone: the engine draws one sample of it at a time.
+    Greedy requests (temperature 0) are not grouped: the engine draws one sample of them at a time.
     """
     by_prompt: dict[str, list[int]] = {}
     for index, request in enumerate(requests):
@@ -49,10 +49,10 @@ def group_samples(requests: Sequence[ChatRequest], study_seed: int) -> Iterator[
     for key, indices in by_prompt.items():
         first = requests[indices[0]]
         ordered = sorted(indices, key=lambda index: requests[index].trial)
-        # Within a run of consecutive trials, trial and place differ by the same number.
-        places = {index: requests[index].trial - place for place, index in enumerate(ordered)}
+        # Within a run of consecutive trials, trial and position differ by a constant.
+        offsets = {index: requests[index].trial - position for position, index in enumerate(ordered)}
         start = int(sha256_of_json([study_seed, first.sampling.get("seed"), key])[:12], 16) % _SEEDS
-        for _, run in groupby(ordered, key=places.__getitem__):
+        for _, run in groupby(ordered, key=offsets.__getitem__):
             together = list(run)
             for members in [together] if first.sampling.get("temperature") != 0 else [[index] for index in together]:
                 seed = start + requests[members[0]].trial
@@ -60,25 +60,25 @@ def group_samples(requests: Sequence[ChatRequest], study_seed: int) -> Iterator[
 
 
 def split_sampling(sampling: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A study's sampling settings as those of the engine and those of the chat template.
+    """Split a study's sampling settings into those of the engine and those of the chat template.
 
     Raises:
-        FatalModelError: neither takes a setting of that name.
+        FatalModelError: a setting is supported by neither.
     """
     settings = {name: value for name, value in sampling.items() if name not in ("revision", "chat_template_kwargs")}
     unknown = sorted(set(settings) - SAMPLING_NAMES - TEMPLATE_NAMES)
     if unknown:
         allowed = ", ".join(sorted({*SAMPLING_NAMES, *TEMPLATE_NAMES, "chat_template_kwargs"}))
-        raise FatalModelError(f"provider vllm takes no sampling setting {unknown[0]!r}; allowed: {allowed}")
+        raise FatalModelError(f"provider vllm does not support sampling setting {unknown[0]!r}; allowed: {allowed}")
     template = {name: value for name, value in settings.items() if name in TEMPLATE_NAMES}
     template |= sampling.get("chat_template_kwargs") or {}
     return {name: value for name, value in settings.items() if name in SAMPLING_NAMES}, template
 
 
 def split_channels(text: str) -> tuple[str, str | None]:
-    """(answer, reasoning) of a text in channels, as GPT-OSS writes; any other text is all answer.
+    """Split text in the Harmony channel format of GPT-OSS into (answer, reasoning); other text is all answer.
 
-    A text that was cut off before its final channel has an empty answer.
+    A text truncated before its final channel has an empty answer.
     """
     if "<|message|>" not in text:
         return text, None

@@ -1,4 +1,4 @@
-"""Dagster asset definitions of a study, made of its recipes, and the execution of one step."""
+"""Dagster asset definitions of a study, built from its recipes, and the execution of a step."""
 
 import warnings
 from collections.abc import Collection, Iterator
@@ -42,21 +42,21 @@ from advcluster_dagster.storage.table_files import StagedTable, Stamp, stage_tab
 from advcluster_dagster.study.partition import all_partitions, partition_from_key
 from advcluster_dagster.study.study import Study
 
-# Data versions and checks of partitions are beta in the pinned Dagster; we use them knowingly.
+# Data versions and checks of partitions are beta in the pinned Dagster; we accept that.
 for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module="advcluster_dagster")
 
 
 def build_assets(home: Home, study: Study, families: Collection[str] | None = None) -> list[dg.AssetsDefinition]:
-    """All assets of one study; families and domains are partition keys, so that new ones need no reload.
+    """Table assets of a study; families and domains are partition keys, so new ones need no reload.
 
-    ``families`` are those that will be run, whose models decide what a step needs; None stands for all.
+    ``families`` are the families to run, whose models determine the resources of a step; None for all.
     """
     return [_build_asset(home, study, recipe, families) for recipe in recipes_of(study) if not recipe.makes_page]
 
 
 def build_pages(home: Home, study: Study) -> list[dg.AssetsDefinition]:
-    """The report of one study and the explorer beside it: files of their own instead of a table."""
+    """Page assets of a study: the report and the explorer, which are files instead of tables."""
     return [_build_page(home, study, recipe) for recipe in recipes_of(study) if recipe.makes_page]
 
 
@@ -101,7 +101,7 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
 
 
 def group_name(study: Study, recipe: Recipe) -> str:
-    """Name of a stage's group in Dagster, which holds several studies side by side."""
+    """Name of a stage's asset group, unique across the studies of a home."""
     return f"{study.identifier}__{recipe.group}"
 
 
@@ -151,7 +151,7 @@ def _out(home: Home, study: Study, recipe: Recipe, table: str) -> dg.AssetOut:
 
 
 def code_version(home: Home, study: Study, recipe: Recipe) -> str:
-    """Hash of code, prompts and all settings a step reads, so that the UI shows when one changed."""
+    """Hash of the code, prompts and settings of a step, by which the UI shows changes."""
     settings = [
         recipe.settings_fingerprint(home, study, partition) for partition in all_partitions(study, recipe.level)
     ]
@@ -159,7 +159,7 @@ def code_version(home: Home, study: Study, recipe: Recipe) -> str:
 
 
 def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Iterator[Any]:
-    """Run one step and yield its tables and check results; foreseen errors become one line."""
+    """Run one step and yield its tables and check results; expected errors become one-line failures."""
     staged: list[StagedTable] = []
     try:
         with one_line_failures():
@@ -167,8 +167,8 @@ def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe
             step = _open_step(context, study_name, recipe)
             stamp = expected_stamp(recipe, step.home, step.study, step.partition)
             with damage_named(step):
-                made = recipe.function(step, **step.inputs())
-                frames = made if isinstance(made, dict) else {recipe.tables[0]: made}
+                result = recipe.function(step, **step.inputs())
+                frames = result if isinstance(result, dict) else {recipe.tables[0]: result}
                 for name in recipe.tables:
                     staged.append(_stage(step, name, frames[name], stamp))
             results = [result for table in staged for result in check_new_table(step, table.table.name, table.scan())]
@@ -234,10 +234,10 @@ def _begin_step(context: dg.AssetExecutionContext, study_name: str, recipe: Reci
 
 
 def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
-    """Stop a gathering step when a partition it would use failed or is blocked; the missing ones are left out.
+    """Refuse an aggregating step if a partition it would use failed or is blocked; missing partitions are left out.
 
     Raises:
-        StepError: names the first such partition and what to do.
+        StepError: names the first such partition and the remedy.
     """
     if step.recipe.level == "family_domain" or step.recipe.level == "domain":
         return
@@ -256,8 +256,8 @@ def refuse_unfit_inputs(instance: dg.DagsterInstance, step: Step) -> None:
 
 def _stage(step: Step, table: str, frame: pl.DataFrame | pl.LazyFrame, stamp: Stamp) -> StagedTable:
     path = table_path(step.home.lake, step.study.study, table, step.partition)
-    noted = stamp.with_notes(step.call_notes)
-    return stage_table(TABLES[table], frame, step.partition, path, noted)
+    annotated = stamp.with_notes(step.call_notes)
+    return stage_table(TABLES[table], frame, step.partition, path, annotated)
 
 
 def _output(step: Step, staged: StagedTable) -> dg.Output[StagedTable]:

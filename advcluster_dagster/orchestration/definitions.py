@@ -1,7 +1,4 @@
-"""All definitions of the studies of a home: what runs need, and the jobs, schedules and sensors that start them.
-
-Assembly only: every definition is built in the module of its kind.
-"""
+"""Assemble the Dagster definitions of a home's studies: assets, resources, jobs, schedules and sensors."""
 
 from collections.abc import Iterable
 
@@ -19,14 +16,14 @@ from advcluster_dagster.study.study import Study
 
 
 def build_defs(home: Home, studies: Iterable[Study]) -> dg.Definitions:
-    """Fresh definitions of the studies of a home. Keys of assets are [study, table], groups carry the study's name."""
-    listed = tuple(studies)
+    """Build the definitions of a home's studies. Asset keys are [study, table]; group names contain the study's."""
+    studies = tuple(studies)
     shared = run_definitions(home, ())
     return dg.Definitions(
-        assets=[asset for study in listed for asset in run_assets(home, study)],
-        jobs=[job for study in listed for job in _jobs(home, study)],
-        schedules=[each for study in listed for each in (*build_schedules(study), retention_schedule(study))],
-        sensors=[sensor for study in listed for sensor in _sensors(home, study)],
+        assets=[asset for study in studies for asset in run_assets(home, study)],
+        jobs=[job for study in studies for job in _jobs(home, study)],
+        schedules=[item for study in studies for item in (*build_schedules(study), retention_schedule(study))],
+        sensors=[sensor for study in studies for sensor in _sensors(home, study)],
         resources=shared.resources,
         executor=shared.executor,
     )

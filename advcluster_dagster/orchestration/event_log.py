@@ -1,8 +1,8 @@
 """Dagster's SQLite event log with connections that stay open.
 
-Dagster's class opens and closes a connection for every event; closing the last one of a file in WAL mode checkpoints
-it, which costs milliseconds a time and most of a short step. It also checks, at every look at a partition, whether
-the file has its tables. Same files, same tables, so either class reads the other's.
+Dagster's class opens and closes a connection for every event; closing the last connection of a file in WAL mode
+checkpoints it, which takes milliseconds each time and most of a short step. It also checks on every partition query
+whether the file has its tables. Files and tables are the same, so each class can read the other's.
 """
 
 import os
@@ -22,21 +22,21 @@ _MOST_OPEN = 8
 
 
 class KeptOpenSqliteEventLogStorage(SqliteEventLogStorage):
-    """As its base, with the connections of the last few files kept open; a lock makes each one thread's at a time.
+    """SQLite event log that keeps the connections of the most recently used files open, serialised by a lock.
 
-    Writes are not flushed to the disk one by one (``synchronous=NORMAL``): a killed process loses nothing, a power cut
-    the last moments, and never the file.
+    Writes are not flushed individually (``synchronous=NORMAL``): a killed process loses nothing; a power failure may
+    lose the last writes but does not corrupt the file.
     """
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> "KeptOpenSqliteEventLogStorage":
-        """``base_dir`` is DAGSTER_HOME; the files lie where Dagster's own class puts them below it."""
+        """Create the storage; ``base_dir`` is DAGSTER_HOME, and files are where Dagster's class puts them below it."""
         return cls(str(Path(config_value["base_dir"]) / "history" / "runs"), inst_data)
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has the table; one that it has stays."""
+        """Whether the index has the table; positive answers are cached."""
         known: set[str] = self.__dict__.setdefault("_known_tables", set())
         if table_name not in known and super().has_table(table_name):
             known.add(table_name)
@@ -59,7 +59,7 @@ class KeptOpenSqliteEventLogStorage(SqliteEventLogStorage):
         return engines[shard]
 
     def _open_shard(self, shard: str) -> sa.Engine:
-        """Open a file; a new run's file starts as a copy of the first empty one, which costs far less than its DDL."""
+        """Open a file; a new run's file is a copy of an empty one, which is much faster than its DDL."""
         path = Path(self.path_for_shard(shard))
         is_new_run = shard != INDEX_SHARD_NAME and not path.exists()
         empty: bytes | None = self.__dict__.get("_empty_run")

@@ -16,7 +16,7 @@ _PACKAGES: Mapping[Executor, str] = {"ray": "dagster_ray", "kubernetes": "dagste
 
 
 def executor_of(home: Home) -> dg.ExecutorDefinition:
-    """The executor that a home's settings name.
+    """The executor configured in a home's settings.
 
     Raises:
         SettingsError: its package is not installed; one line.
@@ -25,7 +25,7 @@ def executor_of(home: Home) -> dg.ExecutorDefinition:
     _check_installed(name)
     limit = {} if most is None else {"max_concurrent": most}
     if name == "multiprocess":
-        # Started afresh each: a process forked from one with our libraries loaded would wait for their threads.
+        # Dagster spawns each process: a fork of one with our libraries loaded would wait for their threads.
         return dg.multiprocess_executor.configured(limit)
     if name == "ray":
         return _ray(home)
@@ -40,18 +40,18 @@ def executor_of(home: Home) -> dg.ExecutorDefinition:
 def _ray(home: Home) -> dg.ExecutorDefinition:
     from dagster_ray import ray_executor
 
-    # Where the home is, and no secret: those are in the environment of Ray's nodes.
-    places = [f"ADVCLUSTER_HOME={home.root}", f"DAGSTER_HOME={home.dagster}"]
+    # Paths only: secrets are in the environment of Ray's nodes.
+    variables = [f"ADVCLUSTER_HOME={home.root}", f"DAGSTER_HOME={home.dagster}"]
     most = home.settings.max_concurrent_steps
     limits = [] if most is None else [{"key": STUDY_TAG, "limit": most}]
     executor: dg.ExecutorDefinition = ray_executor.configured(
-        {"ray": {"env_vars": places}, "tag_concurrency_limits": limits}
+        {"ray": {"env_vars": variables}, "tag_concurrency_limits": limits}
     )
     return executor
 
 
 def launcher_settings(home: Home) -> dict[str, Any]:
-    """The launcher of runs that the UI, schedules and sensors start, as ``dagster.yaml`` has it; none is Dagster's own.
+    """Settings in ``dagster.yaml`` of the launcher for runs of UI, schedules and sensors; empty for Dagster's default.
 
     Raises:
         SettingsError: its package is not installed; one line.
@@ -59,7 +59,7 @@ def launcher_settings(home: Home) -> dict[str, Any]:
     name = home.settings.executor
     _check_installed(name)
     if name == "ray":
-        # Without resources of their own, runs stay on Ray's head node: they only wait for their steps.
+        # Runs request no resources and so stay on Ray's head node: they only wait for their steps.
         ray = {"address": {"env": "RAY_ADDRESS"}}
         module = "advcluster_dagster.orchestration.ray_launcher"
         return {"run_launcher": {"module": module, "class": "QuotingRayRunLauncher", "config": {"ray": ray}}}

@@ -16,7 +16,7 @@ _MOST_CHARACTERS = 2000
 
 
 def build_failure_hook(home: Home, study: Study) -> dg.SensorDefinition:
-    """A sensor that writes the line of every failed run of a study's jobs."""
+    """A sensor that logs one line for every failed run of a study's jobs."""
 
     @dg.run_failure_sensor(
         name=f"{study.identifier}__failures",
@@ -37,7 +37,7 @@ def build_failure_hook(home: Home, study: Study) -> dg.SensorDefinition:
 
 
 def _is_of(study: Study, run: dg.DagsterRun) -> bool:
-    """Whether a run is of a study: by its tag, else by the assets it was started for, else by its job's name."""
+    """Whether a run belongs to a study, by its tag, else its asset selection, else its job's name."""
     if STUDY_TAG in run.tags:
         return run.tags[STUDY_TAG] == study.study
     if run.asset_selection:
@@ -46,23 +46,23 @@ def _is_of(study: Study, run: dg.DagsterRun) -> bool:
 
 
 def describe_failure(study: Study, context: dg.RunFailureSensorContext) -> str:
-    """When, which study, job and partition, which step and why, which run; control characters are blanked."""
+    """One line with time, study, job, partition, run, failed steps and reasons, without control characters."""
     run = context.dagster_run
     steps = [
         f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"
         for event in context.get_step_failure_events()
         if event.step_failure_data is not None
     ]
-    why = "; ".join(steps) or context.failure_event.message or "no reason is known"
+    reason = "; ".join(steps) or context.failure_event.message or "unknown reason"
     partition = run.tags.get("dagster/partition")
-    what = f"{run.job_name} of {partition}" if partition else run.job_name
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    text = f"{when} study {study.study}: {what} failed (run {run.run_id[:8]}): {why}"
+    label = f"{run.job_name} of {partition}" if partition else run.job_name
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    text = f"{time} study {study.study}: {label} failed (run {run.run_id[:8]}): {reason}"
     return one_line(text, _MOST_CHARACTERS)
 
 
 def failure_line(data: StepFailureData) -> str:
-    """Why a step failed, in one line."""
+    """Reason of a step's failure, in one line."""
     if data.user_failure_data and data.user_failure_data.description:
         return " ".join(data.user_failure_data.description.split())
     cause = (data.error.cause or data.error) if data.error else None

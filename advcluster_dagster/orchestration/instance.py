@@ -55,18 +55,18 @@ run_monitoring:
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
-    """The instance of a home, made on first use; runs whose process is gone are marked failed.
+    """Open the instance of a home, creating it on first use; mark runs whose process died as failed.
 
     Raises:
-        SettingsError: ``platform.yaml`` is wrong, or asks for what an edited ``dagster.yaml`` does not have; one line.
+        SettingsError: ``platform.yaml`` is invalid, or an edited ``dagster.yaml`` does not match it; one-line message.
     """
     home.dagster.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    # Dagster makes its databases without a lock of its own: two first commands at once would spoil them.
+    # Dagster creates its databases without a lock: two concurrent first commands would corrupt them.
     with file_lock(home.dagster / "opening.lock"):
         if home.settings.executor != "kubernetes":
             _write_settings(home, home.dagster / "dagster.yaml")
-        instance = _opened(home.dagster)
+        instance = _open_folder(home.dagster)
         _limit_pool(instance, home.settings.gpu_pool_slots)
         mark_dead_runs(instance)
         assert instance.schedule_storage is not None
@@ -74,26 +74,26 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     return instance
 
 
-def _opened(folder: Path) -> dg.DagsterInstance:
-    """Dagster's instance of a folder.
+def _open_folder(folder: Path) -> dg.DagsterInstance:
+    """Open Dagster's instance of a folder.
 
     Raises:
-        SettingsError: its ``dagster.yaml`` is not what Dagster reads; one line.
+        SettingsError: its ``dagster.yaml`` is invalid; one-line message.
     """
     path = folder / "dagster.yaml"
     try:
         return dg.DagsterInstance.from_config(str(folder))
     except (yaml.YAMLError, UnicodeDecodeError, dg.DagsterInvalidConfigError, DagsterInvariantViolationError) as error:
-        raise SettingsError(f"{path}: cannot be used as settings of Dagster; {_REMOVE}") from error
-    except CheckError as error:  # a class that this version of the program, or of Dagster, does not have
+        raise SettingsError(f"{path}: not valid as Dagster settings; {_REMOVE}") from error
+    except CheckError as error:  # a class that this version of the package or of Dagster does not have
         raise SettingsError(f"{path}: {one_line(str(error), 300)}; correct the name, or {_REMOVE}") from error
 
 
 def _write_settings(home: Home, path: Path) -> None:
-    """Write Dagster's settings for the platform's, unless the file has been edited since it was last written.
+    """Write Dagster's settings according to ``platform.yaml``, unless the file was edited since it was last written.
 
     Raises:
-        SettingsError: it was edited, and the platform's settings have changed since.
+        SettingsError: the file was edited, and ``platform.yaml`` has changed since.
     """
     body = _settings(home)
     digest = hashlib.sha256(body.encode()).hexdigest()[:16]
@@ -101,10 +101,10 @@ def _write_settings(home: Home, path: Path) -> None:
         try:
             head, _, present = path.read_text(encoding="utf-8").partition("\n")
         except UnicodeDecodeError:
-            raise SettingsError(f"{path}: is no text file; {_REMOVE}") from None
+            raise SettingsError(f"{path}: not a text file; {_REMOVE}") from None
         if not head.startswith(_HEAD):  # written by hand
             if home.database_url is not None and "postgres" not in head + present:
-                raise SettingsError(f"{path}: platform.yaml asks for PostgreSQL, but this file of yours names none")
+                raise SettingsError(f"{path}: platform.yaml configures PostgreSQL, but this edited file does not")
             return
         if head.removeprefix(_HEAD) == digest:
             return
@@ -119,7 +119,7 @@ def _write_settings(home: Home, path: Path) -> None:
 
 
 def _settings(home: Home) -> str:
-    """Dagster's settings: history in SQLite files or in PostgreSQL, whose URL stays in the environment."""
+    """Dagster's settings as YAML: history in SQLite files or PostgreSQL, whose URL stays in the environment."""
     storage = _SQLITE
     if home.database_url is not None:
         storage = yaml.safe_dump({"storage": {"postgres": {"postgres_url": {"env": home.settings.database_url_env}}}})
@@ -129,7 +129,7 @@ def _settings(home: Home) -> str:
 
 
 def _limit_pool(instance: dg.DagsterInstance, n_slots: int) -> None:
-    """Let so many steps hold an inference engine at once, across all runs of the home."""
+    """Set how many steps may use an inference engine at once, across all runs of the home."""
     storage = instance.event_log_storage
     present = {pool.name: pool.limit for pool in storage.get_pool_limits()}
     if present.get(GPU_POOL) != n_slots:
@@ -137,10 +137,10 @@ def _limit_pool(instance: dg.DagsterInstance, n_slots: int) -> None:
 
 
 def mark_dead_runs(instance: dg.DagsterInstance, is_only_server: bool = False) -> int:
-    """Mark unfinished runs failed whose process is gone; how many there were.
+    """Mark unfinished runs whose process died as failed; return their number.
 
-    A run that no process has claimed yet counts as dead when it is the only server that asks, else after ten minutes;
-    on a cluster, which looks after its runs itself, it never does.
+    A run not yet claimed by a process counts as dead at once if the caller is the only server, else after ten minutes;
+    on a cluster, which monitors its runs itself, never.
     """
     unfinished = [
         dg.DagsterRunStatus.STARTED,
@@ -175,7 +175,7 @@ def _is_dead(run: dg.DagsterRun, created: float, is_only_server: bool) -> bool:
 
 
 def instance_environment(home: Home) -> dict[str, str]:
-    """Environment of a Dagster process that serves this home."""
-    # Dagster's own development server warns of its successor at every start.
+    """Environment variables of a Dagster process for this home."""
+    # Dagster's development server warns about its successor at every start.
     quiet = {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
     return {**os.environ, **quiet, "DAGSTER_HOME": str(home.dagster), "ADVCLUSTER_HOME": str(home.root)}

@@ -13,7 +13,7 @@ from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.platform import Executor
 from advcluster_dagster.study.study import Study
 
-#: Runs of a whole study wait for one another (dagster.yaml), and one whose process died is retried.
+#: Whole-study runs of a study are serialised (dagster.yaml), and retried if their process died.
 WHOLE_TAG = "advcluster/whole_study"
 _RETRY_TAGS = {"dagster/max_retries": "3", "dagster/retry_on_asset_or_op_failure": "false"}
 
@@ -40,8 +40,8 @@ def whole_job_name(study: Study) -> str:
 
 
 def whole_job(home: Home, study: Study) -> dg.JobDefinition:
-    """The ordered whole, as ``advcluster run`` does it: what is not fresh, each partition as a run of its own."""
-    # This op only waits for the runs it starts, so it stays in its run's process, wherever steps go.
+    """The job that runs a whole study as ``advcluster run`` does: what is not fresh, each partition as a run."""
+    # This op only waits for the runs it starts, so it stays in its run's process, whichever executor runs steps.
     executor: Executor = home.settings.executor if home.settings.has_cluster else "in_process"
 
     @dg.op(name=f"{whole_job_name(study)}__run", required_resource_keys={"platform"})
@@ -66,7 +66,7 @@ def whole_job(home: Home, study: Study) -> dg.JobDefinition:
 
     @dg.job(
         name=whole_job_name(study),
-        description=f"Runs what is not up to date in study {study.study}, in order.",
+        description=f"Runs the steps of study {study.study} that are not up to date, in order.",
         tags={STUDY_TAG: study.study, WHOLE_TAG: study.study, **_RETRY_TAGS},
         executor_def=dg.in_process_executor,
     )

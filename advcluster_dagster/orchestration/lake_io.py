@@ -1,4 +1,4 @@
-"""IO manager of all tables: contract-checked Parquet, one file per partition, replaced atomically."""
+"""IO manager of the tables: validated Parquet, one file per partition, replaced atomically."""
 
 from typing import Any
 
@@ -22,23 +22,23 @@ from advcluster_dagster.study.partition import partition_from_key
 
 
 class LakeIOManager(dg.UPathIOManager):
-    """Writes frames or staged tables; loads a partition as a DataFrame or, where annotated so, a LazyFrame.
+    """Writes frames or staged tables; loads a partition as a DataFrame or, if so annotated, a LazyFrame.
 
-    An input that maps to several partitions is always one frame of all that exist, in key order, a single one included;
-    a partition never materialised adds no rows (which partitions may be missing is decided by the asset's step).
+    An input that maps to several partitions is loaded as one frame of those that exist, in key order, even if there is
+    only one. Partitions never materialised add no rows; the asset's step decides which may be missing.
     """
 
     extension = ".parquet"
 
     def get_path_for_partition(self, context: Any, path: UPath, partition: str) -> UPath:
-        """FAMILY/DOMAIN, where Dagster orders dimensions by name."""
+        """Path FAMILY/DOMAIN; Dagster orders the dimensions by name."""
         return path.joinpath(*reversed(partition.split("/")))
 
     def _get_path(self, context: Any) -> UPath:
         return self._get_path_without_extension(context) / "all.parquet"
 
     def make_directory(self, path: UPath) -> None:
-        """A folder's; a bucket has none, and is not ours to make."""
+        """Create a local folder; buckets have no folders and must exist."""
         if is_local(path):
             super().make_directory(path)
 
@@ -48,7 +48,7 @@ class LakeIOManager(dg.UPathIOManager):
         """Publish a staged table; a bare frame is staged and validated first.
 
         Raises:
-            ContractError: the frame breaks the contract of the table the asset is named after.
+            ContractError: the frame violates the contract of the asset's table.
         """
         if not isinstance(obj, StagedTable):
             table = _table(context.asset_key)
@@ -58,11 +58,11 @@ class LakeIOManager(dg.UPathIOManager):
             obj.publish()
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.DataFrame | pl.LazyFrame:
-        """One partition."""
+        """Load one partition."""
         return scan_file(path) if context.dagster_type.typing_type is pl.LazyFrame else read_file(path)
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
-        """One partition, or the concatenation of several."""
+        """Load one partition, or the concatenation of several."""
         if not context.has_asset_partitions or not _is_gather(context):
             return self._load_one(context)
         paths = self._get_paths_for_partitions(context)
@@ -79,14 +79,14 @@ class LakeIOManager(dg.UPathIOManager):
             key = context.asset_partition_keys[0] if context.has_asset_partitions else None
             label = partition_from_key(table.level, key).label
             raise dg.Failure(
-                f"{table.name} of {label} is not there; materialise it first", allow_retries=False
+                f"{table.name} of {label} does not exist; materialise it first", allow_retries=False
             ) from None
         assert isinstance(loaded, pl.DataFrame | pl.LazyFrame)
         return loaded
 
 
 def _is_gather(context: dg.InputContext) -> bool:
-    """Whether the downstream partition covers several of the input's (a family over its domains, a study over all)."""
+    """Whether the downstream partition depends on several of the input's (a family on its domains, a study on all)."""
     if not context.has_partition_key:
         return True
     is_finest = isinstance(context.partition_key, dg.MultiPartitionKey)

@@ -1,6 +1,6 @@
-"""Dagster partitions of a study: definitions, mappings between levels, and keys kept in step with the study file.
+"""Dagster partitions of a study: definitions, mappings between levels, synchronisation with the study file.
 
-Put here what Dagster must know about partitions. ``study/partition.py`` holds what a partition is.
+``study/partition.py`` defines partitions independently of Dagster.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from advcluster_dagster.study.study import Study
 
 
 def partition_key(partition: Partition) -> str | None:
-    """Dagster's key of a partition; None for the partition of the whole study."""
+    """Dagster's key of a partition; None for the study-level partition."""
     if partition.family is not None and partition.domain is not None:
         return dg.MultiPartitionKey({"family": partition.family, "domain": partition.domain})
     return partition.key
 
 
 def partitions_definition(study_name: str, level: PartitionLevel) -> dg.PartitionsDefinition[str] | None:
-    """The partitions definition of a level; None for the unpartitioned one."""
+    """The partitions definition of a level; None for the study level, which is unpartitioned."""
     families = dg.DynamicPartitionsDefinition(name=f"{study_name}_family")
     domains = dg.DynamicPartitionsDefinition(name=f"{study_name}_domain")
     by_level: Mapping[PartitionLevel, dg.PartitionsDefinition[str] | None] = {
@@ -33,7 +33,7 @@ def partitions_definition(study_name: str, level: PartitionLevel) -> dg.Partitio
 
 
 def partition_mapping(upstream: PartitionLevel, downstream: PartitionLevel) -> dg.PartitionMapping | None:
-    """How a partition of one level depends on those of another; None where keys are equal or there are none."""
+    """Mapping from downstream to upstream partitions; None if the levels are equal or upstream is unpartitioned."""
     if upstream == downstream or upstream == "study":
         return None
     if downstream == "study" or {upstream, downstream} == {"domain", "family"}:
@@ -42,7 +42,7 @@ def partition_mapping(upstream: PartitionLevel, downstream: PartitionLevel) -> d
 
 
 def sync_partitions(instance: dg.DagsterInstance, study: Study) -> None:
-    """Make the instance's partition keys those of the study; keys that left the study are removed, their data stay."""
+    """Synchronise the instance's partition keys with the study; data of removed keys are kept."""
     for name, expected in ((f"{study.study}_family", study.families), (f"{study.study}_domain", study.domains)):
         present = set(instance.get_dynamic_partitions(name))
         if added := [key for key in expected if key not in present]:

@@ -1,4 +1,4 @@
-"""Run launcher for a Ray cluster, with a correction to dagster-ray's (extra `ray`)."""
+"""Run launcher for a Ray cluster that fixes quoting in dagster-ray (extra `ray`)."""
 
 import shlex
 from typing import Any
@@ -7,9 +7,9 @@ from dagster_ray import RayRunLauncher
 
 
 class QuotingRayRunLauncher(RayRunLauncher):  # type: ignore[misc]
-    """As its base, with the run's description quoted for the shell that starts it.
+    """Ray run launcher that shell-quotes the run's description.
 
-    The base puts it between single quotes as it is; the settings of an instance with files of its own hold such quotes.
+    The base class puts it in single quotes unescaped, but settings of instances with custom classes contain quotes.
     """
 
     def _launch_ray_job(self, submission_id: str, entrypoint: str, run: Any) -> None:

@@ -1,4 +1,4 @@
-"""Grade existing traces again, without asking any model for new ones."""
+"""Grade existing traces again without generating new ones."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,18 +27,18 @@ def regrade_study(
     selection: Selection,
     on_run: Listener = lambda _label, _n_steps: None,
 ) -> RunOutcome:
-    """Grade existing traces again, fresh or not, then run what is stale after it, in the selected families and domains.
+    """Grade existing traces again, fresh or not, then run stale downstream steps, in the selected families and domains.
 
     Raises:
-        SelectionError: a family or domain is unknown, or questions or traces of one would have to be made first.
+        SelectionError: a family or domain is unknown, or its questions or traces do not exist yet.
     """
     selection.check(study)
     grading = replace(selection, assets=RECIPES[_STEP].tables, is_forced=True)
     if missing := list(_missing_inputs(platform, study, grading)):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise SelectionError(
-            f"regrade asks no model for traces, and {missing[0]} is not there{more}; run `advcluster run {study.study}`"
-            " first, or choose with --family and --domain"
+            f"regrade generates no traces, and {missing[0]} does not exist{more}; run `advcluster run {study.study}`"
+            " first, or select with --family and --domain"
         )
     outcome = run_study(platform, study, instance, grading, on_run)
     rest = [
@@ -51,10 +51,10 @@ def regrade_study(
 
 
 def _missing_inputs(platform: Platform, study: Study, selection: Selection) -> Iterator[str]:
-    """Inputs of the grading that have a source but were never made."""
+    """Yield inputs of the grading that have a source but do not exist yet."""
     for partition in all_partitions(study, "family_domain"):
         if selection.covers_partition(partition) and has_sources(platform.home, study, partition):
             for table in RECIPES[_STEP].upstream:
-                place = partition.at(TABLES[table].level)
-                if not table_path(platform.home.lake, study.study, table, place).exists():
-                    yield f"{table} of {place.label}"
+                input_partition = partition.at(TABLES[table].level)
+                if not table_path(platform.home.lake, study.study, table, input_partition).exists():
+                    yield f"{table} of {input_partition.label}"

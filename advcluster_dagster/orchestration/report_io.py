@@ -15,11 +15,11 @@ class ReportIOManager(dg.IOManager):
         self._reports = reports
 
     def handle_output(self, context: dg.OutputContext, obj: PageFiles) -> None:
-        """Replace the page of the asset and the files beside it."""
+        """Replace the asset's page and its accompanying files."""
         with faults_in_one_line():
             study, asset = context.asset_key.path
             write_page(self._reports, study, asset, obj)
 
     def load_input(self, context: dg.InputContext) -> str:
-        """The page."""
+        """Read the page."""
         return page_path(self._reports, *context.asset_key.path).read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True)
 class Housekeeping:
-    """Runs removed, runs that are old but still needed, log files removed, bytes the ledger gave back."""
+    """Numbers of runs deleted, old runs still needed, log files deleted, and bytes freed in the ledger."""
 
     n_removed: int
     n_needed: int
@@ -28,11 +28,10 @@ class Housekeeping:
 
 
 def prune(platform: Platform, study: Study, instance: dg.DagsterInstance, keep_days: float) -> Housekeeping:
-    """Remove a study's runs that ended more than ``keep_days`` ago and that nothing refers to, and log files as old;
-    pack the ledger.
+    """Delete old unreferenced runs of a study and old log files, and vacuum the ledger.
 
-    A run stays, however old, as long as it made the newest materialisation of some partition or was the last attempt at
-    one: status, audit and the UI read what they say there.
+    Old means ended more than ``keep_days`` ago. A run is kept while it is the newest materialisation of, or the last
+    attempt at, any partition, because status, audit and the UI read it.
     """
     before = (datetime.now(UTC) - timedelta(days=keep_days)).timestamp()
     chosen = dg.RunsFilter(statuses=_ENDED, tags={STUDY_TAG: study.study})
@@ -46,39 +45,39 @@ def prune(platform: Platform, study: Study, instance: dg.DagsterInstance, keep_d
 
 
 def retention_job(home: Home, study: Study) -> dg.JobDefinition:
-    """The job that keeps house for a study, by the age that ``platform.yaml`` names."""
+    """The job that prunes a study, with ``keep_history_days`` of ``platform.yaml``."""
     name = f"{study.identifier}__housekeeping"
 
     @dg.op(name=f"{name}__run", required_resource_keys={"platform"})
     def run(context: dg.OpExecutionContext) -> None:
-        done = prune(context.resources.platform, study, context.instance, home.settings.keep_history_days)
-        context.add_output_metadata(asdict(done))
+        result = prune(context.resources.platform, study, context.instance, home.settings.keep_history_days)
+        context.add_output_metadata(asdict(result))
 
     @dg.job(
         name=name,
-        description=f"Removes old runs of study {study.study} that nothing refers to, and packs the ledger.",
+        description=f"Deletes old unreferenced runs of study {study.study} and vacuums the ledger.",
         tags={STUDY_TAG: study.study},
         executor_def=dg.in_process_executor,
     )
-    def keep() -> None:
+    def housekeeping() -> None:
         run()
 
-    return keep
+    return housekeeping
 
 
 def retention_schedule(study: Study) -> dg.ScheduleDefinition:
-    """Every Sunday; it asks no model and removes no result, so it is on from the start."""
+    """Schedule of the retention job, Sundays; on by default, since it calls no model and deletes no result."""
     return dg.ScheduleDefinition(
         name=f"{study.identifier}__retention_schedule",
         cron_schedule="30 4 * * 0",
         job_name=f"{study.identifier}__housekeeping",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Deletes old runs from the history and packs the ledger's file.",
+        description="Deletes old runs from the history and vacuums the ledger.",
     )
 
 
 def runs_in_use(instance: dg.DagsterInstance, study: Study) -> set[str]:
-    """Runs of the newest materialisations and of the last attempts, of all partitions of all assets of a study."""
+    """Ids of the runs of the newest materialisation and last attempt of each partition of a study's assets."""
     return {
         run_id for recipe in RECIPES.values() for name in recipe.tables for run_id in _runs_of(instance, study, name)
     }

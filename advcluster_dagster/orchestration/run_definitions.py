@@ -1,4 +1,4 @@
-"""What a run needs: the assets of studies, resources and executor, without jobs, schedules and sensors."""
+"""Definitions needed to run studies: assets, resources and executor, without jobs, schedules and sensors."""
 
 from collections.abc import Collection, Iterable
 
@@ -21,13 +21,13 @@ def run_assets(home: Home, study: Study, families: Collection[str] | None = None
 def run_definitions(
     home: Home, studies: Iterable[Study], platform: Platform | None = None, families: Collection[str] | None = None
 ) -> dg.Definitions:
-    """Definitions of studies for their runs.
+    """Build the definitions needed to run studies.
 
     Args:
-        home: where their data are; its settings choose the executor.
-        studies: what is analysed.
-        platform: how model calls are made.
-        families: the families that will be run; None is all.
+        home: location of the data; its settings choose the executor.
+        studies: the studies to run.
+        platform: options of model calls; by default those of the home.
+        families: the families to run; None for all.
     """
     return dg.Definitions(
         assets=[asset for study in studies for asset in run_assets(home, study, families)],

@@ -16,8 +16,11 @@ RunResult = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 @dataclass(frozen=True)
 class RunEnd:
-    """The end of a run: model calls of the steps that succeeded, the line that says why it failed, if it did, by step
-    the line that says which calls failed, and the tracebacks of exceptions that are faults of the program.
+    """Outcome of a run.
+
+    ``n_asked`` counts the model calls of the steps that succeeded. ``fault`` is a line with the reason of a failure,
+    None if the run succeeded. ``call_failures`` is a line about failed model calls by step. ``tracebacks`` are those of
+    exceptions that are faults of the program.
     """
 
     n_asked: int
@@ -26,9 +29,9 @@ class RunEnd:
     tracebacks: tuple[str, ...] = ()
 
 
-def end_of(result: RunResult) -> RunEnd:
-    """What a run came to."""
-    n_asked = sum(int(str(asked)) for asked in _by_step(result, "calls_n_asked").values())
+def summarise_run(result: RunResult) -> RunEnd:
+    """Summarise the outcome of a run."""
+    n_asked = sum(int(str(n_calls)) for n_calls in _by_step(result, "calls_n_asked").values())
     call_failures = {step: str(line) for step, line in _by_step(result, "call_failures").items()}
     if result.success:
         return RunEnd(n_asked, None, call_failures)
@@ -37,14 +40,14 @@ def end_of(result: RunResult) -> RunEnd:
 
 
 def _by_step(result: RunResult, name: str) -> dict[str, Any]:
-    """A fact of each step that has it, once a step: each of its tables names that of the whole step."""
-    lines = {}
+    """A fact by step, from the metadata of its tables, each of which has the fact of the whole step."""
+    facts = {}
     for event in result.all_events:
         if event.is_step_materialization:
             fact = event.step_materialization_data.materialization.metadata.get(name)
             if fact is not None:
-                lines[step_of_op(event.step_key) or "run"] = fact.value
-    return lines
+                facts[step_of_op(event.step_key) or "run"] = fact.value
+    return facts
 
 
 def _tracebacks(result: RunResult) -> Iterator[str]:
@@ -58,11 +61,11 @@ def _tracebacks(result: RunResult) -> Iterator[str]:
 def _first_failure(result: RunResult) -> str | None:
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            lines = event.asset_check_evaluation_data
-            # A broken contract already appears as the failure of its step, with the columns at fault.
-            if not lines.passed and lines.blocking and lines.check_name != CONTRACT_CHECK:
+            check = event.asset_check_evaluation_data
+            # A contract violation is already reported as the failure of its step, with the columns.
+            if not check.passed and check.blocking and check.check_name != CONTRACT_CHECK:
                 return (
-                    f"{lines.asset_key.path[-1]}: blocking check {lines.check_name} failed ({words_of(lines.metadata)})"
+                    f"{check.asset_key.path[-1]}: blocking check {check.check_name} failed ({words_of(check.metadata)})"
                 )
         if event.is_step_failure and event.step_failure_data is not None:
             return f"{step_of_op(event.step_key) or 'run'}: {failure_line(event.step_failure_data)}"

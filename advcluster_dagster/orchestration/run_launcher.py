@@ -20,7 +20,7 @@ from advcluster_dagster.dagster_internals import (
 )
 from advcluster_dagster.orchestration.partition_definitions import partition_key
 from advcluster_dagster.orchestration.run_definitions import run_definitions
-from advcluster_dagster.orchestration.run_end import RunEnd, end_of
+from advcluster_dagster.orchestration.run_end import RunEnd, summarise_run
 from advcluster_dagster.orchestration.run_process import PROCESS_TAG, STUDY_TAG, process_tag
 from advcluster_dagster.orchestration.step_resources import gpu_need
 from advcluster_dagster.pipeline.platform import Platform
@@ -39,15 +39,15 @@ class Launcher:
     """Starts runs of one study and waits for them.
 
     Raises:
-        SettingsError: the run has a cap on its cost, which processes cannot share.
+        SettingsError: the run has a cost cap, which processes cannot share.
     """
 
     def __init__(self, platform: Platform, study: Study, instance: dg.DagsterInstance) -> None:
         executor = platform.home.settings.executor
         if platform.max_cost is not None and executor != "in_process":
             raise SettingsError(
-                f"a cap of one run holds in one process, and steps run by executor {executor}; put spending.max_cost"
-                f" into study {study.study}, or run in process"
+                f"--max-cost requires executor in_process, but platform.yaml sets {executor}; set spending.max_cost in"
+                f" study {study.study} instead, or change the executor"
             )
         self._platform, self._study, self._instance = platform, study, instance
         self._jobs: dict[Any, tuple[dg.JobDefinition, list[str] | None]] = {}
@@ -55,8 +55,8 @@ class Launcher:
     def run_all(self, work: Mapping[Partition, list[str]], on_run: Listener) -> Iterator[tuple[Partition, RunEnd]]:
         """Run the partitions' steps and yield the outcome of each run as it ends; ``on_run`` is called at each start.
 
-        In process they run one after the other. Else several at once, each from a process of its own, since Dagster
-        runs are not made to share one.
+        With the in-process executor they run sequentially, else concurrently, each in a separate process, because
+        Dagster runs cannot share one.
         """
         settings = self._platform.home.settings
         if settings.executor == "in_process" or settings.max_concurrent_runs == 1 or len(work) < 2:
@@ -70,17 +70,17 @@ class Launcher:
             running = {}
             for partition, steps in work.items():
                 on_run(partition.label, len(steps))
-                running[pool.submit(_run_elsewhere, reference, self._made_from(None), partition, steps)] = partition
+                running[pool.submit(_run_in_process, reference, self._parameters(None), partition, steps)] = partition
             try:
-                for ended in as_completed(running):
-                    yield running[ended], ended.result()
+                for future in as_completed(running):
+                    yield running[future], future.result()
             except Stopped:
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
 
     def run(self, partition: Partition, steps: Collection[str]) -> RunEnd:
-        """One run of these steps on one partition, started in this process."""
+        """Run these steps on one partition, started from this process."""
         job, families = self._job(partition)
         selected = [asset_key(self._study.study, table) for step in steps for table in RECIPES[step].tables]
         tags = {STUDY_TAG: self._study.study, PROCESS_TAG: process_tag()}
@@ -96,7 +96,7 @@ class Launcher:
         tags: dict[str, str],
     ) -> RunEnd:
         if self._platform.home.settings.executor == "in_process":
-            return end_of(
+            return summarise_run(
                 job.execute_in_process(
                     instance=self._instance,
                     partition_key=partition_key(partition),
@@ -108,11 +108,13 @@ class Launcher:
             )
         if (key := partition_key(partition)) is not None:
             tags |= job.get_tags_for_partition_key(key, selected)
-        elsewhere = self._elsewhere(job.name, families)
-        return end_of(dg.execute_job(elsewhere, self._instance, asset_selection=selected, tags=tags, run_config=_QUIET))
+        reconstructable = self._reconstructable(job.name, families)
+        return summarise_run(
+            dg.execute_job(reconstructable, self._instance, asset_selection=selected, tags=tags, run_config=_QUIET)
+        )
 
     def _job(self, partition: Partition) -> tuple[dg.JobDefinition, list[str] | None]:
-        """The job, and the families it is made for: one that needs no GPU is not to wait for one."""
+        """The job and the families it is built for, so that runs without need of a GPU do not wait for one."""
         families = None if partition.family is None else [partition.family]
         needs = tuple(gpu_need(self._study, recipe, families) for recipe in RECIPES.values())
         if needs not in self._jobs:
@@ -120,17 +122,17 @@ class Launcher:
             self._jobs[needs] = definitions.resolve_implicit_global_asset_job_def(), families
         return self._jobs[needs]
 
-    def _elsewhere(self, job: str, families: list[str] | None) -> ReconstructableJob:
-        """The job as other processes get it: by what it is made from, and by this interpreter.
+    def _reconstructable(self, job: str, families: list[str] | None) -> ReconstructableJob:
+        """The job in a form that other processes rebuild from parameters, with this interpreter.
 
-        Dagster's public way is closed to the job of all assets, whose name it reserves.
+        Dagster's public function does not accept the implicit job of all assets, whose name is reserved.
         """
         function = ModuleCodePointer(__name__, rebuild_repository.__name__)
-        pointer = CustomPointer(function, [], [[name, value] for name, value in self._made_from(families).items()])
+        pointer = CustomPointer(function, [], [[name, value] for name, value in self._parameters(families).items()])
         repository = ReconstructableRepository(pointer, entry_point=[sys.executable, "-m", "dagster"])
         return repository.get_reconstructable_job(job)
 
-    def _made_from(self, families: list[str] | None) -> dict[str, Any]:
+    def _parameters(self, families: list[str] | None) -> dict[str, Any]:
         return {
             "home": str(self._platform.home.root),
             "study": self._study.study,
@@ -141,21 +143,21 @@ class Launcher:
         }
 
 
-def _run_elsewhere(
-    reference: InstanceRef, made_from: Mapping[str, Any], partition: Partition, steps: list[str]
+def _run_in_process(
+    reference: InstanceRef, parameters: Mapping[str, Any], partition: Partition, steps: list[str]
 ) -> RunEnd:
-    """One run, in a process that starts runs."""
-    home = Home(Path(made_from["home"]))
-    how = {name: made_from[name] for name in ("offline", "retry_failed", "is_batched")}
-    platform = Platform(home, **how)
+    """Run steps from a worker process of the pool."""
+    home = Home(Path(parameters["home"]))
+    options = {name: parameters[name] for name in ("offline", "retry_failed", "is_batched")}
+    platform = Platform(home, **options)
     with dg.DagsterInstance.from_ref(reference) as instance:
-        return Launcher(platform, home.load_study(made_from["study"]), instance).run(partition, steps)
+        return Launcher(platform, home.load_study(parameters["study"]), instance).run(partition, steps)
 
 
 def rebuild_repository(
     home: str, study: str, families: list[str] | None, offline: bool, retry_failed: bool, is_batched: bool
 ) -> dg.RepositoryDefinition:
-    """The study's definitions in a process that executes a step of a run; the study file is read again."""
-    place = Home(Path(home))
-    platform = Platform(place, offline=offline, retry_failed=retry_failed, is_batched=is_batched)
-    return run_definitions(place, [place.load_study(study)], platform, families).get_repository_def()
+    """Rebuild the study's definitions in a process that executes a step; reads the study file again."""
+    study_home = Home(Path(home))
+    platform = Platform(study_home, offline=offline, retry_failed=retry_failed, is_batched=is_batched)
+    return run_definitions(study_home, [study_home.load_study(study)], platform, families).get_repository_def()

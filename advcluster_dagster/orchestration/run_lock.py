@@ -1,6 +1,6 @@
-"""The lock that lets one command at a time run a study; a second command is refused or waits.
+"""Lock that lets only one command at a time run a study; a second command is refused or waits.
 
-The lock is the operating system's, so that a killed process leaves nothing behind.
+It is a lock of the operating system, so a killed process leaves no stale lock.
 """
 
 import json
@@ -26,12 +26,12 @@ _GOING_ON = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagst
 
 
 class StudyIsRunningError(AdvClusterError, RuntimeError):
-    """Another process runs the study; one line that names it."""
+    """Another process runs the study; the message names it."""
 
 
 @dataclass(frozen=True)
-class RunningNow:
-    """What runs a study: the command or the run's name, its process, and since when, UTC."""
+class LockHolder:
+    """Holder of a study's lock: the command or run, its process, and since when (UTC)."""
 
     what: str
     host: str
@@ -39,7 +39,7 @@ class RunningNow:
     since: str
 
     def __str__(self) -> str:
-        """For people."""
+        """Description for messages."""
         return f"{self.what} (process {self.pid} on {self.host}, since {self.since})"
 
 
@@ -52,26 +52,26 @@ def only_run(
     must_wait: bool = False,
     on_wait: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[None]:
-    """Hold a study while a command runs it.
+    """Hold a study's lock while a command runs it.
 
     Args:
-        home: where the study is.
-        study: its name.
-        instance: the home's, which knows the runs of the UI.
-        command: as typed, for messages to others.
-        must_wait: wait for who runs it instead of giving up.
-        on_wait: called once with the line that names the process it waits for.
+        home: home of the study.
+        study: name of the study.
+        instance: the home's instance, which knows the runs of the UI.
+        command: as typed, for messages to other commands.
+        must_wait: wait for the lock instead of raising.
+        on_wait: called once with a line that names the process waited for.
 
     Raises:
-        StudyIsRunningError: another process runs it.
+        StudyIsRunningError: another process runs the study.
     """
-    path, is_told = home.run_lock(study), False
+    path, is_reported = home.run_lock(study), False
     while True:
         with file_lock(path, must_wait=False) as is_held:
             other = _started_elsewhere(instance, study) if is_held else _holder(path)
             if other is None:
                 now = datetime.now(UTC).isoformat(" ", "seconds")
-                holder = RunningNow(command, socket.gethostname(), os.getpid(), now)
+                holder = LockHolder(command, socket.gethostname(), os.getpid(), now)
                 _holder_file(path).write_text(json.dumps(asdict(holder)), encoding="utf-8")
                 try:
                     yield
@@ -80,26 +80,26 @@ def only_run(
                 return
         if not must_wait:
             raise StudyIsRunningError(f"study {study} is being run by {other}; wait for it with --wait, or stop it")
-        if not is_told:
+        if not is_reported:
             on_wait(f"Study {study} is being run by {other}; waiting for it to end.")
-            is_told = True
+            is_reported = True
         time.sleep(_LOOK_S)
 
 
 def _holder_file(path: Path) -> Path:
-    """Where a command writes who it is while it holds the lock; taking a lock empties the lock's own file."""
+    """File that describes the holder of the lock; separate, because locking truncates the lock file."""
     return path.with_suffix(".json")
 
 
-def _holder(path: Path) -> RunningNow:
+def _holder(path: Path) -> LockHolder:
     try:
-        return RunningNow(**json.loads(_holder_file(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # it has only just begun, or has just ended
-        return RunningNow("another command", socket.gethostname(), 0, "now")
+        return LockHolder(**json.loads(_holder_file(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # it is just starting or ending
+        return LockHolder("another command", socket.gethostname(), 0, "now")
 
 
-def _started_elsewhere(instance: dg.DagsterInstance, study: str) -> RunningNow | None:
-    """A run of the study in another process of this machine; on others nobody can tell whether it still lives."""
+def _started_elsewhere(instance: dg.DagsterInstance, study: str) -> LockHolder | None:
+    """A run of the study in another process of this machine; processes of other machines cannot be checked."""
     mark_dead_runs(instance)
     chosen = dg.RunsFilter(statuses=_GOING_ON, tags={STUDY_TAG: study})
     for record in instance.get_run_records(chosen):
@@ -107,6 +107,6 @@ def _started_elsewhere(instance: dg.DagsterInstance, study: str) -> RunningNow |
         host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
         if host == socket.gethostname() and run.tags[PROCESS_TAG] != process_tag():
             since = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
-            what = f"run {run.run_id[:8]} of the UI or its daemon"
-            return RunningNow(what, host, int(process.partition(":")[0]), since.isoformat(" ", "seconds"))
+            label = f"run {run.run_id[:8]} of the UI or its daemon"
+            return LockHolder(label, host, int(process.partition(":")[0]), since.isoformat(" ", "seconds"))
     return None

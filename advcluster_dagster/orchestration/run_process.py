@@ -1,4 +1,4 @@
-"""Tag runs with the process that executes them, so that runs whose process died can be recognised."""
+"""Tag runs with the process that executes them, to recognise runs whose process died."""
 
 import os
 import socket
@@ -10,25 +10,23 @@ import psutil
 from advcluster_dagster.study.platform import Executor
 
 PROCESS_TAG = "advcluster/process"
-#: Names the study of a run or an asset.
+#: Tag with the study of a run or an asset.
 STUDY_TAG = "advcluster/study"
 _claimed: set[str] = set()
 
 
 @cache
 def process_tag(pid: int | None = None) -> str:
-    """Names a process, this one by default, beyond its number, which the system gives out again: host, number, start
-    time.
-    """
+    """Unique name of a process, by default this one: host, process id and start time, since ids are reused."""
     process = psutil.Process(pid)
     return f"{socket.gethostname()}:{process.pid}:{process.create_time():.0f}"
 
 
 def claim_run(instance: dg.DagsterInstance, run: dg.DagsterRun, executor: Executor) -> None:
-    """Tag a run with the process that works on it, once; runs of the command line carry the tag from the start.
+    """Tag a run, once, with the process that executes it; command-line runs have the tag from the start.
 
-    A step in a process of its own is a child of that process; a cluster watches over its runs itself. A run that takes
-    up another one has that one's tags at first, the name of a dead process among them.
+    With the multiprocess executor this is the step's parent process; clusters monitor their runs themselves. A retried
+    run inherits its predecessor's tags, including that of a dead process, so the tag is replaced.
     """
     if executor in ("ray", "kubernetes") or run.run_id in _claimed:
         return

@@ -1,4 +1,4 @@
-"""Run a study: what is stale, level by level, each partition as one Dagster run."""
+"""Run the steps of a study that are not fresh, level by level, each partition as one Dagster run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,12 +32,11 @@ LEVELS: tuple[PartitionLevel, ...] = ("domain", "family_domain", "family", "stud
 
 @dataclass
 class RunOutcome:
-    """What a run of a study did.
+    """Outcome of running a study.
 
-    ``failures`` holds a line for each partition that failed or is blocked, ``waiting`` one for each that was not run
-    because it is made from one of those, ``call_failures`` one for each step that ended with failed model calls.
-    ``tracebacks`` are those of faults of the program.
-    ``n_asked`` counts the model calls of the steps that succeeded.
+    ``failures`` has a line for each partition that failed or is blocked, ``waiting`` for each that was not run because
+    it depends on one of those, ``call_failures`` for each step with failed model calls. ``n_asked`` counts the model
+    calls of the steps that succeeded. ``tracebacks`` are those of faults of the program.
     """
 
     n_runs: int = 0
@@ -57,22 +56,22 @@ def run_study(
     on_run: Listener = lambda _label, _n_steps: None,
     outcome: RunOutcome | None = None,
 ) -> RunOutcome:
-    """Run what is not fresh, level by level; a partition that fails does not stop the others.
+    """Run the steps that are not fresh, level by level; a failed partition does not stop the others.
 
-    The first finished taxonomy of a family is frozen, for later ones to be compared with.
-    ``on_run`` is called with each run's partition and number of steps as it starts. ``outcome`` is that of an earlier
-    run to continue: counts are added to it, and partitions that failed there count as failed here.
+    The first finished taxonomy of a family is frozen as the reference for later ones. ``on_run`` is called with each
+    run's partition and number of steps as it starts. ``outcome`` is that of an earlier run to continue: counts are
+    added to it, and its failed partitions count as failed.
 
     Raises:
         SelectionError: see :meth:`Selection.check`.
-        Stopped: a signal came; nothing more is begun.
+        Stopped: a stop signal arrived; no further run is started.
     """
     selection.check(study)
     if not has_sources(platform.home, study, Partition()):
         imports = platform.home.imports
         missing = [line for domain in study.domains for line in missing_imports(imports, study, domain)]
-        what_to_do = missing[0] if missing else "see advcluster import --help"
-        raise SelectionError(f"study {study.study}: no domain has questions and traces yet; {what_to_do}")
+        remedy = missing[0] if missing else "see advcluster import --help"
+        raise SelectionError(f"study {study.study}: no domain has questions and traces yet; {remedy}")
     sync_partitions(instance, study)
     launcher, outcome = Launcher(platform, study, instance), outcome or RunOutcome()
     reader = StatusReader(platform, study, instance)
@@ -101,11 +100,11 @@ def _refuse_unreadable(
     work: dict[Partition, list[str]],
     outcome: RunOutcome,
 ) -> None:
-    """Take out partitions whose steps would read a damaged or missing file that this run does not make; name it."""
-    made = {(step, partition) for partition, steps in work.items() for step in steps}
+    """Remove partitions whose steps would read a damaged or missing file that this run does not write; report it."""
+    scheduled = {(step, partition) for partition, steps in work.items() for step in steps}
     for partition, steps in list(work.items()):
-        lines = [line for step in steps for line in damaged_inputs(study, status[step, partition], status, made)]
-        lines += [line for step in steps for line in missing_inputs(study, status[step, partition], status, made)]
+        lines = [line for step in steps for line in damaged_inputs(study, status[step, partition], status, scheduled)]
+        lines += [line for step in steps for line in missing_inputs(study, status[step, partition], status, scheduled)]
         if lines:
             outcome.failures[partition] = lines[0]
             del work[partition]
@@ -114,7 +113,7 @@ def _refuse_unreadable(
 def _work(
     status: dict[tuple[str, Partition], StepStatus], level: PartitionLevel, selection: Selection, outcome: RunOutcome
 ) -> dict[Partition, list[str]]:
-    """Steps to run by partition; a partition that a blocking check has stopped is refused and named."""
+    """Steps to run by partition; partitions stopped by a blocking check are reported as failures."""
     chosen = [
         step_status
         for step_status in status.values()
@@ -125,7 +124,7 @@ def _work(
         if step_status.must_run or (selection.is_forced and step_status.state != "no sources"):
             work.setdefault(step_status.partition, []).append(step_status.step)
         elif step_status.state == "blocked":
-            outcome.failures[step_status.partition] = f"{'; '.join(step_status.texts)}; nothing after it was run"
+            outcome.failures[step_status.partition] = f"{'; '.join(step_status.texts)}; downstream steps were not run"
     for partition in work:
         stopped = [other for other in (*outcome.failures, *outcome.waiting) if partition.overlaps(other)]
         if stopped and partition not in outcome.failures:

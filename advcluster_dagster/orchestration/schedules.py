@@ -1,4 +1,4 @@
-"""The schedule of a study, where its file declares one."""
+"""Schedule of a study, if its file declares one."""
 
 import dagster as dg
 
@@ -7,10 +7,10 @@ from advcluster_dagster.study.study import Study, StudyError
 
 
 def build_schedules(study: Study) -> list[dg.ScheduleDefinition]:
-    """The schedule of a study; none without one in its file. It starts switched off where runs may ask paid models.
+    """The schedule of a study, if its file declares one; initially stopped if runs may call paid models.
 
     Raises:
-        StudyError: the schedule names no time that ever comes.
+        StudyError: the schedule's time never occurs.
     """
     if study.automation.schedule is None:
         return []
@@ -23,10 +23,10 @@ def build_schedules(study: Study) -> list[dg.ScheduleDefinition]:
                 execution_timezone=study.automation.timezone,
                 job_name=whole_job_name(study),
                 default_status=dg.DefaultScheduleStatus.STOPPED if is_off else dg.DefaultScheduleStatus.RUNNING,
-                description=f"Runs what is not up to date in study {study.study}.",
+                description=f"Runs the steps of study {study.study} that are not up to date.",
             )
         ]
     except dg.DagsterInvalidDefinitionError:
         raise StudyError(
-            f"study {study.study}: automation.schedule is {study.automation.schedule!r}; that time never comes"
+            f"study {study.study}: automation.schedule is {study.automation.schedule!r}; that time never occurs"
         ) from None

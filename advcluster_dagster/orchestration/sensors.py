@@ -1,6 +1,6 @@
-"""Sensors of a study: keep its partition keys in step with its file, and run it when its inputs change.
+"""Sensors of a study: synchronise its partition keys with its file, and run it when its inputs change.
 
-Every tick reads the study file, so that a change of it needs no restart.
+Every tick reads the study file, so that changes need no restart.
 """
 
 import json
@@ -28,13 +28,13 @@ _IN_PROGRESS = [
 
 
 def build_partition_sensor(home: Home, study: Study) -> dg.SensorDefinition:
-    """A sensor that reads the study file every 30 seconds and adds or removes partition keys; it launches nothing."""
+    """A sensor that reads the study file every 30 seconds and adds or removes partition keys; launches no runs."""
 
     @dg.sensor(
         name=f"{study.identifier}__partitions",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Keeps families and domains of study {study.study} in step with its file.",
+        description=f"Synchronises families and domains of study {study.study} with its file.",
     )
     def partitions(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         try:
@@ -52,7 +52,7 @@ def build_partition_sensor(home: Home, study: Study) -> dg.SensorDefinition:
 def build_change_sensor(home: Home, study: Study) -> dg.SensorDefinition:
     """A sensor that runs the study when its inputs changed; see :func:`look_for_changes`.
 
-    It starts switched off where the study says so, or where runs may ask paid models.
+    It is initially stopped if the study says so, or if runs may call paid models.
     """
     follows = study.automation.follow_changes
     platform, is_off = Platform(home), study.asks_paid_models if follows is None else not follows
@@ -62,7 +62,7 @@ def build_change_sensor(home: Home, study: Study) -> dg.SensorDefinition:
         job_name=whole_job_name(study),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.STOPPED if is_off else dg.DefaultSensorStatus.RUNNING,
-        description=f"Runs what changes of study {study.study}, its dropped benchmarks or its imports touch.",
+        description=f"Runs the steps affected by changes of study {study.study}, its dropped benchmarks or imports.",
     )
     def changes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         try:
@@ -76,12 +76,12 @@ def build_change_sensor(home: Home, study: Study) -> dg.SensorDefinition:
 def look_for_changes(
     platform: Platform, study: Study, context: dg.SensorEvaluationContext
 ) -> dg.SensorResult | dg.SkipReason:
-    """One request of a whole run when inputs are not those of the last look and something is to be run for it.
+    """Request a whole-study run if the inputs changed since the last tick and something is to be run.
 
-    The first run of a study is left to the user. While a run of the study goes on nothing is requested and the change
-    is looked at again. What failed is not run again until something changes: the schedule or the user does that. The
-    cursor holds the number of looks and the digest of the inputs, the key of a request holds both, so that a look that
-    is repeated after a crash requests the same run, and going back to an earlier state requests another.
+    The first run of a study is left to the user. While a run of the study is in progress nothing is requested, and the
+    change is examined again at the next tick. Failed steps are not run again until something changes; the schedule or
+    the user does that. The cursor and the request's key contain a counter and the digest of the inputs, so that a tick
+    repeated after a crash requests the same run, and returning to an earlier state requests a new one.
     """
     n_looks, seen = json.loads(context.cursor) if context.cursor else (0, "")
     digest = inputs_digest(platform.home, study)
@@ -97,7 +97,7 @@ def look_for_changes(
     cursor = json.dumps([n_looks + 1, digest])
     work = [status for status in statuses.values() if status.must_run]
     if not work:
-        return dg.SensorResult(skip_reason="what changed makes nothing stale", cursor=cursor)
+        return dg.SensorResult(skip_reason="the changes make nothing stale", cursor=cursor)
     partitions = dict.fromkeys(status.partition.label for status in work)
     context.log.info(f"{len(work)} steps of {', '.join(partitions)} are to be run")
     request = dg.RunRequest(
@@ -107,7 +107,7 @@ def look_for_changes(
 
 
 def inputs_digest(home: Home, study: Study) -> str:
-    """Hash of what a study is made from outside the lake, settings, benchmark files and imports; 16 hex digits."""
+    """Hash of a study's inputs outside the lake (settings, benchmark files, imports), 16 hex digits."""
     sources = [
         recipe.sources(home, study, partition)
         for recipe in recipes_of(study)

@@ -22,7 +22,7 @@ _PACKAGE = Path(advcluster_dagster.__file__).parent
 
 @contextmanager
 def faults_in_one_line() -> Iterator[None]:
-    """Turn a fault of the home's files into a failure of one line, without its traceback."""
+    """Turn a fault of the home's files into a one-line failure without traceback."""
     try:
         yield
     except StorageError as error:

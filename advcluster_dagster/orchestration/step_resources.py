@@ -13,25 +13,24 @@ from advcluster_dagster.pipeline.recipe import Recipe
 from advcluster_dagster.study.platform import PlatformSettings
 from advcluster_dagster.study.study import Study
 
-#: Steps that hold an inference engine on this machine's GPUs; see ``gpu_pool_slots``.
+#: Pool of steps that run an inference engine on this machine's GPUs; see ``gpu_pool_slots``.
 GPU_POOL = "gpu"
-#: A step that asks models is tried again after unforeseen faults, such as a connection lost for good; on a
-#: cluster, which may lose a worker, every step is. What was answered by then is in the ledger. Errors that a user has
-#: to fix are not retried.
+#: Steps that call models are retried after unexpected faults, such as a lost connection; on a cluster, which may lose
+#: a worker, all steps are. Replies received before are in the ledger. Errors that a user has to fix are not retried.
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _ROLES: dict[str, Role] = {"larger_traces": "larger", "smaller_traces": "smaller"}
 
 
 @dataclass(frozen=True)
 class GpuNeed:
-    """Number of GPUs, and the memory each must have, GiB (None: any)."""
+    """Number of GPUs and minimum memory of each, GiB (None: any)."""
 
     n_gpus: int
     memory_gib: float | None = None
 
 
 class Placement(TypedDict):
-    """Arguments of ``dg.multi_asset`` that state the resources a step needs."""
+    """Arguments of ``dg.multi_asset`` that declare a step's resources."""
 
     op_tags: dict[str, Any]
     pool: str | None
@@ -39,7 +38,7 @@ class Placement(TypedDict):
 
 
 def gpu_need(study: Study, recipe: Recipe, families: Iterable[str] | None = None) -> GpuNeed | None:
-    """The most that a step needs for these families (all of the study by default); None where no engine runs in it."""
+    """Maximum GPU need of a step over these families (default: all of the study); None if it runs no engine."""
     role = _ROLES.get(recipe.name)
     if role is None:
         return None
@@ -54,12 +53,9 @@ def gpu_need(study: Study, recipe: Recipe, families: Iterable[str] | None = None
 def placement(
     settings: PlatformSettings, study: Study, recipe: Recipe, families: Iterable[str] | None = None
 ) -> Placement:
-    """Tags, pool and retries of a step.
-
-    A cluster hands out its own GPUs; the pool is for one machine.
-    """
+    """Tags, pool and retry policy of a step; the pool is for one machine, since clusters assign GPUs themselves."""
     need = gpu_need(study, recipe, families)
-    # Every step carries its study's name, so that an executor can count them.
+    # Every step is tagged with its study, so that an executor can limit concurrency by study.
     tags = {STUDY_TAG: study.study, **_ray_tags(settings, need), **_kubernetes_tags(settings, need)}
     return {
         "op_tags": tags,
@@ -69,19 +65,19 @@ def placement(
 
 
 def memory_resource(memory_gib: float) -> str:
-    """The custom resource that Ray nodes declare whose GPUs have that much memory each."""
+    """Name of the custom resource declared by Ray nodes whose GPUs have this memory each."""
     return f"gpu_memory_gib:{memory_gib:g}"
 
 
 def _ray_tags(settings: PlatformSettings, need: GpuNeed | None) -> dict[str, Any]:
-    """One CPU a step: a job that reserves nothing runs on Ray's head node, whatever else runs there."""
+    """Ray tags of a step; requests one CPU, because jobs without resources all run on Ray's head node."""
     if settings.executor != "ray":
         return {}
     config: dict[str, Any] = {"num_cpus": 1}
     if need is not None:
         config["num_gpus"] = need.n_gpus
         if need.memory_gib is not None:
-            # As with Ray's own accelerator types: a mark of the node rather than something used up.
+            # As with Ray's accelerator types, a label of the node rather than a consumable.
             config["resources"] = {memory_resource(need.memory_gib): 0.001}
     return {"dagster-ray/config": config}
 

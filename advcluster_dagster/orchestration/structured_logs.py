@@ -1,7 +1,7 @@
 """Run events as JSON lines for log collectors: HOME/logs/events-DATE.jsonl, one file per day (UTC).
 
-No formatter of a library (python-json-logger) is used, since it formats what a log record carries, and these lines are
-taken from Dagster's events; nor ``TimedRotatingFileHandler``, which renames files under the other processes of a home.
+Libraries such as python-json-logger format log records, but these lines are built from Dagster's events.
+``TimedRotatingFileHandler`` is unsuitable because it renames files that other processes of a home have open.
 """
 
 import json
@@ -33,15 +33,15 @@ _EVENTS = {
 
 
 class EventLines(logging.Handler):
-    """Appends a line for each outcome event of a run, and for each message of a step.
+    """Appends a line for each lifecycle event of a run and each message of a step.
 
-    The fields, each left out where it does not apply: ``time`` (ISO 8601, UTC), ``level``, ``event``, ``study``,
-    ``run_id``, ``job``, ``partition``, ``step``, ``asset``, ``seconds`` (of a step), ``check``, ``passed``,
-    ``message``. A line is one write, so processes may share a file.
+    Fields, omitted where they do not apply: ``time`` (ISO 8601, UTC), ``level``, ``event``, ``study``, ``run_id``,
+    ``job``, ``partition``, ``step``, ``asset``, ``seconds`` (of a step), ``check``, ``passed``, ``message``. Each line
+    is a single write, so processes can share a file.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, if it is one of those that are kept; what goes wrong here never stops a run."""
+        """Write the record if it is relevant; errors here never stop a run."""
         try:
             fields = event_fields(record)
             if fields is not None:
@@ -54,12 +54,12 @@ class EventLines(logging.Handler):
 
 
 def event_file(folder: Path, day: date) -> Path:
-    """Where the lines of a day are."""
+    """Path of the file for a day."""
     return folder / f"events-{day.isoformat()}.jsonl"
 
 
 def remove_old_lines(folder: Path, keep_days: float) -> int:
-    """Remove the files of days that ended more than ``keep_days`` ago; how many there were."""
+    """Delete the files of days more than ``keep_days`` ago; return their number."""
     last = (datetime.now(UTC) - timedelta(days=keep_days)).date()
     old = [path for path in folder.glob("events-????-??-??.jsonl") if path.name < event_file(folder, last).name]
     for path in old:
@@ -68,22 +68,22 @@ def remove_old_lines(folder: Path, keep_days: float) -> int:
 
 
 def event_fields(record: logging.LogRecord) -> dict[str, Any] | None:
-    """Fields of the line of a record; None for one that is not kept."""
-    about = getattr(record, "dagster_meta", None) or {}
-    event: DagsterEvent | None = about.get("dagster_event")
+    """Fields of a record's line; None for irrelevant records."""
+    context = getattr(record, "dagster_meta", None) or {}
+    event: DagsterEvent | None = context.get("dagster_event")
     if event is not None and event.event_type not in _EVENTS:
         return None
-    tags = about.get("job_tags") or {}
+    tags = context.get("job_tags") or {}
     fields = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
         "event": "message" if event is None else _EVENTS[event.event_type],
         "study": tags.get(STUDY_TAG),
-        "run_id": about.get("run_id"),
-        "job": about.get("job_name"),
+        "run_id": context.get("run_id"),
+        "job": context.get("job_name"),
         "partition": tags.get("dagster/partition"),
-        "step": about.get("step_key"),
-        **({"message": about.get("orig_message")} if event is None else _of_event(event)),
+        "step": context.get("step_key"),
+        **({"message": context.get("orig_message")} if event is None else _of_event(event)),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

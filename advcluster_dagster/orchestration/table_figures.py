@@ -1,4 +1,4 @@
-"""Figures that the UI shows beside a table, drawn from its rows after the step has made it."""
+"""Figures shown in the UI with a table, drawn from its new rows."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from advcluster_dagster.pipeline.step import Step
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The plotting library takes long to import, so a figure's module is imported when the figure is drawn.
+# The plotting library is slow to import, so a figure's module is imported when the figure is drawn.
 
 
 def _pass_rates(step: Step, _questions: pl.LazyFrame) -> "Figure":
@@ -50,7 +50,7 @@ _FIGURES: dict[str, tuple[str, Callable[[Step, pl.LazyFrame], "Figure"]]] = {
 
 
 def table_figures(step: Step, table: str, rows: pl.LazyFrame) -> dict[str, "Figure"]:
-    """Figures of a table's new rows, by name; empty for a table without one."""
+    """Figures of a table's new rows, by name; empty for tables without figures."""
     if table not in _FIGURES:
         return {}
     name, draw = _FIGURES[table]

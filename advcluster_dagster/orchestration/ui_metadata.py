@@ -1,4 +1,4 @@
-"""Metadata that the UI shows beside a table: schema, column lineage, preview, figures, model calls."""
+"""Metadata shown in the UI with a table: schema, column lineage, preview, figures, model calls."""
 
 import base64
 import html
@@ -25,7 +25,7 @@ _PREVIEW_ROWS, _PREVIEW_CHARACTERS = 5, 90
 
 
 def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
-    """Everything that is shown beside one materialisation: pictures and rows first, hashes last."""
+    """All metadata of a materialisation; figures and preview first, hashes last."""
     stamp = staged.stamp
     return {
         "dagster/row_count": stamp.n_rows,
@@ -39,24 +39,24 @@ def table_metadata(step: Step, staged: StagedTable) -> dict[str, Any]:
 
 
 def provenance(step: Step, stamp: Stamp) -> dict[str, Any]:
-    """What a result was made from: the fingerprints that its stamp keeps, and what they are of."""
-    kept = {
+    """Provenance of a result: the fingerprints in its stamp and what they cover."""
+    fingerprints = {
         "code": stamp.code,
         "settings": stamp.settings,
         "prompts": stamp.prompts,
         "upstream": dict(stamp.upstream),
     }
-    made_from = step.recipe.provenance(step.home, step.study, step.partition)
-    return {"fingerprint": dg.MetadataValue.json(kept), "made_from": dg.MetadataValue.json(made_from)}
+    sources = step.recipe.provenance(step.home, step.study, step.partition)
+    return {"fingerprint": dg.MetadataValue.json(fingerprints), "made_from": dg.MetadataValue.json(sources)}
 
 
 def shown_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and texts as they are, everything else as JSON."""
+    """Convert facts to metadata: numbers and strings unchanged, other values as JSON."""
     return {name: _fact(value) for name, value in facts.items()}
 
 
 def preview(rows: pl.DataFrame) -> str:
-    """A few rows as a Markdown table; cells are shortened and escaped, for model-written text is hostile."""
+    """A few rows as a Markdown table; cells are shortened and escaped, because model-written text is untrusted."""
     if rows.is_empty():
         return "no rows"
 
@@ -70,7 +70,7 @@ def preview(rows: pl.DataFrame) -> str:
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The contract's columns with their bounds."""
+    """The contract's columns with their constraints."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -99,7 +99,7 @@ def _column_lineage(step: Step, table: str) -> dict[str, Any]:
 
 
 def _call_facts(step: Step) -> dict[str, int | float | None]:
-    """Counts of model calls; costs are sums of what is known, in dollars, None where nothing is."""
+    """Counts of model calls; costs are sums of the known costs, dollars, None if none is known."""
     if not step.models.stats:
         return {}
     names = ("n_asked", "n_replayed", "n_failed", "prompt_tokens", "completion_tokens", "n_cost_unknown")
@@ -120,7 +120,7 @@ def _fact(value: Any) -> Any:
 
 
 def _image(figure: "Figure") -> dg.MetadataValue[Any]:
-    from advcluster_dagster.report.style import figure_png  # not before a figure is drawn
+    from advcluster_dagster.report.style import figure_png  # slow import, only when a figure is drawn
 
     encoded = base64.b64encode(figure_png(figure, 110)).decode()
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{encoded})")

@@ -1,6 +1,6 @@
 """Start and stop the processes of the UI: code server, web server, daemon.
 
-One signal to this process ends them: Dagster's own development command leaves its children behind.
+A signal to this process stops all of them, whereas Dagster's development command leaves child processes behind.
 """
 
 import os
@@ -22,21 +22,21 @@ from advcluster_dagster.orchestration.instance import instance_environment
 from advcluster_dagster.orchestration.webserver import names_of
 from advcluster_dagster.storage.home import Home
 
-#: How long the processes may take to end by themselves: runs in them keep the replies they wait for.
+#: Time for the processes to end by themselves, so that runs in them can store pending replies.
 _GRACE_S = 6.0
 _CODE_SERVER_START_S = 120.0
 _CHECK_PAUSE_S = 0.2
 
 
 class UiError(AdvClusterError, RuntimeError):
-    """A process of the UI ended by itself; one line."""
+    """A process of the UI ended unexpectedly; one-line message."""
 
 
 def run_ui(home: Home, host: str, port: int, further_hosts: Sequence[str], stop: threading.Event) -> None:
-    """Run the UI and the daemon of a home until ``stop`` is set; no process of theirs is left when this returns.
+    """Run the UI and the daemon of a home until ``stop`` is set; all their processes have ended on return.
 
     Raises:
-        UiError: one of the processes ended by itself.
+        UiError: one of the processes ended unexpectedly.
     """
     processes: dict[str, subprocess.Popen[bytes]] = {}
     environment = instance_environment(home)
@@ -47,7 +47,7 @@ def run_ui(home: Home, host: str, port: int, further_hosts: Sequence[str], stop:
         try:
             code = ["dagster", "code-server", "start", "-m", LOCATION, "--socket", str(code_socket)]
             processes["code server"] = _start([*code, "--log-level", "warning"], environment)
-            _wait_until_there(code_socket, processes, stop)
+            _wait_for_file(code_socket, processes, stop)
             names = names_of(host, further_hosts)
             web = ["advcluster_dagster.orchestration.webserver", host, str(port), str(code_socket)]
             processes["web server"] = _start([*web, str(home.reports), *names], environment)
@@ -59,11 +59,11 @@ def run_ui(home: Home, host: str, port: int, further_hosts: Sequence[str], stop:
 
 
 def _start(module: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a module in a session of its own, so that a signal from the terminal reaches this process alone."""
+    """Start a module in its own session, so that signals from the terminal reach only this process."""
     return subprocess.Popen([sys.executable, "-m", *module], env=environment, start_new_session=True)
 
 
-def _wait_until_there(path: Path, processes: dict[str, subprocess.Popen[bytes]], stop: threading.Event) -> None:
+def _wait_for_file(path: Path, processes: dict[str, subprocess.Popen[bytes]], stop: threading.Event) -> None:
     deadline = time.monotonic() + _CODE_SERVER_START_S
     while not path.exists() and not stop.wait(_CHECK_PAUSE_S):
         _check(processes)
@@ -74,19 +74,19 @@ def _wait_until_there(path: Path, processes: dict[str, subprocess.Popen[bytes]],
 def _check(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     for name, process in processes.items():
         if (status := process.poll()) is not None:
-            raise UiError(f"the {name} of the UI ended with status {status}; its own lines above say why")
+            raise UiError(f"the {name} of the UI ended with status {status}; see its output above")
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End processes and all that they started: first by SIGTERM, after the grace by SIGKILL."""
-    family = list({p.pid: p for process in processes for p in _with_children(process)}.values())
-    for process in family:
+    """End processes and their descendants: first by SIGTERM, after a grace period by SIGKILL."""
+    tree = list({p.pid: p for process in processes for p in _with_children(process)}.values())
+    for process in tree:
         _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=_GRACE_S)
+    _, alive = psutil.wait_procs(tree, timeout=_GRACE_S)
     for process in alive:
         _signal(process, signal.SIGKILL)
-    for started in processes:
-        started.wait()
+    for parent in processes:
+        parent.wait()
 
 
 def _with_children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

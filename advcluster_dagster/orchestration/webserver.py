@@ -1,8 +1,7 @@
 """Dagster's web server with checks of host, origin and method.
 
-Dagster's server has no accounts and takes any request for its user's: a page of another site could delete runs
-through the browser, by a form, a link (mutations work by GET) or a websocket, or read everything under a name that
-resolves to this machine.
+Dagster's server has no authentication and trusts every request: a page of another site could delete runs through the
+browser, by a form, a link (mutations work by GET) or a websocket, or read everything by DNS rebinding.
 """
 
 import argparse
@@ -40,17 +39,17 @@ _POLL_RATE_MS = 2000
 
 
 class SameOriginMiddleware:
-    """Refuses requests that a page of another site makes, and GraphQL by any other way than the UI's.
+    """Refuses requests from pages of other sites, and GraphQL requests other than those of the UI.
 
-    A request with an ``Origin`` is taken only from the page's own host and port. GraphQL is asked by POST with a JSON
-    body, which no form or link of another site can send; the websocket needs an ``Origin``, as every browser sends one.
+    A request with an ``Origin`` must come from the server's own host and port. GraphQL requires POST with a JSON body,
+    which forms and links of other sites cannot send; the websocket requires an ``Origin``, which every browser sends.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, or answer it with 403, 405 or 415."""
+        """Forward a request, or answer it with 403, 405 or 415."""
         refused = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
         if refused is None:
             await self.app(scope, receive, send)
@@ -63,23 +62,23 @@ class SameOriginMiddleware:
         headers = Headers(scope=scope)
         origin, is_websocket = headers.get("origin"), scope["type"] == "websocket"
         if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-            return 403, f"requests from {origin[:100]} are refused: the UI takes them from its own pages only"
+            return 403, f"requests from {origin[:100]} are refused: the UI accepts requests from its own pages only"
         if is_websocket:
-            return (403, "a websocket needs an Origin") if origin is None else None
+            return (403, "a websocket requires an Origin") if origin is None else None
         if scope["method"] not in (*_READING, "POST"):
-            return 405, f"{scope['method']} is not used here"
+            return 405, f"method {scope['method']} is not allowed"
         if scope["method"] == "POST" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return 403, "requests from other sites are refused"
         if not scope["path"].rstrip("/").endswith("/graphql"):
             return None
         if scope["method"] in _READING and scope.get("query_string"):
-            return 405, "GraphQL is asked by POST"
+            return 405, "GraphQL requires POST"
         is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
-        return None if scope["method"] in _READING or is_json else (415, "GraphQL is asked with a JSON body")
+        return None if scope["method"] in _READING or is_json else (415, "GraphQL requires a JSON body")
 
 
 class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # its parameters have no public names
-    """Dagster's web server behind :class:`SameOriginMiddleware`, under the names of ``allowed_hosts`` only.
+    """Dagster's web server behind :class:`SameOriginMiddleware`, restricted to the host names ``allowed_hosts``.
 
     It also serves the pages in the folder ``reports``.
     """
@@ -93,7 +92,7 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # its param
         return [pages_route(self.reports), *routes]
 
     def build_middleware(self) -> list[Middleware]:
-        """The guards first, then Dagster's own."""
+        """Middleware: the guards first, then Dagster's."""
         guards = [
             Middleware(TrustedHostMiddleware, allowed_hosts=list(self.allowed_hosts), www_redirect=False),
             Middleware(SameOriginMiddleware),
@@ -102,9 +101,9 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # its param
 
 
 def names_of(host: str, further: Sequence[str] = ()) -> list[str]:
-    """Names and addresses by which a browser may ask a server that listens at ``host``.
+    """Host names and addresses that a browser may use for a server listening at ``host``.
 
-    A server at an address of all interfaces is asked by the machine's own addresses and host name.
+    For a wildcard address these include the machine's addresses and host name.
     """
     names = [*_LOOPBACK_NAMES, host, *further]
     with contextlib.suppress(ValueError):
@@ -148,5 +147,5 @@ if __name__ == "__main__":
     parser.add_argument("code_socket")
     parser.add_argument("reports", type=Path)
     parser.add_argument("allowed_hosts", nargs="*")
-    given = parser.parse_args()
-    serve(given.host, given.port, given.code_socket, given.reports, given.allowed_hosts)
+    arguments = parser.parse_args()
+    serve(arguments.host, arguments.port, arguments.code_socket, arguments.reports, arguments.allowed_hosts)

@@ -19,8 +19,8 @@ from advcluster_dagster.study.study import Study
 P = TypeVar("P", ChatProvider, EmbeddingProvider)
 
 KINDS: dict[str, ProviderKind] = {**DEMO_PROVIDER_KINDS, **PROVIDER_KINDS}
-_UNDECLARED = ProviderKind(why_none="is not declared; declare it in the study")
-#: Vendors that need no declaration; their names are also the kinds of declared providers.
+_UNDECLARED = ProviderKind(unsupported_reason="is not declared; declare it in the study")
+#: Vendors that need no declaration; their names are also the kinds of declared ones.
 _VENDORS: tuple[Literal["openai"], Literal["google-genai"]] = ("openai", "google-genai")
 
 
@@ -42,7 +42,7 @@ def open_chat_provider(name: str, study: Study, ledger: Ledger | None = None) ->
             raise FatalModelError(f"provider {name} has no batch mode; set mode to direct in the study")
         return BatchChat(kind.batch(name, settings), ledger)
     if kind.chat is None:
-        raise FatalModelError(f"provider {name} (chat calls) {kind.why_none}")
+        raise FatalModelError(f"provider {name} (chat calls) {kind.unsupported_reason}")
     return kind.chat(name, settings or Provider(), study)
 
 
@@ -55,7 +55,7 @@ def open_embedding_provider(name: str, study: Study) -> EmbeddingProvider:
     settings = study.providers.get(name)
     kind = _kind(name, settings)
     if kind.embedding is None:
-        raise FatalModelError(f"provider {name} (embedding calls) {kind.why_none}")
+        raise FatalModelError(f"provider {name} (embedding calls) {kind.unsupported_reason}")
     return kind.embedding(name, settings or Provider(), study)
 
 

@@ -1,7 +1,7 @@
-"""Run one call of a program's function and copy the value that it returned.
+"""Run one call of a program's function and copy the returned value.
 
-A program may replace whatever modules and built-in names it reaches. What is needed after it has run is therefore
-kept in local variables, which it cannot reach, and no method of a returned value is ever called.
+A program may replace any modules and built-in names within its reach. Everything needed after it has run is therefore
+held in local variables, which it cannot reach, and no method of a returned value is ever called.
 """
 
 import ast
@@ -17,10 +17,10 @@ _CHECK = "__data__"
 
 
 def build_runner() -> Callable[[str, str], tuple[str, str]]:
-    """What runs a program's code and then a call of its function.
+    """Build a function that runs a program's code and then a call of its function.
 
-    The runner returns how the call ended, ``value``, ``raised`` or ``memory``, and the returned value as a literal, in
-    ASCII; a value without a literal counts as ``raised``.
+    It returns the status, ``value``, ``raised`` or ``memory``, and the returned value as an ASCII literal; a value
+    without a literal counts as ``raised``.
     """
     execute, evaluate, build, literal_of = exec, eval, compile, ascii
     copy_plain, compile_call, memory_error, any_error = build_plain_copier(), _compile_call, MemoryError, BaseException
@@ -44,7 +44,7 @@ def build_runner() -> Callable[[str, str], tuple[str, str]]:
 
 
 def _compile_call(call: str) -> CodeType:
-    """The compiled call, in which whatever an attribute is taken from is checked to be data."""
+    """Compile a call, inserting a check that attributes are accessed only on data."""
     if "." not in call:
         return compile(call, "<call>", "eval")
     expression = ast.parse(call, mode="eval")
@@ -67,7 +67,7 @@ def _build_check() -> Callable[[Any], Any]:
 
 
 def _build_data_copier(copy_plain: Callable[[Any], Any]) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """What copies the data that a program defines and a call may name, so that no call changes the program's own."""
+    """Build a function that copies the program's data for use in a call, so that calls cannot modify the original."""
     error = TypeError
 
     def copy_data_in(call: str, program: dict[str, Any]) -> dict[str, Any]:
@@ -77,16 +77,16 @@ def _build_data_copier(copy_plain: Callable[[Any], Any]) -> Callable[[str, dict[
                 try:
                     copies[name] = copy_plain(value)
                 except error:
-                    continue  # a function or the like, which a call cannot name
+                    continue  # functions and the like, which a call cannot use
         return copies
 
     return copy_data_in
 
 
 def build_plain_copier() -> Callable[[Any], Any]:
-    """What copies a value into built-in types that have literals and compare with ``==`` as it does.
+    """Build a function that copies a value into built-in types that have literals and compare equal to it.
 
-    Instances of derived classes become what they derive from. The copier raises TypeError where there is no such copy.
+    Instances of subclasses become instances of the built-in type. The copier raises TypeError for other values.
     """
     type_of, is_subclass, max_depth, error = type, issubclass, _MAX_DEPTH, TypeError
     unchanged = (str, int, bool, float, type(None), bytes, complex, type(...))
@@ -94,7 +94,7 @@ def build_plain_copier() -> Callable[[Any], Any]:
     def copy_plain(value: Any, depth: int = 0) -> Any:
         kind = type_of(value)
         for exact in unchanged:
-            if kind is exact:  # not ==, which a class can define for itself
+            if kind is exact:  # not ==, which a metaclass can override
                 return value
         if depth > max_depth:
             raise error("nested too deeply")
@@ -108,7 +108,7 @@ def build_plain_copier() -> Callable[[Any], Any]:
 
 
 def _copiers_by_type(copy_plain: Callable[[Any, int], Any]) -> tuple[tuple[type, Callable[[Any, int], Any]], ...]:
-    """How to copy an instance of a type or of one derived from it, by the methods of the type itself."""
+    """Copy functions by type, also for instances of subclasses; they call the methods of the built-in type itself."""
     pairs, items, parts, members, frozen_members = (
         dict.items, list.__iter__, tuple.__iter__, set.__iter__, frozenset.__iter__,
     )  # fmt: skip

@@ -11,9 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one task: seconds of processor and of wall time, bytes of memory and of an answer.
+    """Limits of one task: CPU and wall time in seconds, memory and answer size in bytes.
 
-    A worker that has ever held more than ``resident_kib`` does no further task.
+    A worker whose peak resident memory exceeds ``resident_kib`` gets no further task.
     """
 
     cpu_s: float = 1.0
@@ -23,20 +23,20 @@ class Limits:
     resident_kib: int = 600 << 10
 
 
-def close_files(*kept: int) -> None:
-    """Leave open only the files given; standard input, output and error lead nowhere."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+def close_files(*open_files: int) -> None:
+    """Close all files except those given; redirect standard input, output and error to the null device."""
+    null_device = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
+        os.dup2(null_device, standard)
     lowest = 3
-    for number in sorted(kept):
+    for number in sorted(open_files):
         os.closerange(lowest, number)
         lowest = number + 1
     os.closerange(lowest, 4096)
 
 
 def limit_resources(limits: Limits) -> None:
-    """Bound memory, open files and core dumps of this process and of those it will fork."""
+    """Limit memory, open files and core dumps of this process and of processes it forks."""
     _limit("RLIMIT_CORE", 0)
     _limit("RLIMIT_NOFILE", 64)
     _limit("RLIMIT_AS", limits.memory_bytes)
@@ -49,13 +49,13 @@ def _limit(name: str, bound: int) -> None:
 
 
 def build_refusal() -> Callable[[], None]:
-    """What a process calls to refuse, for the rest of its life, what the interpreter reports beyond plain computing.
+    """Build a function that installs a permanent audit hook, which refuses all audit events beyond plain computation.
 
-    The list of what is let through is in no module, where a program could change it. Stack frames are refused on every
-    way to them: they would lead from a program to the variables of its worker.
+    The allow list is in a closure rather than a module, where a program could change it. All access to stack frames is
+    refused, because they would expose the worker's variables to a program.
     """
     harmless = frozenset({"compile", "exec", "import", "builtins.id", "array.__new__"})
-    # Attributes that named tuples, dataclasses and decorators read and set; not the code of a function, nor a frame.
+    # Attributes that named tuples, dataclasses and decorators use; excludes setting a function's code, and frames.
     attributes = {
         "object.__getattr__": ("__code__", "__defaults__", "__kwdefaults__"),
         "object.__setattr__": (
@@ -70,7 +70,7 @@ def build_refusal() -> Callable[[], None]:
             raise error(event + " is refused")
 
     def refuse_from_now_on() -> None:
-        # collections.namedtuple and others ask for their caller by these, and do without where they are missing.
+        # collections.namedtuple and others look up their caller with these and work without them.
         for name in ("_getframe", "_getframemodulename"):
             vars(sys).pop(name, None)
         sys.addaudithook(refuse)
@@ -78,12 +78,12 @@ def build_refusal() -> Callable[[], None]:
     return refuse_from_now_on
 
 
-def confine(kept: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:
-    """Close files, write none, start no process (where the user is not root).
+def confine(open_files: tuple[int, ...], put_filter_on: Callable[[], None] | None) -> None:
+    """Close files, and forbid writing files and starting processes (the latter unless the user is root).
 
-    The filter comes last, as it would refuse the rest.
+    The filter is installed last, because it would refuse the other steps.
     """
-    close_files(*kept)
+    close_files(*open_files)
     _limit("RLIMIT_FSIZE", 0)
     _limit("RLIMIT_NPROC", 0)
     if put_filter_on is not None:

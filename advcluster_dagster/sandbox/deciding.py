@@ -1,4 +1,4 @@
-"""Decide comparisons of answers, in worker processes where they are needed."""
+"""Decide comparisons of answers, using worker processes where needed."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ _VERDICTS: dict[str, ComparisonVerdict] = {
     "grader_error": "grader_error",
     "timeout": "grader_timeout",
 }
-# How a run of a program ends that says nothing about the input: at a limit of ours.
+# Verdicts of program runs that ended at one of our limits and so say nothing about the input.
 _UNDECIDED: dict[str, ComparisonVerdict] = {
     "timeout": "grader_timeout",
     "memory": "grader_error",
@@ -27,13 +27,13 @@ _UNDECIDED: dict[str, ComparisonVerdict] = {
 
 
 class Deciders:
-    """Worker pools for grading, each started when a comparison needs it; a context manager.
+    """Worker pools for grading, each started on demand; a context manager.
 
     Args:
-        n_servers: Servers in each pool; by default one per processor.
-        with_bubblewrap: False to do without though the host has it.
-        math_cpu_s: Processor seconds of one symbolic comparison; None is the job's own limit.
-        program_cpu_s: The same of one run of a program.
+        n_servers: Servers per pool; by default one per processor.
+        with_bubblewrap: False to not use bubblewrap even if it is installed.
+        math_cpu_s: CPU seconds per symbolic comparison; None for the job's default.
+        program_cpu_s: CPU seconds per program run; None for the job's default.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Deciders:
         self._cpu_s = {"mathematics": math_cpu_s, "programs": program_cpu_s}
         self._open = ExitStack()
         self._pools: dict[str, WorkerPool] = {}
-        #: What to show beside the result: the level of the sandbox, when one was used.
+        #: Metadata to show with the result: the sandbox level, if a sandbox was used.
         self.facts: dict[str, str] = {}
 
     def __enter__(self) -> "Deciders":
@@ -59,15 +59,15 @@ class Deciders:
         self._open.close()
 
     def decide_many(self, comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
-        """A verdict for each comparison, in order.
+        """Return a verdict per comparison, in order.
 
         Raises:
-            SandboxError: a worker process is needed and none can be started.
+            SandboxError: a worker process is needed and cannot be started.
         """
         verdicts = [compare_here(comparison) for comparison in comparisons]
         programs = [i for i, verdict in enumerate(verdicts) if not verdict and _runs_a_program(comparisons[i])]
         rest = [i for i, verdict in enumerate(verdicts) if not verdict and not _runs_a_program(comparisons[i])]
-        # Those of one gold answer one after the other: it is then read once.
+        # Sorted by gold answer, so that each is parsed once.
         rest.sort(key=lambda i: comparisons[i].gold)
         for positions, decide in ((programs, self._run_programs), (rest, self._compare_mathematics)):
             decided = decide([comparisons[i] for i in positions])
@@ -84,7 +84,7 @@ class Deciders:
         return [_VERDICTS.get(str(reply.get("status")), "grader_error") for reply in replies]
 
     def _run_programs(self, comparisons: Sequence[Comparison]) -> list[ComparisonVerdict]:
-        """Verdicts on predicted inputs; runs that are equal are run once."""
+        """Verdicts on predicted inputs; equal runs are executed once."""
         runs: dict[Comparison, ProgramRun] = {}
         verdicts: dict[Comparison, ComparisonVerdict] = {}
         for comparison in comparisons:
@@ -117,7 +117,7 @@ def _runs_a_program(comparison: Comparison) -> bool:
 
 
 def _note_run(comparison: Comparison, runs: dict[Comparison, ProgramRun]) -> bool | None:
-    """Note the run that decides a comparison; False when its prediction is no input."""
+    """Add the run that decides a comparison to ``runs``; return False if its prediction is not an input."""
     run = read_run(comparison)
     if run is None:
         return False

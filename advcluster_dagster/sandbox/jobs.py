@@ -1,6 +1,6 @@
-"""Kinds of work for the workers: run a function on a predicted input, compare mathematics.
+"""Jobs of the workers: run a function on a predicted input, compare mathematics.
 
-Everything here runs inside a worker and trusts nothing that it is given.
+Everything here runs inside a worker and treats its input as untrusted.
 """
 
 import codecs
@@ -17,14 +17,14 @@ from typing import Any, Protocol, TypeVar
 from advcluster_dagster.sandbox.calls import build_runner
 from advcluster_dagster.sandbox.confinement import Limits, build_refusal
 
-#: Does one task: the status of the reply, and its value or nothing.
+#: Performs one task; returns the reply's status and its value, "" if it has none.
 Work = Callable[[dict[str, Any]], tuple[str, str]]
 
 
 class Job(Protocol):
-    """One kind of work. A worker does at most ``n_tasks`` and ends.
+    """A kind of work. A worker performs at most ``n_tasks`` tasks and ends.
 
-    ``may_read_files``: workers may open files for reading, to import while they work.
+    ``may_read_files``: workers may open files for reading, for imports during a task.
     """
 
     limits: Limits
@@ -32,14 +32,14 @@ class Job(Protocol):
     may_read_files: bool
 
     def prepare(self) -> Work:
-        """Import and warm up, once, before workers are forked; gives what does tasks in them."""
+        """Import and warm up once, before workers are forked; return the function that performs tasks."""
 
 
 J = TypeVar("J", bound=Job)
 
 
 def timed(job: J, cpu_s: float | None) -> J:
-    """The job with another limit of processor seconds a task, at least ten times that of wall time; None: its own."""
+    """The job with a limit of ``cpu_s`` CPU seconds per task and at least ten times that wall time; None: unchanged."""
     if cpu_s is None:
         return job
     limited = copy.copy(job)
@@ -48,23 +48,23 @@ def timed(job: J, cpu_s: float | None) -> J:
 
 
 class ProgramJob:
-    """Runs calls of a program's function, each in a worker of its own.
+    """Runs calls of a program's function, each in a fresh worker.
 
     A task is ``{"code", "call"}``; a reply's status is ``value``, with the returned value as a literal, ``raised`` or
-    ``memory``. No call sees what another did.
+    ``memory``. Calls cannot affect each other.
     """
 
     limits = Limits(cpu_s=1.0, wall_s=10.0, memory_bytes=512 << 20)
     n_tasks = 1
     may_read_files = False
-    # What programs of a benchmark may import: a worker cannot open files any more.
+    # Modules that benchmark programs may import; imported beforehand, since workers cannot open files.
     _MODULES = (
         "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json",
         "math", "operator", "random", "re", "statistics", "string", "textwrap", "typing", "unicodedata",
     )  # fmt: skip
 
     def prepare(self) -> Work:
-        """Import what programs import, all text encodings included."""
+        """Import the modules that programs may use and all text encodings."""
         for name in self._MODULES:
             importlib.import_module(name)
         for name in set(encodings.aliases.aliases.values()):
@@ -82,10 +82,10 @@ class ProgramJob:
 
 
 class MathJob:
-    """Compares mathematics; a worker does many, until it has grown.
+    """Compares mathematics; a worker performs many tasks, up to its memory limit.
 
-    A task is ``{"gold", "prediction"}``, with ``context`` where the two are numbers to be evaluated; the reply's status
-    is the verdict.
+    A task is ``{"gold", "prediction"}``, with ``context`` if the two are numbers to evaluate; the reply's status is the
+    verdict.
     """
 
     limits = Limits(cpu_s=1.0, wall_s=10.0, memory_bytes=2 << 30)
@@ -100,7 +100,7 @@ class MathJob:
     )  # fmt: skip
 
     def prepare(self) -> Work:
-        """Import SymPy and let its reader of LaTeX build its tables."""
+        """Import SymPy and warm up its LaTeX parser."""
         import logging
 
         logging.disable(logging.CRITICAL)
@@ -121,9 +121,9 @@ class MathJob:
             if "context" in task:
                 return verdict_of(lambda: compare_number(gold, prediction, read_context(task["context"])))
             return verdict_of(lambda: compare_math(gold, prediction))
-        except Exception:  # whatever else breaks inside the library, on text it was not made for
+        except Exception:  # SymPy raises many error types on malformed text
             return "grader_error"
 
 
-#: Kinds of work by the name that a server is started with.
+#: Jobs by the name that a server is started with.
 JOBS: dict[str, Job] = {"programs": ProgramJob(), "mathematics": MathJob()}

@@ -1,11 +1,10 @@
-"""Start a server of sandboxed worker processes, in bubblewrap where the host has it.
+"""Start a server of sandboxed worker processes, in bubblewrap if it is installed.
 
-With bubblewrap a server has its own process, network, user and file name spaces: it sees the interpreter, the
-installed packages and this package, read-only, and nothing else of the host. Without it, the workers' own limits,
-call filter and audit hook are all there is: with the call filter (Linux on x86_64 and aarch64) a worker that runs
-programs can still open no file and no connection and start no process. Without either, the audit hook refuses the
-same to Python code, but not to code that gets past the interpreter, and a worker could signal processes of the same
-user.
+With bubblewrap a server has its own process, network, user and mount namespaces: it sees only the interpreter, the
+installed packages and this package, read-only. Without it, workers are confined by resource limits, the call filter and
+the audit hook. With the call filter (Linux on x86_64 and aarch64), a worker that runs programs still cannot open files
+or connections or start processes. Without the filter, the audit hook refuses these to Python code, but not to native
+code that escapes the interpreter, and a worker could signal processes of the same user.
 """
 
 import os
@@ -20,9 +19,9 @@ _SYSTEM_FOLDERS = ("/lib", "/lib32", "/lib64", "/libx32", "/bin")
 
 
 def start_server(job: str, in_bubblewrap: bool, cpu_s: float | None = None) -> subprocess.Popen[bytes]:
-    """Start a server in a process group of its own, with pipes for tasks and replies and nothing of our environment.
+    """Start a server in its own process group, with pipes for tasks and replies and a clean environment.
 
-    ``cpu_s`` is the limit of one task; None leaves the job's own.
+    ``cpu_s`` is the CPU limit per task, seconds; None for the job's default.
     """
     command = [sys.executable, "-s", "-P", "-m", "advcluster_dagster.sandbox.server", job]
     command += [] if cpu_s is None else [repr(cpu_s)]
@@ -38,12 +37,12 @@ def start_server(job: str, in_bubblewrap: bool, cpu_s: float | None = None) -> s
 
 
 def has_bubblewrap() -> bool:
-    """Whether the host has bubblewrap installed (it may still not be allowed to use it)."""
+    """Whether bubblewrap is installed; the host may still forbid its use."""
     return sys.platform == "linux" and shutil.which("bwrap") is not None
 
 
 def bubblewrap_command() -> list[str]:
-    """The command line that walls in what follows it."""
+    """The bubblewrap command line, to be followed by the command to sandbox."""
     options = ["--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
     options += ["--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"]
     for name, value in _ENVIRONMENT.items():
@@ -59,7 +58,7 @@ def bubblewrap_command() -> list[str]:
 
 
 def _folders() -> list[str]:
-    """What a server reads: system libraries, the interpreter, the installed packages, this package."""
+    """Folders a server needs to read: system libraries, the interpreter, the installed packages, this package."""
     interpreter = os.path.dirname(os.path.realpath(sys.executable))
     candidates = ["/usr", sys.base_prefix, sys.base_exec_prefix, sys.prefix, interpreter, str(_PACKAGE)]
     return [folder for folder in dict.fromkeys(candidates) if os.path.isdir(folder) and folder != "/"]

@@ -1,4 +1,4 @@
-"""A pool of worker servers: tasks in, replies out in the same order, servers replaced when they fail."""
+"""Pool of worker servers that returns replies in the order of the tasks and replaces failed servers."""
 
 import contextlib
 import json
@@ -16,23 +16,23 @@ from typing import Any
 from advcluster_dagster.sandbox.jobs import JOBS, timed
 from advcluster_dagster.sandbox.launch import has_bubblewrap, start_server
 
-# Seconds until a server that says nothing counts as lost: to start, and beyond a task's own limit.
+# Seconds until a silent server counts as lost: at its start, and beyond a task's limit.
 _START_S, _GRACE_S = 60.0, 10.0
 _CHUNK = 1 << 16
-# Tasks that a server is given at a time.
+# Maximum number of consecutive tasks assigned to a server at a time.
 _MOST_AT_ONCE = 16
 
-#: The reply to a task whose server was lost, twice.
+#: Reply to a task whose server was lost twice.
 LOST = {"status": "lost"}
 
 
 def _n_processors() -> int:
-    """Processors this process may use; all of the machine's where the platform does not tell."""
+    """Number of processors available to this process; all of the machine's if the platform does not report it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class SandboxError(RuntimeError):
-    """No server of workers can be started; one line that says what to do."""
+    """A sandbox server cannot be started; one-line message with the remedy."""
 
 
 class WorkerPool:
@@ -40,9 +40,9 @@ class WorkerPool:
 
     Args:
         job: Name of the job.
-        n_servers: Servers, each working on one task at a time; by default one per processor of this process.
-        with_bubblewrap: False to do without though the host has it.
-        cpu_s: Processor seconds of one task; None is the job's own limit.
+        n_servers: Number of servers, each with one task at a time; by default one per available processor.
+        with_bubblewrap: False to not use bubblewrap even if it is installed.
+        cpu_s: CPU seconds per task; None for the job's default.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class WorkerPool:
 
     @property
     def level(self) -> str:
-        """What confines the workers, strongest first, such as `bubblewrap, call filter, resource limits`."""
+        """The confinement of the workers, strongest first, such as `bubblewrap, call filter, resource limits`."""
         if not self._servers:
             self._start(1)
         parts = ["bubblewrap"] * self._in_bubblewrap + ["call filter"] * self._servers[0].is_filtered
         return ", ".join([*parts, "resource limits"])
 
     def run(self, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Have every task done; replies in the order of the tasks.
+        """Perform all tasks; return replies in the order of the tasks.
 
-        A task whose worker hangs, dies or floods has a reply that says so. One whose whole server is lost is tried
-        once more.
+        If a worker hangs, dies or exceeds the answer size, the reply's status says so. A task whose server is lost is
+        retried once.
 
         Raises:
             SandboxError: no server can be started.
@@ -83,8 +83,8 @@ class WorkerPool:
                     replies[number] = server.do(tasks[number])
 
         with ThreadPoolExecutor(len(self._servers)) as threads:
-            for done in [threads.submit(work, server) for server in self._servers]:
-                done.result()
+            for future in [threads.submit(work, server) for server in self._servers]:
+                future.result()
         return replies
 
     def _next(self, portions: Iterator[range]) -> range | None:
@@ -92,7 +92,7 @@ class WorkerPool:
             return next(portions, None)
 
     def _start(self, n_servers: int) -> None:
-        """Start servers; where bubblewrap is installed but may not be used, without it."""
+        """Start servers, falling back to no bubblewrap if the host forbids its use."""
         while len(self._servers) < n_servers:
             try:
                 self._servers.append(_Server(self._job, self._in_bubblewrap, self._cpu_s))
@@ -102,7 +102,7 @@ class WorkerPool:
                 self._in_bubblewrap = False
 
     def close(self) -> None:
-        """End all servers and their workers."""
+        """Stop all servers and their workers."""
         for server in self._servers:
             server.stop()
         self._servers.clear()
@@ -117,7 +117,7 @@ class WorkerPool:
 
 
 def _portions(n_tasks: int, n_servers: int) -> Iterator[range]:
-    """Neighbouring tasks go to one server, which has then read what they share; ever fewer of them towards the end."""
+    """Split tasks into ranges of neighbours, which share parsed input on one server; sizes decrease towards the end."""
     start = 0
     while start < n_tasks:
         size = min(_MOST_AT_ONCE, (n_tasks - start) // (4 * n_servers))
@@ -136,7 +136,7 @@ class _Server:
         self._start()
 
     def do(self, task: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to a task; LOST when the server was lost over it twice."""
+        """Perform a task; return LOST if the server was lost twice."""
         line = json.dumps(task).encode() + b"\n"
         for _ in range(2):
             if (reply := self._ask(line)) is not None:
@@ -169,7 +169,7 @@ class _Server:
         self.is_filtered = bool(greeting.get("is_filtered"))
 
     def _reply(self, seconds: float) -> dict[str, Any] | None:
-        """The next line from the server as a record; None when there is none in time, or it is none."""
+        """The next line from the server as a JSON object; None on a timeout, at the end, or if it is not one."""
         assert self._process is not None
         assert self._process.stdout is not None
         replies = self._process.stdout.fileno()

@@ -1,6 +1,6 @@
-"""A Linux system call filter (seccomp-bpf): a filtered process can compute and answer, and little else.
+"""Linux system call filter (seccomp-bpf) that restricts a process to computing and answering.
 
-What is let through neither starts a process or thread, nor signals one, opens a socket, writes or removes a file.
+The allowed calls cannot start or signal processes or threads, open sockets, or write or remove files.
 """
 
 import ctypes
@@ -39,10 +39,10 @@ class _Program(ctypes.Structure):
 
 
 def build_filter(may_read_files: bool) -> Callable[[], None] | None:
-    """What a process calls to put the filter on for good; None where the platform has no such filter.
+    """Build a function that installs the filter permanently; None if the platform does not support it.
 
     Args:
-        may_read_files: files can be opened for reading.
+        may_read_files: allow opening files for reading.
     """
     if sys.platform != "linux" or platform.machine() not in _MACHINES or sys.maxsize < 2**32:
         return None
@@ -56,14 +56,14 @@ def build_filter(may_read_files: bool) -> Callable[[], None] | None:
 
     def apply() -> None:
         if prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program)):
-            raise OSError(ctypes.get_errno(), "the system call filter cannot be put on")
-        assert buffer  # lives as long as the program that points to it
+            raise OSError(ctypes.get_errno(), "the system call filter cannot be installed")
+        assert buffer  # must live as long as the program that points to it
 
     return apply
 
 
 def _instructions(column: int, machine: int, may_read_files: bool) -> bytes:
-    """The filter: the machine must match, then each allowed number is compared in turn."""
+    """Encode the filter: check the architecture, then compare the call number with each allowed one."""
     allowed = {**_COMPUTING, **(_READING if may_read_files else {})}
     steps = [(_LOAD, 0, 0, _MACHINE_AT), (_EQUAL, 1, 0, machine), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NUMBER_AT)]
     for numbers in allowed.values():

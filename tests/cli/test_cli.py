@@ -450,7 +450,7 @@ def test_a_cap_is_refused_at_once_where_a_price_is_unknown(fails, at, tmp_path):
     judge = {"model": "nameless", "provider": "openai"}
     at(given_study(tmp_path / "home", judges={"extractor": judge}))
     line = fails("run", "given", "--max-cost", "5")
-    assert "study given: a cap on costs needs the price of every model, none is known of nameless; add it to" in line
+    assert "study given: a cost cap requires the price of every model; unknown for nameless; add it to" in line
 
 
 def test_the_paper_preset_is_priced_without_key_or_network(run, at, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ PARTITION = {"family": "f", "domain": "d"}
 
 
 def samples(n_rows=2, **columns):
-    """Rows that keep the contract, with the given columns in place of theirs."""
+    """Rows that satisfy the contract, with the given columns replaced."""
     plain = {
         "sample_id": [f"s{i}" for i in range(n_rows)],
         "score": [0.5] * n_rows,
@@ -61,7 +61,7 @@ def test_each_level_has_its_partition_columns(level, columns):
     assert table.empty().columns == [*columns, "a"]
 
 
-def test_a_declared_column_stands_in_for_its_partition_twin():
+def test_a_declared_column_replaces_the_partition_column_of_its_name():
     domain = Column("domain", pl.String(), "Declared.", allowed=("d",))
     table = Table("t", "domain", "T.", ("domain",), (Column("a", pl.Int64(), "A."), domain))
     assert [column.description for column in table.all_columns] == ["A.", "Declared."]
@@ -109,10 +109,10 @@ def test_types_are_cast_where_no_value_changes(column, values, expected):
     ],
 )
 def test_other_types_are_refused_with_both_named(column, values):
-    wanted = SAMPLES.schema[column]
+    expected = SAMPLES.schema[column]
     with pytest.raises(ContractError, match=f"^table samples: column {column} has type .*") as caught:
         conformed(samples(**{column: values}))
-    assert str(caught.value).endswith(f"the contract says {wanted}")
+    assert str(caught.value).endswith(f"expected {expected}")
 
 
 def test_vectors_of_one_width_keep_it():
@@ -141,7 +141,7 @@ def test_nullable_columns_may_hold_nothing_at_all():
         ({"n_votes": [0, None]}, ["n_votes is null in 1 rows"]),
         ({"n_votes": [None, None]}, ["n_votes is null in 2 rows"]),
         ({"n_votes": [-1, -5, 3]}, ["n_votes is below 0 in 2 rows"]),
-        ({"label": ["good", "Bad", None, ""]}, ["label is none of good, bad in 2 rows"]),
+        ({"label": ["good", "Bad", None, ""]}, ["label is not one of good, bad in 2 rows"]),
     ],
 )  # fmt: skip
 def test_faults_of_content_are_counted(columns, expected):
@@ -153,17 +153,17 @@ def test_not_a_number_is_a_fault():
 
 
 def test_repeated_keys_are_counted_with_an_example():
-    # s0 stands three times, s1 twice, s2 once: two keys occur more than once.
-    found = faults(sample_id=["s0", "s0", "s0", "s1", "s1", "s2"])
-    assert len(found) == 1
-    assert found[0].startswith("key (sample_id) occurs twice for 2 keys, first ('f', 'd', 's")
+    # s0 occurs three times, s1 twice, s2 once: two keys occur more than once.
+    messages = faults(sample_id=["s0", "s0", "s0", "s1", "s1", "s2"])
+    assert len(messages) == 1
+    assert messages[0].startswith("key (sample_id) has 2 duplicated values, first ('f', 'd', 's")
 
 
 def test_equal_keys_in_different_partitions_are_different_keys():
-    one = conformed(samples(1))
-    other = SAMPLES.conform(samples(1).lazy(), {"family": "f", "domain": "other"})
-    assert SAMPLES.faults(pl.concat([one, other])) == []
-    assert len(SAMPLES.faults(pl.concat([one, one]))) == 1
+    frame = conformed(samples(1))
+    other_frame = SAMPLES.conform(samples(1).lazy(), {"family": "f", "domain": "other"})
+    assert SAMPLES.faults(pl.concat([frame, other_frame])) == []
+    assert len(SAMPLES.faults(pl.concat([frame, frame]))) == 1
 
 
 def test_rows_of_another_partition_are_a_fault():
@@ -176,7 +176,7 @@ def test_check_raises_all_faults_in_one_line():
     frame = conformed(samples(n_votes=[-1, -1], label=["odd", "odd"]))
     with pytest.raises(ContractError) as caught:
         SAMPLES.check(frame)
-    assert str(caught.value) == "table samples: n_votes is below 0 in 2 rows; label is none of good, bad in 2 rows"
+    assert str(caught.value) == "table samples: n_votes is below 0 in 2 rows; label is not one of good, bad in 2 rows"
 
 
 @settings(deadline=None)
@@ -184,8 +184,8 @@ def test_check_raises_all_faults_in_one_line():
 def test_scores_are_faultless_exactly_when_null_or_in_range(scores):
     is_fine = all(score is None or 0 <= score <= 1 for score in scores)
     table = Table("t", "study", "T.", (), (Column("score", pl.Float64(), "S.", True, 0, 1),))
-    found = table.faults(pl.DataFrame({"score": scores}, schema=table.schema).lazy())
-    assert (found == []) == is_fine
+    messages = table.faults(pl.DataFrame({"score": scores}, schema=table.schema).lazy())
+    assert (messages == []) == is_fine
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def table_rows(table: str, rows: Rows) -> pl.DataFrame:
-    """Rows of a table; columns a row leaves out hold null where they may, else a plain value."""
+    """Rows of a table; omitted columns are null if nullable, else a default value."""
     columns = TABLES[table].all_columns
     full = [{column.name: row.get(column.name, _plain(column)) for column in columns} for row in rows]
     return pl.DataFrame(full, schema=TABLES[table].schema, orient="row")
@@ -35,7 +35,7 @@ def table_rows_fixture() -> Callable[[str, Rows], pl.DataFrame]:
 
 @pytest.fixture
 def run() -> Callable[..., pl.DataFrame]:
-    """Run a model or test on hand-made rows of the tables it reads; tables not given are not yet made."""
+    """Run a model or test on given rows of its input tables; other tables do not exist yet."""
 
     def run(model: SqlModel, **tables: Rows) -> pl.DataFrame:
         assert set(tables) <= model.refs

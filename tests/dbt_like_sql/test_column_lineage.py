@@ -1,4 +1,4 @@
-"""Where each column of each SQL model comes from, written out by hand."""
+"""Expected column lineage of each SQL model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each model on rows small enough to be computed by hand."""
+"""Each model on small inputs with results computed by hand."""
 
 import math
 
@@ -15,7 +15,7 @@ PLACE = {"family": "f", "domain": "math"}
 
 
 def graded(outcomes, role="larger", benchmark="b", place=PLACE):
-    """Rows of ``graded_trials``: per question its trials as text, 1 right, 0 wrong, - not graded."""
+    """Rows of ``graded_trials`` from the trials per question as text: 1 correct, 0 wrong, - not graded."""
     verdicts = {"1": True, "0": False, "-": None}
     return [
         {**place, "question_id": question, "benchmark": benchmark, "role": role, "trial": trial, "model": f"m-{role}",
@@ -27,9 +27,9 @@ def graded(outcomes, role="larger", benchmark="b", place=PLACE):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_without_rows_there_are_no_rows_and_the_contracts_columns(run, name):
-    found = run(MODELS[name])
-    assert found.is_empty()
-    assert TABLES[name].conform(found.lazy(), {}).collect().schema == TABLES[name].schema
+    rows = run(MODELS[name])
+    assert rows.is_empty()
+    assert TABLES[name].conform(rows.lazy(), {}).collect().schema == TABLES[name].schema
 
 
 def test_every_model_is_a_table_of_the_contracts():
@@ -53,57 +53,57 @@ def test_schema_files_are_those_of_the_contracts(stage):
 
 def pass_rates(run, larger, smaller):
     rows = [*graded(larger, "larger"), *graded(smaller, "smaller")]
-    found = run(MODELS["pass_rate_table"], graded_trials=rows)
-    TABLES["pass_rate_table"].check(TABLES["pass_rate_table"].conform(found.lazy(), {}))
-    return {row["question_id"]: row for row in found.to_dicts()}
+    table = run(MODELS["pass_rate_table"], graded_trials=rows)
+    TABLES["pass_rate_table"].check(TABLES["pass_rate_table"].conform(table.lazy(), {}))
+    return {row["question_id"]: row for row in table.to_dicts()}
 
 
 def test_pass_rates_and_their_gap(run):
     # q: larger 3 of 4, smaller 1 of 4: 0.75 - 0.25 = 0.5. r: smaller is better: 0 - 1 = -1.
-    found = pass_rates(run, {"q": "1101", "r": "00"}, {"q": "0100", "r": "11"})
-    assert found["q"] == {
+    rates = pass_rates(run, {"q": "1101", "r": "00"}, {"q": "0100", "r": "11"})
+    assert rates["q"] == {
         **PLACE, "question_id": "q", "benchmark": "b",
         "larger_n_trials": 4, "larger_n_scored": 4, "larger_n_correct": 3, "larger_pass_rate": 0.75,
         "smaller_n_trials": 4, "smaller_n_scored": 4, "smaller_n_correct": 1, "smaller_pass_rate": 0.25,
         "pass_rate_gap": 0.5,
     }  # fmt: skip
-    assert found["r"]["pass_rate_gap"] == -1
+    assert rates["r"]["pass_rate_gap"] == -1
 
 
 def test_trials_that_could_not_be_graded_count_in_no_rate(run):
-    # Larger: 4 trials, 3 scored, 2 right: 2/3. Smaller: 1 of 2: 1/2. Gap 2/3 - 1/2 = 1/6.
-    found = pass_rates(run, {"q": "1-10"}, {"q": "01"})["q"]
-    assert (found["larger_n_trials"], found["larger_n_scored"], found["larger_n_correct"]) == (4, 3, 2)
-    assert found["larger_pass_rate"] == pytest.approx(2 / 3)
-    assert found["pass_rate_gap"] == pytest.approx(1 / 6)
+    # Larger: 4 trials, 3 scored, 2 correct: 2/3. Smaller: 1 of 2: 1/2. Gap 2/3 - 1/2 = 1/6.
+    row = pass_rates(run, {"q": "1-10"}, {"q": "01"})["q"]
+    assert (row["larger_n_trials"], row["larger_n_scored"], row["larger_n_correct"]) == (4, 3, 2)
+    assert row["larger_pass_rate"] == pytest.approx(2 / 3)
+    assert row["pass_rate_gap"] == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize(("larger", "smaller"), [("--", "10"), ("10", "--"), ("--", "--")])
 def test_a_rate_over_nothing_scored_is_null_and_so_is_the_gap(run, larger, smaller):
-    found = pass_rates(run, {"q": larger}, {"q": smaller})["q"]
-    assert found["larger_pass_rate"] == (None if larger == "--" else 0.5)
-    assert found["smaller_pass_rate"] == (None if smaller == "--" else 0.5)
-    assert found["pass_rate_gap"] is None
+    row = pass_rates(run, {"q": larger}, {"q": smaller})["q"]
+    assert row["larger_pass_rate"] == (None if larger == "--" else 0.5)
+    assert row["smaller_pass_rate"] == (None if smaller == "--" else 0.5)
+    assert row["pass_rate_gap"] is None
 
 
 def test_a_question_of_one_model_only_has_no_gap(run):
-    found = pass_rates(run, {"q": "11"}, {"r": "1"})
-    assert (found["q"]["smaller_n_trials"], found["q"]["smaller_pass_rate"]) == (0, None)
-    assert (found["r"]["larger_n_trials"], found["r"]["larger_pass_rate"]) == (0, None)
-    assert found["q"]["pass_rate_gap"] is None
+    rates = pass_rates(run, {"q": "11"}, {"r": "1"})
+    assert (rates["q"]["smaller_n_trials"], rates["q"]["smaller_pass_rate"]) == (0, None)
+    assert (rates["r"]["larger_n_trials"], rates["r"]["larger_pass_rate"]) == (0, None)
+    assert rates["q"]["pass_rate_gap"] is None
 
 
 # benchmark_accuracy
 
 
 def accuracies(run, rows):
-    found = run(MODELS["benchmark_accuracy"], graded_trials=rows)
-    TABLES["benchmark_accuracy"].check(TABLES["benchmark_accuracy"].conform(found.lazy(), {}))
-    return {(row["benchmark"], row["role"]): row for row in found.to_dicts()}
+    table = run(MODELS["benchmark_accuracy"], graded_trials=rows)
+    TABLES["benchmark_accuracy"].check(TABLES["benchmark_accuracy"].conform(table.lazy(), {}))
+    return {(row["benchmark"], row["role"]): row for row in table.to_dicts()}
 
 
 def test_mean_and_sample_deviation_over_trials(run):
-    # Trial 0 answers q, r right: 100 %. Trial 1 only q: 50 %. Trial 2 none: 0 %.
+    # Trial 0 answers q and r correctly: 100 %. Trial 1 only q: 50 %. Trial 2 neither: 0 %.
     # Mean 50; squared deviations 2500 + 0 + 2500, over n - 1 = 2: variance 2500, deviation 50.
     row = accuracies(run, graded({"q": "110", "r": "100"}))["b", "larger"]
     assert row == {
@@ -113,8 +113,8 @@ def test_mean_and_sample_deviation_over_trials(run):
 
 
 def test_a_trial_is_measured_over_its_scored_questions(run):
-    # Trial 0: q right, r not graded: 1 of 1 = 100 %. Trial 1: q wrong, r right: 50 %. Mean 75, deviation
-    # sqrt((25^2 + 25^2) / 1) = 35.36. Question s is scored nowhere and counts as no question.
+    # Trial 0: q correct, r not graded: 1 of 1 = 100 %. Trial 1: q wrong, r correct: 50 %. Mean 75, deviation
+    # sqrt((25^2 + 25^2) / 1) = 35.36. Question s has no scored trial and is not counted.
     row = accuracies(run, graded({"q": "10", "r": "-1", "s": "--"}))["b", "larger"]
     assert (row["n_questions"], row["n_trials"]) == (2, 2)
     assert row["mean_accuracy"] == 75
@@ -122,15 +122,15 @@ def test_a_trial_is_measured_over_its_scored_questions(run):
 
 
 def test_a_trial_without_scored_questions_is_no_trial(run):
-    # Trial 1 has nothing scored: one trial of 100 % remains, without a deviation.
+    # Trial 1 has no scored question: one trial of 100 % remains, without a deviation.
     row = accuracies(run, graded({"q": "1-", "r": "1-"}))["b", "larger"]
     assert (row["n_trials"], row["mean_accuracy"], row["std_accuracy"]) == (1, 100, None)
 
 
 def test_one_trial_has_no_deviation_and_none_scored_no_mean(run):
-    found = accuracies(run, [*graded({"q": "1", "r": "0"}), *graded({"q": "--"}, "smaller")])
-    assert (found["b", "larger"]["mean_accuracy"], found["b", "larger"]["std_accuracy"]) == (50, None)
-    smaller = found["b", "smaller"]
+    by_role = accuracies(run, [*graded({"q": "1", "r": "0"}), *graded({"q": "--"}, "smaller")])
+    assert (by_role["b", "larger"]["mean_accuracy"], by_role["b", "larger"]["std_accuracy"]) == (50, None)
+    smaller = by_role["b", "smaller"]
     assert (smaller["n_questions"], smaller["n_trials"]) == (0, 0)
     assert (smaller["mean_accuracy"], smaller["std_accuracy"]) == (None, None)
 
@@ -146,8 +146,8 @@ def test_benchmarks_and_roles_are_kept_apart(run):
         *graded({"q": "10"}, "smaller"),
         *graded({"r": "11"}, "smaller", benchmark="c"),
     ]
-    found = {key: row["mean_accuracy"] for key, row in accuracies(run, rows).items()}
-    assert found == {("b", "larger"): 100, ("c", "larger"): 0, ("b", "smaller"): 50, ("c", "smaller"): 100}
+    means = {key: row["mean_accuracy"] for key, row in accuracies(run, rows).items()}
+    assert means == {("b", "larger"): 100, ("c", "larger"): 0, ("b", "smaller"): 50, ("c", "smaller"): 100}
 
 
 # accuracy_summary
@@ -170,24 +170,24 @@ def test_the_papers_domains_give_its_family_rows(run, model):
         {"family": "f", "domain": f"d{i}", "benchmark": "b", "role": "smaller", "mean_accuracy": m, "std_accuracy": s}
         for i, (m, s) in enumerate(domains)
     ]
-    found = run(MODELS["accuracy_summary"], benchmark_accuracy=rows)
-    (family,) = found.filter(level="family").to_dicts()
+    summary_rows = run(MODELS["accuracy_summary"], benchmark_accuracy=rows)
+    (family,) = summary_rows.filter(level="family").to_dicts()
     assert (family["domain"], family["role"]) == ("all", "smaller")
     assert family["mean_accuracy"] == pytest.approx(mean, abs=0.0051)
     assert family["std_accuracy"] == pytest.approx(deviation, abs=0.0051)
-    assert found.filter(level="domain").select("mean_accuracy", "std_accuracy").rows() == domains
+    assert summary_rows.filter(level="domain").select("mean_accuracy", "std_accuracy").rows() == domains
 
 
 def test_a_domain_is_the_plain_mean_of_its_benchmarks(run):
-    # Means 80 and 60 give 70, however many questions each has; deviations 4 and null give 4. Family: (70 + 30) / 2.
+    # Means 80 and 60 give 70, whatever the numbers of questions; deviations 4 and null give 4. Family: (70 + 30) / 2.
     rows = [
         {**PLACE, "benchmark": "b", "role": "larger", "n_questions": 1, "mean_accuracy": 80.0, "std_accuracy": 4.0},
         {**PLACE, "benchmark": "c", "role": "larger", "n_questions": 99, "mean_accuracy": 60.0, "std_accuracy": None},
         {"family": "f", "domain": "law", "benchmark": "e", "role": "larger", "mean_accuracy": 30.0},
         {"family": "f", "domain": "law", "benchmark": "e", "role": "smaller"},
     ]
-    found = run(MODELS["accuracy_summary"], benchmark_accuracy=rows)
-    assert found.select("level", "domain", "role", "mean_accuracy", "std_accuracy").rows() == [
+    summary_rows = run(MODELS["accuracy_summary"], benchmark_accuracy=rows)
+    assert summary_rows.select("level", "domain", "role", "mean_accuracy", "std_accuracy").rows() == [
         ("domain", "law", "larger", 30, None),
         ("domain", "law", "smaller", None, None),
         ("domain", "math", "larger", 70, 4),
@@ -202,15 +202,15 @@ QUESTION = {"domain": PLACE["domain"], "question_id": "q", "answer": "12"}
 
 
 def test_only_verdicts_that_differ_are_disagreements(run):
-    # Trial: theirs/ours  0: right/right  1: right/wrong  2: wrong/right  3: none/right  4: right/not graded
+    # Trial: recorded/computed  0: right/right  1: right/wrong  2: wrong/right  3: none/right  4: right/not graded
     recorded = [True, True, False, None, True]
     traces = [{**PLACE, "question_id": "q", "trial": i, "recorded_correct": r} for i, r in enumerate(recorded)]
     trials = [{**row, "prediction": f"p{row['trial']}"} for row in graded({"q": "1011-"})]
-    found = run(
+    disagreements = run(
         MODELS["grading_disagreements"], graded_trials=trials, larger_traces=traces, benchmark_questions=[QUESTION]
     )
     columns = ("question_id", "role", "trial", "answer", "prediction", "recorded_correct", "is_correct")
-    assert found.select(columns).rows() == [
+    assert disagreements.select(columns).rows() == [
         ("q", "larger", 1, "12", "p1", True, False),
         ("q", "larger", 2, "12", "p2", False, True),
     ]
@@ -219,14 +219,14 @@ def test_only_verdicts_that_differ_are_disagreements(run):
 def test_each_role_is_held_against_its_own_traces(run):
     larger = [{**PLACE, "question_id": "q", "trial": 0, "recorded_correct": True}]
     smaller = [{**PLACE, "question_id": "q", "trial": 0, "recorded_correct": False}]
-    found = run(
+    disagreements = run(
         MODELS["grading_disagreements"],
         graded_trials=[*graded({"q": "1"}), *graded({"q": "1"}, "smaller")],
         larger_traces=larger,
         smaller_traces=smaller,
         benchmark_questions=[QUESTION],
     )
-    assert found.select("role", "recorded_correct").rows() == [("smaller", False)]
+    assert disagreements.select("role", "recorded_correct").rows() == [("smaller", False)]
 
 
 # taxonomy_assignments
@@ -238,7 +238,7 @@ def assignment(advantage, cluster, pca_dim=4, n_clusters=2, family="f"):
 
 
 def test_only_the_chosen_candidate_is_assigned(run):
-    # (4, 2) is chosen; (8, 2) and (4, 3) put the same descriptions elsewhere. Another family chose (8, 2).
+    # (4, 2) is chosen; (8, 2) and (4, 3) assign the same descriptions to other clusters. Another family chose (8, 2).
     assignments = [
         assignment("a", 0), assignment("b", 1), assignment("a", 1, pca_dim=8), assignment("b", 0, pca_dim=8),
         assignment("a", 2, n_clusters=3), assignment("b", 2, n_clusters=3),
@@ -258,13 +258,13 @@ def test_only_the_chosen_candidate_is_assigned(run):
             ("g", "law", "a"),
         )
     ]
-    found = run(
+    assigned = run(
         MODELS["taxonomy_assignments"],
         cluster_assignments=assignments,
         final_taxonomy=taxonomy,
         advantage_corpus=corpus,
     )
-    assert found.rows() == [("f", "b", "law", 1), ("f", "a", "math", 0), ("g", "a", "law", 1)]
+    assert assigned.rows() == [("f", "b", "law", 1), ("f", "a", "math", 0), ("g", "a", "law", 1)]
 
 
 # domain_distribution
@@ -277,21 +277,21 @@ def distribution(run, counts, domains, n_clusters=2):
         for (cluster, domain), n in counts.items()
         for i in range(n)
     ]
-    found = run(
+    table = run(
         MODELS["domain_distribution"],
         taxonomy_assignments=assigned,
         final_taxonomy=[{"family": "f", "cluster_id": i} for i in range(n_clusters)],
         pass_rate_table=[{"family": "f", "domain": d, "question_id": f"{d}{i}"} for d in domains for i in range(3)],
     )
-    TABLES["domain_distribution"].check(TABLES["domain_distribution"].conform(found.lazy(), {}))
-    return {(row["cluster_id"], row["domain"]): row for row in found.to_dicts()}
+    TABLES["domain_distribution"].check(TABLES["domain_distribution"].conform(table.lazy(), {}))
+    return {(row["cluster_id"], row["domain"]): row for row in table.to_dicts()}
 
 
 def test_counts_and_both_normalisations(run):
-    # Cluster 0: 3 of math, 1 of law; cluster 1: 0 of math, 4 of law; music was run and has none.
+    # Cluster 0: 3 of math, 1 of law; cluster 1: 0 of math, 4 of law; music was run but has none.
     # Rows: 3/4, 1/4, 0 and 0, 1, 0. Columns: math 3/3, 0; law 1/5, 4/5; music undefined.
-    found = distribution(run, {(0, "math"): 3, (0, "law"): 1, (1, "law"): 4}, ["math", "law", "music"])
-    cells = {key: (row["n_advantages"], row["row_share"], row["column_share"]) for key, row in found.items()}
+    by_cell = distribution(run, {(0, "math"): 3, (0, "law"): 1, (1, "law"): 4}, ["math", "law", "music"])
+    cells = {key: (row["n_advantages"], row["row_share"], row["column_share"]) for key, row in by_cell.items()}
     assert cells == {
         (0, "math"): (3, 0.75, 1), (0, "law"): (1, 0.25, 0.2), (0, "music"): (0, 0, None),
         (1, "math"): (0, 0, 0), (1, "law"): (4, 1, 0.8), (1, "music"): (0, 0, None),
@@ -300,23 +300,23 @@ def test_counts_and_both_normalisations(run):
 
 def test_rows_and_columns_sum_to_one(run):
     counts = {(c, d): 1 + (3 * c + 7 * i) % 5 for c in range(3) for i, d in enumerate(["math", "law", "music"])}
-    found = distribution(run, counts, ["math", "law", "music"], n_clusters=3)
+    cells = distribution(run, counts, ["math", "law", "music"], n_clusters=3)
     for cluster in range(3):
-        shares = [row["row_share"] for (c, _), row in found.items() if c == cluster]
+        shares = [row["row_share"] for (c, _), row in cells.items() if c == cluster]
         assert math.fsum(shares) == pytest.approx(1)
     for domain in ("math", "law", "music"):
-        shares = [row["column_share"] for (_, d), row in found.items() if d == domain]
+        shares = [row["column_share"] for (_, d), row in cells.items() if d == domain]
         assert math.fsum(shares) == pytest.approx(1)
 
 
 def test_one_cluster_in_one_domain(run):
-    found = distribution(run, {(0, "math"): 2}, ["math"], n_clusters=1)
-    assert found[0, "math"]["row_share"] == found[0, "math"]["column_share"] == 1
+    cells = distribution(run, {(0, "math"): 2}, ["math"], n_clusters=1)
+    assert cells[0, "math"]["row_share"] == cells[0, "math"]["column_share"] == 1
 
 
 def test_a_cluster_without_descriptions_has_no_row_shares(run):
-    found = distribution(run, {(0, "math"): 2}, ["math"])
-    assert (found[1, "math"]["n_advantages"], found[1, "math"]["row_share"]) == (0, None)
+    cells = distribution(run, {(0, "math"): 2}, ["math"])
+    assert (cells[1, "math"]["n_advantages"], cells[1, "math"]["row_share"]) == (0, None)
 
 
 # edi_summary
@@ -328,9 +328,9 @@ def summary(run, indexes, place=PLACE):
         for i, index in enumerate(indexes)
     ]
     rows = [*graded({"q": "10"}), *graded({"q": "00"}, "smaller")]
-    found = run(MODELS["edi_summary"], graded_trials=rows, error_dispersion=dispersion)
-    TABLES["edi_summary"].check(TABLES["edi_summary"].conform(found.lazy(), {}))
-    (row,) = found.to_dicts()
+    table = run(MODELS["edi_summary"], graded_trials=rows, error_dispersion=dispersion)
+    TABLES["edi_summary"].check(TABLES["edi_summary"].conform(table.lazy(), {}))
+    (row,) = table.to_dicts()
     assert row["model"] == "m-smaller"
     return row["n_questions"], row["n_undefined"], row["mean_edi"], row["std_edi"]
 
@@ -348,7 +348,7 @@ def test_undefined_indexes_are_counted_and_in_no_mean(run):
 @pytest.mark.parametrize(
     ("indexes", "expected"),
     [
-        ([], (0, 0, None, None)),  # a domain that kept no question still has its row
+        ([], (0, 0, None, None)),  # a domain without selected questions still has a row
         ([None, None], (2, 2, None, None)),
         ([0.4], (1, 0, 0.4, None)),
         ([0.25, 0.25, 0.25], (3, 0, 0.25, 0)),
@@ -380,7 +380,7 @@ def test_every_column_comes_from_somewhere(name):
             assert column in TABLES[table].schema
 
 
-# one text for one partition and for all
+# the same SQL for one partition and for all
 
 PLACES = [{"family": family, "domain": domain} for family in ("f", "g") for domain in ("math", "law")]
 
@@ -443,7 +443,7 @@ def test_over_all_families_the_clustering_models_give_the_union_too(run):
 
 
 def as_set(rows):
-    """Rows without their order; numbers to 12 digits, since sums in another order differ in the last bits."""
+    """Sorted rows with numbers to 12 digits, since sums in another order differ in the last bits."""
     return sorted(
         tuple(f"{value:.12g}" if isinstance(value, float) else str(value) for value in row) for row in rows.rows()
     )

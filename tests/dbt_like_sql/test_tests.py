@@ -1,4 +1,4 @@
-"""Each SQL test on rows that it must find and on rows that it must not."""
+"""Each SQL test on faulty rows, which it must return, and on valid rows, which it must not."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def counts(larger, smaller):
 
 
 def summed(family, *domains):
-    """Mean and deviation of a family's row and of its domains' rows, beside another role's row."""
+    """Mean and deviation of a family's row and its domains' rows, with a row of another role."""
     rows = [
         ("family", "all", "larger", *family),
         *(("domain", f"d{i}", "larger", *row) for i, row in enumerate(domains)),
@@ -66,7 +66,7 @@ def counted(larger, smaller):
     return {"pass_rate_table": [counts(larger, smaller)]}
 
 
-#: Per test: tables whose rows are faulty, tables whose rows are not.
+#: Per test: tables with faulty rows, tables with valid rows.
 CASES = {
     "accuracy_summary/assert_family_is_mean_of_domains": (
         [summed((51.0, 2.0), (40.0, 1.0), (60.0, 3.0)), summed((50.0, 2.5), (40.0, 1.0), (60.0, 3.0)),
@@ -74,7 +74,7 @@ CASES = {
         [summed((50.0, 2.0), (40.0, 1.0), (60.0, 3.0)), summed((40.0, None), (40.0, None), (None, None)),
          summed((None, None), (None, None))],
     ),
-    # Two trials of 0 % and 100 % deviate by sqrt(2 * 50^2) = 70.71, the most that two can; ten by 52.70.
+    # Two trials of 0 % and 100 % have deviation sqrt(2 * 50^2) = 70.71, the maximum for two; ten have 52.70.
     "benchmark_accuracy/assert_deviation_is_possible": (
         [deviating(2, 70.72), deviating(10, 52.71)],
         [deviating(2, 70.710678), deviating(10, 52.70), deviating(1, None), deviating(0, None), deviating(3, 0.0)],
@@ -120,8 +120,8 @@ def test_every_test_has_cases_of_both_kinds():
 
 @pytest.mark.parametrize(("name", "tables"), [(name, case) for name, (faulty, _) in CASES.items() for case in faulty])
 def test_faulty_rows_are_found(run, name, tables):
-    found = run(sql_test(name), **tables)
-    assert found.height == 1
+    faulty_rows = run(sql_test(name), **tables)
+    assert faulty_rows.height == 1
 
 
 @pytest.mark.parametrize(("name", "tables"), [(name, case) for name, (_, clean) in CASES.items() for case in clean])

@@ -1,4 +1,4 @@
-"""What the browser tests share: one browser, pages that note what they ask for."""
+"""Fixtures of the browser tests: one browser, and pages that record their requests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,7 +12,7 @@ from tests.browsers import Visit, chromium, find_chromium, visit
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One a module: while it is open, its event loop stands in the way of runs of Dagster in this process."""
+    """One browser per module: while it is open, its event loop prevents Dagster runs in this process."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
     if find_chromium() is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
@@ -22,5 +22,5 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Callable[..., AbstractContextManager[Visit]]:
-    """Opens a fresh page; arguments are those of a browser context."""
+    """Function that opens a new page; arguments are those of a browser context."""
     return partial(visit, browser)

@@ -1,4 +1,4 @@
-"""Runs of Inspect with its mock model, whose answers are ours: real logs in a second or two.
+"""Run Inspect with its mock model and given answers, to create real logs in a second or two.
 
 Here: making logs. Not here: any assertion. Import it where inspect-ai is installed.
 """
@@ -26,7 +26,7 @@ USAGE = ModelUsage(input_tokens=11, output_tokens=7, total_tokens=23, input_toke
 
 
 def said(text: str, thinking: str | None = None, stop_reason: str = "stop") -> ModelOutput:
-    """What a model says; usage is given, since the mock model would otherwise fetch a tokeniser to count."""
+    """Output of the mock model; sets usage, to keep the mock model from downloading a tokeniser."""
     content: Any = text
     if thinking is not None:
         content = [ContentReasoning(reasoning=thinking), ContentText(text=text)]
@@ -36,7 +36,7 @@ def said(text: str, thinking: str | None = None, stop_reason: str = "stop") -> M
 
 @solver
 def failing_on(question: str, epoch: int) -> Solver:
-    """Generate, but for one sample of one epoch, where the server goes away."""
+    """Generate, except for one sample of one epoch, which fails as if the server had gone away."""
 
     async def solve(state: Any, generate: Any) -> Any:
         if state.input_text == question and state.epoch == epoch:
@@ -57,7 +57,7 @@ def run(
     solver: Solver | None = None,
     scorer: Scorer | None = None,
 ) -> Path:
-    """One run of a model that answers each prompt with its answers in turn; returns the log."""
+    """Run a model that answers each prompt with its answers in turn; return the log."""
     n_asked: dict[str, int] = {}
 
     def answer(messages: Any, *_: Any) -> ModelOutput:

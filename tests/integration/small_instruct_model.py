@@ -23,7 +23,7 @@ def write(folder: Path) -> None:
     config = quantised.config
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config)
-    model.load_state_dict(quantised.state_dict(), strict=False)  # the output layer is that of the input
+    model.load_state_dict(quantised.state_dict(), strict=False)  # the output layer is tied to the input embedding
     model.to(torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(source, gguf_file=WEIGHTS).save_pretrained(folder)
 

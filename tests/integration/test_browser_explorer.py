@@ -16,7 +16,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)><script>document.title='broken'<
 
 
 def written(folder, families, names=("f",), labels=MappingProxyType({}), **sizes):
-    """An explorer of made-up families below a folder; the address of its page."""
+    """Write an explorer of invented families below a folder; return the URL of its page."""
     for name, content in script_files(families, **sizes):
         path = folder / "explorer" / "0" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,13 +76,13 @@ def test_search_and_filters_narrow_the_list_together(open_page, small):
         page.locator("#tally", has_text="3 of 9 advantages").wait_for()
         page.get_by_label("First error").select_option("Comprehension")  # number 6 alone: 6 % 5 = 1
         page.locator("#tally", has_text="1 of 9 advantages").wait_for()
-        # beside it stand the counts of the other choices: 6, 7 and 8 are of the stages 1, 2 and 3
+        # counts of the other choices: 6, 7 and 8 are of the stages 1, 2 and 3
         assert texts(page, "#stage option") == [
             "all (3)", "Reading (0)", "Comprehension (1)", "Transformation (1)", "Process Skills (1)", "Encoding (0)",
         ]  # fmt: skip
         page.get_by_role("button", name="Show all").click()
         page.locator("#tally", has_text=re.compile("^9 advantages$")).wait_for()
-        page.get_by_role("searchbox").fill("RIGHT 3 +")  # of the text and the evidence, in any case
+        page.get_by_role("searchbox").fill("RIGHT 3 +")  # matches in the text and the evidence, ignoring case
         page.locator("#tally", has_text="1 of 9 advantages").wait_for()
         assert texts(page, ".row .text") == ["Adds the right number 3"]
         page.get_by_role("searchbox").fill("nothing like it")
@@ -102,8 +102,8 @@ def test_search_and_filters_narrow_the_list_together(open_page, small):
 def test_addresses_lead_to_what_they_name(open_page, small, fragment, heading):
     with open_page() as visit:
         visit.page.goto(f"{small}#{fragment}")
-        wanted = visit.page.locator("main h2", has_text=heading) if heading else visit.page.locator("main .problem")
-        wanted.wait_for()
+        target = visit.page.locator("main h2", has_text=heading) if heading else visit.page.locator("main .problem")
+        target.wait_for()
 
 
 def test_an_address_without_a_family_finds_the_one_that_has_it(open_page, tmp_path):
@@ -166,7 +166,7 @@ def test_what_a_model_wrote_stays_text(open_page, tmp_path):
         page.goto(f"{address}#pair=math-1:0")
         page.locator("main .problem").wait_for()
         assert page.locator("img").count() == 0
-        assert page.locator("script").count() == 5  # two of the page, three data files
+        assert page.locator("script").count() == 5  # two requests of the page, three data files
         assert "broken" not in page.title().split(" ")[0]
         assert visit.faults == []
 
@@ -186,7 +186,7 @@ def test_the_keyboard_is_enough(open_page, small):
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         page.locator("main h2", has_text="Adds the right number 1").wait_for()
-        page.wait_for_function("document.activeElement.id === 'shown'")  # reading goes on from the pair
+        page.wait_for_function("document.activeElement.id === 'shown'")  # focus moves on to the pair
         page.keyboard.press("f")
         page.locator("#text-larger mark.is-target", has_text="1 + 1").wait_for()
         assert focused(page) == "go evidence"
@@ -203,7 +203,7 @@ def test_the_keyboard_is_enough(open_page, small):
         page.locator("main h2", has_text="Adds the right number 2").wait_for()
         page.keyboard.press("Escape")
         page.locator("main h2", has_text="Advantages found").wait_for()
-        page.wait_for_function("document.activeElement.dataset.id === 'math-2:0:0'")  # where the list was left
+        page.wait_for_function("document.activeElement.dataset.id === 'math-2:0:0'")  # position restored
         page.keyboard.press("?")
         page.locator("#keys dl").wait_for()
         assert visit.faults == []
@@ -280,7 +280,7 @@ def test_traces_of_thousands_of_steps_and_empty_ones_are_aligned(open_page, tmp_
 
 
 def test_five_thousand_advantages_are_listed_bit_by_bit(open_page, tmp_path):
-    """What keeps it quick: the list holds a screen or two of rows, and texts are read when they are shown."""
+    """Performance: the list renders only a screen or two of rows, and texts are loaded when they are shown."""
     rows = {
         "math": [pair_of(n, larger="We add one. " * 150) for n in range(2500)],
         "physics": [pair_of(n, "physics", larger="We add one. " * 150) for n in range(2500, 5000)],
@@ -297,7 +297,7 @@ def test_five_thousand_advantages_are_listed_bit_by_bit(open_page, tmp_path):
         assert names == ["explorer.html", "0-index.js", "0-texts-0.js"]
         page.locator("#results").evaluate("list => list.scrollTo(0, list.scrollHeight)")
         page.locator(".row").nth(150).wait_for(state="attached")
-        page.get_by_role("searchbox").fill("number 4321")  # reads the texts that were not read yet
+        page.get_by_role("searchbox").fill("number 4321")  # loads the texts not loaded before
         page.locator("#tally", has_text="1 of 5,000 advantages").wait_for()
         page.locator(".row").click()
         page.locator("main h2", has_text="Adds the right number 4321").wait_for()
@@ -312,7 +312,7 @@ def test_five_thousand_advantages_are_listed_bit_by_bit(open_page, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_in_light_and_dark(open_page, small, scheme):
-    """Contrast of at least 4.5 to 1 (WCAG AA) between the text of marks, rows and facts and what lies behind it."""
+    """Contrast of at least 4.5 to 1 (WCAG AA) between the text of marks, rows and facts and its background."""
     with open_page(color_scheme=scheme) as visit:
         visit.page.goto(f"{small}#advantage=math-2:0:0")
         visit.page.locator("#text-smaller mark").first.wait_for()
@@ -321,7 +321,7 @@ def test_text_stands_out_in_light_and_dark(open_page, small, scheme):
 
 
 def contrast(element):
-    """Ratio of relative luminances of an element's text and the first background behind it."""
+    """Contrast ratio of an element's text and the nearest background behind it."""
     text, ground = element.evaluate(
         """element => {
             let behind = element;

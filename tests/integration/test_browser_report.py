@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The report of a made-up family whose cluster names are hostile, and an explorer beside it."""
+    """The report of an invented family with hostile cluster names, and its explorer."""
     data = make_report_data(("orion",), n_questions=20)
     taxonomy = data.tables["final_taxonomy"].with_columns(tag=pl.lit(HOSTILE), definition=pl.lit(HOSTILE))
     folder = tmp_path_factory.mktemp("report")

@@ -1,4 +1,4 @@
-"""The served Dagster UI in a real browser: what people see of a study and can do with it there."""
+"""The served Dagster UI in a real browser: what users see of a study and can do with it."""
 
 import re
 
@@ -25,8 +25,8 @@ PATIENCE_MS = 120_000
 
 @pytest.fixture(scope="module")
 def studied(given_once) -> SmallHome:
-    """The study `given` with a check that failed and a family table that was never made."""
-    given_once.change(checks={"max_dispersion_p": 1.0, "max_mean_edi": 0.0})  # both its domains have a mean of 1
+    """The study `given` with a failed check and a family table that was never materialised."""
+    given_once.change(checks={"max_dispersion_p": 1.0, "max_mean_edi": 0.0})  # both of its domains have mean 1
     assert given_once.run(("edi_summary",)).failures == {}
     with given_once.instance() as instance:
         instance.wipe_assets([asset_key("given", "domain_distribution")])
@@ -42,10 +42,10 @@ def address(studied):
 
 @pytest.fixture
 def page(address, browser):
-    with visit(browser, viewport={"width": 1500, "height": 950}) as found:
-        found.page.set_default_timeout(PATIENCE_MS)
-        yield found.page
-        assert {request.split("/")[2] for request in found.requests if request.startswith("http")} == {address[7:]}
+    with visit(browser, viewport={"width": 1500, "height": 950}) as page_visit:
+        page_visit.page.set_default_timeout(PATIENCE_MS)
+        yield page_visit.page
+        assert {request.split("/")[2] for request in page_visit.requests if request.startswith("http")} == {address[7:]}
 
 
 def test_the_asset_graph_has_the_stages_as_groups(page, address):

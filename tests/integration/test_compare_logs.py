@@ -1,4 +1,4 @@
-"""Two logs that Inspect itself wrote, compared with one call."""
+"""Compare two logs written by Inspect itself with one call."""
 
 from pathlib import Path
 
@@ -33,16 +33,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_two_logs_of_inspect_need_no_other_word(logs: tuple[Path, Path], tmp_path: Path) -> None:
-    found = compare(*logs, home=tmp_path)
-    whole = found.differences.filter(level="family", task_format="all").row(0, named=True)
+    comparison = compare(*logs, home=tmp_path)
+    whole = comparison.differences.filter(level="family", task_format="all").row(0, named=True)
     assert (whole["n_questions"], whole["larger_mean"]) == (N, pytest.approx(1.0))
     assert whole["difference"] == pytest.approx(N_WRONG / N)
-    assert found.study.settings.trials == EPOCHS
-    assert found.kept.filter(domain="all")["n_kept"].item() == N_WRONG
+    assert comparison.study.settings.trials == EPOCHS
+    assert comparison.kept.filter(domain="all")["n_kept"].item() == N_WRONG
 
 
 def test_a_judge_reads_them_too(logs: tuple[Path, Path], tmp_path: Path) -> None:
-    found = compare(*logs, home=tmp_path, judge="embedded")
-    assert len(list(found.study.pairs(found.family))) == N_WRONG * EPOCHS
-    assert found.study.report is not None
-    assert found.study.explorer is not None
+    comparison = compare(*logs, home=tmp_path, judge="embedded")
+    assert len(list(comparison.study.pairs(comparison.family))) == N_WRONG * EPOCHS
+    assert comparison.study.report is not None
+    assert comparison.study.explorer is not None

@@ -1,4 +1,4 @@
-"""Dagster's own command line, ``dg``, on a checkout: the studies of a home as it lists, checks and launches them."""
+"""Dagster's command line, ``dg``, on a checkout: it lists, checks and launches the studies of a home."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One small study in process, in processes of its own, and on a real Ray cluster: equal tables, whatever is lost."""
+"""A small study with the in-process, multiprocess and Ray executors: equal tables, also after losing workers."""
 
 import shutil
 import tempfile
@@ -35,10 +35,10 @@ def with_platform(small, text):
     return SmallHome(Home(small.home.root), small.name)
 
 
-def wait_until(is_so, what, timeout_s=400.0):
+def wait_until(is_so, description, timeout_s=400.0):
     deadline = time.monotonic() + timeout_s
     while not is_so():
-        assert time.monotonic() < deadline, f"never came to pass: {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for: {description}"
         time.sleep(0.05)
 
 
@@ -54,7 +54,7 @@ def test_steps_in_processes_of_their_own_give_equal_tables(given_once, tmp_path)
 
 @pytest.fixture
 def short_folder():
-    """Ray keeps sockets in it, whose names may have no more than a hundred characters."""
+    """A short temporary folder, because the paths of Ray's sockets are limited to about a hundred characters."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -75,11 +75,11 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(given_once, tmp_path, short
         asked = questions_asked(provider.bodies)
     assert small.hashes() == given_once.hashes()
     assert {n_replies for _, n_replies, _ in ledger_rows(small.home)} == {1}
-    assert sum(asked.values()) - len(asked) <= 2 * IN_FLIGHT  # of the two steps that may have run on that worker
+    assert sum(asked.values()) - len(asked) <= 2 * IN_FLIGHT  # at most the two steps that may have run on that worker
 
 
 def a_run_is_launched(small):
-    """As the UI, a schedule or a sensor launches it: the run itself is a job of the cluster."""
+    """A run launched by the UI, a schedule or a sensor is itself a job of the cluster."""
     repository = ReconstructableRepository.for_module("advcluster_dagster.code_location", "defs")
     job = build_defs(small.home, [small.study]).resolve_implicit_global_asset_job_def()
     selected = frozenset({asset_key(small.name, "benchmark_questions")})
@@ -98,7 +98,7 @@ def a_run_is_launched(small):
 
 
 def a_step_fails(small, settings):
-    """The line that says why comes back from the cluster; what was before the step is kept."""
+    """The reason of a failure is reported back from the cluster, and tables of earlier steps are kept."""
     with SmallProvider(lambda *_: Answer({"error": {"message": "bad key"}}, 401)) as refusing:
         small.change(providers={"small": {**settings["providers"]["small"], "base_url": refusing.url}})
         outcome = small.run(FIRST_HALF, domains=["sums"])
@@ -111,7 +111,7 @@ def a_step_fails(small, settings):
 
 
 def a_worker_is_lost(small, cluster):
-    """While a step on it is asking a model; another worker takes the step over, a new one joins."""
+    """A worker is lost while its step calls a model: another worker takes over the step, and a new one joins."""
     outcomes = []
     run = threading.Thread(target=lambda: outcomes.append(small.run()), daemon=True)
     run.start()
@@ -125,7 +125,7 @@ def a_worker_is_lost(small, cluster):
     with small.instance() as instance:
         retried = [
             event.dagster_event.step_key
-            for found in instance.get_runs()
-            for event in instance.all_logs(found.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+            for dagster_run in instance.get_runs()
+            for event in instance.all_logs(dagster_run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
         ]
     assert corpus in retried

@@ -1,4 +1,4 @@
-"""Inspect itself writes the logs that are imported, and reads those that are exported."""
+"""Import logs written by Inspect itself, and let Inspect read exported logs."""
 
 import json
 import re
@@ -86,13 +86,13 @@ def test_a_run_of_two_epochs_gives_questions_traces_and_verdicts(tmp_path, log_f
     assert BENCHMARK_QUESTIONS.faults(BENCHMARK_QUESTIONS.conform(table.lazy(), {"domain": "math"})) == []
     larger = _traces(root, "larger").sort("question_id", "trial")
     assert larger.select("question_id", "trial", "model", "response", "finish_reason", "recorded_correct").rows() == [
-        # `match` looks for the target at the end of the answer, where the brace stands; it ignores punctuation.
+        # `match` expects the target at the end of the answer, ignoring punctuation such as the brace there.
         ("sums-1", 0, "org/large", "<think>2+3 is 5</think>\nSo \\boxed{5}", "stop", True),
         ("sums-1", 1, "org/large", "\\boxed{5}", "stop", True),
         ("sums-2", 0, "org/large", "\\boxed{16}", "stop", True),
         ("sums-2", 1, "org/large", "\\boxed{16}", "stop", True),
     ]
-    # Of 16 tokens put in, 5 came from a cache.
+    # Of 16 input tokens, 5 came from a cache.
     assert larger.select("prompt_tokens", "completion_tokens", "engine").unique().rows() == [
         (16, 7, "mockllm/org/large")
     ]
@@ -114,10 +114,10 @@ def test_runs_of_one_model_follow_each_other_as_trials(tmp_path):
     for text in ("first", "second"):
         run(tmp_path / "logs", "org/large-2", SUMS[:1], {"2+3": [said(text)]})
     _import(tmp_path / "logs", tmp_path / "imports")
-    found = _traces(tmp_path / "imports", "larger")
-    assert found["trial"].to_list() == [0, 1]
-    # Both may have begun within the one second that Inspect notes; then their names decide.
-    assert set(found["response"]) == {"first", "second"}
+    traces = _traces(tmp_path / "imports", "larger")
+    assert traces["trial"].to_list() == [0, 1]
+    # Both may have started within the same second, Inspect's resolution; then their names decide.
+    assert set(traces["response"]) == {"first", "second"}
 
 
 def test_more_epochs_than_trials_are_refused(tmp_path):
@@ -322,7 +322,7 @@ def test_exported_logs_are_logs_for_inspect(given, tmp_path):
     ]
     log = read_eval_log(str(written[1]))
     assert (log.status, log.eval.task, log.eval.model, log.eval.config.epochs) == ("success", "additions", "f-small", 2)
-    # Of six questions, the smaller model is wrong on four, both times.
+    # Of six questions, the smaller model is wrong on four in both trials.
     assert log.results.scores[0].metrics["accuracy"].value == pytest.approx(2 / 6)
     samples = sorted(log.samples, key=lambda sample: (sample.id, sample.epoch))
     assert [(sample.id, sample.epoch) for sample in samples][:3] == [("sums-0", 1), ("sums-0", 2), ("sums-1", 1)]
@@ -333,7 +333,7 @@ def test_exported_logs_are_logs_for_inspect(given, tmp_path):
     assert [score.metadata["verdict"] for score in scores] == graded["verdict"].to_list()
     traces = given.table("smaller_traces").filter(domain="sums").sort("question_id", "trial")
     assert [sample.output.completion for sample in samples] == traces["response"].to_list()
-    # Again: the same files of the same ids, so that nobody sees a run twice.
+    # A second export writes the same files with the same ids, so that runs do not appear twice.
     assert _export(given, tmp_path / "out") == written
     again = read_eval_log(str(written[1]))
     assert again.eval == log.eval
@@ -385,7 +385,7 @@ def test_a_study_that_went_out_and_came_back_is_graded_alike(tmp_path):
     back = write_study(tmp_path / "back", {**content, "study": "back"})
     logs = find_logs(tmp_path / "logs")
     outcome = import_logs(tmp_path / "logs", logs, back.study, "f", "sums", "additions", back.home.imports)
-    # Both trials of the larger model are alike here; one of the smaller model's is missing.
+    # Both trials of the larger model are equal here; one of the smaller model's is missing.
     alike, failed = outcome.remarks
     assert alike.startswith("trials 0, 1 of the larger model f-large are equal in every response")
     assert failed == "4 trials failed during the run and have no response"
@@ -398,10 +398,10 @@ def test_a_study_that_went_out_and_came_back_is_graded_alike(tmp_path):
     in_order = [home.table("benchmark_questions").select(asked).sort("question_id") for home in (there, back)]
     assert in_order[0].equals(in_order[1])
     for table in ("larger_traces", "smaller_traces"):
-        kept = ["question_id", "trial", "response", "prompt_tokens", "completion_tokens"]
-        ordered = [home.table(table).select(kept).sort("question_id", "trial") for home in (there, back)]
+        columns = ["question_id", "trial", "response", "prompt_tokens", "completion_tokens"]
+        ordered = [home.table(table).select(columns).sort("question_id", "trial") for home in (there, back)]
         assert ordered[0].equals(ordered[1])
-    # Our verdicts are now those that the traces came with.
+    # The computed verdicts are now the recorded verdicts of the traces.
     recorded = back.table("smaller_traces").select("question_id", "trial", "recorded_correct")
     verdict = back.table("graded_trials").filter(role="smaller")
     joined = verdict.join(recorded, on=["question_id", "trial"])
@@ -430,7 +430,7 @@ def test_grading_older_than_its_traces_is_refused(given, tmp_path):
 
 @contextmanager
 def _viewer(folder: Path) -> Iterator[str]:
-    """Inspect View over a folder of logs; its address once it answers."""
+    """Inspect View on a folder of logs; yields its address once it responds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

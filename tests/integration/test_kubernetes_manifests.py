@@ -50,7 +50,7 @@ def label(document):
 
 
 def parsed(model, content):
-    """As Kubernetes' model; a key that it does not know is an error."""
+    """Parse as Kubernetes' model; unknown keys are errors."""
     return dagster_k8s_models.k8s_model_from_dict(model, dagster_k8s_models.k8s_snake_case_dict(model, content))
 
 
@@ -73,7 +73,7 @@ def test_kustomization_lists_every_file_but_the_secrets():
 
 
 def named(content, key):
-    """Values of a key wherever it stands."""
+    """All values of a key at any depth."""
     if isinstance(content, list):
         return [value for part in content for value in named(part, key)]
     if not isinstance(content, dict):
@@ -83,40 +83,46 @@ def named(content, key):
 
 
 def test_what_manifests_refer_to_is_there():
-    names = {kind: {found["metadata"]["name"] for found in DOCUMENTS if found["kind"] == kind} for kind in MODELS}
+    names = {
+        kind: {document["metadata"]["name"] for document in DOCUMENTS if document["kind"] == kind} for kind in MODELS
+    }
     everything = [*DOCUMENTS, yaml.safe_load((DEPLOY / "ray" / "raycluster.yaml").read_text(encoding="utf-8"))]
-    assert {found["name"] for key in ("secretRef", "secretKeyRef") for found in named(everything, key)} <= names[
+    assert {document["name"] for key in ("secretRef", "secretKeyRef") for document in named(everything, key)} <= names[
         "Secret"
     ]
     assert set(named(everything, "secretName")) <= names["Secret"]
-    assert {found["name"] for found in named(everything, "configMap")} <= names["ConfigMap"]
+    assert {document["name"] for document in named(everything, "configMap")} <= names["ConfigMap"]
     assert set(named(everything, "claimName")) <= names["PersistentVolumeClaim"]
     assert set(named(everything, "serviceAccountName")) <= names["ServiceAccount"]
     assert set(named(everything, "subPath")) <= set(SETTINGS)
     labels = [
-        found["spec"]["template"]["metadata"]["labels"] for found in DOCUMENTS if "template" in found.get("spec", {})
+        document["spec"]["template"]["metadata"]["labels"]
+        for document in DOCUMENTS
+        if "template" in document.get("spec", {})
     ]
-    for service in (found for found in DOCUMENTS if found["kind"] == "Service"):
+    for service in (document for document in DOCUMENTS if document["kind"] == "Service"):
         assert service["spec"]["selector"] in labels
 
 
 def test_the_web_server_is_reached_through_the_password_alone():
-    (pod,) = (found["spec"]["template"]["spec"] for found in DOCUMENTS if label(found) == "Deployment-advcluster-web")
+    (pod,) = (
+        document["spec"]["template"]["spec"] for document in DOCUMENTS if label(document) == "Deployment-advcluster-web"
+    )
     web, proxy = pod["containers"]
     assert web["args"][:3] == ["dagster-webserver", "-h", "127.0.0.1"]
     assert "ports" not in web
     assert [port["containerPort"] for port in proxy["ports"]] == [8080]
     assert "auth_basic_user_file" in SETTINGS["nginx.conf"]
-    (policy,) = (found for found in DOCUMENTS if label(found) == "NetworkPolicy-advcluster-web")
+    (policy,) = (document for document in DOCUMENTS if label(document) == "NetworkPolicy-advcluster-web")
     assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
-    assert {found["spec"].get("type", "ClusterIP") for found in DOCUMENTS if found["kind"] == "Service"} == {
+    assert {document["spec"].get("type", "ClusterIP") for document in DOCUMENTS if document["kind"] == "Service"} == {
         "ClusterIP"
     }
 
 
 @pytest.fixture
 def launcher(tmp_path, monkeypatch):
-    """The launcher that dagster.yaml names, as Dagster makes it; no cluster is asked."""
+    """The launcher configured in dagster.yaml, built by Dagster without contacting a cluster."""
     (tmp_path / "dagster.yaml").write_text(SETTINGS["dagster.yaml"], encoding="utf-8")
     monkeypatch.setattr(kubernetes.config, "load_incluster_config", lambda: None)
     ref = InstanceRef.from_dir(str(tmp_path))
@@ -130,7 +136,7 @@ def test_settings_are_those_of_a_home(tmp_path):
     path.write_text(SETTINGS["platform.yaml"], encoding="utf-8")
     settings = load_platform_settings(path)
     assert settings.executor == "kubernetes"
-    (secrets,) = (found["stringData"] for found in DOCUMENTS if label(found) == "Secret-advcluster-secrets")
+    (secrets,) = (document["stringData"] for document in DOCUMENTS if label(document) == "Secret-advcluster-secrets")
     assert secrets[settings.database_url_env].startswith("postgresql+psycopg2://")
     assert f"{{env: {settings.database_url_env}}}" in SETTINGS["dagster.yaml"]
     assert f"max_concurrent_runs: {settings.max_concurrent_runs}\n" in SETTINGS["dagster.yaml"]
@@ -144,7 +150,7 @@ def engine_tags(executor):
 
 
 def test_the_job_of_a_step_with_an_engine(launcher):
-    """What dagster-k8s would send: our image, home and secrets, four GPUs on a node whose cards have the memory."""
+    """The job that dagster-k8s would submit: our image, home and secrets, four GPUs on a node with enough memory."""
     kubernetes_context = container_context.K8sContainerContext
     of_run = kubernetes_context.create_for_run(dg.DagsterRun("job"), launcher, include_run_tags=False)
     of_step = dagster_k8s_job.get_user_defined_k8s_config(engine_tags("kubernetes"))
@@ -161,8 +167,8 @@ def test_the_job_of_a_step_with_an_engine(launcher):
     }  # fmt: skip
     assert [source.secret_ref.name for source in container.env_from] == ["advcluster-secrets"]
     (term,) = pod.affinity.node_affinity.required_during_scheduling_ignored_during_execution.node_selector_terms
-    (wanted,) = term.match_expressions
-    assert (wanted.key, wanted.operator, wanted.values) == ("nvidia.com/gpu.memory", "Gt", ["40959"])
+    (expression,) = term.match_expressions
+    assert (expression.key, expression.operator, expression.values) == ("nvidia.com/gpu.memory", "Gt", ["40959"])
     assert pod.service_account_name == "advcluster"
 
 
@@ -181,5 +187,5 @@ def test_the_ray_cluster_is_what_kuberay_takes():
 
 
 def k8s_keys(spec):
-    """Outer keys as Dagster's types spell them."""
+    """Convert outer keys to the spelling of Dagster's types."""
     return {"".join(f"_{c.lower()}" if c.isupper() else c for c in key): value for key, value in spec.items()}

@@ -1,6 +1,6 @@
-"""A small real instruct model as the judge, on a machine without network: its replies are read, or named as failures.
+"""A small real instruct model as the judge, without network: its replies are parsed, or become named failures.
 
-Nothing is claimed of their quality: a model of 135 million weights reads no traces.
+Their quality is not tested: a model of 135 million parameters cannot judge traces.
 """
 
 import importlib.util
@@ -50,9 +50,9 @@ def test_every_pair_is_extracted_or_its_failure_named(
 ) -> None:
     monkeypatch.setenv("LOCAL_KEY", "none")
     small = judged(tmp_path / "home", address)
-    wanted = ("benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
+    tables = ("benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
               "analysis_question_set", "trace_pairs", "advantage_corpus")  # fmt: skip
-    outcome = small.run(wanted, domains=["sums"])
+    outcome = small.run(tables, domains=["sums"])
     assert outcome.failures == {}
     pairs = set(small.table("trace_pairs")["pair_id"])
     read = set(small.table("first_errors")["pair_id"])
@@ -61,6 +61,6 @@ def test_every_pair_is_extracted_or_its_failure_named(
     assert read | set(failed["pair_id"]) == pairs
     assert not read & set(failed["pair_id"])
     assert all(reason and detail for reason, detail in failed.select("reason", "detail").iter_rows())
-    # Decoding under the schema: a reply is an object with the schema's fields, unless it was cut off.
+    # With schema-constrained decoding a reply is an object with the schema's fields, unless it was truncated.
     whole = failed.filter(pl.col("reason") != "truncated_reply")["raw_reply"].to_list()
     assert all("failure_stage" in json.loads(reply) for reply in whole)

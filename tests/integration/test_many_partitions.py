@@ -1,4 +1,4 @@
-"""Two processes that materialise different partitions of one study at once while others read: 200 partitions."""
+"""Two processes materialise different partitions of one study concurrently while others read: 200 partitions."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 N_FAMILIES, N_DOMAINS, N_TRIALS = 10, 20, 2
 FAMILIES = [f"f{number}" for number in range(N_FAMILIES)]
 DOMAINS = [f"d{number}" for number in range(N_DOMAINS)]
-#: Materialises larger_traces of half of the families, a Dagster run a partition.
+#: Materialises larger_traces of half of the families, one Dagster run per partition.
 WRITER = """
 import sys
 from pathlib import Path
@@ -80,7 +80,7 @@ def bring(small, domain):
 
 
 def materialise_from_two_processes(small):
-    """Run both writers while this process reads; what its reads saw."""
+    """Run both writers while this process reads; return what the reads saw."""
     with small.instance() as instance:
         sync_partitions(instance, small.study)
         launcher = Launcher(small.platform, small.study, instance)
@@ -112,7 +112,7 @@ def materialise_from_two_processes(small):
 
 
 def read_on(small, ended, seen):
-    """Ask in SQL and read files until the writers are done; every partition seen is whole."""
+    """Query in SQL and read files until the writers are done; every partition seen is complete."""
     sql = "select family, domain, count(*) as n from larger_traces group by all"
     while not ended.wait(0.02):
         rows = query_study(small.home, small.study, sql)

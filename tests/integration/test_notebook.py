@@ -1,4 +1,4 @@
-"""The notebook runs in a real Jupyter kernel and prints what stands in it."""
+"""The notebook runs in a real Jupyter kernel and reproduces its stored output."""
 
 from pathlib import Path
 

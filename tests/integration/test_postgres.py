@@ -31,7 +31,7 @@ from tests.servers import postgres_server
 from tests.studies import ROOT, given_study
 
 pytestmark = pytest.mark.integration
-#: Enough to see runs, checks and model calls; Dagster opens a connection for every event, so each step takes its time.
+#: Enough to cover runs, checks and model calls; steps are slow, because Dagster opens a connection for every event.
 FIRST_HALF = (
     "benchmark_questions", "larger_traces", "smaller_traces", "graded_trials", "pass_rate_table",
     "analysis_question_set", "trace_pairs", "advantage_corpus",
@@ -47,7 +47,7 @@ def server():
 
 @pytest.fixture
 def database(server, request, monkeypatch):
-    """An empty database of this test's own, named by the environment."""
+    """An empty database for this test, configured by the environment."""
     name = f"t{abs(hash(request.node.nodeid)):x}"
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -75,7 +75,7 @@ def test_a_study_in_postgres_gives_the_tables_of_one_in_files(database, given_on
     small = in_postgres(given_study(tmp_path / "home"))
     outcome = small.run(FIRST_HALF, domains=["sums"])
     assert outcome.failures == {}
-    made = {name: found for name, found in small.hashes().items() if found is not None}
+    made = {name: digest for name, digest in small.hashes().items() if digest is not None}
     assert {name.split("@")[0] for name in made} == {
         *FIRST_HALF,
         "grading_panel",
@@ -195,7 +195,7 @@ def test_a_process_that_hangs_is_given_up_after_a_lease(database, monkeypatch):
 
 
 def test_an_older_ledger_is_brought_up_to_date(database, tmp_path):
-    """Its repeats of broken replies get their number; two processes may open it at once."""
+    """Repeats of broken replies are numbered on migration; two processes may open it at once."""
     old = OldLedger(tmp_path / "old.sqlite")
     old.add(old_request("a"), "x")
     old.add(old_request("a", ("x", "no number")), "7")
@@ -223,7 +223,7 @@ def _make_older(connection, rows):
 
 
 def test_replies_that_the_server_refuses_are_taken_in_later(database, tmp_path):
-    """The server runs out of connections it may write with: the database is read only for a while."""
+    """The database becomes read-only for a while."""
     folder = tmp_path / "home" / "ledger"
     with Ledger(database, folder) as ledger, ModelCalls(ledger, "p", claiming.Counting, claiming.USE) as calls:
         _set_read_only(database, True)
@@ -240,12 +240,12 @@ def test_replies_that_the_server_refuses_are_taken_in_later(database, tmp_path):
             return record(*given)
 
         ledger.record_many = refuse
-        with pytest.raises(FatalModelError, match=r"read-only transaction; .* 1 replies that came are in .*/ledger/"):
+        with pytest.raises(FatalModelError, match=r"read-only transaction; .* 1 replies were saved to .*/ledger/"):
             calls.chat([chat("a")])
     _set_read_only(database, False)
     with Ledger(database, folder) as again:
         assert list(again.lookup([chat("a").call_id])) == [chat("a").call_id]
-        assert again.unkept.files() == []
+        assert again.unwritten.files() == []
 
 
 def _set_read_only(database, is_read_only):
@@ -263,14 +263,14 @@ def test_batches_are_kept(ledger):
     batch = store.open("m", ["b", "a"], 0)
     assert open_batches(ledger) == [("server", "", "submitting", 2)]
     store.submitted(batch, "id-1")
-    ((found, mine),) = store.batches_of(["a", "b", "c"])
-    assert (found.batch_id, found.call_ids, mine) == ("id-1", ("b", "a"), {"a", "b"})
-    store.end(found, "collected")
+    ((stored, call_ids),) = store.batches_of(["a", "b", "c"])
+    assert (stored.batch_id, stored.call_ids, call_ids) == ("id-1", ("b", "a"), {"a", "b"})
+    store.end(stored, "collected")
     assert open_batches(ledger) == []
 
 
 def test_costs_and_the_lock_of_a_studys_cap(database):
-    price = Price(1_000_000.0, 1_000_000.0)  # a dollar a token
+    price = Price(1_000_000.0, 1_000_000.0)  # a dollar per token
     with Ledger(database) as ledger, Ledger(database) as other:
         ledger.record_many([(chat("a"), reply("x")), (chat("b"), CallFailure("timeout", "slow"))], "p", price)
         ledger.record(chat("c"), ChatReply("of an older version", prompt_tokens=1, completion_tokens=2), "p")

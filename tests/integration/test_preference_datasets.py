@@ -1,4 +1,4 @@
-"""Hugging Face `datasets` itself loads the data sets of preference pairs that are exported."""
+"""Load exported preference pairs with Hugging Face `datasets` itself."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""TRL itself takes exported preference pairs: recognises them, extracts prompts, tokenises and trains on them."""
+"""TRL itself recognises exported preference pairs, extracts prompts, tokenises and trains on them."""
 
 import importlib.util
 import subprocess
@@ -22,7 +22,7 @@ PAIRED = [question for question in QUESTIONS if question not in EASY]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model that answers wrong, trained in a process of its own."""
+    """The tiny model with wrong answers, trained in a separate process."""
     folder = tmp_path_factory.mktemp("tiny") / "smaller"
     script = Path(__file__).with_name("tiny_models.py")
     subprocess.run([sys.executable, str(script), str(folder), "smaller"], check=True, timeout=300)

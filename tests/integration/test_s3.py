@@ -21,13 +21,13 @@ PAIRS, F_SUMS = TABLES["trace_pairs"], Partition("f", "sums")
 
 @pytest.fixture(scope="module")
 def environment():
-    with s3_server("lake") as found:
-        yield found
+    with s3_server("lake") as variables:
+        yield variables
 
 
 @pytest.fixture
 def lake(environment, request, monkeypatch):
-    """URL of a prefix of this test's own."""
+    """URL of a prefix for this test."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://lake/{request.node.name}"
@@ -50,7 +50,7 @@ def test_a_study_in_a_bucket_gives_the_tables_of_one_in_a_folder(lake, given_onc
     assert outcome.failures == {}
     assert small.hashes() == given_once.hashes()
     assert small.run().n_runs == 0
-    assert sum(found is not None for found in small.hashes().values()) == len(keys_of(lake))
+    assert sum(digest is not None for digest in small.hashes().values()) == len(keys_of(lake))
     assert all(key.endswith(".parquet") for key in keys_of(lake))
     assert not (small.home.root / "lake").exists()
     sql = "select domain, count(*) as n from advantage_corpus group by all order by all"
@@ -58,7 +58,7 @@ def test_a_study_in_a_bucket_gives_the_tables_of_one_in_a_folder(lake, given_onc
 
 
 def rows(version):
-    """As many rows as the version says, all of that version."""
+    """Check that the number of rows matches the version and all rows are of it."""
     index = pl.Series(range(50 + 400 * (version % 3)), dtype=pl.Int64)
     frame = pl.DataFrame({"pair_index": index, "larger_trial": index * 0 + version, "smaller_trial": index * 0})
     return frame.with_columns(
@@ -81,9 +81,9 @@ def test_readers_see_whole_versions_while_an_object_is_replaced(lake, tmp_path):
     writer.start()
     seen = []
     while writer.is_alive():
-        found = scan_file(path).collect()
-        (version,) = found["larger_trial"].unique()
-        assert found["pair_index"].to_list() == list(range(50 + 400 * (version % 3)))
+        frame = scan_file(path).collect()
+        (version,) = frame["larger_trial"].unique()
+        assert frame["pair_index"].to_list() == list(range(50 + 400 * (version % 3)))
         seen += [version, int(read_stamp(path).code)]
     writer.join()
     assert seen == sorted(seen)

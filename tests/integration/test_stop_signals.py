@@ -1,4 +1,4 @@
-"""One signal ends a command within ten seconds; calls in flight are kept, and the next run asks nothing twice."""
+"""One signal ends a command within ten seconds; calls in flight are recorded, and the next run repeats none."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ def _judges(provider):
 
 @pytest.fixture
 def slow(tmp_path, monkeypatch):
-    """A study whose judges take a third of a second a call, and their provider."""
+    """A study whose judges take a third of a second per call, and their provider."""
     monkeypatch.setenv("SMALL_KEY", "none")
     with SmallProvider(analyst(0), latency_s=0.3) as provider:
         yield given_study(tmp_path / "home", **_judges(provider)), provider
 
 
 def stop(small, number, is_far_enough):
-    """Exit status, lines about the end, seconds from the signal to the end, and the processes that were left."""
+    """Exit status, final lines, seconds from the signal to the end, and remaining processes."""
     environment = {**os.environ, "ADVCLUSTER_HOME": str(small.home.root), "PYTHONPATH": str(ROOT)}
     environment.pop("DAGSTER_HOME", None)
     program = [sys.executable, "-c", "from advcluster_dagster.cli.main import main; main()", *SELECTED]
@@ -55,15 +55,15 @@ def stop(small, number, is_far_enough):
         process.send_signal(number)
         _, words = process.communicate(timeout=30)
         left = psutil.wait_procs(children, timeout=5)[1]
-        told = [line for line in words.splitlines() if line.startswith(("Stopped", "error", "failed"))]
-        return process.returncode, told, time.monotonic() - before, left
+        lines = [line for line in words.splitlines() if line.startswith(("Stopped", "error", "failed"))]
+        return process.returncode, lines, time.monotonic() - before, left
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_no_step_of_the_run_begins_behind_a_signal(slow):
-    """The taxonomy's steps of a family are one run: naming is stopped, and reviews are not asked for."""
+    """The taxonomy's steps of a family are one run: naming is stopped, and reviews are not requested."""
     small, provider = slow
     ended, _, seconds, left = stop(small, signal.SIGTERM, lambda: provider.stats.requests > N_EXTRACTIONS + 2)
     assert (ended, left) == (143, [])

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM in every stage that makes model calls: replies are kept, and the next run finishes the study."""
+"""SIGINT and SIGTERM in every stage that calls models: replies are kept, and the next run finishes the study."""
 
 import json
 import os
@@ -35,7 +35,7 @@ LATENCY_S = 0.4
 PROGRAM = [sys.executable, "-c", "from advcluster_dagster.cli.main import main; main()"]
 SELECTED = ["run", "given", "--select", ",".join(TABLES)]
 STOPPED = "Stopped. Completed work is kept; run again to continue."
-#: Stage -> the models that are asked in it. Each stage has more calls than may be in flight at once.
+#: Models called in each stage. Each stage has more calls than may be in flight at once.
 STAGES = {
     "sampling": ("f-large",),
     "votes of the panel": ("vote-a", "vote-b"),
@@ -47,7 +47,7 @@ STAGES = {
 
 @dataclass
 class Server:
-    """Both models of the family, two members of a panel and the judges; only the models in ``slow`` take time."""
+    """Both models of the family, two panel members and the judges; only the models in ``slow`` are delayed."""
 
     slow: tuple[str, ...] = ()
     arrived: Counter[str] = field(default_factory=Counter)
@@ -56,14 +56,14 @@ class Server:
     def __call__(self, path, body, _n_before):
         self.arrived[body["model"]] += 1
         if body["model"] in self.slow:
-            time.sleep(LATENCY_S)  # what a model takes to answer
+            time.sleep(LATENCY_S)  # latency of a model
         if body["model"] in ("f-large", "f-small"):
-            said = reply_to(json.dumps(body["messages"]), is_wrong=body["model"] == "f-small")
-            return Answer(chat_completion(body, said))
+            reply = reply_to(json.dumps(body["messages"]), is_wrong=body["model"] == "f-small")
+            return Answer(chat_completion(body, reply))
         if body["model"].startswith("vote-"):
             return Answer(chat_completion(body, json.dumps({"reason": "as seen", "same": True})))
         stand_in = "wordllama-256" if body["model"] == "embedder" else "analyst"
-        # Equal reviews are answered alike: which of them comes first is chance.
+        # Equal reviews get equal answers, in random order.
         return self._judge(path, {**body, "model": stand_in}, 0)
 
     @property
@@ -76,7 +76,7 @@ def _served(name):
 
 
 def _study(root: Path, url: str) -> SmallHome:
-    """The study `given` with one domain, whose traces a provider has to be asked for too."""
+    """The study `given` with one domain, whose traces also come from a provider."""
     small = write_study(
         root,
         GIVEN
@@ -95,7 +95,7 @@ def _study(root: Path, url: str) -> SmallHome:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Content hashes of a run that nothing stopped, and how often each question was asked in it."""
+    """Content hashes of an uninterrupted run, and the number of times each request was sent in it."""
     with pytest.MonkeyPatch.context() as patch, SmallProvider(Server()) as provider:
         patch.setenv("SMALL_KEY", "none")
         small = _study(tmp_path_factory.mktemp("undisturbed") / "home", provider.url)
@@ -104,7 +104,7 @@ def undisturbed(tmp_path_factory):
 
 
 def _stop(small: SmallHome, number: int, is_far_enough):
-    """Exit status, the lines printed, seconds from the signal to the end, and the processes that were left."""
+    """Exit status, printed lines, seconds from the signal to the end, and remaining processes."""
     environment = {**os.environ, "ADVCLUSTER_HOME": str(small.home.root), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     environment.pop("DAGSTER_HOME", None)
     process = subprocess.Popen(
@@ -124,9 +124,9 @@ def _stop(small: SmallHome, number: int, is_far_enough):
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
         seconds = time.monotonic() - before
-        # With aiohttp installed, DuckDB's binding lists what it did not free at the end of a process.
-        told = out.splitlines() + err.partition("nanobind:")[0].splitlines()
-        lines = [line for line in told if not re.search(r": (\d+ steps|\d+ of \d+ model calls)$|steps\)", line)]
+        # With aiohttp installed, DuckDB's binding lists leaked objects at process exit.
+        output_lines = out.splitlines() + err.partition("nanobind:")[0].splitlines()
+        lines = [line for line in output_lines if not re.search(r": (\d+ steps|\d+ of \d+ model calls)$|steps\)", line)]
         return process.returncode, lines, seconds, psutil.wait_procs(children, timeout=5)[1]
     finally:
         if process.poll() is None:
@@ -137,7 +137,7 @@ def _stop(small: SmallHome, number: int, is_far_enough):
 def test_a_run_stopped_in_every_stage_goes_on_each_time(
     tmp_path, monkeypatch, record_property, undisturbed, number, status
 ):
-    """Five runs of one study, each of them stopped one stage further on, and a sixth that ends."""
+    """Five runs of a study, each stopped one stage later, and a sixth that completes."""
     monkeypatch.setenv("SMALL_KEY", "none")
     hashes, asked = undisturbed
     server = Server()
@@ -149,7 +149,7 @@ def test_a_run_stopped_in_every_stage_goes_on_each_time(
             record_property(f"{stage}: seconds from the signal to the end", round(seconds, 2))
             assert (stage, ended, lines, left) == (stage, status, [STOPPED], [])
             assert seconds < 10
-            # Nothing was sent after the signal, and every answer was kept.
+            # Nothing was sent after the signal, and every answer was recorded.
             assert server.n_slow <= 2 * IN_FLIGHT
             assert {n_replies for _, n_replies, _ in ledger_rows(small.home)} == {1}
         server.slow = ()

@@ -1,4 +1,4 @@
-"""A real vLLM engine, in process and behind its OpenAI server: the same models, the same kept questions."""
+"""A real vLLM engine, in process and behind its OpenAI server: same models, same selected questions."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ ENGINE = {"enforce_eager": True, "max_model_len": 128, "dtype": "bfloat16"}
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The two models by role, trained in a process of their own, since torch would stay in this one."""
+    """The two models by role, trained in a separate process to keep torch out of this one."""
     root = tmp_path_factory.mktemp("checkpoints")
     folders = {role: root / f"tiny-{role}" for role in ("larger", "smaller")}
     for role, folder in folders.items():
@@ -35,7 +35,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run_study(root: Path, models: dict[str, dict[str, object]], providers: dict[str, object]) -> SmallHome:
-    """Sample, grade and keep questions, by the command line."""
+    """Sample, grade and select questions from the command line."""
     study = {
         "study": "tiny",
         "trials": N_TRIALS,
@@ -106,7 +106,7 @@ def test_every_trial_says_what_made_it(in_process: SmallHome, over_http: SmallHo
         traces = home.table(f"{role}_traces")
         assert traces.height == len(QUESTIONS) * N_TRIALS
         assert traces.filter(pl.col("finish_reason").is_null() | (pl.col("completion_tokens") < 1)).is_empty()
-        assert all(said.startswith(engine) for said in traces["engine"].unique()), traces["engine"].unique()
+        assert all(name.startswith(engine) for name in traces["engine"].unique()), traces["engine"].unique()
     used = in_process.table(f"{role}_traces")["sampling"].str.json_decode(
         pl.Struct({"temperature": pl.Float64, "seed": pl.String})
     )

@@ -1,6 +1,6 @@
-"""Two tiny Qwen3 checkpoints, trained for a few seconds: one on right worked answers, one on wrong ones.
+"""Two tiny Qwen3 checkpoints, trained for a few seconds: one on correct worked answers, one on wrong ones.
 
-Here: questions, tokenizer, training, saving in the Hugging Face format. Not here: sampling from them.
+Questions, tokenizer, training, and saving in the Hugging Face format.
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 QUESTIONS = [(a, b) for a in (12, 23, 34) for b in (3, 5, 7, 9)]
-#: Questions that the smaller model learns to answer right as well: no gap there.
+#: Questions that the smaller model also learns to answer correctly: no gap.
 EASY = frozenset(QUESTIONS[::4])
 KEPT = {f"sum-{a}-{b}" for a, b in QUESTIONS if (a, b) not in EASY}
 
@@ -18,18 +18,18 @@ _TEMPLATE = "{{ '<bos>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{
 
 
 def question_text(a: int, b: int) -> str:
-    """What both models are asked."""
+    """Questions for both models."""
     return f"What is {a}+{b}?"
 
 
 def worked_answer(a: int, b: int, is_right: bool) -> str:
-    """A worked answer; a wrong one is off by ten, as from a carry forgotten."""
+    """A worked answer; wrong ones are off by ten, as if a carry was forgotten."""
     total = a + b if is_right else a + b + 10
     return f"Add {b} to {a}. So {a}+{b}={total}. \\boxed{{{total}}}"
 
 
 def write_questions(path: Path) -> None:
-    """The dozen questions as the platform reads them."""
+    """The dozen questions in the platform's format."""
     rows = [
         {"question_id": f"sum-{a}-{b}", "question": question_text(a, b), "answer": str(a + b), "answer_type": "numeric"}
         for a, b in QUESTIONS
@@ -39,7 +39,7 @@ def write_questions(path: Path) -> None:
 
 
 def train(folder: Path, is_larger: bool) -> None:
-    """Train until the worked answers are learnt by heart, and save."""
+    """Train until the worked answers are memorised, and save."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 

@@ -1,4 +1,4 @@
-"""`vllm serve` on loopback, for tests that ask a real engine over HTTP."""
+"""`vllm serve` on loopback, for tests that call a real engine over HTTP."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def served(folder: Path, log: Path, max_model_len: int = 128) -> Iterator[str]:
-    """`vllm serve` on loopback, as a module, since the CPU build's own script looks for the GPU build; its address."""
+    """`vllm serve` on loopback as a module, since the CPU build's script expects the GPU build; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -174,7 +174,7 @@ def test_large_sets_go_in_several_batches(kind: str, ledger: Ledger, monkeypatch
 
 
 def run_apart(server: SmallProvider, kind: str, folder: Path, prompts: str) -> subprocess.Popen[bytes]:
-    """A process that asks and then waits for ever, as its poll interval is long."""
+    """A process that submits and then waits indefinitely, as its poll interval is long."""
     code = (
         "import sys; from pathlib import Path\n"
         "from advcluster_dagster.ledger.ledger import Ledger\n"
@@ -209,7 +209,7 @@ def test_a_killed_process_leaves_its_batch_to_the_next(kind: str, tmp_path: Path
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         assert texts(ask(server, kind, ledger, [chat(text) for text in "abcd"])) == [extraction_of(t) for t in "abcd"]
-    # Only what had not been sent goes now, and then the row that failed.
+    # Only unsent calls are submitted now, and then the failed row.
     assert vendor.sent == [["a", "b", "c"], ["d"], ["b"]]
 
 
@@ -228,7 +228,7 @@ def test_two_steps_at_once_hand_each_call_over_once(kind: str, tmp_path: Path) -
 
 
 def test_a_ledger_that_takes_no_reply_leaves_the_other_batches_with_the_vendor(kind: str, tmp_path: Path) -> None:
-    """Without it the step would look at them for a day, and hand over more."""
+    """Otherwise the step would poll them for a day, and submit more."""
     vendor, full = BatchVendor(), sqlite3.OperationalError("database or disk is full")
 
     def refuse(*_: object) -> None:
@@ -246,8 +246,8 @@ def test_a_ledger_that_takes_no_reply_leaves_the_other_batches_with_the_vendor(k
                 return await collect(batch) if batch.call_ids == (chat("a").call_id,) else None
 
             patch.setattr(provider._wire, "collect", first_only)
-            said = pytest.raises(FatalModelError, match="1 replies that came are in")
-            with ModelCalls(ledger, "prov", lambda: provider, USE) as calls, said:
+            raises = pytest.raises(FatalModelError, match="1 replies were saved to")
+            with ModelCalls(ledger, "prov", lambda: provider, USE) as calls, raises:
                 calls.chat([chat(text) for text in "abc"])
         assert texts(ask(server, kind, ledger, [chat(text) for text in "abc"])) == [extraction_of(t) for t in "abc"]
     assert vendor.sent == [["a"], ["b"], ["c"]]
@@ -259,14 +259,14 @@ def test_a_process_killed_while_it_submitted(kind: str, tmp_path: Path, ledger: 
     with SmallProvider(vendor) as server:
         study = study_at(server, kind)
         first = open_chat_provider("prov", study, ledger)
-        with pytest.MonkeyPatch.context() as patch:  # the batch is made, the process dies before it notes the id
+        with pytest.MonkeyPatch.context() as patch:  # created, but the process dies before storing the id
             patch.setattr(first._store, "submitted", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))  # type: ignore[attr-defined]
             with pytest.raises(KeyboardInterrupt):
                 list(first.complete([chat("a")]))
         first.close()
         assert [(batch_id, state) for _, batch_id, state, _ in open_batches(ledger)] == [("", "submitting")]
         assert texts(ask(server, kind, ledger, [chat("a")])) == [extraction_of("a")]
-    # Where the vendor lists batches it is found by its token; else it cannot but go again.
+    # If the vendor lists batches, it is found by its token; otherwise it has to be sent again.
     assert len(vendor.sent) == (1 if is_listing else 2)
 
 
@@ -275,7 +275,7 @@ def test_results_that_were_read_and_not_kept_are_read_again(kind: str, ledger: L
     with SmallProvider(vendor) as server:
         study = study_at(server, kind)
         provider = open_chat_provider("prov", study, ledger)
-        assert len(list(provider.complete([chat("a"), chat("b")]))) == 2  # nothing is put into the ledger
+        assert len(list(provider.complete([chat("a"), chat("b")]))) == 2  # nothing is written to the ledger
         provider.close()
         assert texts(ask(server, kind, ledger, [chat("a"), chat("b")])) == [extraction_of(text) for text in "ab"]
     assert len(vendor.sent) == 1
@@ -313,7 +313,7 @@ def test_a_vendor_that_takes_no_batch_stops_with_one_line(kind: str, ledger: Led
     with (
         SmallProvider(refuse) as server,  # type: ignore[arg-type]
         pytest.raises(
-            FatalModelError, match=r"provider prov: a batch of 1 calls of model m was not taken .server_error"
+            FatalModelError, match=r"provider prov: a batch of 1 calls of model m was not accepted .server_error"
         ),
     ):
         ask(server, kind, ledger, [chat("a")])
@@ -332,7 +332,7 @@ def test_looks_that_fail_are_put_up_with_for_a_while(
             raise ValueError("garbage")
 
         monkeypatch.setattr(provider._wire, "collect", fail)  # type: ignore[attr-defined]
-        with pytest.raises(FatalModelError, match=r"cannot be looked at .garbage.; it is kept, run again"):
+        with pytest.raises(FatalModelError, match=r"cannot be polled .garbage.; it stays open, run again"):
             list(provider.complete([chat("a")]))
         provider.close()
     assert [state for _, _, state, _ in open_batches(ledger)] == ["submitted"]

@@ -1,4 +1,4 @@
-"""Caps on costs: the gate, and what becomes of a step that meets one, against a server and vendors of batches."""
+"""Cost caps: the budget, and steps that reach a cap, against a server and batch vendors."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ from tests.providers.batch_vendor import BatchVendor
 from tests.providers.small_provider import Answer, Body, SmallProvider, canned, chat_completion, error_answer
 
 USE = ("s", "corpus", "f|d")
-#: A dollar a token, so that sums are easy to follow.
+#: A dollar per token, to keep sums simple.
 DOLLAR = Price(1_000_000.0, 1_000_000.0)
 
 
@@ -48,7 +48,7 @@ def budget(*caps: Cap, price: Price = DOLLAR, known: float | None = None) -> Bud
     ("request_", "known", "expected"),
     [
         (chat("a" * 40, max_tokens=5), None, 15),  # 40 characters are 10 tokens
-        (chat("a" * 40, max_tokens=5), 100.0, 15),  # what is allowed bounds it
+        (chat("a" * 40, max_tokens=5), 100.0, 15),  # bounded by the token limit
         (chat("a" * 40, max_tokens=7, max_completion_tokens=5), None, 15),
         (chat("a" * 40), 30.0, 40),
         (chat("a" * 40), None, 4010),
@@ -69,7 +69,7 @@ def test_replies_teach_what_the_next_costs() -> None:
     ("outcome", "cost"),
     [
         (ChatReply("", prompt_tokens=2, completion_tokens=1), 3.0),
-        (ChatReply("", prompt_tokens=2), 7.0),  # nobody tells: it stays at what was expected
+        (ChatReply("", prompt_tokens=2), 7.0),  # not reported: the expected cost is kept
         (ChatReply(""), 7.0),
         (CallFailure("bad_request", ""), 0.0),
         (CallFailure("server_error", ""), 0.0),
@@ -95,8 +95,8 @@ def test_a_call_waits_for_those_in_flight_and_ends_the_step_when_none_is() -> No
     with pytest.raises(FatalModelError) as error:
         gate.reserve(0.5)
     assert str(error.value) == (
-        "--max-cost of $10.00 stops the step: $10.00 spent, the next call of model m is expected to cost $0.5000; what"
-        " is done is kept, raise it"
+        "--max-cost of $10.00 stops the step: $10.00 spent, the next call of model m is expected to cost $0.5000;"
+        " completed calls are kept; raise it"
     )
 
 
@@ -196,12 +196,12 @@ def ask(
 
 
 def reply_of(n_tokens: int):  # type: ignore[no-untyped-def]
-    """Answers with so many completion tokens; a prompt token is four characters."""
+    """Answers with the given completion tokens; a prompt token is four characters."""
     return lambda _path, body, _n_before: Answer(chat_completion(body, "abcd" * n_tokens))
 
 
 def test_calls_stop_before_the_cap_and_what_is_done_is_kept(ledger: Ledger) -> None:
-    # Each call: a prompt of 1 token, a reply of 4 at most and 2 really: reserved at 5 dollars, costs 3.
+    # Each call: a prompt of 1 token, a reply of at most 4 and actually 2: reserved at 5 dollars, costs 3.
     limit = cap(20.0)
     requests = [chat(f"n{number:03}", max_tokens=4) for number in range(30)]
     with SmallProvider(reply_of(2)) as server:
@@ -211,7 +211,7 @@ def test_calls_stop_before_the_cap_and_what_is_done_is_kept(ledger: Ledger) -> N
         assert server.stats.requests == 6
         assert len(ledger.lookup(request.call_id for request in requests)) == 6
         assert ledger.totals_by_use("s")[USE].cost == pytest.approx(18.0)
-        # The next run has a cap of its own, and asks only for what is missing.
+        # The next run has a new cap, and sends only missing calls.
         ask(study_at(server), ledger, requests, cap(72.0 + 2.0))
         assert server.stats.requests == 30
 
@@ -221,7 +221,7 @@ def test_far_below_the_cap_nothing_waits(ledger: Ledger) -> None:
     with SmallProvider(reply_of(2), latency_s=0.05) as server:
         ask(study_at(server), ledger, [chat(str(number), max_tokens=4) for number in range(16)], limit)
         assert server.stats.max_in_flight > 4
-    assert limit.spent == pytest.approx(16 * 2)  # a prompt of one or two characters has no whole token
+    assert limit.spent == pytest.approx(16 * 2)  # a prompt of one or two characters is less than a token
     assert limit.n_in_flight == 0
 
 
@@ -268,9 +268,9 @@ def test_embeddings_stop_at_the_cap(ledger: Ledger) -> None:
         ):
             calls.embed(requests)
         assert server.stats.requests <= 3
-    found = ledger.lookup(request.call_id for request in requests)
-    assert all(isinstance(outcome, EmbeddingReply) for outcome in found.values())
-    assert len(found) == limit.spent == ledger.totals_by_use("s")[USE].cost
+    outcomes = ledger.lookup(request.call_id for request in requests)
+    assert all(isinstance(outcome, EmbeddingReply) for outcome in outcomes.values())
+    assert len(outcomes) == limit.spent == ledger.totals_by_use("s")[USE].cost
     assert limit.spent <= 300
 
 
@@ -306,7 +306,7 @@ def test_a_batch_that_an_earlier_process_sent_counts(ledger: Ledger) -> None:
     with SmallProvider(vendor) as server:
         study = study_at(server, mode="batch", batch_poll_s=0.01)
         provider = open_chat_provider("prov", study, ledger)
-        assert len(list(provider.complete(requests[:2]))) == 2  # nothing is put into the ledger
+        assert len(list(provider.complete(requests[:2]))) == 2  # nothing is written to the ledger
         provider.close()
         limit = cap(1000.0)
         ask(study, ledger, requests, limit)

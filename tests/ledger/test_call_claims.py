@@ -1,4 +1,4 @@
-"""Claims on calls in SQLite; the cases are those of PostgreSQL too (integration)."""
+"""Claims on calls in SQLite; the cases are shared with PostgreSQL (integration)."""
 
 import os
 import subprocess
@@ -57,10 +57,10 @@ def test_a_step_that_ends_without_outcome_gives_its_claims_up(url: str) -> None:
 def test_what_another_gave_up_is_asked_here(url: str) -> None:
     provider = Counting()
     with Ledger(url) as ledger, ModelCalls(ledger, "p", lambda: provider, USE) as calls:
-        theirs = CallClaims(ledger)
-        theirs.__enter__()
-        theirs.take(ids("b"))
-        leaving = threading.Thread(target=lambda: (_until(lambda: "c" in provider.asked), theirs.__exit__()))
+        other_claims = CallClaims(ledger)
+        other_claims.__enter__()
+        other_claims.take(ids("b"))
+        leaving = threading.Thread(target=lambda: (_until(lambda: "c" in provider.asked), other_claims.__exit__()))
         leaving.start()
         replies = calls.chat([chat("a"), chat("b"), chat("c")])
         leaving.join()
@@ -75,9 +75,9 @@ def test_a_reply_that_another_process_got_is_replayed(url: str) -> None:
         ModelCalls(
             ledger, "p", lambda: provider, USE, on_progress=lambda done, total: progress.append((done, total))
         ) as calls,
-        CallClaims(ledger) as theirs,
+        CallClaims(ledger) as other_claims,
     ):
-        theirs.take(ids("b"))
+        other_claims.take(ids("b"))
 
         def answer() -> None:
             _until(lambda: "c" in provider.asked)

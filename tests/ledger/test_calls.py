@@ -22,7 +22,7 @@ USE = ("s", "corpus", "f|d")
 
 
 class Echo:
-    """Answers backwards, with the request's text; a text in ``special`` gets what stands there."""
+    """Answers in reverse order with the request's text, or with its entry in ``special``."""
 
     def __init__(self, special: dict[str, Any] | None = None) -> None:
         self.special = special or {}
@@ -92,7 +92,7 @@ def test_only_what_is_missing_is_asked(ledger: Ledger) -> None:
         assert calls.missing([chat("a"), chat("b"), chat("b")]) == [chat("b")]
         calls.chat([chat("a"), chat("b")])
     assert provider.asked == ["a", "b"]
-    # 2 asked of 10 + 2 tokens each, and the replay of one of them: 3 x 10 in all, 2 x 10 caused here.
+    # 2 asked with 10 + 2 tokens each, and one of them replayed: 3 x 10 in total, 2 x 10 by this step.
     assert (calls.stats.prompt_tokens, calls.stats.asked_prompt_tokens) == (30, 20)
     assert (calls.stats.completion_tokens, calls.stats.asked_completion_tokens) == (6, 4)
     assert progress == [(1, 1), (2, 2)]
@@ -130,7 +130,7 @@ def test_offline_names_the_first_missing_call(ledger: Ledger) -> None:
 
 
 def test_what_was_done_before_a_fatal_fault_is_kept(ledger: Ledger) -> None:
-    provider = Echo({"a": FatalModelError("the quota is used up")})  # asked last: Echo answers backwards
+    provider = Echo({"a": FatalModelError("the quota is used up")})  # sent last: Echo answers in reverse order
     with (
         ModelCalls(ledger, "p", lambda: provider, USE) as calls,
         pytest.raises(FatalModelError, match="the quota is used up"),
@@ -145,8 +145,8 @@ def test_everything_is_on_disk_before_it_is_used(ledger: Ledger) -> None:
     asked = [chat(str(number)) for number in range(300)]
     with ModelCalls(ledger, "p", Echo, USE) as calls:
         replies = calls.chat(asked)
-    found = ledger.lookup(one.call_id for one in asked)
-    assert [found[one.call_id] for one in asked] == replies
+    outcomes = ledger.lookup(request.call_id for request in asked)
+    assert [outcomes[request.call_id] for request in asked] == replies
 
 
 def test_a_ledger_that_cannot_write_stops_the_step(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_another_process_that_was_faster_is_believed(ledger: Ledger) -> None:
     class Slow(Echo):
         def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | CallFailure]]:
             asked = list(requests)
-            ledger.record(chat("a"), ChatReply("theirs"), "p")  # though it is claimed here
+            ledger.record(chat("a"), ChatReply("theirs"), "p")  # although it is claimed here
             return super().complete(asked)
 
     with ModelCalls(ledger, "p", Slow, USE) as calls:
@@ -177,7 +177,7 @@ def test_a_provider_that_leaves_a_call_out_is_an_error(ledger: Ledger) -> None:
 
     with (
         ModelCalls(ledger, "p", Forgetful, USE) as calls,
-        pytest.raises(RuntimeError, match="provider p gave 1 outcomes for 2 calls"),
+        pytest.raises(RuntimeError, match="provider p: 1 outcomes for 2 calls"),
     ):
         calls.chat([chat("a"), chat("b")])
 

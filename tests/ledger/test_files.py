@@ -60,7 +60,7 @@ def test_another_ledger_answers_as_the_first(tmp_path: Path, filled: Ledger, exp
         assert isinstance(embedded, EmbeddingReply)
         assert embedded.vector.tobytes() == VECTOR.tobytes()
         assert other.totals_by_model() == filled.totals_by_model() | {
-            "m": other.totals_by_model()["m"],  # the first ledger holds a call of another study too
+            "m": other.totals_by_model()["m"],  # the first ledger also has a call of another study
         }
         assert other.totals_by_model()["m"].prompt_tokens == 7
 
@@ -81,8 +81,8 @@ def test_a_ledgers_own_answer_stays_and_a_retired_one_is_replaced(tmp_path: Path
         other.record(FAILED, ChatReply("retired"), "p")
         other.retire([FAILED.call_id])
         assert import_replies(other, exported).n_known == 1
-        found = other.lookup([CHAT.call_id, FAILED.call_id])
-    assert found == {CHAT.call_id: ChatReply("own"), FAILED.call_id: FAILURE}
+        outcomes = other.lookup([CHAT.call_id, FAILED.call_id])
+    assert outcomes == {CHAT.call_id: ChatReply("own"), FAILED.call_id: FAILURE}
 
 
 def test_costs_travel_and_files_of_version_1_have_none(tmp_path: Path, filled: Ledger) -> None:
@@ -120,7 +120,7 @@ def change(number: int, **changes: Any) -> Callable[[list[str]], list[str]]:
 
 
 def chat_line(**reply: Any) -> Callable[[list[str]], list[str]]:
-    """The only line holds a chat call with this reply."""
+    """Replace the calls by a single chat call with this reply."""
 
     def edit(lines: list[str]) -> list[str]:
         line = {
@@ -133,7 +133,7 @@ def chat_line(**reply: Any) -> Callable[[list[str]], list[str]]:
 
 
 def vector_line(vector: Any) -> Callable[[list[str]], list[str]]:
-    """The only line holds an embedding call with this vector."""
+    """Replace the calls by a single embedding call with this vector."""
 
     def edit(lines: list[str]) -> list[str]:
         line = {
@@ -148,18 +148,18 @@ def vector_line(vector: Any) -> Callable[[list[str]], list[str]]:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda lines: [], "line 1: is no header"),
-        (lambda lines: lines[1:], "line 1: is no header"),
-        (change(1, version=4), "line 1: is no header of a reply file of versions 1 to 3"),
-        (change(1, n_calls=4), "line 4: the header tells of 4 calls and 1 failures, there are 3 and 1"),
-        (lambda lines: lines[:-1], "line 3: the header tells of 3 calls"),
+        (lambda lines: [], "line 1: not a header"),
+        (lambda lines: lines[1:], "line 1: not a header"),
+        (change(1, version=4), r"line 1: not a header of a reply file \(versions 1 to 3\)"),
+        (change(1, n_calls=4), "line 4: the header declares 4 calls and 1 failures, the file has 3 and 1"),
+        (lambda lines: lines[:-1], "line 3: the header declares 3 calls"),
         (lambda lines: [*lines, lines[-1]], "line 5: call .* is out of order"),
         (lambda lines: [*lines[:3], lines[3][:40]], "line 4: "),
         (lambda lines: [*lines[:2], "[" * 100_000], "line 3: "),
-        (change(2, request={"kind": "chat", "model": "m"}), "line 2: call_id .* is not that of what was asked"),
+        (change(2, request={"kind": "chat", "model": "m"}), "line 2: call_id .* does not match the request"),
         (
             change(2, request={"kind": "x"}, call_id=sha256_of_json({"kind": "x"})),
-            "line 2: what was asked is no chat or embedding call",
+            "line 2: the request is neither a chat nor an embedding call",
         ),
         (change(3, reply=None, failure=None), "line 3: a call has either a reply or a failure"),
         (change(3, extra=1), "line 3: .*extra"),
@@ -192,8 +192,8 @@ def test_files_that_are_no_archive(tmp_path: Path, exported: Path) -> None:
     plain.write_text("hello")
     with open_ledger(tmp_path, "other") as other:
         for path in (cut, plain):
-            with pytest.raises(LedgerError, match=r"cannot be unpacked .*; nothing was imported"):
+            with pytest.raises(LedgerError, match=r"cannot be decompressed .*; nothing was imported"):
                 import_replies(other, path)
-        with pytest.raises(LedgerError, match="there is no such file"):
+        with pytest.raises(LedgerError, match="no such file"):
             import_replies(other, tmp_path / "none.gz")
         assert other.totals_by_model() == {}

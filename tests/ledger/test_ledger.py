@@ -49,13 +49,13 @@ def test_a_failure_is_kept_and_replayed(ledger: Ledger) -> None:
 
 
 def test_a_vector_comes_back_bit_for_bit(ledger: Ledger) -> None:
-    asked = EmbeddingRequest("e", "text", 3)
-    ledger.record(asked, EmbeddingReply(np.array([0.1, -0.0, 3e-45], dtype=np.float32), 2), "p")
-    found = ledger.lookup([asked.call_id])[asked.call_id]
-    assert isinstance(found, EmbeddingReply)
-    assert found.vector.dtype == np.float32
-    assert found.vector.tobytes() == np.array([0.1, -0.0, 3e-45], dtype=np.float32).tobytes()
-    assert found.prompt_tokens == 2
+    embedding_request = EmbeddingRequest("e", "text", 3)
+    ledger.record(embedding_request, EmbeddingReply(np.array([0.1, -0.0, 3e-45], dtype=np.float32), 2), "p")
+    outcome = ledger.lookup([embedding_request.call_id])[embedding_request.call_id]
+    assert isinstance(outcome, EmbeddingReply)
+    assert outcome.vector.dtype == np.float32
+    assert outcome.vector.tobytes() == np.array([0.1, -0.0, 3e-45], dtype=np.float32).tobytes()
+    assert outcome.prompt_tokens == 2
 
 
 def test_unknown_calls_are_absent(ledger: Ledger) -> None:
@@ -70,9 +70,9 @@ def test_trials_are_different_calls(ledger: Ledger) -> None:
 
 def test_more_ids_than_one_query_takes(ledger: Ledger) -> None:
     asked = [request(str(number)) for number in range(1201)]
-    ledger.record_many([(one, ChatReply(str(number))) for number, one in enumerate(asked)], "p")
-    found = ledger.lookup(one.call_id for one in asked)
-    assert [found[one.call_id] for one in asked] == [ChatReply(str(number)) for number in range(1201)]
+    ledger.record_many([(call, ChatReply(str(number))) for number, call in enumerate(asked)], "p")
+    outcomes = ledger.lookup(call.call_id for call in asked)
+    assert [outcomes[call.call_id] for call in asked] == [ChatReply(str(number)) for number in range(1201)]
 
 
 def test_a_second_reply_is_counted_and_the_first_stays(ledger: Ledger) -> None:
@@ -107,7 +107,7 @@ def test_totals_by_model_and_by_use(ledger: Ledger) -> None:
     ledger.record_many(calls, "p")
     ids = [asked.call_id for asked, _ in calls]
     ledger.note_uses("s", "corpus", "f|d", ids[:2])
-    ledger.note_uses("s", "corpus", "f|d", ids[:2])  # noted once
+    ledger.note_uses("s", "corpus", "f|d", ids[:2])  # recorded once
     ledger.note_uses("s", "corpus", "f|e", ids[1:])
     ledger.note_uses("other", "corpus", "f|e", ids)
     ledger.note_uses("s", "nothing", "f|e", [])
@@ -139,7 +139,7 @@ def test_reopening_keeps_everything(tmp_path: Path) -> None:
 
 
 def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Version 1 had no index over the uses by asset."""
+    """Version 1 had no index of uses by asset."""
     with Ledger(url_in(tmp_path)) as first:
         first.record(request(), ChatReply("x"), "p")
     connection = sqlite3.connect(tmp_path / "ledger" / "calls.sqlite")
@@ -148,8 +148,8 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
     for _ in range(2):  # the second finds nothing to do
         with Ledger(url_in(tmp_path)) as ledger, ledger.read() as opened:
             assert opened.exec_driver_sql("select version from schema_version").fetchall() == [(SCHEMA_VERSION,)]
-            found = opened.exec_driver_sql("select name from sqlite_master where type = 'index'").scalars()
-            assert "call_uses_by_asset" in set(found)
+            indexes = opened.exec_driver_sql("select name from sqlite_master where type = 'index'").scalars()
+            assert "call_uses_by_asset" in set(indexes)
             assert ledger.lookup([request().call_id]) == {request().call_id: ChatReply("x")}
 
 
@@ -162,7 +162,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "ledger" / "calls.sqlite")
     connection.execute("update schema_version set version = 99")
     connection.commit()
-    with pytest.raises(LedgerError, match="have version 99, this program knows versions up to 3"):
+    with pytest.raises(LedgerError, match="have version 99, this release supports versions up to 3"):
         Ledger(url_in(tmp_path))
 
 
@@ -191,7 +191,7 @@ def test_several_processes_open_and_write_at_once(tmp_path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0] * 4
     with Ledger(url_in(tmp_path)) as ledger:
         totals = ledger.totals_by_model()["m"]
-        # 4 x 40 calls of their own and 40 shared ones, each of which came four times: 3 x 40 too many.
+        # 4 x 40 separate calls and 40 shared ones, each answered four times: 3 x 40 duplicates.
         assert (totals.n_calls, totals.n_paid_twice) == (200, 120)
         assert ledger.totals_by_use("s")["s", "a", "w3"].n_calls == 40
 
@@ -220,11 +220,11 @@ def test_costs_are_kept_and_missing_is_not_nothing(ledger: Ledger) -> None:
     ]
     ledger.record_many(list(zip(asked, replies, strict=False)), "p", price)
     ledger.record(asked[3], replies[0], "p")  # of a model without a price
-    ledger.note_uses("s", "a", "p", [one.call_id for one in asked])
+    ledger.note_uses("s", "a", "p", [call.call_id for call in asked])
     (totals,) = ledger.totals_by_asset_and_model("s").values()
-    # 1,000 x 2 + 100 x 10 dollars a million.
+    # 1,000 x 2 + 100 x 10 dollars per million.
     assert (totals.n_calls, totals.cost, totals.n_cost_unknown) == (4, pytest.approx(0.003), 3)
-    assert ledger.cost_of(one.call_id for one in asked) == (pytest.approx(0.003), 3)
+    assert ledger.cost_of(call.call_id for call in asked) == (pytest.approx(0.003), 3)
     assert ledger.cost_of([asked[1].call_id]) == (None, 1)
     assert ledger.cost_of([]) == (None, 0)
     assert ledger.totals_by_asset_and_model("nobody") == {}

@@ -1,4 +1,4 @@
-"""Ledgers and reply files of versions 1 and 2, which knew the repeat of a broken reply by the wording of its fault."""
+"""Ledgers and reply files of versions 1 and 2, whose ids of repeats depend on the wording of the fault."""
 
 import gzip
 import hashlib
@@ -46,7 +46,7 @@ def old_correction(fault: str) -> str:
 
 
 def old_request(text: str, *broken: tuple[str, str]) -> dict[str, Any]:
-    """What was asked: a first request, then the broken replies with their faults as they were worded."""
+    """A request: the original one, then the broken replies with their faults as worded then."""
     messages = [{"role": "system", "content": "judge"}, {"role": "user", "content": text}]
     for reply, fault in broken:
         messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": old_correction(fault)}]
@@ -60,7 +60,7 @@ def old_id(asked: Mapping[str, Any]) -> str:
 
 
 class OldLedger:
-    """A ledger file as the version before wrote it."""
+    """A ledger file as written by the previous version."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +99,7 @@ def parse(text: str) -> int:
 
 
 def replayed(ledger: Ledger, texts: Sequence[str], max_repeats: int = 2) -> list[Validated[int] | InvalidReply]:
-    """What the ledger makes of these requests without asking anything."""
+    """The ledger's outcomes of these requests, without calls."""
     with ModelCalls(ledger, "p", lambda: pytest.fail("a model was asked"), USE) as calls:
         return ask_validated(calls, [first(text) for text in texts], parse, max_repeats)
 
@@ -118,11 +118,11 @@ def test_replies_under_an_older_wording_are_used(old: OldLedger) -> None:
     old.add(old_request("c", ("z" * 2000, "no number")), " \n")
     old.add(old_request("c", ("z" * 2000, "no number"), ("(no reply)", "the reply is empty")), "w")
     with old.open() as ledger:
-        found = replayed(ledger, ["a", "b", "c"])
-        assert [result.record for result in found[:2] if isinstance(result, Validated)] == [7, 2]
-        assert isinstance(found[2], InvalidReply)
-        assert (found[2].raw_reply, len(found[2].call_ids)) == ("w", 3)
-        # Every entry is noted as used under the id that what it asked has now.
+        outcomes = replayed(ledger, ["a", "b", "c"])
+        assert [result.record for result in outcomes[:2] if isinstance(result, Validated)] == [7, 2]
+        assert isinstance(outcomes[2], InvalidReply)
+        assert (outcomes[2].raw_reply, len(outcomes[2].call_ids)) == ("w", 3)
+        # Every use is recorded under the request's new id.
         entries = entries_used(ledger, USE)
         assert len(entries) == 7
         assert all(call_id_of(entry.request) == entry.call_id for entry in entries)
@@ -131,20 +131,20 @@ def test_replies_under_an_older_wording_are_used(old: OldLedger) -> None:
         with ledger.read() as connection:
             assert connection.exec_driver_sql("select version from schema_version").scalar() == SCHEMA_VERSION == 3
     with old.open() as again:
-        assert replayed(again, ["a", "b", "c"]) == found
+        assert replayed(again, ["a", "b", "c"]) == outcomes
 
 
 def test_of_several_wordings_the_newest_that_shows_the_kept_reply_answers(old: OldLedger) -> None:
     old.add(old_request("a"), "x")
     old.add(old_request("a", ("x", "wording 1")), "1", at=1)
     old.add(old_request("a", ("x", "wording 2")), "2", at=3)
-    old.add(old_request("a", ("other", "wording 2")), "3", at=4)  # the answer to a reply that is not kept any more
+    old.add(old_request("a", ("other", "wording 2")), "3", at=4)  # the answer to a reply that is no longer active
     old.add(old_request("a", ("x", "wording 3")), "4", is_retired=True, at=5)
     with old.open() as ledger:
         [result] = replayed(ledger, ["a"])
         assert isinstance(result, Validated)
         assert (result.record, result.n_repeats) == (2, 1)
-        # The others are on disk, and what they cost is known: five calls of 0.50.
+        # The others are on disk with known costs: five calls of 0.50.
         assert ledger.spending("s")[0].known == 2.5
         with ledger.read() as connection:
             rows = connection.exec_driver_sql(f"select is_retired from calls where call_id = '{result.call_id}'").all()
@@ -196,7 +196,7 @@ def test_files_of_older_versions_are_read(tmp_path: Path, version: int) -> None:
         [result] = replayed(ledger, ["a"])
         assert isinstance(result, Validated)
         assert result.record == 7
-        # What is written now is read back by another ledger.
+        # A new export can be read by another ledger.
         export_replies(ledger, "s", tmp_path / "new.gz")
         with Ledger(f"sqlite:///{tmp_path}/third.sqlite") as third:
             assert import_replies(third, tmp_path / "new.gz").n_calls == 3
@@ -215,7 +215,7 @@ def test_a_ledgers_own_repeat_stays(tmp_path: Path) -> None:
 
 
 def test_retiring_a_call_retires_its_repeats(old: OldLedger) -> None:
-    """Also those that a study with fewer repeats would not reach: they answer a reply that is gone."""
+    """Also retires repeats that a study with fewer repeats would not reach, since their reply is retired."""
     old.add(old_request("a"), "x")
     repeats = [("x", "no"), ("y", "no")]
     old.add(old_request("a", *repeats[:1]), "y")

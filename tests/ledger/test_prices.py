@@ -1,4 +1,4 @@
-"""Prices: the shipped table, a person's own, what a call costs."""
+"""Prices: the shipped table, the user's overrides, the cost of a call."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_a_batch_costs_half_and_only_chat_goes_in_batches(table: PriceTable) -> 
 
 def test_an_unknown_price_is_missing_and_not_nothing(table: PriceTable) -> None:
     assert table.price_of(Model(model="my-judge", provider="own"), study()) is None
-    # An embedder's price says nothing of a reply's.
+    # An embedder's price does not apply to chat replies.
     assert table.price_of(Model(model="text-embedding-3-large", provider="own"), study()) is None
     judges = {
         "extractor": {"model": "my-judge", "provider": "own"},

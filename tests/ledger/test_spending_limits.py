@@ -1,4 +1,4 @@
-"""Which caps hold for a step: a study's own with what it spent, under a lock; models without a price."""
+"""Caps that apply to a step: a study's cap with its spending so far, under a lock; models without a price."""
 
 import fcntl
 import os
@@ -60,16 +60,16 @@ def test_what_a_study_spent_counts_every_reply_that_was_paid_for(ledger: Ledger,
     asked = [request(text) for text in "abcde"]
     ledger.record(asked[0], reply(1, 2), "own", DOLLAR)  # 3
     ledger.retire([asked[0].call_id])
-    ledger.record(asked[0], reply(2, 2), "own", DOLLAR)  # 4, asked anew
-    ledger.record(asked[0], reply(9, 9), "own", DOLLAR)  # two processes asked at once: 4 more
-    ledger.record(asked[1], reply(5, 1), "own")  # of a ledger without costs: 6 at today's price
+    ledger.record(asked[0], reply(2, 2), "own", DOLLAR)  # 4, sent again
+    ledger.record(asked[0], reply(9, 9), "own", DOLLAR)  # two processes sent it at once: 4 more
+    ledger.record(asked[1], reply(5, 1), "own")  # from a ledger without costs: 6 at the current price
     ledger.record(asked[2], CallFailure("timeout", ""), "own", DOLLAR)  # nothing
     ledger.record(asked[3], reply(100, 100), "own", DOLLAR)  # of another study
-    ledger.note_uses("s", "a", "p", [one.call_id for one in asked[:3]])
+    ledger.note_uses("s", "a", "p", [call.call_id for call in asked[:3]])
     ledger.note_uses("s", "a", "q", [asked[0].call_id])  # used twice, paid once
     ledger.note_uses("t", "a", "p", [asked[3].call_id])
     assert spent_by_study(ledger, study(), prices) == pytest.approx(3 + 4 + 4 + 6)
-    # A reply whose tokens nobody told: four characters are one.
+    # A reply without reported tokens: four characters per token.
     ledger.record(asked[4], reply(None, None), "own", DOLLAR)
     ledger.note_uses("s", "a", "p", [asked[4].call_id])
     more = spent_by_study(ledger, study(), prices) - 17
@@ -84,8 +84,8 @@ def test_a_cap_needs_every_models_price(prices: PriceTable, tmp_path: Path) -> N
     with pytest.raises(FatalModelError) as error:
         refuse_unpriced(study("nameless"), prices)
     assert str(error.value) == (
-        "study s: a cap on costs needs the price of every model, none is known of nameless; add it to"
-        f" {tmp_path / 'prices.yaml'} (0 for a server of your own) or leave the cap out"
+        "study s: a cost cap requires the price of every model; unknown for nameless; add it to"
+        f" {tmp_path / 'prices.yaml'} (0 for your own server) or remove the cap"
     )
 
 
@@ -130,6 +130,6 @@ def test_a_studys_cap_starts_at_what_was_spent_and_is_held_under_a_lock(ledger: 
 
 def test_a_model_without_a_price_takes_no_lock(ledger: Ledger, prices: PriceTable) -> None:
     for declared, limits in ((study("nameless", max_cost=5.0), ()), (study("nameless"), (1.0,))):
-        with pytest.raises(FatalModelError, match="none is known of nameless"):
+        with pytest.raises(FatalModelError, match="unknown for nameless"):
             opened(ledger, prices, declared, *limits)
     assert not is_locked(prices)

@@ -1,4 +1,4 @@
-"""Replies that the ledger cannot take: nothing more is sent, and what came is written beside until it can."""
+"""Replies that the ledger cannot store: sending stops, and received replies are saved to files until imported."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from advcluster_dagster.ledger import database as ledger_database
 from advcluster_dagster.ledger.calls import ModelCalls
 from advcluster_dagster.ledger.ledger import Ledger, LedgerError
-from advcluster_dagster.ledger.unwritten_replies import UnkeptCall, UnkeptFile
+from advcluster_dagster.ledger.unwritten_replies import UnwrittenCall, UnwrittenFile
 from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, FatalModelError
 from advcluster_dagster.science.prompting import Message
@@ -29,7 +29,7 @@ KEY = "sk-not-a-real-key-8d1f"
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The system's temporary folder, a test's own."""
+    """The system's temporary folder, replaced by one of the test."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -46,7 +46,7 @@ def chat(text: str) -> ChatRequest:
 
 
 class Disk:
-    """The disk under a ledger's database: SQLite itself refuses to grow a file past a number of pages."""
+    """Simulates the disk of a ledger's database: SQLite refuses to grow a file past a number of pages."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._most: int | None = None
@@ -78,9 +78,10 @@ def remote(server: SmallProvider, n_in_flight: int, monkeypatch: pytest.MonkeyPa
     yield OpenAICompatibleChat("prov", settings)
 
 
-def kept_and_beside(ledger: Ledger, asked: Sequence[ChatRequest]) -> tuple[set[str], list[dict[str, Any]]]:
-    beside = [json.loads(line) for path in ledger.unkept.files() for line in path.read_text().splitlines()]
-    return set(ledger.lookup(request.call_id for request in asked)), beside
+def stored_and_saved(ledger: Ledger, requests: Sequence[ChatRequest]) -> tuple[set[str], list[dict[str, Any]]]:
+    """Ids of the calls in the ledger, and the calls saved to files."""
+    saved = [json.loads(line) for path in ledger.unwritten.files() for line in path.read_text().splitlines()]
+    return set(ledger.lookup(request.call_id for request in requests)), saved
 
 
 def test_a_full_disk_stops_the_sending_and_loses_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,16 +92,16 @@ def test_a_full_disk_stops_the_sending_and_loses_nothing(url: str, monkeypatch: 
         with (
             remote(server, 8, monkeypatch) as provider,
             ModelCalls(ledger, "prov", lambda: provider, USE) as calls,
-            pytest.raises(FatalModelError, match=r"database or disk is full; .* replies that came are in .*ledger/unk"),
+            pytest.raises(FatalModelError, match=r"database or disk is full; .* replies were saved to .*ledger/unk"),
         ):
             calls.chat(asked)
-        kept, beside = kept_and_beside(ledger, asked)
+        stored, saved = stored_and_saved(ledger, asked)
         n_completed = server.stats.completed
-        assert kept
-        assert beside
-        assert len(kept) + len(beside) == n_completed < 100  # of 200
-        # What lies beside counts as done once it can be kept, and nobody but its owner reads it.
-        (path,) = ledger.unkept.files()
+        assert stored
+        assert saved
+        assert len(stored) + len(saved) == n_completed < 100  # of 200
+        # Saved replies are imported once the ledger is writable; only the owner can read the file.
+        (path,) = ledger.unwritten.files()
         assert path.parent.name == "ledger"
         assert path.stat().st_mode & 0o777 == 0o600
         assert KEY not in path.read_text()
@@ -110,13 +111,13 @@ def test_a_full_disk_stops_the_sending_and_loses_nothing(url: str, monkeypatch: 
         assert [reply.text[:4].split()[0] for reply in replies] == [str(number) for number in range(200)]
         assert calls.stats.n_asked == 200 - n_completed
         assert server.stats.repeated == 0
-        assert ledger.unkept.files() == []
+        assert ledger.unwritten.files() == []
         totals = ledger.totals_by_use("s")[USE]
         assert (totals.n_calls, totals.n_paid_twice) == (200, 0)
 
 
 def test_calls_in_flight_are_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger refuses the first reply while three calls are under way: all four are written beside."""
+    """The ledger refuses the first reply while three calls are in flight: all four are saved to a file."""
     all_sent, refused_one = threading.Barrier(4), threading.Event()
 
     def respond(path: str, body: Body, n_before: int) -> Answer:
@@ -136,13 +137,13 @@ def test_calls_in_flight_are_waited_for(url: str, monkeypatch: pytest.MonkeyPatc
         with (
             remote(server, 4, monkeypatch) as provider,
             ModelCalls(ledger, "p", lambda: provider, USE) as calls,
-            pytest.raises(FatalModelError, match="no further call was sent"),
+            pytest.raises(FatalModelError, match="no further calls were sent"),
         ):
             calls.chat(asked)
-        kept, beside = kept_and_beside(ledger, asked)
-    assert kept == set()
-    assert len(beside) == server.stats.completed
-    assert 4 <= server.stats.requests <= 5  # those in flight, and one in the place of the first
+        stored, saved = stored_and_saved(ledger, asked)
+    assert stored == set()
+    assert len(saved) == server.stats.completed
+    assert 4 <= server.stats.requests <= 5  # those in flight, and the one that replaced the first
 
 
 class Echo:
@@ -159,7 +160,7 @@ class Echo:
 
 
 def refused(ledger: Ledger, *texts: str) -> str:
-    """The line that a step ends with whose replies the ledger refuses."""
+    """The message of a step whose replies the ledger cannot store."""
     full = sqlite3.OperationalError("database or disk is full")
 
     def refuse(*_: object) -> None:
@@ -175,8 +176,8 @@ def refused(ledger: Ledger, *texts: str) -> str:
 def test_the_next_opening_takes_them_in(url: str) -> None:
     with Ledger(url) as ledger:
         line = refused(ledger, "a")
-        (path,) = ledger.unkept.files()
-        assert f"1 replies that came are in {path}: make room and run again" in line
+        (path,) = ledger.unwritten.files()
+        assert f"1 replies were saved to {path}: free disk space and run again" in line
     with Ledger(url) as again:
         assert again.lookup([chat("a").call_id]) == {chat("a").call_id: ChatReply("a")}
         assert again.totals_by_use("s")[USE].n_calls == 1
@@ -198,11 +199,11 @@ def test_a_full_disk_is_seen_before_anything_is_sent(url: str) -> None:
     with Ledger(url) as ledger:
         refused(ledger, *(letter * 9000 for letter in "abcdefgh"))
         Disk(ledger).fill()
-        said = "cannot be written: database or disk is full; no call is sent"
-        with ModelCalls(ledger, "p", lambda: provider, USE) as calls, pytest.raises(FatalModelError, match=said):
+        message = "cannot be written: database or disk is full; no calls are sent"
+        with ModelCalls(ledger, "p", lambda: provider, USE) as calls, pytest.raises(FatalModelError, match=message):
             calls.chat([chat("z")])
         assert provider.asked == []
-        assert len(ledger.unkept.files()) == 1
+        assert len(ledger.unwritten.files()) == 1
 
 
 def test_where_the_ledgers_disk_takes_no_file_the_temporary_folder_does(
@@ -219,9 +220,9 @@ def test_where_the_ledgers_disk_takes_no_file_the_temporary_folder_does(
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", refuse)
             assert str(temporary) in refused(ledger, "a")
-        assert [path.parent for path in ledger.unkept.files()] == [temporary]
+        assert [path.parent for path in ledger.unwritten.files()] == [temporary]
         with Ledger(f"sqlite:///{temporary}/../other.sqlite") as other:
-            assert other.unkept.files() == []
+            assert other.unwritten.files() == []
             assert other.lookup([chat("a").call_id]) == {}
     with Ledger(url) as again:
         assert list(again.lookup([chat("a").call_id])) == [chat("a").call_id]
@@ -246,7 +247,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line(
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", write)
             line = refused(ledger, *texts)
-        first, second = ledger.unkept.files()
+        first, second = ledger.unwritten.files()
         assert f"{first} and {second}" in line
         assert first.read_bytes().endswith(b"\n")
     with Ledger(url) as again:
@@ -260,50 +261,50 @@ def test_no_place_at_all_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 
     with Ledger(url) as ledger, monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)
-        assert "1 replies could be written nowhere and will be asked for again" in refused(ledger, "a")
+        assert "1 replies could not be saved anywhere and will be requested again" in refused(ledger, "a")
 
 
 def test_a_file_read_twice_counts_once(url: str) -> None:
-    """As after a kill between the commit and the removal of the file."""
+    """As after a crash between the commit and the removal of the file."""
     with Ledger(url) as ledger:
         refused(ledger, "a")
-        (path,) = ledger.unkept.files()
+        (path,) = ledger.unwritten.files()
         text = path.read_bytes()
-        assert ledger.take_in_unkept() == 1
+        assert ledger.import_unwritten() == 1
         path.write_bytes(text)
-        ledger.take_in_unkept()
+        ledger.import_unwritten()
         assert ledger.totals_by_model()["m"].n_paid_twice == 0
 
 
 def test_a_file_that_is_being_written_is_left_alone(url: str) -> None:
     with Ledger(url) as ledger:
         refused(ledger, "a")
-        (path,) = ledger.unkept.files()
+        (path,) = ledger.unwritten.files()
         call = json.loads(path.read_text())
-        writing = UnkeptFile(ledger.unkept)
+        writing = UnwrittenFile(ledger.unwritten)
         path.unlink()
-        writing.write([UnkeptCall(call["row"], tuple(call["use"]))])
+        writing.write([UnwrittenCall(call["row"], tuple(call["use"]))])
         with Ledger(url) as other:
             assert other.lookup([chat("a").call_id]) == {}
         writing.close()
-        assert ledger.take_in_unkept() == 1
+        assert ledger.import_unwritten() == 1
 
 
 def test_what_is_no_call_is_not_taken_in(url: str, temporary: Path) -> None:
     with Ledger(url) as ledger:
         refused(ledger, "a")
-        (path,) = ledger.unkept.files()
+        (path,) = ledger.unwritten.files()
         line = json.loads(path.read_text())
         forged = {**line, "row": {**line["row"], "request": line["row"]["request"].replace('"a"', '"b"')}}
         path.write_text(f"{json.dumps(forged)}\n{json.dumps(line)}\n[1]\n" + json.dumps(line)[:30])
-        assert ledger.take_in_unkept() == 1
-        assert ledger.unkept.files() == []
+        assert ledger.import_unwritten() == 1
+        assert ledger.unwritten.files() == []
         assert list(path.parent.glob("*.broken")) == [path.with_suffix(".broken")]
         assert list(ledger.lookup([chat("a").call_id, chat("b").call_id])) == [chat("a").call_id]
-        # A link in the temporary folder, where everybody may write, is not followed.
+        # A symbolic link in the world-writable temporary folder is not followed.
         (temporary / "real.jsonl").write_text(f"{json.dumps(line)}\n")
-        (temporary / f"unkept-replies-{ledger.unkept.name}-1.jsonl").symlink_to(temporary / "real.jsonl")
-        assert ledger.unkept.files() == []
+        (temporary / f"unkept-replies-{ledger.unwritten.name}-1.jsonl").symlink_to(temporary / "real.jsonl")
+        assert ledger.unwritten.files() == []
 
 
 def test_a_database_that_is_read_only_is_said_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +315,7 @@ def test_a_database_that_is_read_only_is_said_at_once(url: str, monkeypatch: pyt
         monkeypatch.setattr(ledger_database.time, "sleep", lambda _s: pytest.fail("a permanent fault was tried again"))
         provider = Echo()
         with ModelCalls(ledger, "p", lambda: provider, USE) as calls, pytest.raises(FatalModelError, match="readonly"):
-            calls.chat([chat("the database is locked")])  # words of the call are no words of the fault
+            calls.chat([chat("the database is locked")])  # the request's text must not be mistaken for the error
         assert provider.asked == []
 
 

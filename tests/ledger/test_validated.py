@@ -13,7 +13,7 @@ USE = ("s", "corpus", "f|d")
 
 
 class Script:
-    """Answers a request by its first message and how many replies it already shows, the last one for ever."""
+    """Answers a request by its first message and the number of replies in it; repeats the last answer."""
 
     def __init__(self, script: dict[str, list[str | ChatReply | CallFailure]]) -> None:
         self.script = script

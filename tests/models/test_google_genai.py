@@ -111,7 +111,7 @@ def test_all_fields_of_a_reply_are_kept() -> None:
     answer.body["usageMetadata"] = {"promptTokenCount": 5, "candidatesTokenCount": 2, "thoughtsTokenCount": 30}
     with SmallProvider(always(answer)) as server:
         [reply] = complete(server, [chat("x")])
-    # Thoughts are paid for like the answer: 2 + 30.
+    # Thoughts are billed like the answer: 2 + 30.
     assert reply == ChatReply("text", "why", "length", 5, 32, "gemini-test-001")
 
 
@@ -199,8 +199,8 @@ def test_a_server_that_hangs_is_a_timeout() -> None:
 
 
 def test_the_key_comes_from_one_of_two_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = "environment variable GEMINI_API_KEY or GOOGLE_API_KEY holds no key"
-    with pytest.raises(FatalModelError, match=wanted):
+    message = "environment variable GEMINI_API_KEY or GOOGLE_API_KEY is not set"
+    with pytest.raises(FatalModelError, match=message):
         GoogleGenaiChat("prov", Provider(kind="google-genai"))
     monkeypatch.setenv("GOOGLE_API_KEY", "from-google")
     with SmallProvider() as server:
@@ -224,7 +224,7 @@ def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_setting_that_gemini_lacks_stops_with_one_line() -> None:
-    for sampling, words in (({"top_z": 1}, "there is no 'top_z'; allowed: "), ({"top_p": "high"}, "top_p")):
+    for sampling, words in (({"top_z": 1}, "unknown setting 'top_z'; allowed: "), ({"top_p": "high"}, "top_p")):
         with SmallProvider() as server, pytest.raises(FatalModelError, match=words) as caught:
             complete(server, [chat("x", sampling=sampling)])
         assert "\n" not in str(caught.value)
@@ -285,6 +285,6 @@ def test_vectors_of_another_length_than_asked_for() -> None:
 def test_too_few_vectors() -> None:
     with SmallProvider(always(Answer({"embeddings": [{"values": [1.0]}]}))) as server:
         outcomes = embed(server, ["a", "b"])
-    # One vector for two texts is no answer, whose-ever it is; one for each text alone is.
+    # One vector for two texts is invalid, since its text is unknown; one per single text is valid.
     assert [len(body["requests"]) for body in server.bodies] == [2, 2, 2, 1, 1]
     assert all(isinstance(outcome, EmbeddingReply) for outcome in outcomes)

@@ -1,4 +1,4 @@
-"""GPUs as NVIDIA's library tells of them; a stand-in for it here, as machines that test have none."""
+"""GPUs as reported by NVIDIA's library, which is replaced by a fake, since test machines have no GPU."""
 
 # ruff: noqa: N802, N815 the library's own names
 
@@ -11,7 +11,7 @@ import pytest
 from advcluster_dagster.models.gpu import gpu_facts, watch_gpus
 
 GIB = 2**30
-SLICE = "MIG-dddd"  # of the third card
+SLICE = "MIG-dddd"  # of the third GPU
 CARDS = {0: "GPU-aaaa", 1: "GPU-bbbb", 2: "GPU-cccc"}
 
 
@@ -20,7 +20,7 @@ class FakeError(Exception):
 
 
 class FakeLibrary(ModuleType):
-    """Three cards of 80 GiB; each look sees more memory used."""
+    """Three GPUs of 80 GiB; each sample sees more memory used."""
 
     NVMLError = FakeError
     nvmlMemory_v2 = 2

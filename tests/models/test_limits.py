@@ -8,9 +8,9 @@ from advcluster_dagster.models.limits import Adaptation, Bucket, Gate
 
 
 def test_a_bucket_lets_its_rate_through() -> None:
-    bucket = Bucket(per_minute=120)  # 2 a second, of which it holds one second
+    bucket = Bucket(per_minute=120)  # 2 per second, capacity of one second
     assert [bucket.reserve(1, now=0.0) for _ in range(4)] == [0.0, 0.0, 0.5, 1.0]
-    # 1.5 s later 3 units came: the debt of 2 is paid and 1 is there.
+    # 1.5 s later 3 units were added: the debt of 2 is paid and 1 is available.
     assert bucket.reserve(1, now=1.5) == 0.0
     assert bucket.reserve(1, now=1.5) == 0.5
 
@@ -21,9 +21,9 @@ def test_a_slow_bucket_holds_one_unit() -> None:
 
 
 def test_more_than_a_bucket_holds_leaves_a_debt() -> None:
-    bucket = Bucket(per_minute=600)  # 10 a second
+    bucket = Bucket(per_minute=600)  # 10 per second
     assert bucket.reserve(30, now=0.0) == 0.0
-    # 20 owed and 10 to fill the bucket again: 3 s.
+    # 20 owed and 10 to refill the bucket: 3 s.
     assert bucket.reserve(30, now=0.0) == 3.0
 
 
@@ -44,7 +44,7 @@ def test_no_minute_gets_more_than_its_rate(per_minute: float, calls: list[tuple[
         now += gap
         used_at = now + bucket.reserve(amount, now)
         before, total = total, total + amount
-    # All before the last call came from the first bucketful and what has refilled since.
+    # All units before the last call came from the initial bucket and its refill since.
     capacity = max(per_minute / 60, 1.0)
     assert before <= (capacity + used_at * per_minute / 60) * (1 + 1e-9) + 1e-6
 
@@ -68,7 +68,7 @@ def test_a_storm_halves_and_calm_brings_back() -> None:
     while adaptation.allowed < 64:
         adaptation.note("answered")
         n_calls += 1
-    # From 1 the number grows by a quarter and one each round: some hundred calls, not some thousand.
+    # From 1 the limit grows by a quarter and one per round: some hundred calls, not some thousand.
     assert 50 < n_calls < 500
 
 
@@ -114,7 +114,7 @@ def test_a_cancelled_wait_gives_its_place_to_the_next() -> None:
         await asyncio.gather(gone, return_exceptions=True)
         gate.leave()
         granted_too_late = granted
-        granted_too_late.cancel()  # the place was given to it before it could run
+        granted_too_late.cancel()  # it got the slot before it could run
         await asyncio.gather(granted, return_exceptions=True)
         await asyncio.wait_for(gate.enter(is_retry=False), 5)
 
@@ -125,8 +125,8 @@ def test_a_gate_applies_both_limits_and_the_servers_pause() -> None:
     now = [100.0]
     gate = Gate(64, requests_per_minute=60, tokens_per_minute=6000, clock=lambda: now[0])
     assert gate.reserve(50) == 0.0
-    assert gate.reserve(50) == 1.0  # one request a second
-    assert gate.reserve(200) == pytest.approx(2.0)  # 100 tokens a second, all spent: 1 s for them, 2 s for requests
+    assert gate.reserve(50) == 1.0  # one request per second
+    assert gate.reserve(200) == pytest.approx(2.0)  # 100 tokens per second, all spent: 1 s for them, 2 s for requests
     gate.correct_tokens(n_expected=200, n_used=None)
     for _ in range(8):
         gate.note("rate_limited", retry_after_s=30.0)

@@ -81,7 +81,7 @@ def always(answer: Answer) -> Callable[[str, Body, int], Answer]:
 
 
 def in_turn(*answers: Answer) -> Callable[[str, Body, int], Answer]:
-    """One answer after the other, whatever is asked; the last one for ever."""
+    """Return the answers in order, whatever the request; repeat the last one."""
     left = list(answers)
     return lambda _path, _body, _n_before: left.pop(0) if len(left) > 1 else left[0]
 
@@ -106,7 +106,7 @@ def test_all_fields_of_a_reply_are_kept() -> None:
     completion["choices"][0]["finish_reason"] = "length"
     with SmallProvider(always(Answer(completion))) as server:
         [reply] = complete(server, [chat("x")])
-    # 8 characters of prompt and 4 of text, 4 a token.
+    # 8 characters of prompt and 4 of text, 4 per token.
     assert reply == ChatReply("text", "why", "length", 2, 1, "m-2026", "fp", "upstream")
 
 
@@ -126,7 +126,7 @@ def test_as_many_calls_as_allowed_are_in_flight() -> None:
     all_here = threading.Barrier(4)
 
     def respond(path: str, body: Body, n_before: int) -> Answer:
-        all_here.wait(timeout=30)  # passes only when four calls wait at once
+        all_here.wait(timeout=30)  # passes only when four calls wait concurrently
         return canned(path, body, n_before)
 
     with SmallProvider(respond) as server:
@@ -293,7 +293,7 @@ def test_no_server_at_the_address() -> None:
 
 def test_a_key_is_needed_only_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_KEY")
-    with pytest.raises(FatalModelError, match="provider prov: environment variable TEST_KEY holds no key"):
+    with pytest.raises(FatalModelError, match="provider prov: environment variable TEST_KEY is not set"):
         OpenAICompatibleChat("prov", Provider(api_key_env="TEST_KEY"))
     with SmallProvider() as server:
         assert isinstance(complete(server, [chat("x")])[0], ChatReply)
@@ -435,7 +435,7 @@ def test_vectors_come_in_the_order_of_the_texts_in_batches() -> None:
     assert "dimensions" not in server.bodies[0]
     assert all(isinstance(outcome, EmbeddingReply) for outcome in outcomes)
     assert [outcome.vector.tolist() for outcome in outcomes] == [[float(number), 1.0] for number in range(300)]
-    # Usage counts a batch; the shares of its texts add up to it.
+    # Usage is per batch; the shares of its texts add up to it.
     n_tokens = sum(sum(len(text) for text in body["input"]) // 4 for body in server.bodies)
     assert sum(outcome.prompt_tokens for outcome in outcomes) == n_tokens
 

@@ -1,4 +1,4 @@
-"""Faults of servers through both SDKs: their words, what is learnt from them, pauses, texts that spoil a batch."""
+"""Server faults through both SDKs: messages, learned request forms, retry delays, texts that spoil a batch."""
 
 import gzip
 import json
@@ -100,7 +100,7 @@ def failure_of(server: SmallProvider, kind: str, **changes: object) -> CallFailu
 
 
 def reply(kind: str, text: str = "", **part: Any) -> Body:
-    """A reply of either vendor; ``part`` goes into OpenAI's message or Gemini's candidate."""
+    """A reply of either vendor; ``part`` is merged into OpenAI's message or Gemini's candidate."""
     return (
         chat_completion({"model": "m", "messages": []}, text, **part)
         if kind == "openai"
@@ -108,7 +108,7 @@ def reply(kind: str, text: str = "", **part: Any) -> Body:
     )
 
 
-#: Bodies of errors; each must show its words, whatever SDK reads it.
+#: Error bodies; each must yield its message through either SDK.
 BODIES: dict[str, tuple[Any, dict[str, str]]] = {
     "openai": ({"error": {"message": WORDS, "type": "invalid_request_error", "param": None, "code": None}}, {}),
     "error_text": ({"error": WORDS}, {}),
@@ -146,7 +146,7 @@ def test_the_words_of_a_fault_reach_its_failure(kind: str, name: str) -> None:
         lambda _path, sent, _n: next(answers[text] for text in answers if text in json.dumps(sent))
     ) as server:
         outcomes = complete(server, kind, [chat("passing"), chat("lasting")], max_retries=1)
-    assert server.stats.requests == 3  # the fault of the server is tried again, the refusal is not
+    assert server.stats.requests == 3  # only the server error is retried
     for outcome, reason in zip(outcomes, ("server_error", "bad_request"), strict=True):
         assert isinstance(outcome, CallFailure)
         assert outcome.reason == reason
@@ -200,15 +200,18 @@ def test_a_refused_key_in_any_form(kind: str, name: str, status: int, start: str
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"detail": "Not Found"}, "does not have the path that was called; correct base_url: Not Found"),
-        (b"404 page not found", "does not have the path"),
-        (b"<html><head><title>404 Not Found</title></head><body>nginx</body></html>", "does not have the path"),
-        (b"", "does not have the path"),
-        ({"error": {"message": "Invalid URL (POST /v1/x)", "type": "invalid_request_error"}}, "does not have the path"),
+        ({"detail": "Not Found"}, "does not have the requested path; correct base_url: Not Found"),
+        (b"404 page not found", "does not have the requested path"),
+        (b"<html><head><title>404 Not Found</title></head><body>nginx</body></html>", "not have the requested path"),
+        (b"", "does not have the requested path"),
+        (
+            {"error": {"message": "Invalid URL (POST /v1/x)", "type": "invalid_request_error"}},
+            "not have the requested path",
+        ),
         ({"detail": "The model `judge-7b` does not exist."}, "no model judge-7b at http"),
         ({"error": "model 'judge-7b' not found, try pulling it first"}, "no model judge-7b at http"),
         ({"error": {"message": "?", "code": "model_not_found"}}, "no model judge-7b at http|or the server"),
-        ({"error": "gone fishing"}, "no model judge-7b at .*, or the server at .* does not have the path"),
+        ({"error": "gone fishing"}, "no model judge-7b at .*, or the server at .* does not have the requested path"),
     ],
 )
 def test_a_wrong_address_is_told_from_an_unknown_model(kind: str, body: Any, words: str) -> None:
@@ -226,7 +229,7 @@ def test_the_key_is_masked_in_any_form(kind: str) -> None:
             assert failure_of(server, kind).detail == "bad ***"
 
 
-#: Refusals of structured output, as servers put them.
+#: Refusals of structured output by servers.
 NO_SCHEMA = [
     (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "response_format"], "msg": "Extra inputs"}]}),
     (422, {"detail": "response_format is not supported"}),
@@ -331,7 +334,9 @@ def test_calls_side_by_side_keep_what_each_has_learnt() -> None:
 def test_no_pause_is_shorter_than_the_growing_own_one(monkeypatch: pytest.MonkeyPatch, asked: float | None) -> None:
     monkeypatch.setattr(connection, "_FIRST_PAUSE_S", 0.5)
     monkeypatch.setattr(connection, "_LONGEST_RETRY_AFTER_S", 120.0)
-    for n_retries, own in enumerate([0.5, 1, 2, 4, 8, 8, 8]):  # doubled each time, 8 s at most, within a quarter
+    for n_retries, own in enumerate(
+        [0.5, 1, 2, 4, 8, 8, 8]
+    ):  # doubled each time, at most 8 s, with a jitter of a quarter
         assert 0.75 * own <= _pause_s(n_retries, asked) <= 1.25 * own
     assert 6 <= _pause_s(10**6, asked) <= 10
 
@@ -367,7 +372,7 @@ def test_the_pause_asked_for_reaches_the_retry(
 
 
 STREAM = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n'
-#: Answers of status 200 that are no reply: body, headers, reason, words, requests with one retry.
+#: Responses of status 200 that are no replies: body, headers, reason, message, requests with one retry.
 NO_REPLIES: dict[str, tuple[Any, dict[str, str], str, str, int]] = {
     "error_text": ({"error": WORDS}, {}, "unreadable_reply", WORDS, 2),
     "error_object": ({"error": {"message": WORDS}}, {}, "unreadable_reply", WORDS, 2),
@@ -492,9 +497,9 @@ def test_content_in_parts_is_joined() -> None:
 def test_thoughts_without_an_answer_are_kept_as_reasoning() -> None:
     body = reply("google-genai", content={"parts": [{"text": "why", "thought": True}]})
     with SmallProvider(always(Answer(body))) as server:
-        [kept] = complete(server, "google-genai", [chat()])
-    assert isinstance(kept, ChatReply)
-    assert (kept.text, kept.reasoning) == ("", "why")
+        [chat_reply] = complete(server, "google-genai", [chat()])
+    assert isinstance(chat_reply, ChatReply)
+    assert (chat_reply.text, chat_reply.reasoning) == ("", "why")
 
 
 # Embeddings -------------------------------------------------------------------------------------------------------
@@ -517,21 +522,21 @@ NAN = float("nan")
 
 
 def each(bad: Any) -> Spoil:
-    """A server that gives this for each bad text, and vectors for the others."""
+    """A server that returns this for each bad text, and vectors for the others."""
     return lambda kind, body, texts: vectors_answer(kind, body, [bad if is_bad(text) else [1.0, 2.0] for text in texts])
 
 
 def whole(vector: Any) -> Spoil:
-    """A server that gives this for every text of a batch with a bad one."""
+    """A server that returns this for every text of a batch with a bad text."""
     return lambda kind, body, texts: vectors_answer(kind, body, [vector] * len(texts))
 
 
 def fails(answer: Answer) -> Spoil:
-    """A server that answers a batch with a bad text like this."""
+    """A server that answers a batch with a bad text in this way."""
     return lambda _kind, _body, _texts: answer
 
 
-#: What a server does when a bad text is among those it is asked for.
+#: What a server does for a batch with a bad text.
 SPOILS: dict[str, Spoil] = {
     "500": fails(error_answer(500, WORDS)),
     "503": fails(error_answer(503, WORDS)),
@@ -584,7 +589,7 @@ def test_a_bad_text_is_a_failure_of_its_own(kind: str, spoil: str, bad_places: t
         assert failure.detail
         assert failure.reason in {"bad_request", "bad_vector", "connection_lost", "server_error", "unreadable_reply"}
         assert WORDS in failure.detail or spoil not in ("500", "503", "400", "422", "413", "error_within")
-    # Halving 12 texts makes 2 * 12 - 1 pieces at most, each asked for twice where the fault is transient.
+    # Bisecting 12 texts gives at most 2 * 12 - 1 pieces, each sent twice if the fault is transient.
     assert server.stats.requests <= 2 * 23
 
 
@@ -612,7 +617,7 @@ def test_a_server_that_answers_nothing_is_not_asked_much_more(kind: str, answer:
     with SmallProvider(always(answer)) as server:
         outcomes = embed(server, kind, [f"text {place}" for place in range(50 * size)], max_retries=0, max_in_flight=4)
     assert all(isinstance(outcome, CallFailure) for outcome in outcomes)
-    assert server.stats.requests <= 50 + 64 + 16  # batches, the bound, and jobs under way when it was reached
+    assert server.stats.requests <= 50 + 64 + 16  # batches, the bound, and jobs in progress when it was reached
 
 
 @pytest.mark.parametrize("n_failed", [10**9, 50])
@@ -632,7 +637,7 @@ def test_an_outage_midway_is_not_multiplied(kind: str, n_failed: int) -> None:
     if n_failed > 50:
         assert n_answered == 10 * size
         assert server.stats.requests <= 50 + 64
-    else:  # what was still to be asked when the outage ended, is answered
+    else:  # texts not yet sent when the outage ended are answered
         assert n_answered > 10 * size
         assert server.stats.requests <= 50 + 2 * 64
 
@@ -642,7 +647,7 @@ def test_retries_of_pieces_are_few(kind: str) -> None:
     with SmallProvider(spoiled(kind, "500")) as server:
         outcomes = embed(server, kind, texts, max_retries=6)
     assert sum(isinstance(outcome, CallFailure) for outcome in outcomes) == 1
-    # The batch 7 times; then each text at most once alone or in a half, and every fault known by then once more.
+    # The batch 7 times; then each text at most once alone or in a half, and every known fault once more.
     assert server.stats.requests <= 7 + 2 * 8
 
 
@@ -686,7 +691,7 @@ def test_indices_that_are_not_those_of_the_texts(name: str, index_of: Callable[[
 
     with SmallProvider(respond) as server:
         outcomes = embed(server, "openai", ["0", "1", "2", "3"], max_retries=0)
-    for place, outcome in enumerate(outcomes):  # never a vector of another text
+    for place, outcome in enumerate(outcomes):  # never the vector of another text
         assert isinstance(outcome, CallFailure) or outcome.vector[0] == place
     assert name != "all zero" or all(isinstance(outcome, EmbeddingReply) for outcome in outcomes)
 

@@ -1,4 +1,4 @@
-"""What an answer says in words, whatever its form, and how long it asks to wait."""
+"""Messages extracted from responses of any format, and their retry delays."""
 
 import json
 import math
@@ -76,7 +76,7 @@ def test_what_the_words_are_about_is_said(body: object, words: str) -> None:
 
 @dataclass
 class Raw:
-    """A response as far as it is read."""
+    """The parts of a response that are read."""
 
     content: bytes
     content_type: str = "application/json"
@@ -193,9 +193,9 @@ def test_one_line_holds_no_control_characters() -> None:
     ],
 )
 def test_the_pause_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
-    found = retry_after(httpx2.Headers(headers))
-    assert found == (seconds if seconds is None else pytest.approx(seconds))
-    assert found is None or math.isfinite(found)
+    delay = retry_after(httpx2.Headers(headers))
+    assert delay == (seconds if seconds is None else pytest.approx(seconds))
+    assert delay is None or math.isfinite(delay)
 
 
 def test_a_header_that_comes_twice_asks_for_its_longest_pause() -> None:
@@ -248,7 +248,7 @@ def test_reasons_are_counted_and_quoted() -> None:
     failures = [("bad_request", "no\nfield")] * 12 + [("timeout", "")] * 2
     assert failure_reasons(failures) == "bad_request (12): no field; timeout (2)"
     assert failure_reasons([("a", "x"), ("a", ""), ("a", "x")]) == "a (3): x (2), no detail (1)"
-    # Five details: the three most frequent are named, two failures have others.
+    # Five details: the three most frequent are listed, two failures have others.
     assert failure_reasons([("a", name) for name in "vvwwxxyz"]) == "a (8): v (2), w (2), x (2), others (2)"
-    # Five reasons: the four most frequent are named.
+    # Five reasons: the four most frequent are listed.
     assert failure_reasons([(name, "") for name in "aabbccdde"]) == "a (2); b (2); c (2); d (2); for other reasons (1)"

@@ -1,4 +1,4 @@
-"""The provider around the engine, with an engine of the tests' own; the real one runs in tests/integration."""
+"""The provider around the engine, with a fake engine; the real one is tested in tests/integration."""
 
 import importlib.util
 import sys
@@ -20,7 +20,7 @@ MOST_IN_FLIGHT = 2
 
 @dataclass
 class Sampling:
-    """As SamplingParams, of which the defaults come from the model's generation config."""
+    """Fake of SamplingParams, whose defaults come from the model's generation config."""
 
     temperature: float = 0.8
     top_p: float = 0.95
@@ -68,7 +68,7 @@ class Engine:
 
 
 class LLM:
-    """As vLLM's class of this name, as far as it is used."""
+    """Fake of vLLM's class of this name, with the members used."""
 
     loaded: ClassVar[list["LLM"]] = []
 
@@ -102,7 +102,7 @@ class LLM:
 
 @pytest.fixture(params=[False, True], ids=["gpu", "cpu"])
 def is_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """A vLLM that can be imported, on a machine with and without GPUs."""
+    """A fake vLLM that can be imported, for machines with and without GPUs."""
     LLM.loaded = []
     platform = SimpleNamespace(
         is_cpu=lambda: request.param,
@@ -158,7 +158,7 @@ def test_what_was_used_is_recorded(is_cpu: bool) -> None:
     assert (first.prompt_tokens, first.completion_tokens, first.finish_reason) == (2, 3, "stop")
     used = dict(first.sampling)
     seed = used.pop("seed")
-    # The study's temperature, all else from the generation config; no limit but the context's.
+    # The study's temperature, other settings from the generation config; the context is the only limit.
     defaults = {"top_p": 0.95, "top_k": 20, "min_p": 0.0, "repetition_penalty": 1.0, "max_tokens": None}
     assert used == {"temperature": 0.5, **defaults}
     ((_, sampling, _),) = LLM.loaded[0].asked
@@ -186,7 +186,7 @@ def test_an_engine_that_dies_has_given_back_what_it_finished(is_cpu: bool) -> No
     answers = VllmChat(study()).complete(asked("die", "a", n_trials=1))
     assert next(answers)[0] == 1  # the newest question comes first here
     with pytest.raises(
-        FatalModelError, match=r"large died: EngineCore encountered an issue\.; what was answered is kept"
+        FatalModelError, match=r"large died: EngineCore encountered an issue\.; completed replies are kept"
     ):
         next(answers)
 
@@ -207,8 +207,8 @@ def test_a_caller_that_gives_up_leaves_nothing_running(is_cpu: bool) -> None:
             {},
             r"Failed core proc\(s\): {}; the step's log has the cause, which often is too little free memory",
         ),
-        ("large", {"temprature": 1}, "no sampling setting 'temprature'"),
-        ("large", {"temperature": -1}, "takes no such sampling settings: temperature must be non-negative"),
+        ("large", {"temprature": 1}, "does not support sampling setting 'temprature'"),
+        ("large", {"temperature": -1}, "invalid sampling settings: temperature must be non-negative"),
     ],
 )
 def test_what_no_call_can_mend_is_one_line(is_cpu: bool, larger: str, sampling: dict[str, Any], message: str) -> None:

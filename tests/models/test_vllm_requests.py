@@ -13,9 +13,9 @@ def asked(text: str, trial: int, **sampling: object) -> ChatRequest:
 
 def test_all_trials_of_a_prompt_are_one_request():
     requests = [asked(text, trial) for text in ("a", "b") for trial in range(3)]
-    found = list(group_samples(requests, 0))
-    assert [samples.indices for samples in found] == [(0, 1, 2), (3, 4, 5)]
-    assert [samples.messages[0].content for samples in found] == ["a", "b"]
+    groups = list(group_samples(requests, 0))
+    assert [samples.indices for samples in groups] == [(0, 1, 2), (3, 4, 5)]
+    assert [samples.messages[0].content for samples in groups] == ["a", "b"]
 
 
 def test_nothing_asked_is_nothing_grouped():
@@ -42,7 +42,7 @@ def test_greedy_trials_go_one_by_one():
 
 @given(trials=st.lists(st.integers(0, 30), unique=True, max_size=12), n_before=st.integers(0, 12))
 def test_a_trial_has_its_seed_whatever_it_is_sampled_with(trials, n_before):
-    """T and then T' more give the seeds of T' at once: only the difference is sampled."""
+    """Raising T to T' gives the seeds of T' from the start, so only the additional trials are sampled."""
 
     def seeds(chosen: list[int]) -> dict[int, int]:
         requests = [asked("a", trial) for trial in chosen]
@@ -63,7 +63,9 @@ def test_settings_go_to_the_sampler_or_the_template():
 
 
 def test_a_setting_nobody_takes_is_named():
-    with pytest.raises(FatalModelError, match=r"no sampling setting 'temprature'; allowed: .*temperature"):
+    with pytest.raises(
+        FatalModelError, match=r"does not support sampling setting 'temprature'; allowed: .*temperature"
+    ):
         split_sampling({"temprature": 1})
 
 
@@ -77,7 +79,7 @@ def test_a_setting_nobody_takes_is_named():
             "4",
             "2+2 is 4",
         ),
-        ("<|channel|>analysis<|message|>2+2 is", "", "2+2 is"),  # cut off: no final channel
+        ("<|channel|>analysis<|message|>2+2 is", "", "2+2 is"),  # truncated: no final channel
         ("<|channel|>final<|message|>a < b", "a < b", None),
         (
             "<|channel|>analysis<|message|>a<|end|><|channel|>commentary to=x<|message|>b<|end|>"

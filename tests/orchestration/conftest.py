@@ -1,4 +1,4 @@
-"""A small study whose models are asked, finished once: what tests of automation start from."""
+"""A small study with model calls, finished once, as the starting point of automation tests."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def _finished_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def made(_finished_made: Path, tmp_path: Path) -> SmallHome:
-    """The study `made` with all its tables and its report, a copy to do with as a test likes."""
+    """A copy of the study `made` with all its tables and its report, which the test may modify."""
     shutil.copytree(_finished_made, tmp_path / "made")
     return SmallHome(Home(tmp_path / "made"), "made")
 

@@ -1,4 +1,4 @@
-"""Bad input through the whole graph: each kind is named and counted, and nothing else is lost."""
+"""Bad input through the whole graph: each kind is reported and counted, and nothing else is lost."""
 
 import json
 
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.integration  # slow: whole runs, end to end
 
 SUMS = Partition("f", "sums")
 UP_TO_CORPUS = list(TABLES)[: list(TABLES).index("extraction_failures") + 1]
-#: The larger model's words on each question; the smaller one is always wrong.
+#: The larger model's answers to each question; the smaller one is always wrong.
 SAID = {
     "good": "\\boxed{5}",
     "also": "\\boxed{\\frac{10}{2}}",
-    "broken": "\\boxed{\\frac{5}{}}",  # no valid LaTeX
-    "gold": "\\boxed{5}",  # to a gold answer that does not parse
+    "broken": "\\boxed{\\frac{5}{}}",  # invalid LaTeX
+    "gold": "\\boxed{5}",  # for a gold answer that cannot be parsed
     "empty": "",
-    "noise": None,  # no reply at all: garbage on the wire
+    "noise": None,  # no reply: a malformed response
 }
 GOLD = dict.fromkeys(SAID, "5") | {"gold": "\\frac{"}
 ROWS = [
@@ -37,7 +37,7 @@ GARBAGE = Answer(b"<html>\x00\xff event: data: {]")
 
 
 class Server:
-    """Both models, extractor and embedder; ``is_mended`` takes the judges' faults away."""
+    """Both models, extractor and embedder; ``is_mended`` removes the judges' faults."""
 
     def __init__(self):
         self.is_mended = False
@@ -49,8 +49,8 @@ class Server:
         if body["model"] == "extractor":
             return Answer(chat_completion(body, self._extraction("What is also?" in asked)))
         (name,) = [name for name in SAID if f"What is {name}?" in asked]
-        said = SAID[name] if body["model"] == "large" else "\\boxed{6}"
-        return GARBAGE if said is None else Answer(chat_completion(body, said))
+        answer = SAID[name] if body["model"] == "large" else "\\boxed{6}"
+        return GARBAGE if answer is None else Answer(chat_completion(body, answer))
 
     def _extraction(self, is_odd):
         when = "again" if is_odd else "once"
@@ -111,7 +111,7 @@ def test_each_is_named_and_counted_and_the_rest_is_analysed(odd, server):
         "empty": "no_answer",
         "noise": "missing_response",
     }
-    # Of the larger model's and the smaller one's 12 trials each; only the larger one's are empty or garbage.
+    # Of 12 trials of each model; only those of the larger model are empty or malformed.
     assert odd.metadata("graded_trials", SUMS)["verdicts"] == {
         "wrong": 12, "correct": 4, "grader_error": 4, "missing_response": 2, "no_answer": 2,
     }  # fmt: skip
@@ -119,7 +119,7 @@ def test_each_is_named_and_counted_and_the_rest_is_analysed(odd, server):
     assert failed["response"].null_count() == 2
     assert failed["finish_reason"].unique().to_list() == ["failed: unreadable_reply"]
     assert odd.metadata("larger_traces", SUMS)["n_failures"] == 2
-    # Only questions that every trial of both models was scored on can be kept: not "gold", not "noise".
+    # Only questions with all trials of both models scored can be selected: not "gold", not "noise".
     assert odd.table("analysis_question_set")["question_id"].to_list() == ["also", "good"]
     failures = odd.table("extraction_failures").select("pair_id", "reason").rows()
     assert failures == [("also:0", "empty_reply"), ("also:1", "empty_reply")]
@@ -127,7 +127,7 @@ def test_each_is_named_and_counted_and_the_rest_is_analysed(odd, server):
 
 
 def test_bad_vectors_are_named_and_block_until_they_are_mended(odd, server):
-    # Two pairs of one question with three descriptions each: of each pair, one vector is good.
+    # Two pairs of one question with three descriptions each: one valid vector per pair.
     line = "advantage_embeddings: blocking check all_embedded failed (n_texts 6, n_vectors 2, call_failures {why})"
     why = (
         "4 of 6 calls failed:"

@@ -1,4 +1,4 @@
-"""Partitions that failed or were blocked: refused, named, and taken up again once mended."""
+"""Partitions that failed or were blocked are refused and reported, and run again once fixed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.studies import bring_traces, changed_recipe, given_study
 
 FRESH = {"fresh", "no sources"}
 F, SUMS = Partition("f"), Partition("f", "sums")
-#: What follows a failed domain: its family, and the study.
+#: Partitions that depend on a failed domain: its family, and the study.
 WAITING = {F: "not run, waits for f/sums", Partition(): "not run, waits for f/sums, f"}
 
 
@@ -23,12 +23,12 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
     assert outcome.failures == {SUMS: f"graded_trials: blocking check ungraded_share failed ({facts})"}
     assert outcome.waiting == WAITING
 
-    found = given.status()
-    blocked = found["graded_trials", "f/sums"]
+    statuses = given.status()
+    blocked = statuses["graded_trials", "f/sums"]
     line = "blocking check ungraded_share of graded_trials failed (bound 0.05, larger 1, smaller 1)"
     fault = Fault(FaultKind.CHECK, line)
     assert (blocked.state, blocked.reasons) == ("blocked", (fault,))
-    assert found["edi_summary", "f/products"].state == "fresh"
+    assert statuses["edi_summary", "f/products"].state == "fresh"
     after = given.hashes()
     assert after["pass_rate_table@f/sums"] == before["pass_rate_table@f/sums"]
     assert after["final_taxonomy@f"] == before["final_taxonomy@f"]
@@ -36,7 +36,7 @@ def test_a_blocked_partition_is_refused_until_it_is_mended(given):
 
     refused = given.run()
     assert refused.n_runs == 0
-    assert refused.failures == {SUMS: f"{line}; nothing after it was run"}
+    assert refused.failures == {SUMS: f"{line}; downstream steps were not run"}
     assert refused.waiting == WAITING
 
     bring_traces(given, "sums", n_kept=3)
@@ -65,7 +65,7 @@ def test_a_failed_partition_stops_the_family_and_is_run_again(given, monkeypatch
         outcome = given.run(domains=("sums",))
         assert outcome.failures == {SUMS: "extracted_advantages: the judge is on holiday"}
         assert outcome.waiting == WAITING
-        # Asked for alone, the family's step refuses too.
+        # Run alone, the family's step refuses too.
         (line,) = given.run(("cluster_summaries",)).failures.values()
         assert line.startswith("cluster_summaries: f/sums: advantage_corpus failed in run ")
         assert line.endswith("; fix it or remove the domain from the study")

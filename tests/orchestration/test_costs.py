@@ -1,4 +1,4 @@
-"""Money over a whole study: dry runs against runs, caps, what is shown; judges behind a small server over HTTP."""
+"""Costs of a whole study: dry runs compared with runs, caps, metadata; judges behind a small HTTP server."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,9 +19,9 @@ from advcluster_dagster.study.partition import Partition
 from tests.providers.small_provider import Answer, SmallProvider, analyst
 from tests.studies import ALL_TABLES, SIMULATED, SmallHome, given_study, write_study
 
-#: Dollars per million tokens; the embedder's are told by the server, a quarter of the characters.
+#: Dollars per million tokens; the embedder's tokens are reported by the server as a quarter of the characters.
 PRICES = "models:\n  analyst: {prompt: 2, completion: 10}\n  wordllama-256: {prompt: 1}\n"
-#: Tables of steps that ask models; those together whose inputs are there at the same time.
+#: Tables of steps that call models, grouped by when their inputs become available.
 ASKING = (
     ("larger_traces", "smaller_traces"),
     ("advantage_corpus",),
@@ -31,7 +31,7 @@ ASKING = (
     ("name_checks",),
     ("themes",),
 )
-#: Up to the first step that asks a judge, it included.
+#: Up to and including the first step that calls a judge.
 EXTRACTED = ALL_TABLES[: ALL_TABLES.index("extraction_failures") + 1]
 JUDGED = tuple(table for (table,) in ASKING[1:])
 
@@ -59,44 +59,51 @@ def plan(small: SmallHome, **how: Any) -> list[PlannedStep]:
 
 
 def estimates(planned: list[PlannedStep]) -> dict[str, Estimate]:
-    """By the first table of each step that asks."""
-    found: dict[str, Estimate] = {}
+    """By the first table of each step that calls models."""
+    by_table: dict[str, Estimate] = {}
     for step in planned:
         if step.estimate is not None:
             table = RECIPES[step.status.step].tables[0]
-            found[table] = found.get(table, Estimate()) + step.estimate
-    return found
+            by_table[table] = by_table.get(table, Estimate()) + step.estimate
+    return by_table
 
 
 def actual(small: SmallHome) -> dict[str, tuple[int, int, int, float]]:
     """Calls, prompt tokens, completion tokens and dollars by asset."""
     totals: dict[str, tuple[int, int, int, float]] = {}
-    for (asset, _), found in small.platform.ledger.totals_by_asset_and_model(small.name).items():
-        assert found.n_cost_unknown == 0
-        of_model = (found.n_calls, found.prompt_tokens or 0, found.completion_tokens or 0, found.cost or 0.0)
+    for (asset, _), asset_totals in small.platform.ledger.totals_by_asset_and_model(small.name).items():
+        assert asset_totals.n_cost_unknown == 0
+        of_model = (
+            asset_totals.n_calls,
+            asset_totals.prompt_tokens or 0,
+            asset_totals.completion_tokens or 0,
+            asset_totals.cost or 0.0,
+        )
         before = totals.get(asset, (0, 0, 0, 0.0))
         totals[asset] = tuple(was + more for was, more in zip(before, of_model, strict=True))  # type: ignore[assignment]
     return totals
 
 
 def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
-    """Each stage estimated once its inputs are there, then run: calls are exact, tokens and dollars within 30 %.
+    """Each stage is estimated once its inputs exist, then run: calls are exact, tokens and dollars within 30 %.
 
-    Prompts are far better known than replies, whose length nobody knows before the first: both are held together.
+    Prompt lengths are known far better than reply lengths, which are unknown before the first; the sum is compared.
     """
     seen = {}
     for place, tables in enumerate(ASKING):
-        found = estimates(plan(small))
-        seen |= {table: found[table] for table in tables}
+        estimated = estimates(plan(small))
+        seen |= {table: estimated[table] for table in tables}
         following = ASKING[place + 1][0] if place + 1 < len(ASKING) else None
         assert small.run(ALL_TABLES[: ALL_TABLES.index(following)] if following else ALL_TABLES).failures == {}
     came = actual(small)
     for table, (n_calls, n_prompt, n_completion, cost) in came.items():
-        found = seen[table]
-        assert found.n_calls == n_calls, table
-        assert found.prompt_tokens == pytest.approx(n_prompt, rel=0.3), table
-        assert found.prompt_tokens + found.completion_tokens == pytest.approx(n_prompt + n_completion, rel=0.3), table
-        assert found.cost == pytest.approx(cost, rel=0.3), table
+        estimated = seen[table]
+        assert estimated.n_calls == n_calls, table
+        assert estimated.prompt_tokens == pytest.approx(n_prompt, rel=0.3), table
+        assert estimated.prompt_tokens + estimated.completion_tokens == pytest.approx(
+            n_prompt + n_completion, rel=0.3
+        ), table
+        assert estimated.cost == pytest.approx(cost, rel=0.3), table
     return seen
 
 
@@ -104,7 +111,7 @@ def run_and_compare(small: SmallHome) -> dict[str, Estimate]:
 def test_a_dry_run_tells_what_a_simulated_study_then_takes(tmp_path: Path) -> None:
     seen = run_and_compare(write_study(tmp_path / "home", SIMULATED))
     assert set(seen) == {*ASKING[0], *JUDGED}
-    assert all(found.n_calls > 0 and found.cost == 0.0 for found in seen.values())
+    assert all(estimate.n_calls > 0 and estimate.cost == 0.0 for estimate in seen.values())
 
 
 @pytest.mark.integration
@@ -113,17 +120,17 @@ def test_a_dry_run_tells_what_paid_judges_then_cost(server: SmallProvider, tmp_p
     seen = run_and_compare(small)
     assert all(seen[table].cost > 0 for table in JUDGED)
     assert seen["larger_traces"].n_calls == 0  # imported
-    # A text that two domains share is asked once, and counted once.
+    # A text shared by two domains is sent once, and counted once.
     texts = small.table("advantage_corpus")["advantage"]
     assert seen["advantage_embeddings"].n_calls == texts.n_unique() < len(texts)
-    # Seeing the same questions again, the ledger knows how long replies are, and how many characters a token has.
+    # By now the ledger knows the mean length of replies and the characters per token.
     small.change(judges={**small.study.model_dump(mode="json")["judges"], "extractor": _warmer()})
     before = actual(small)["advantage_corpus"]
-    found = estimates(plan(small))["advantage_corpus"]
-    assert found.assumed == ()
+    estimate = estimates(plan(small))["advantage_corpus"]
+    assert estimate.assumed == ()
     assert small.run(("advantage_corpus",)).failures == {}
     came = [after - was for after, was in zip(actual(small)["advantage_corpus"], before, strict=True)]
-    expected = (found.n_calls, found.prompt_tokens, found.completion_tokens, found.cost)
+    expected = (estimate.n_calls, estimate.prompt_tokens, estimate.completion_tokens, estimate.cost)
     assert expected == pytest.approx(tuple(came), rel=0.05)
 
 
@@ -132,11 +139,11 @@ def _warmer() -> dict[str, Any]:
 
 
 def test_stages_without_inputs_say_what_they_assume_and_cost(server: SmallProvider, tmp_path: Path) -> None:
-    found = estimates(plan(judged_at(server, tmp_path / "home", trials=10)))
-    assert found["advantage_corpus"].assumed == (
+    by_table = estimates(plan(judged_at(server, tmp_path / "home", trials=10)))
+    assert by_table["advantage_corpus"].assumed == (
         "extracted_advantages: 5% of the questions kept, 7 pairs each, 3,000 + 150 tokens per call",
     )
-    reviews = found["candidate_reviews"]  # 10 candidates, one review each
+    reviews = by_table["candidate_reviews"]  # 10 candidates, one review each
     assert (reviews.n_calls, reviews.prompt_tokens, reviews.completion_tokens) == (10, 15_000, 250)
     assert reviews.cost == pytest.approx(15_000 * 2e-6 + 250 * 10e-6)
 
@@ -160,7 +167,7 @@ def test_an_unknown_price_makes_the_sum_unknown_and_refuses_a_cap(server: SmallP
     assert (total.cost, total.unpriced) == (None, ("analyst",))
     outcome = small.run(EXTRACTED, Platform(small.home, max_cost=5.0), domains=("sums",))
     (line,) = outcome.failures.values()
-    assert "a cap on costs needs the price of every model, none is known of analyst; add it to" in line
+    assert "a cost cap requires the price of every model; unknown for analyst; add it to" in line
     assert str(small.home.prices) in line
     assert server.stats.requests == 0
     assert small.run(EXTRACTED, domains=("sums",)).failures == {}  # without a cap it runs, and the cost stays unknown
@@ -188,7 +195,7 @@ def test_a_materialisation_shows_what_it_cost_and_what_it_would_have(server: Sma
 
 
 def _brief() -> dict[str, Any]:
-    """An extractor whose replies have a limit, so that a call's expected cost is known at once: some half a cent."""
+    """An extractor with a token limit, so that a call's expected cost is known from the start: about half a cent."""
     return {"model": "analyst", "provider": "own", "sampling": {"max_tokens": 300}}
 
 
@@ -205,13 +212,13 @@ def test_a_run_stops_before_its_cap_and_the_next_goes_on(server: SmallProvider, 
     outcome = small.run(("advantage_corpus",), Platform(small.home, max_cost=0.02))
     (line, *_) = outcome.failures.values()
     assert line.startswith("extracted_advantages: --max-cost of $0.02 stops the step: $0.01")
-    assert line.endswith("what is done is kept, raise it or run again to go on: every run has its own")
+    assert line.endswith("completed calls are kept; raise it, or run again: each run has its own limit")
     spent = spent_by_study(small.platform.ledger, small.study, load_prices(small.home.prices))
     assert 0.01 < spent <= 0.02
     (totals,) = small.platform.ledger.totals_by_asset_and_model("given").values()
     assert 0 < totals.n_calls == server.stats.completed < 16
     assert small.run(platform=Platform(small.home, max_cost=10.0)).failures == {}
-    assert server.stats.repeated == 0  # what the first run got was not asked again
+    assert server.stats.repeated == 0  # replies of the first run were not requested again
 
 
 @pytest.mark.integration
@@ -223,11 +230,11 @@ def test_a_studys_cap_holds_over_all_runs(server: SmallProvider, tmp_path: Path)
         lines |= set(small.run(EXTRACTED).failures.values())
         assert spent_by_study(small.platform.ledger, small.study, prices) <= 0.03
     assert any("spending.max_cost of study given of $0.03 stops the step: " in line for line in lines)
-    assert any("raise it in the study file to go on" in line for line in lines)
+    assert any("raise it in the study file to continue" in line for line in lines)
     small.change(spending={"max_cost": 50})
     assert small.run(EXTRACTED).failures == {}
     assert server.stats.repeated == 0
-    # A cap is no setting that a result depends on.
+    # Results do not depend on a cap.
     small.change(spending={"max_cost": 60})
     assert small.run(EXTRACTED).n_steps == 0
 

@@ -1,4 +1,4 @@
-"""Damage to a home: each file is named with what to do, and a run makes a damaged table again without model calls."""
+"""Damage to a home: each file is reported with a remedy, and a run rebuilds a damaged table without model calls."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def given(_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallHome:
-    """The study `given` with all tables and pages, a copy to do with as a test likes; commands use it."""
+    """A copy of the study `given` with all tables and pages, which the test may modify; commands use it."""
     shutil.copytree(_finished, tmp_path / "home")
     monkeypatch.setenv("ADVCLUSTER_HOME", str(tmp_path / "home"))
     return SmallHome(Home(tmp_path / "home"), "given")
@@ -44,7 +44,7 @@ def given(_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Runs a command: exit status and all that it says, which holds no words of a library."""
+    """Runs a command; returns its exit status and output, and checks that it has no messages of libraries."""
 
     def command(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["advcluster", *arguments])
@@ -53,23 +53,23 @@ def run(monkeypatch, capfd):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()
-        said = " ".join((out + err).split())
-        assert not [word for word in RAW if word in said.lower()]
-        return ended.value.code or 0, said
+        output = " ".join((out + err).split())
+        assert not [word for word in RAW if word in output.lower()]
+        return ended.value.code or 0, output
 
     return command
 
 
 @pytest.fixture
 def refuses(run):
-    """Runs a command that must fail, naming a file and a remedy."""
+    """Runs a command that must fail with a message that names a file and a remedy."""
 
     def command(arguments, path, remedy) -> None:
-        status, said = run(*arguments)
+        status, output = run(*arguments)
         assert status == 1
-        assert "fresh" not in said
-        assert str(path) in said
-        assert remedy in said
+        assert "fresh" not in output
+        assert str(path) in output
+        assert remedy in output
 
     return command
 
@@ -96,7 +96,7 @@ def _cut(path: Path, share: float) -> None:
 
 
 def _edit(path: Path, keeps_stamp: bool) -> None:
-    """Turn the first verdict round, with another tool."""
+    """Invert the first verdict with another tool."""
     entries, rows = pq.read_metadata(path).metadata, pq.read_table(path)
     index = rows.column_names.index("is_correct")
     verdicts = rows.column(index).to_pylist()
@@ -119,16 +119,16 @@ DAMAGES = {
 def test_a_damaged_table_is_named_and_made_again_for_nothing(given, run, refuses, tmp_path, damage):
     path, before, calls = _table(given), given.hashes(), ledger_rows(given.home)
     DAMAGES[damage](path)
-    status, said = run("status", "given")
+    status, output = run("status", "given")
     assert status == 0
-    assert f"graded_trials of f/sums is stale: {path} " in said
-    assert AGAIN in said
+    assert f"graded_trials of f/sums is stale: {path} " in output
+    assert AGAIN in output
     refuses(COUNT, path, AGAIN)
     refuses(("report", "given"), path, AGAIN)
     refuses(("backup", str(tmp_path / "b.tar.gz")), path, AGAIN)
     assert not (tmp_path / "b.tar.gz").exists()
-    status, said = run("run", "given")
-    assert (status, "Nothing to do" in said, ", 0 model calls." in said) == (0, False, True)
+    status, output = run("run", "given")
+    assert (status, "Nothing to do" in output, ", 0 model calls." in output) == (0, False, True)
     assert table_files.content_fault(path) is None
     assert (given.hashes(), ledger_rows(given.home)) == (before, calls)
     assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
@@ -150,12 +150,14 @@ def test_another_table_is_still_to_be_asked(given, run):
 
 
 def test_a_copied_home_is_as_fresh_as_it_was(given):
-    """A copy without times of change is read again instead, and is what was written."""
+    """A copy without modification times is read again instead, and has the content that was written."""
     for path in given.home.root.rglob("*.parquet"):
         os.utime(path)
     assert given.states() == {"fresh", "no sources"}
-    found = given.status()
-    assert not [status for status in found.values() for reason in status.reasons if reason.kind == ReasonKind.DAMAGED]
+    statuses = given.status()
+    assert not [
+        status for status in statuses.values() for reason in status.reasons if reason.kind == ReasonKind.DAMAGED
+    ]
 
 
 def test_a_clock_that_was_set_back_changes_nothing(given, run):
@@ -185,13 +187,11 @@ def test_a_lost_ledger_is_not_replaced_in_silence(given, run, refuses, lose):
     path = _ledger(given)
     lose(path)
     for command in LEDGER_COMMANDS:
-        refuses(
-            command, path, "the call ledger is gone, though the lake holds tables made from its replies; restore it"
-        )
+        refuses(command, path, "the call ledger is missing, although the lake holds tables computed from its replies")
     assert ledger_rows(given.home) == []
     assert run("ledger", "new") == (0, f"Created an empty ledger, {path}.")
     assert "Nothing to do: all that can run is fresh" in run("run", "given")[1]
-    refuses(("ledger", "new"), path, "there is a ledger; move it away first")
+    refuses(("ledger", "new"), path, "a ledger already exists; move it away first")
 
 
 def _histories(small: SmallHome) -> list[Path]:
@@ -266,7 +266,7 @@ def test_rows_of_an_import_that_were_garbled_are_not_used(given, refuses):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_table_that_cannot_be_written_is_named(given, run, refuses, monkeypatch, number):
-    """The disk of the lake is full, is read-only, is another user's; the table that stands there stays."""
+    """The disk of the lake is full, read-only, or another user's; the existing table stays."""
     path, calls = _table(given), ledger_rows(given.home)
     _cut(path, 0.5)
 

@@ -1,4 +1,4 @@
-"""A benchmark dropped into a finished study: what it touches is run, and models are asked about what is new alone."""
+"""A benchmark dropped into a finished study: affected steps are run, and models are called only for new content."""
 
 import shutil
 from collections import Counter
@@ -19,7 +19,7 @@ JUDGES_OF_TAXONOMIES = {"cluster_summaries", "candidate_reviews", "name_checks",
 
 
 def _calls(small):
-    """Different model calls by the asset they were made for."""
+    """Distinct model calls by the asset they were made for."""
     calls: Counter[str] = Counter()
     for (asset, _model), totals in small.platform.ledger.totals_by_asset_and_model(small.name).items():
         calls[asset] += totals.n_calls
@@ -27,7 +27,7 @@ def _calls(small):
 
 
 def _run(small, **selection):
-    """Run what is not fresh; what ran, by partition."""
+    """Run what is not fresh; return the steps that ran, by partition."""
     ran = Counter()
     with small.instance() as instance:
         outcome = run_study(
@@ -42,9 +42,9 @@ def _run(small, **selection):
 
 
 def _expected_calls(small, benchmark, n_new, before):
-    """Calls that a benchmark takes, from the tables it led to.
+    """Calls that a benchmark requires, derived from the resulting tables.
 
-    T for each question and model, one for each of its pairs, one for each text that no description had before.
+    T for each question and model, one for each pair, one for each text not embedded before.
     """
     n_families = len(small.study.families)
     pairs = small.table("trace_pairs").filter(pl.col("question_id").str.starts_with(f"{benchmark}-"))
@@ -70,7 +70,7 @@ def test_only_what_it_touches_and_only_what_is_new(made):
     assert {asset: n for asset, n in asked.items() if asset not in JUDGES_OF_TAXONOMIES} == _expected_calls(
         made, "more", 5, texts
     )
-    # New clusters are named and reviewed: at most each cluster, and each review of each candidate, once.
+    # New clusters are named and reviewed: at most one call per cluster and per review of a candidate.
     assert asked["cluster_summaries"] <= made.table("cluster_summaries").height
     assert asked["candidate_reviews"] <= made.table("candidate_reviews").height
     assert {n_replies for _, n_replies, _ in ledger_rows(made.home)} == {1}
@@ -96,7 +96,7 @@ def test_a_changed_file_asks_about_the_changed_question_alone(made):
     path.write_text("\n".join([*lines[:2], other]), encoding="utf-8")
     _run(made)
     asked = _calls(made) - calls
-    # The third question is another one now, which the simulated models do not know: three trials of each fail.
+    # The third question is replaced by one unknown to the simulated models: three trials of each fail.
     assert (asked["larger_traces"], asked["smaller_traces"]) == (3, 3)
     assert asked["advantage_corpus"] == 0
 
@@ -109,8 +109,8 @@ def test_a_taxonomy_can_be_kept(made):
     assert made.hashes()["final_taxonomy@orion"] == hashes["final_taxonomy@orion"]
     assert made.status()["covered_advantages", "orion"].state == "fresh"
     assert made.table("taxonomy_coverage")["n_new"].sum() > 0
-    found = made.status()["final_taxonomy", "orion"]
-    assert (found.state, found.texts) == (
+    status = made.status()["final_taxonomy", "orion"]
+    assert (status.state, status.texts) == (
         "stale",
         (
             "advantage_corpus@orion/math changed",
@@ -142,10 +142,10 @@ def test_twenty_questions_dropped_into_the_finished_demo(finished_demo, tmp_path
     n_traces, n_kept = demo.table("larger_traces").height, len(ledger_rows(demo.home))
     drop(demo.home, "demo", "math", "more-math", 20)
     assert _run(demo, keeps_taxonomies=True) == {"math", "orion/math", "lyra/math", "orion", "lyra"}
-    # Twenty questions, ten trials, both models of two families; no call for a question that was there before.
+    # Twenty questions, ten trials, both models of two families; no call for questions that existed before.
     asked = _calls(demo) - calls
     assert asked["larger_traces"] + asked["smaller_traces"] == 20 * 10 * 2 * 2
-    # Traces of new questions take places in the draw of those that are rated: at most all 40, twice each.
+    # Traces of new questions replace others in the sample that is rated: at most all 40, twice each.
     assert 0 < asked["trace_ratings"] <= 40 * 2
     assert asked["delta_summaries"] <= 10 * 2 * 2
     others = {asset: n for asset, n in asked.items() if asset not in ("trace_ratings", "delta_summaries")}
@@ -155,7 +155,7 @@ def test_twenty_questions_dropped_into_the_finished_demo(finished_demo, tmp_path
     changed = {name for name, value in demo.hashes().items() if value != hashes[name]}
     untouched = {"physics", "chemistry", "programming"}
     assert {name.split("@")[1].split("/")[-1] for name in changed} & untouched == set()
-    # The same benchmark again, with the taxonomies made anew: judges name and review clusters, nothing else is asked.
+    # The same benchmark with new taxonomies: judges name and review clusters, without other calls.
     calls = _calls(demo)
     assert _run(demo) == {"orion", "lyra", "all"}
     assert set(+(_calls(demo) - calls)) <= JUDGES_OF_TAXONOMIES

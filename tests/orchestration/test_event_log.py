@@ -47,7 +47,7 @@ def numbers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 
 def everything(instance, run_id):
-    """What the log says of a run and of its asset."""
+    """The log's records of a run and its asset."""
     materialisation = instance.get_latest_materialization_event(numbers.key)
     return (
         [(entry.user_message, entry.dagster_event_type) for entry in instance.all_logs(run_id)],
@@ -92,6 +92,6 @@ def test_two_processes_write_one_log_and_lose_nothing(open_with, tmp_path):
                 instance.report_runless_asset_event(dg.AssetMaterialization("ours", metadata={"i": i}))
         assert other.returncode == 0
         for name, first in (("ours", -1), ("theirs", 0)):
-            found = instance.fetch_materializations(dg.AssetKey(name), limit=1000).records
-            numbers_seen = [record.asset_materialization.metadata["i"].value for record in found]
+            records = instance.fetch_materializations(dg.AssetKey(name), limit=1000).records
+            numbers_seen = [record.asset_materialization.metadata["i"].value for record in records]
             assert numbers_seen == list(range(N_EVENTS - 1, first - 1, -1))

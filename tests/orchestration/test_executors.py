@@ -1,4 +1,4 @@
-"""From the one setting to executor and launcher."""
+"""Executor and launcher selected by the setting ``executor``."""
 
 import importlib.util
 

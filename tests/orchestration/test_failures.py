@@ -30,9 +30,9 @@ def test_a_failed_run_is_one_readable_line(made, capfd):
     line = (made.home.logs / "failures.log").read_text(encoding="utf-8")
     assert line.count("\n") == 1
     assert capfd.readouterr().err.endswith(line)
-    when, said = line.rstrip().split(" ", 1)
+    when, message = line.rstrip().split(" ", 1)
     assert when.endswith("+00:00")
-    assert said == (
+    assert message == (
         f"study made: made__whole_study failed (run {result.run_id[:8]}): run: did not finish: math: "
         f"benchmark_questions: benchmark 'empty': {path} has no question of domain math"
     )

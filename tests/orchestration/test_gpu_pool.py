@@ -1,4 +1,4 @@
-"""Two engines do not share a card: steps that need one wait for the pool's slot."""
+"""Two engines do not share a GPU: steps that need one wait for the pool's slot."""
 
 import threading
 import time
@@ -57,12 +57,12 @@ def test_a_step_waits_for_the_slot_and_the_others_do_not(tmp_path, larger_needs_
         storage = instance.event_log_storage
         other = _add_run(instance, None)
         assert storage.claim_concurrency_slot(GPU_POOL, other, "another engine").is_claimed
-        found = []
+        results = []
 
         def run():
             assets = ("benchmark_questions", "larger_traces", "smaller_traces")
             selection = Selection(domains=["sums"], assets=assets)
-            found.append(run_study(small.platform, small.study, instance, selection))
+            results.append(run_study(small.platform, small.study, instance, selection))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -73,7 +73,7 @@ def test_a_step_waits_for_the_slot_and_the_others_do_not(tmp_path, larger_needs_
         finally:
             storage.free_concurrency_slots_for_run(other)
             thread.join()
-        assert (found[0].n_steps, found[0].failures) == (3, {})
+        assert (results[0].n_steps, results[0].failures) == (3, {})
         assert small.stamp("larger_traces", F_SUMS) is not None
         info = storage.get_concurrency_info(GPU_POOL)
         assert (info.active_slot_count, info.pending_step_count) == (0, 0)

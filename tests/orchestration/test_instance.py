@@ -1,4 +1,4 @@
-"""Runs whose process is gone, told from those that go on."""
+"""Runs whose process died are distinguished from runs in progress."""
 
 import os
 import socket
@@ -57,8 +57,8 @@ def test_a_run_whose_process_is_gone_is_marked_failed_at_the_next_start(home):
     [
         (process_tag(), STARTED),
         (_other(process_tag(), 0, "another-host"), STARTED),
-        (_other(process_tag(), 2, "1000"), FAILURE),  # the number was given out again
-        (None, STARTED),  # not claimed yet: its process may be on its way
+        (_other(process_tag(), 2, "1000"), FAILURE),  # the process id was reused
+        (None, STARTED),  # not claimed yet: its process may be starting
     ],
     ids=["living", "elsewhere", "another process of that number", "unclaimed"],
 )
@@ -125,7 +125,7 @@ def test_a_persons_own_settings_are_left_unless_they_lack_the_database(home, mon
     with open_instance(_with(home, "max_concurrent_runs: 3")):
         assert settings.read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
     monkeypatch.setenv("HISTORY_URL", "postgresql+psycopg2://me:secret@nowhere/db")
-    with pytest.raises(SettingsError, match=r"platform\.yaml asks for PostgreSQL, but this file of yours names none"):
+    with pytest.raises(SettingsError, match=r"platform\.yaml configures PostgreSQL, but this edited file does not"):
         open_instance(_with(home, "database_url_env: HISTORY_URL"))
 
 

@@ -1,4 +1,4 @@
-"""Runs that are killed: the next one completes them, and pays for nothing twice save what was in flight."""
+"""Killed runs: the next run completes them and pays twice only for calls that were in flight."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_a_run_killed_at_two_moments_asks_only_for_what_was_in_flight(given_once
     assert small.hashes() == given_once.hashes()
     rows = ledger_rows(small.home)
     assert {n_replies for _, n_replies, _ in rows} == {1}
-    n_groupings = small.study.themes.n_repeats - 1  # the same words, asked for as often as the study says
+    n_groupings = small.study.themes.n_repeats - 1  # equal requests, repeated as often as the study says
     n_repeated = sum(asked.values()) - len(asked)
     assert n_repeated <= IN_FLIGHT * len(moments) + n_groupings
     assert len(asked) == len(rows) - n_groupings

@@ -43,7 +43,7 @@ def materialise(home, instance):
 
 
 def table_asset(name, make):
-    """An asset of the study that is one table; ``make`` gets the partition key."""
+    """An asset of the study with one table; ``make`` gets the partition key."""
     definition = partitions_definition("sums", TABLES[name].level)
 
     @dg.asset(key=["sums", name], partitions_def=definition, io_manager_key="lake_io")
@@ -54,7 +54,7 @@ def table_asset(name, make):
 
 
 def reader_asset(seen, level, annotation=pl.DataFrame):
-    """An asset of a level that keeps what it is given of ``trace_pairs``."""
+    """An asset of a level that records its input of ``trace_pairs``."""
 
     def reader(trace_pairs):
         seen.append(trace_pairs)
@@ -146,31 +146,31 @@ def test_a_family_gathers_its_domains_as_one_frame(materialise, publish, pairs):
         (Partition("g", "math"), pairs(9)),
     ):
         publish("trace_pairs", rows, partition)
-    found = read(materialise, "family", Partition("f"))
-    assert isinstance(found, pl.DataFrame)
-    assert sorted(found["pair_index"]) == [0, 1, 2]
-    assert set(found["family"]) == {"f"}
+    frame = read(materialise, "family", Partition("f"))
+    assert isinstance(frame, pl.DataFrame)
+    assert sorted(frame["pair_index"]) == [0, 1, 2]
+    assert set(frame["family"]) == {"f"}
 
 
 def test_a_single_partition_is_gathered_as_a_frame_too(materialise, publish, pairs):
     publish("trace_pairs", pairs(0, 1), Partition("f", "math"))
-    found = read(materialise, "family", Partition("f"))
-    assert isinstance(found, pl.DataFrame)
-    assert found["pair_index"].to_list() == [0, 1]
+    frame = read(materialise, "family", Partition("f"))
+    assert isinstance(frame, pl.DataFrame)
+    assert frame["pair_index"].to_list() == [0, 1]
 
 
 def test_a_family_of_one_domain_gathers_it_as_a_frame(materialise, instance, publish, pairs):
     instance.delete_dynamic_partition("sums_domain", "biology")
     publish("trace_pairs", pairs(4), Partition("f", "math"))
-    found = read(materialise, "family", Partition("f"))
-    assert isinstance(found, pl.DataFrame)
-    assert found["pair_index"].to_list() == [4]
+    frame = read(materialise, "family", Partition("f"))
+    assert isinstance(frame, pl.DataFrame)
+    assert frame["pair_index"].to_list() == [4]
 
 
 def test_gathering_nothing_gives_no_rows(materialise):
-    found = read(materialise, "family", Partition("f"))
-    assert found.is_empty()
-    assert found.schema == TABLES["trace_pairs"].schema
+    frame = read(materialise, "family", Partition("f"))
+    assert frame.is_empty()
+    assert frame.schema == TABLES["trace_pairs"].schema
 
 
 def test_a_study_gathers_all(materialise, publish, pairs, study):
@@ -181,15 +181,15 @@ def test_a_study_gathers_all(materialise, publish, pairs, study):
 
 def test_a_lazy_annotation_gets_a_lazy_frame(materialise, publish, pairs):
     publish("trace_pairs", pairs(0, 1), Partition("f", "math"))
-    found = read(materialise, "family_domain", Partition("f", "math"), pl.LazyFrame)
-    assert isinstance(found, pl.LazyFrame)
-    assert found.collect()["pair_index"].to_list() == [0, 1]
+    frame = read(materialise, "family_domain", Partition("f", "math"), pl.LazyFrame)
+    assert isinstance(frame, pl.LazyFrame)
+    assert frame.collect()["pair_index"].to_list() == [0, 1]
 
 
 def test_a_partition_that_is_not_there_is_one_clear_line(materialise):
     with pytest.raises(dg.Failure) as caught:
         read(materialise, "family_domain", Partition("f", "math"))
-    assert str(caught.value.description) == "trace_pairs of f/math is not there; materialise it first"
+    assert str(caught.value.description) == "trace_pairs of f/math does not exist; materialise it first"
 
 
 @pytest.mark.parametrize("level", ["family_domain", "family", "domain", "study"])

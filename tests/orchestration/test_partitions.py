@@ -31,7 +31,7 @@ def test_a_family_more(given):
         *((label, "no sources") for label in ("later", "f/later", "g/products", "g/later")),
     }
     after = _files(given)
-    assert {path.stem for path in before if after[path] != before[path]} <= {"all"}  # what compares all families
+    assert {path.stem for path in before if after[path] != before[path]} <= {"all"}  # assets that compare all families
     assert given.table("final_taxonomy")["family"].unique().sort().to_list() == ["f", "g"]
 
 
@@ -41,7 +41,7 @@ def test_a_domain_less_and_back_again(given):
     assert _keys(given) == {"family": ["f"], "domain": ["sums"]}
     assert {label for _, label in given.status()} == {"sums", "f/sums", "f", "all"}
     stale = {key for key, status in given.status().items() if status.state == "stale"}
-    assert {label for _, label in stale} == {"f", "all"}  # what gathers domains is no longer what it was
+    assert {label for _, label in stale} == {"f", "all"}  # assets that aggregate domains are stale
     assert given.run(("accuracy_summary",)).failures == {}
     after = _files(given)
     assert {path for path in before if "/f/" in str(path) and after[path] != before[path]} == set()

@@ -1,4 +1,4 @@
-"""Grading anew: forced where all is fresh, followed where verdicts change, refused where traces are missing."""
+"""Regrading: forced if all is fresh, propagated if verdicts change, refused if traces are missing."""
 
 import polars as pl
 import pytest
@@ -48,7 +48,7 @@ def test_changed_verdicts_are_followed_to_the_end(given, monkeypatch):
     monkeypatch.setitem(RECIPES, "graded_trials", changed_recipe("graded_trials", _all_wrong)["graded_trials"])
     assert _regrade(given).failures == {}
     assert given.states() == {"fresh", "no sources"}
-    # Nobody is right, so that no gap is left and no question kept.
+    # No answer is correct, so there is no gap and no question is selected.
     assert given.table("analysis_question_set").is_empty()
     assert given.table("final_taxonomy").is_empty()
     assert ledger_rows(given.home) == rows
@@ -64,8 +64,8 @@ def test_what_cannot_be_graded_is_named_and_the_rest_goes_on(given, monkeypatch)
     outcome = _regrade(given)
     assert outcome.failures == {SUMS: "graded_trials: the rules are lost"}
     assert set(outcome.waiting) == {Partition("f"), Partition()}
-    kept = given.table("analysis_question_set")["domain"].to_list()
-    assert kept == ["sums"] * 4
+    selected = given.table("analysis_question_set")["domain"].to_list()
+    assert selected == ["sums"] * 4
 
 
 @pytest.mark.integration
@@ -84,7 +84,7 @@ def test_traces_that_would_have_to_be_asked_for_are_refused(tmp_path):
     with pytest.raises(SelectionError) as refused:
         _regrade(small)
     assert str(refused.value) == (
-        "regrade asks no model for traces, and smaller_traces of orion/math is not there; run `advcluster run made`"
+        "regrade generates no traces, and smaller_traces of orion/math does not exist; run `advcluster run made`"
         " first, or choose with --family and --domain"
     )
     assert ledger_rows(small.home) == rows

@@ -23,7 +23,7 @@ def test_young_runs_stay(given: SmallHome) -> None:
 
 
 def test_runs_that_made_what_stands_stay_however_old(given: SmallHome) -> None:
-    """Everything is fresh, so every run made something that stands."""
+    """Everything is fresh, so every run wrote a current result."""
     before, status = run_ids(given), given.status()
     assert kept_house(given, keep_days=0) == (0, len(before))
     assert run_ids(given) == before

@@ -1,4 +1,4 @@
-"""One command at a time runs a study: a second one names the first, or waits for it."""
+"""Only one command at a time runs a study: a second one names the first, or waits for it."""
 
 import os
 import re
@@ -32,7 +32,7 @@ with open_instance(home) as instance, only_run(home, "given", instance, "advclus
 
 @contextmanager
 def held_elsewhere(home) -> Iterator[subprocess.Popen]:
-    """The study `given` is being run by another process while the block lasts."""
+    """Another process runs the study `given` during the block."""
     command = [sys.executable, "-c", _HOLD, str(home.root)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -72,9 +72,9 @@ def test_a_second_command_names_the_first_and_one_that_waits_runs_after_it(home)
             assert waiting.poll() is None
             first.stdin.write("done\n")
             first.stdin.flush()
-            told = waiting.stderr.read()
+            output = waiting.stderr.read()
         assert waiting.returncode == 0
-        assert "2 steps in 2 runs, 0 model calls" in told
+        assert "2 steps in 2 runs, 0 model calls" in output
 
 
 def test_a_killed_command_blocks_nobody(home):
@@ -89,7 +89,7 @@ def test_a_killed_command_blocks_nobody(home):
             first.wait()
             with only_run(home, "given", instance, "advcluster run given"):
                 pass
-        with only_run(home, "given", instance, "advcluster run given"):  # also after its own end
+        with only_run(home, "given", instance, "advcluster run given"):  # also after an earlier run in this process
             pass
 
 
@@ -111,8 +111,8 @@ def _add_run(instance, tag, study="given"):
 def test_a_run_of_the_ui_is_named_until_its_process_is_gone(home):
     with open_instance(home) as instance, subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as server:
         run_id = _add_run(instance, process_tag(server.pid))
-        said = rf"run by run {run_id[:8]} of the UI or its daemon \(process {server.pid} on"
-        with pytest.raises(StudyIsRunningError, match=said), only_run(home, "given", instance, "run"):
+        message = rf"run by run {run_id[:8]} of the UI or its daemon \(process {server.pid} on"
+        with pytest.raises(StudyIsRunningError, match=message), only_run(home, "given", instance, "run"):
             pass
         server.communicate(b"\n")
         with only_run(home, "given", instance, "run"):
@@ -138,15 +138,15 @@ def test_runs_that_block_nobody(home, tag, study):
 
 
 def test_waiting_is_told_once(home):
-    told = []
+    lines = []
     with open_instance(home) as instance, held_elsewhere(home) as first:
 
         def release(line):
-            told.append(line)
+            lines.append(line)
             first.stdin.write("done\n")
             first.stdin.flush()
 
         with only_run(home, "given", instance, "run", must_wait=True, on_wait=release):
             pass
-    assert len(told) == 1
-    assert "waiting for it to end" in told[0]
+    assert len(lines) == 1
+    assert "waiting for it to end" in lines[0]

@@ -1,4 +1,4 @@
-"""What a run covers, what it would ask, and what it does without a network."""
+"""What a run covers, its estimated calls, and its behaviour without a network."""
 
 from collections import Counter
 
@@ -88,7 +88,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     hashes, analyst = given.hashes(), {"model": "analyst", "provider": "embedded", "sampling": {"temperature": 0}}
     given.change(judges={"extractor": analyst, "summariser": analyst, "reviewer": analyst})
     before, rows = _files(given), ledger_rows(given.home)
-    # Each asked for alone, so that the run would leave what it reads as it is.
+    # Each selected alone, so that the run would not change its inputs.
     asking = ("advantage_corpus", "cluster_summaries", "candidate_reviews", "name_checks", "themes")
     planned = _n_calls([step for table in asking for step in _plan(given, assets=(table,))])
     assert _files(given) == before
@@ -101,7 +101,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     members, corpus = given.table("taxonomy_assignments"), given.table("advantage_corpus")
     placed = corpus.join(members, on="advantage_id")
     n_checked = placed["advantage"].n_unique()
-    # Ten sets with an intruder for each cluster of four texts or more.
+    # Ten sets with an intruder for each cluster of at least four texts.
     n_texts = placed.group_by("cluster_id").agg(pl.col("advantage").n_unique())["advantage"]
     n_sets = 10 * (n_texts >= 4).sum()
     assert planned == {
@@ -111,7 +111,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given)
     assert given.run().failures == {}
     assert len(ledger_rows(given.home)) - len(rows) == sum(planned.values())
     assert _n_calls(_plan(given)) == {}
-    assert changed_tables(hashes, given.hashes()) == set()  # this judge takes no notice of the setting
+    assert changed_tables(hashes, given.hashes()) == set()  # this judge ignores the setting
 
 
 def test_a_dry_run_counts_inference_calls(tmp_path):
@@ -122,7 +122,7 @@ def test_a_dry_run_counts_inference_calls(tmp_path):
     assert planned == {"larger_traces": 3 * n_questions, "smaller_traces": 3 * n_questions}
     assert small.run(("smaller_traces",)).failures == {}
     assert len(ledger_rows(small.home)) == planned["smaller_traces"]
-    # Twice as many trials: the calls made are kept, only the difference is asked.
+    # Twice as many trials: existing calls are reused, only the additional ones are sent.
     small.change(trials=6)
     assert _n_calls(_plan(small, assets=("smaller_traces",))) == {"smaller_traces": 3 * n_questions}
 

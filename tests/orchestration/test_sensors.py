@@ -1,4 +1,4 @@
-"""Sensors against a real instance: what they ask for, when, and that they ask for nothing twice."""
+"""Sensors against a real instance: which runs they request, when, and that they request none twice."""
 
 import dagster as dg
 import pytest
@@ -21,7 +21,7 @@ class Watched:
         self.sensor, self.instance, self.cursor = build(small.home, small.study), instance, None
 
     def look(self, keeps_cursor=True):
-        """One tick; its result."""
+        """Evaluate one tick; return its result."""
         tick = self.sensor.evaluate_tick(dg.build_sensor_context(instance=self.instance, cursor=self.cursor))
         if keeps_cursor and tick.cursor:
             self.cursor = tick.cursor
@@ -50,13 +50,13 @@ def _run_whole(small, instance):
 
 @pytest.mark.integration
 def test_a_drop_is_requested_once_and_run_to_the_end(made, instance, changes):
-    found = study_status(made.platform, made.study, instance)
-    assert {place: status.reasons for place, status in found.items() if status.state != "fresh"} == {}
-    assert changes.look().skip_message == "what changed makes nothing stale"
+    statuses = study_status(made.platform, made.study, instance)
+    assert {place: status.reasons for place, status in statuses.items() if status.state != "fresh"} == {}
+    assert changes.look().skip_message == "the changes make nothing stale"
     assert changes.look().skip_message == "nothing changed"
     drop(made.home, "made", "math", "more", 3)
     (request,) = changes.look(keeps_cursor=False).run_requests
-    # The daemon died before it kept the cursor: the same look again asks for the same run.
+    # The daemon died before it stored the cursor: the repeated tick requests the same run.
     assert changes.requests() == [request.run_key]
     assert changes.look().skip_message == "nothing changed"
     before = {run.run_id for run in instance.get_runs()}
@@ -75,7 +75,7 @@ def test_back_and_forth_are_different_requests(made, changes):
     path = drop(made.home, "made", "math", "more", 3)
     keys = changes.requests()
     path.unlink()
-    assert changes.look().skip_message == "what changed makes nothing stale"  # nothing was run in between
+    assert changes.look().skip_message == "the changes make nothing stale"  # no run in between
     drop(made.home, "made", "math", "more", 3)
     keys += changes.requests()
     assert len(keys) == len(set(keys)) == 2

@@ -1,4 +1,4 @@
-"""A study's replies as one file: others have its tables from it, offline, and stop where a reply is missing."""
+"""A study's replies as one file: it reproduces the tables offline, and a missing reply stops the run."""
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration  # slow: whole runs, end to end
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A finished study whose models are asked for everything, traces included, and the file of its replies."""
+    """A finished study whose traces and judgements all come from models, and the file of its replies."""
     root = tmp_path_factory.mktemp("shared")
     small = write_study(root / "home", SIMULATED)
     assert small.run().failures == {}
@@ -25,7 +25,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def elsewhere(shared, tmp_path):
-    """An empty home with the study file and the replies alone."""
+    """An empty home with only the study file and the replies."""
     small = write_study(tmp_path / "elsewhere", SIMULATED)
     assert import_replies(small.platform.ledger, shared[1]).n_known == 0
     return small
@@ -55,12 +55,12 @@ def test_one_missing_reply_stops_there_with_one_line_and_the_rest_is_kept(shared
     assert set(failures) == {place}
     line = failures[place]
     assert line.startswith(f"extracted_advantages: offline: call {missing} of model ")
-    assert line.endswith(" and 0 more are not in the ledger; run without the offline setting to ask for them")
+    assert line.endswith(" and 0 more are not in the ledger; run without the offline setting to send them")
     made = {name: value for name, value in elsewhere.hashes().items() if value is not None}
     assert made.items() <= done.hashes().items()
     assert "trace_pairs@orion/math" in made
     assert "advantage_corpus@orion/math" not in made
-    # What was missing is asked for, that alone, and all is as it was.
+    # Only the missing reply is requested, and all tables are as before.
     n_before = len(ledger_rows(elsewhere.home))
     assert elsewhere.run().failures == {}
     assert elsewhere.hashes() == done.hashes()

@@ -1,4 +1,4 @@
-"""What steps ask of their machine: GPUs where an engine runs, nothing anywhere else."""
+"""Resources requested by steps: GPUs for steps with an engine, nothing for others."""
 
 import json
 
@@ -68,14 +68,14 @@ def test_steps_without_an_engine_never_hold_the_pool(study, tmp_path, families, 
 
 @pytest.mark.parametrize("executor", ["ray", "kubernetes"])
 def test_a_cluster_hands_out_its_own_gpus_and_lost_steps_start_again(study, executor):
-    found = placement(PlatformSettings(executor=executor), study, LARGER)
-    assert found["pool"] is None
-    assert found["retry_policy"].max_retries == 2
+    resources = placement(PlatformSettings(executor=executor), study, LARGER)
+    assert resources["pool"] is None
+    assert resources["retry_policy"].max_retries == 2
 
 
 def test_on_one_machine_a_step_is_told_no_more_than_its_study(study):
-    found = placement(PlatformSettings(executor="multiprocess"), study, RECIPES["trace_pairs"])
-    assert found == {"op_tags": {"advcluster/study": "s"}, "pool": None, "retry_policy": None}
+    resources = placement(PlatformSettings(executor="multiprocess"), study, RECIPES["trace_pairs"])
+    assert resources == {"op_tags": {"advcluster/study": "s"}, "pool": None, "retry_policy": None}
 
 
 def test_rays_tags(study):
@@ -93,5 +93,5 @@ def test_kubernetes_tags(study):
     assert "dagster-k8s/config" not in placement(settings, study, RECIPES["graded_trials"])["op_tags"]
     without_memory = placement(settings, study, LARGER, ["small"])["op_tags"]["dagster-k8s/config"]
     assert without_memory == {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "2"}}}}
-    # 40 GiB = 40,960 MiB; "Gt" excludes its bound, and compares whole numbers alone.
+    # 40 GiB = 40,960 MiB; "Gt" is a strict comparison of integers.
     assert '"operator": "Gt", "values": ["40959"]' in json.dumps(placement(settings, study, LARGER)["op_tags"])

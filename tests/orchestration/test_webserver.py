@@ -1,4 +1,4 @@
-"""What the UI's web server lets through, asked as an ASGI application without a server."""
+"""Requests that the UI's web server accepts, tested as an ASGI application without a server."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ async def _page(scope, _receive, send):
 
 
 def ask(method, path="/graphql", headers=None, query=b"", kind="http"):
-    """The first message that the guarded application sends."""
+    """The first message sent by the guarded application."""
     app = TrustedHostMiddleware(SameOriginMiddleware(_page), allowed_hosts=names_of("127.0.0.1"))
     sent = []
     given = {"host": "127.0.0.1:3000", **(headers or {})}
@@ -55,7 +55,7 @@ def ask(method, path="/graphql", headers=None, query=b"", kind="http"):
         ("GET", "/graphql", {}, b"", 200),
         ("GET", "/graphql", {}, b"query=mutation{deleteRun}", 405),
         ("HEAD", "/graphql", {}, b"query=x", 405),
-        ("POST", "/graphql", {"content-type": "text/plain"}, b"", 415),  # what a form can send
+        ("POST", "/graphql", {"content-type": "text/plain"}, b"", 415),  # content type that a form can send
         ("POST", "/graphql", {"content-type": "application/x-www-form-urlencoded"}, b"", 415),
         ("POST", "/graphql", {}, b"", 415),
         ("POST", "/graphql/", {"content-type": "text/plain"}, b"", 415),
@@ -67,7 +67,7 @@ def ask(method, path="/graphql", headers=None, query=b"", kind="http"):
         ("POST", "/report_asset_check/x", {"sec-fetch-site": "same-site"}, b"", 403),
         ("PUT", "/graphql", JSON, b"", 405),
         ("DELETE", "/", {}, b"", 405),
-        ("GET", "/", {"host": "evil.example:3000"}, b"", 400),  # a name that was made to lead to this machine
+        ("GET", "/", {"host": "evil.example:3000"}, b"", 400),  # DNS rebinding
         ("POST", "/graphql", JSON | {"host": "evil.example", "origin": "http://evil.example"}, b"", 400),
         ("GET", "/", {"host": "localhost:3000"}, b"", 200),
         ("GET", "/", {"host": "[::1]:3000"}, b"", 200),

@@ -42,7 +42,7 @@ def test_openai_itself_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     for open_provider in (open_chat_provider, open_embedding_provider):
-        with pytest.raises(FatalModelError, match="provider openai: environment variable OPENAI_API_KEY holds no key"):
+        with pytest.raises(FatalModelError, match="provider openai: environment variable OPENAI_API_KEY is not set"):
             open_provider("openai", STUDY)
 
 
@@ -52,7 +52,7 @@ def test_imported_traces_make_no_calls() -> None:
 
 
 def test_the_simulated_family_embeds_nothing() -> None:
-    with pytest.raises(FatalModelError, match=r"provider simulated .embedding calls. offers no such calls"):
+    with pytest.raises(FatalModelError, match=r"provider simulated .embedding calls. does not support these calls"):
         open_embedding_provider("simulated", STUDY)
 
 

@@ -1,6 +1,6 @@
 """A vendor that answers batches in OpenAI's and Gemini's formats, behind the small provider.
 
-Here: batches that stay in progress for some looks and fail rows. Not here: the server (``small_provider``), any test.
+Batches stay in progress for some polls and may fail rows. The server is ``small_provider``.
 """
 
 import json
@@ -19,15 +19,15 @@ from tests.providers.small_provider import (
     prompt_of,
 )
 
-#: Given a row's prompt and how often it came before: None, or the error status and message it gets.
+#: From a row's prompt and the number of earlier occurrences: None, or the row's error status and message.
 FailRow = Callable[[str, int], tuple[int, str] | None]
 
 
 class BatchVendor:
-    """What the small provider's ``respond`` may be.
+    """A ``respond`` function for the small provider.
 
     Args:
-        n_looks: how often a batch is seen in progress before it has ended.
+        n_looks: number of polls that find a batch in progress before it ends.
         fail_row: which rows fail.
         is_listing: whether batches can be listed.
     """
@@ -63,8 +63,8 @@ class BatchVendor:
         if body:
             rows = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
             prompts = [row["body"]["messages"][-1]["content"] for row in rows]
-            found = self._new(f"batch_{len(self.batches)}", body["metadata"]["advcluster"], prompts, rows)
-            return Answer(self._as_openai(found))
+            new_batch = self._new(f"batch_{len(self.batches)}", body["metadata"]["advcluster"], prompts, rows)
+            return Answer(self._as_openai(new_batch))
         if query:
             listed = [self._as_openai(batch) for batch in self.batches.values()] if self.is_listing else None
             return Answer({"object": "list", "data": listed}) if self.is_listing else error_answer(404, "no list")

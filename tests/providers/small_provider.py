@@ -1,13 +1,13 @@
-"""A small model provider over real HTTP, speaking OpenAI's and Gemini's formats, for tests and benchmarks.
+"""A small HTTP model provider with OpenAI's and Gemini's formats, for tests and benchmarks.
 
-Here: the wire format, latency, faults, and counts of what arrived, taken outside the client. Not here: any test.
+Implements the wire formats, latency, faults, and server-side counts of requests.
 
     python tests/providers/small_provider.py --port 8090 [--latency 1] [--fail-rate 0.2] [--malformed-rate 0.05]
         [--drop-rate 0.05] [--analyst] [--seed 0]
 
 POST /v1/chat/completions, /v1/embeddings, /v1/models/NAME:generateContent, :batchEmbedContents;
 GET /stats -> {"requests", "completed", "repeated", "max_in_flight"}. Batches are in ``batch_vendor``.
-"requests" counts everything that came, "completed" what was answered with 200, "repeated" how many of those had a body
+"requests" counts all requests, "completed" those answered with 200, "repeated" how many of those had a body
 that had been answered before. With --analyst, the package's own stand-ins answer, so that a whole demo runs over HTTP.
 """
 
@@ -30,9 +30,9 @@ _BROKEN_TEXT = "Sorry, here is the list you wanted: ["
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: JSON data or raw bytes; ``is_dropped`` closes the connection instead.
+    """A response: JSON data or raw bytes; ``is_dropped`` closes the connection instead.
 
-    A header with several values is sent several times; the content type is JSON's unless it is given.
+    A header with several values is sent several times; the content type defaults to JSON.
     """
 
     body: Any
@@ -60,19 +60,19 @@ class Faults:
     malformed_rate: float = 0.0
 
 
-#: Answers a path and a body; the number counts equal bodies answered before. Runs in a thread, so it may take its time.
+#: Answers a path and a body; the number counts equal bodies answered before. Runs in a thread, so it may block.
 Respond = Callable[[str, Body, int], Answer]
 
 
 class SmallProvider:
-    """The server; a context manager that serves from a thread.
+    """The server; a context manager that serves in a thread.
 
     Args:
-        respond: makes the answer; :func:`canned` by default.
+        respond: creates the answer; :func:`canned` by default.
         latency_s: seconds before each answer.
-        faults: injected before ``respond`` is asked.
-        port: 0 takes a free one.
-        seed: of the faults.
+        faults: injected before ``respond`` is called.
+        port: 0 for a free port.
+        seed: random seed of the faults.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class SmallProvider:
             writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request of a connection; whether another may follow."""
+        """Answer one request of a connection; return whether another may follow."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         path = head[0].split()[1]
@@ -172,7 +172,7 @@ class SmallProvider:
             self.headers.append(headers)
             key = hashlib.sha256(path.encode() + raw).digest()
             n_before = self._n_answered[key]
-            self._n_answered[key] += bool(raw)  # a question without content may be put again
+            self._n_answered[key] += bool(raw)  # requests without content may be repeated
             answer = await asyncio.to_thread(self._respond, path, body, n_before)
             if is_malformed and path.endswith("completions"):
                 answer = Answer(chat_completion(body, _BROKEN_TEXT))
@@ -199,7 +199,7 @@ class SmallProvider:
 
 
 def read_body(raw: bytes, headers: Mapping[str, str]) -> Body:
-    """JSON data, {"file": text} for an uploaded file, {} where nothing was sent."""
+    """JSON data of a request, {"file": text} for an uploaded file, {} for an empty body."""
     kind = headers.get("content-type", "")
     if not kind.startswith("multipart/form-data"):
         return json.loads(raw) if raw else {}
@@ -287,7 +287,7 @@ def _three_numbers(text: str) -> list[float]:
 def analyst(seed: int) -> Respond:
     """Answers of the embedded analyst, the simulated families and the embedded embedder, by the model's name.
 
-    The trial of a simulated call is its ``seed`` where the body carries one, else how often the body came before.
+    The trial of a simulated call is its ``seed`` if the body has one, else the number of earlier equal bodies.
     """
     from advcluster_dagster.demo.embedded_judges import EmbeddedAnalyst, EmbeddedEmbedder
     from advcluster_dagster.demo.simulated_family import SimulatedFamily
@@ -308,15 +308,15 @@ def analyst(seed: int) -> Respond:
 
     def respond(path: str, body: Body, n_before: int) -> Answer:
         try:
-            found = outcomes(path, body, n_before)
+            result = outcomes(path, body, n_before)
         except FatalModelError as error:
             return error_answer(404, str(error))
-        failure = next((outcome for outcome in found if isinstance(outcome, CallFailure)), None)
+        failure = next((outcome for outcome in result if isinstance(outcome, CallFailure)), None)
         if failure is not None:
             return error_answer(400, f"{failure.reason}: {failure.detail}")
         if path == "/v1/embeddings":
-            return Answer(embeddings(body, [outcome.vector.tolist() for outcome in found]))
-        return Answer(chat_completion(body, found[0].text))
+            return Answer(embeddings(body, [outcome.vector.tolist() for outcome in result]))
+        return Answer(chat_completion(body, result[0].text))
 
     return respond
 

@@ -1,4 +1,4 @@
-"""Hostile input against the sandbox: what gets out, what is judged right, what is left afterwards."""
+"""Hostile input against the sandbox: nothing escapes, is judged correct by fraud, or is left afterwards."""
 
 import json
 import os
@@ -22,7 +22,7 @@ CODE = "def f(x):\n    return x"
 STATED = "stated output"
 FORGED = json.dumps({"status": "value", "value": repr(STATED)}).encode() + b"\n"
 FOLDER = Path(__file__).parents[1] / "cases/sandbox"
-# Statements of a hostile program that has a frame above it: it looks for the worker's token and replies in its name.
+# A hostile program that inspects stack frames for the worker's token, to forge a reply.
 CLIMB = """
 import os
 while frame:
@@ -38,7 +38,7 @@ RESULT = 1
 
 
 def _programs(name):
-    """Statements by name; what they leave in RESULT is returned.
+    """Statements by name; the value they assign to RESULT is returned.
 
     $folder has a file `secret`, $port listens, $pid is this process, $forged is a reply in the form that servers give.
     """
@@ -80,7 +80,7 @@ def _attack_all(with_bubblewrap, target):
         if "call filter" not in level:
             pytest.skip("without the call filter, the host itself would be attacked")
         replies = dict(zip(ATTACKS | FORGERIES, pool.run(tasks), strict=True))
-        # The pool is healthy afterwards: right answers, no process but its servers.
+        # The pool is healthy afterwards: correct answers, no processes except its servers.
         assert pool.run([honest] * 8) == [{"status": "value", "value": "[1, 2]"}] * 8
     assert set(psutil.Process().children(recursive=True)) <= before
     assert sorted(path.name for path in folder.iterdir()) == ["secret"]
@@ -120,21 +120,21 @@ def test_attacks_in_bubblewrap(target):
 
 
 def test_memory_is_bounded_however_long_filling_it_takes():
-    # A limit of time far beyond what 512 MiB need: on a busy machine the default of one second may come first.
+    # A time limit far beyond what 512 MiB need: on a busy machine the default of one second may be hit first.
     with WorkerPool("programs", 1, cpu_s=60.0) as pool:
         assert pool.run([_task("bomb", ATTACKS["memory bomb"], {})]) == [{"status": "memory"}]
 
 
 @pytest.mark.parametrize("with_bubblewrap", [False, True])
 def test_no_prediction_changes_the_verdict_of_another(with_bubblewrap):
-    # Programs that hand a lambda what it could do harm with; each is called five times over.
+    # Programs that pass dangerous objects to a lambda; each is called five times.
     code = "import builtins\ndef f(change):\n    change(vars(builtins))\n    return repr(1)"
     attacks = [f"lambda names: names.update(repr=lambda value: {STATED!r})", "lambda names: names.clear()"]
     context = json.dumps({"code": code, "output": "'1'"})
     predictions = [*attacks, "lambda names: 0"] * 5
     with Deciders(1, with_bubblewrap) as deciders:
         verdicts = deciders.decide_many([Comparison("python_input", "1", text, context) for text in predictions])
-    # The lambda that does nothing gives repr(1) = '1' whatever ran before it.
+    # The lambda that does nothing returns repr(1) = '1', independently of earlier runs.
     assert verdicts == ["wrong", "wrong", "correct"] * 5
 
 
@@ -144,7 +144,7 @@ def test_no_attack_is_judged_right(target):
     predictions = [f"f(exec({text!r}, names := dict(STATED={STATED!r})) or names.get('RESULT'))" for text in texts]
     with Deciders(1) as deciders:
         verdicts = deciders.decide_many([Comparison("python_input", "1", text, context) for text in predictions])
-        # None is an argument list, so that none is run: no worker was needed.
+        # None of them is an argument list, so none is run, and no worker was needed.
         assert deciders.facts == {}
     assert verdicts == ["wrong"] * len(predictions)
 
@@ -170,7 +170,7 @@ print(refused(os.fork), refused(lambda: os.kill(1, 0)), refused(socket.socket), 
 @pytest.mark.parametrize(("files", "is_reading_refused"), [("none", True), ("reading", False)])
 def test_the_filter_refuses_calls(files, is_reading_refused):
     done = subprocess.run([sys.executable, "-c", FORBIDDEN, files], capture_output=True, text=True, check=True)
-    # 0 + 1 + 2 + 3 + 4 = 10: what is no system call still works.
+    # 0 + 1 + 2 + 3 + 4 = 10: code without system calls still works.
     assert done.stdout.split() == ["True"] * 6 + [str(is_reading_refused), "10"]
 
 

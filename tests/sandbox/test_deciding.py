@@ -79,7 +79,7 @@ def test_time_limits_are_those_of_the_settings():
 
 
 def test_another_time_limit_decides_otherwise():
-    # Some 0.3 s of counting on a slow machine: within 20 s of processor, beyond a hundredth of one.
+    # About 0.3 s of counting on a slow machine: within 20 s of CPU time, beyond 0.01 s.
     context = json.dumps({"code": "def f(n):\n    return sum(1 for _ in range(n))", "output": "3000000"})
     hang = Comparison("math", "7", r"\sum_{k=1}^{99993} \frac{1}{k^2+\sqrt{k}}")
     comparisons = [Comparison("python_input", "1", "3000000", context), hang]

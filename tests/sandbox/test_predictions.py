@@ -1,4 +1,4 @@
-"""Verdicts on predicted inputs: honest ones, and ones that try to make themselves right."""
+"""Verdicts on predicted inputs, honest ones and ones that try to cheat."""
 
 import json
 
@@ -32,7 +32,7 @@ RIGHT = [
     (IDENTITY, "[1, 2, 3]", "sorted({3, 1, 2}, key=lambda n: n)"),
     (IDENTITY, "b'ab'", "bytearray(b'ab')"),
     (IDENTITY, "'_'", "'__class__'[0]"),
-    # Data that the benchmark's code defines: a copy, which a prediction cannot change for the function.
+    # Data defined by the benchmark's code: predictions get a copy, so they cannot change it for the function.
     ("limit = 1000\ndef f(n):\n    return n < limit", "True", "limit - 1"),
 ]  # fmt: skip
 WRONG = [
@@ -51,19 +51,19 @@ WRONG = [
     (IDENTITY, STATED, f"[c for c in ().__class__.__base__.__subclasses__()] and {STATED}"),
     (IDENTITY, STATED, f"print({STATED})"),
     (IDENTITY, STATED, f"exit({STATED})"),
-    # The function's own data changed, so that an input gives what no input gives.
+    # The function's data changed, so that an input gives an otherwise impossible output.
     ("seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)", "2", "seen.append(0) or 1"),
     ("seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)", "2", "f(f(0))"),
     ("seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)", "2", "[seen.append(n) for n in range(9)]"),
     ("rates = {'a': 1}\ndef f(k):\n    return rates[k]", "5", "rates.update(a=5) or 'a'"),
-    # Modules, functions, classes and frames that the benchmark's code hands to a lambda.
+    # Modules, functions, classes and frames that the benchmark's code passes to a lambda.
     ("import copy\ndef f(g):\n    return g(copy)", "[1]", "lambda m: m.copy([1])"),
     ("class A:\n    def pop(self):\n        return 7\ndef f(g):\n    return g(A())", "7", "lambda a: a.pop()"),
     ("def f(g):\n    return g(str)", "'A'", "lambda s: s.upper('a')"),
     ("import copy\ndef f(g):\n    return g(copy)", "'copy'", "lambda m: [1].index(1) or m.copy and 'copy'"),
     ("def f(g):\n    return g(f)", STATED, f"lambda h: h.__code__ or {STATED}"),
     ("import sys\ndef f(g):\n    return g(sys)", STATED, "lambda s: s._getframe(1).f_globals"),
-    # What the code imports or defines beside data cannot be named.
+    # Imports and definitions of the code other than data cannot be named.
     ("import os\ndef f(x):\n    return x", "'posix'", "os.name"),
     ("def g():\n    return 1\ndef f(x):\n    return x", "1", "g()"),
     # More than one call, or a comparison that does not state the output.

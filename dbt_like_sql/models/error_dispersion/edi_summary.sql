@@ -1,5 +1,5 @@
--- Mean and sample deviation of the index over a domain's kept questions (paper table 11); undefined ones are counted.
--- Floats are added up in sorted order: in any other, parallel runs differ in the last digit.
+-- Mean and sample standard deviation of the EDI over selected questions (paper table 11), and undefined counts.
+-- Floats are summed in sorted order; otherwise parallel runs differ in the last digit.
 with models as (
     select family, domain, any_value(model) as model
     from {{ ref('graded_trials') }}

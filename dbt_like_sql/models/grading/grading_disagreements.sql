@@ -1,4 +1,4 @@
--- Imported trials whose own verdict differs from ours. A trial that we could not grade is no disagreement.
+-- Imported trials whose recorded verdict differs from the computed one. Trials that could not be graded are excluded.
 with traces as (
     select family, domain, question_id, 'larger' as role, trial, recorded_correct from {{ ref('larger_traces') }}
     union all

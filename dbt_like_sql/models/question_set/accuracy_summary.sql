@@ -1,6 +1,6 @@
--- Plain means over benchmarks (a domain's row) and over domains (the family's row), of means and of deviations
--- (paper tables 5 to 8, last column, and table 1). A benchmark without a value is left out of the mean.
--- Floats are added up in sorted order: in any other, parallel runs differ in the last digit.
+-- Unweighted means over benchmarks (domain rows) and over domains (family rows), of means and of standard deviations
+-- (paper tables 5 to 8, last column, and table 1). Benchmarks without a value are excluded.
+-- Floats are summed in sorted order; otherwise parallel runs differ in the last digit.
 with domains as (
     select
         family,

@@ -1,5 +1,5 @@
--- Accuracy of each trial over its scored questions, then mean and sample deviation over the trials (paper tables 5 to 8).
--- Floats are added up in sorted order: in any other, parallel runs differ in the last digit.
+-- Accuracy per trial over its scored questions; mean and sample deviation over trials (paper tables 5 to 8).
+-- Floats are summed in sorted order; otherwise parallel runs differ in the last digit.
 with trials as (
     select
         family,

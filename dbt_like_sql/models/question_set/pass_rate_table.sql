@@ -1,4 +1,4 @@
--- Pass rates of both models on each question and their gap (paper section 3.2.1). A rate over nothing scored is null.
+-- Pass rates of both models on each question and their gap (paper section 3.2.1). Rates without scored trials are null.
 with counts as (
     select
         family,

@@ -1,5 +1,5 @@
 -- Kept descriptions by cluster and domain, with both normalisations (paper figure 2). Every cluster has a row for every
--- domain that was run, so that an empty cell is a zero that was counted.
+-- domain that was run, so that empty cells are explicit zeros.
 with counts as (
     select family, cluster_id, domain, count(advantage_id) as n_advantages
     from {{ ref('taxonomy_assignments') }}

@@ -1,4 +1,4 @@
--- The chosen candidate's cluster of each kept description, with the domain of its question.
+-- Cluster of each kept description in the chosen candidate, with the domain of its question.
 select
     assignments.family,
     assignments.advantage_id,

@@ -1,4 +1,4 @@
--- The family's row is the plain mean of its domains' rows.
+-- The family's row is the unweighted mean of its domains' rows.
 select family.family, family.role
 from {{ ref('accuracy_summary') }} as family
 inner join {{ ref('accuracy_summary') }} as domains

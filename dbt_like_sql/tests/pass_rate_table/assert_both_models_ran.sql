@@ -1,4 +1,4 @@
--- A question that only one of the models was asked has no gap; the import or the inference is incomplete.
+-- A question that only one model was asked has no gap: the import or the inference is incomplete.
 {{ config(severity='warn') }}
 select family, domain, question_id
 from {{ ref('pass_rate_table') }}

@@ -1,4 +1,4 @@
--- More correct than scored, or more scored than run, means that trials were counted twice.
+-- More correct than scored trials, or more scored than run trials, means that trials were counted twice.
 select family, domain, question_id
 from {{ ref('pass_rate_table') }}
 where larger_n_correct > larger_n_scored

@@ -1,4 +1,4 @@
--- The gap is the difference of the two rates, and null exactly when one of them is.
+-- The gap is the difference of the two rates, and null if and only if one of them is.
 select family, domain, question_id
 from {{ ref('pass_rate_table') }}
 where abs(pass_rate_gap - (larger_pass_rate - smaller_pass_rate)) > 1e-12

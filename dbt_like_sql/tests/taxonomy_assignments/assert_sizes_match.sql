@@ -1,4 +1,4 @@
--- Every cluster of the taxonomy has as many descriptions as its size says.
+-- The number of descriptions in every cluster of the taxonomy equals its size.
 select taxonomy.family, taxonomy.cluster_id
 from {{ ref('final_taxonomy') }} as taxonomy
 left join {{ ref('taxonomy_assignments') }} as assignments

@@ -19,7 +19,7 @@ from advcluster_dagster.orchestration.asset_descriptions import (
 from advcluster_dagster.orchestration.page_server import page_address
 from advcluster_dagster.orchestration.partition_definitions import partition_mapping, partitions_definition
 from advcluster_dagster.orchestration.run_process import claim_run
-from advcluster_dagster.orchestration.step_failures import BrokenContract, damage_named, one_line_failures
+from advcluster_dagster.orchestration.step_failures import BrokenContract, dagster_failures, damaged_inputs_named
 from advcluster_dagster.orchestration.step_resources import placement
 from advcluster_dagster.orchestration.table_checks import (
     check_new_table,
@@ -80,10 +80,10 @@ def _build_page(home: Home, study: Study, recipe: Recipe) -> dg.AssetsDefinition
         **placement(home.settings, study, recipe),
     )
     def page(context: dg.AssetExecutionContext) -> Iterator[dg.Output[PageFiles]]:
-        with one_line_failures():
+        with dagster_failures():
             step = _open_step(context, study.study, recipe)
             step.failed_warnings = [warning.text for warning in failed_warnings(context.instance, step.study)]
-            with damage_named(step):
+            with damaged_inputs_named(step):
                 files: PageFiles = recipe.function(step)
         page_file = page_path(step.home.reports, study.study, recipe.name)
         yield dg.Output(
@@ -162,11 +162,11 @@ def _run_step(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe
     """Run one step and yield its tables and check results; expected errors become one-line failures."""
     staged: list[StagedTable] = []
     try:
-        with one_line_failures():
+        with dagster_failures():
             _refuse_parts(context, study_name, recipe)
             step = _open_step(context, study_name, recipe)
             stamp = expected_stamp(recipe, step.home, step.study, step.partition)
-            with damage_named(step):
+            with damaged_inputs_named(step):
                 result = recipe.function(step, **step.inputs())
                 frames = result if isinstance(result, dict) else {recipe.tables[0]: result}
                 for name in recipe.tables:
@@ -209,7 +209,7 @@ def _refuse_parts(context: dg.AssetExecutionContext, study_name: str, recipe: Re
 
 def _run_checks(context: dg.AssetExecutionContext, study_name: str, recipe: Recipe) -> Iterator[dg.AssetCheckResult]:
     """Run the selected checks alone, on the stored tables; no input is read and no model is called."""
-    with one_line_failures():
+    with dagster_failures():
         step, selected = _begin_step(context, study_name, recipe), context.selected_asset_check_keys
         if context.has_partition_key or recipe.level == "study":
             results = list(check_stored_tables(step, selected))

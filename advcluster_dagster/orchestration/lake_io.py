@@ -8,7 +8,7 @@ from upath import UPath
 
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.contracts.table import Table
-from advcluster_dagster.orchestration.step_failures import faults_in_one_line
+from advcluster_dagster.orchestration.step_failures import storage_failures
 from advcluster_dagster.storage.paths import is_local
 from advcluster_dagster.storage.table_files import (
     StagedTable,
@@ -54,7 +54,7 @@ class LakeIOManager(dg.UPathIOManager):
             table = _table(context.asset_key)
             key = context.asset_partition_key if context.has_asset_partitions else None
             obj = stage_table(table, obj, partition_from_key(table.level, key), path, Stamp())
-        with faults_in_one_line():
+        with storage_failures():
             obj.publish()
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.DataFrame | pl.LazyFrame:
@@ -66,13 +66,13 @@ class LakeIOManager(dg.UPathIOManager):
         if not context.has_asset_partitions or not _is_gather(context):
             return self._load_one(context)
         paths = self._get_paths_for_partitions(context)
-        with faults_in_one_line():
+        with storage_failures():
             frames = [read_file(path) for _, path in sorted(paths.items()) if path.exists()]
         return concat_partitions(_table(context.asset_key), frames)
 
     def _load_one(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         try:
-            with faults_in_one_line():
+            with storage_failures():
                 loaded = super().load_input(context)
         except FileNotFoundError:
             table = _table(context.asset_key)

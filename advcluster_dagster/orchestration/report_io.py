@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from advcluster_dagster.orchestration.step_failures import faults_in_one_line
+from advcluster_dagster.orchestration.step_failures import storage_failures
 from advcluster_dagster.storage.pages import PageFiles, page_path, write_page
 
 
@@ -16,7 +16,7 @@ class ReportIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: PageFiles) -> None:
         """Replace the asset's page and its accompanying files."""
-        with faults_in_one_line():
+        with storage_failures():
             study, asset = context.asset_key.path
             write_page(self._reports, study, asset, obj)
 

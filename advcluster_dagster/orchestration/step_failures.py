@@ -20,17 +20,8 @@ from advcluster_dagster.storage.table_files import content_fault
 _PACKAGE = Path(advcluster_dagster.__file__).parent
 
 
-@contextmanager
-def faults_in_one_line() -> Iterator[None]:
-    """Turn a fault of the home's files into a one-line failure without traceback."""
-    try:
-        yield
-    except StorageError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-
-
 class BrokenContract(dg.Failure):
-    """A table that was made breaks its contract; nothing was published."""
+    """A computed table violates its contract; nothing was published."""
 
     def __init__(self, error: ContractError) -> None:
         super().__init__(str(error), allow_retries=False)
@@ -38,11 +29,20 @@ class BrokenContract(dg.Failure):
 
 
 @contextmanager
-def one_line_failures() -> Iterator[None]:
-    """Turn errors into failures whose first line is the cause.
+def storage_failures() -> Iterator[None]:
+    """Turn a fault of the home's files into a one-line failure; other exceptions pass."""
+    try:
+        yield
+    except StorageError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
 
-    Errors meant for people are that line alone. Any other is a fault of the program: the line names its type and the
-    place in the package, and the traceback stays with the failure as its cause.
+
+@contextmanager
+def dagster_failures() -> Iterator[None]:
+    """Turn exceptions into Dagster failures whose first line is the cause.
+
+    The message of an :class:`AdvClusterError` is that line, without traceback. Any other exception is a fault of the
+    program: the line gives its type, message and place in the package, and the traceback is kept as the cause.
     """
     try:
         yield
@@ -55,28 +55,28 @@ def one_line_failures() -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             raise
-        # A signal. Dagster would try the step again, and pay for it, as if something had failed.
+        # A stop signal. Dagster would otherwise retry the step, at a cost.
         raise dg.Failure("stopped by a signal; completed work is kept; run it again", allow_retries=False) from None
 
 
 def fault_line(error: Exception) -> str:
-    """Type, message and innermost place in the package of an exception that nothing foresaw."""
-    ours = [
+    """Type, message and innermost place in the package of an unexpected exception."""
+    frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(_PACKAGE) and frame.name != one_line_failures.__name__
+        if Path(frame.filename).is_relative_to(_PACKAGE) and frame.name != dagster_failures.__name__
     ]
-    place = f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent)}:{ours[-1].lineno}" if ours else ""
+    place = f" at {Path(frames[-1].filename).relative_to(_PACKAGE.parent)}:{frames[-1].lineno}" if frames else ""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{f': {text}' if text else ''}{place} (a fault of the program: please report it)"
 
 
 @contextmanager
-def damage_named(step: Step) -> Iterator[None]:
-    """Name the file where a step fails over one that cannot be read.
+def damaged_inputs_named(step: Step) -> Iterator[None]:
+    """Name the damaged file when a step fails because an input cannot be read.
 
     Raises:
-        DamagedFileError: instead of an error of the library that read the file.
+        DamagedFileError: replaces the error of the library that read the file.
     """
     try:
         yield

@@ -131,7 +131,7 @@ def test_bad_vectors_are_named_and_block_until_they_are_mended(odd, server):
     line = "advantage_embeddings: blocking check all_embedded failed (n_texts 6, n_vectors 2, call_failures {why})"
     why = (
         "4 of 6 calls failed:"
-        " bad_vector (4): the vector has 2 numbers, not 3 (2), the vector holds NaN or infinite numbers (2)"
+        " bad_vector (4): the vector has 2 numbers, not 3 (2), the vector contains NaN or infinite numbers (2)"
     )
     assert odd.run().failures == {SUMS: line.format(why=why)}
     assert odd.table("advantage_embeddings")["advantage_id"].to_list() == ["good:0:2", "good:1:2"]
@@ -140,7 +140,7 @@ def test_bad_vectors_are_named_and_block_until_they_are_mended(odd, server):
     assert facts["failures"] == {
         f"good:{pair}:{position}": f"bad_vector: the vector {fault}"
         for pair in (0, 1)
-        for position, fault in enumerate(("has 2 numbers, not 3", "holds NaN or infinite numbers"))
+        for position, fault in enumerate(("has 2 numbers, not 3", "contains NaN or infinite numbers"))
     }
     server.is_mended = True
     assert odd.run(platform=Platform(odd.home, retry_failed=True)).failures == {}

@@ -85,7 +85,7 @@ def test_traces_that_would_have_to_be_asked_for_are_refused(tmp_path):
         _regrade(small)
     assert str(refused.value) == (
         "regrade generates no traces, and smaller_traces of orion/math does not exist; run `advcluster run made`"
-        " first, or choose with --family and --domain"
+        " first, or select with --family and --domain"
     )
     assert ledger_rows(small.home) == rows
     with pytest.raises(SelectionError, match="domain 'maths' is not in study made"):

@@ -1,6 +1,7 @@
 """Recovery of planted skills and stages as a function of questions, trials, slip rates and judge noise.
 
-Run it as `python bench/recovery.py [--seeds 10] [--quick]`. For each setting and seed a simulated family is analysed
+Run it as `python bench/recovery.py [--seeds 10] [--quick] [--embedder FOLDER]`.
+For each setting and seed a simulated family is analysed
 from traces to taxonomy and first errors. Printed are median and range over the seeds of the adjusted Rand index between
 cluster and planted skill, of the share of first errors at the planted stage and, as a null, of the index between
 cluster and domain. Each line changes one setting of the first line. `--quick` runs three seeds.
@@ -84,7 +85,9 @@ def simulated(setting: Setting, seed: int) -> Iterator[None]:
         yield
 
 
-def recover(setting: Setting, seed: int) -> tuple[float | None, float | None, float | None]:
+def recover(
+    setting: Setting, seed: int, embedder: str | None = None
+) -> tuple[float | None, float | None, float | None]:
     """Index with skills, share of correct stages, index with domains; None without a taxonomy or pairs."""
     domains = {domain: [f"{domain}-{n}" for n in range(setting.n_benchmarks)] for domain in DOMAINS}
     study = SIMULATED | {
@@ -96,6 +99,8 @@ def recover(setting: Setting, seed: int) -> tuple[float | None, float | None, fl
         "statistics": {"n_bootstrap": 100, "n_permutations": 100},
         "checks": {"max_dispersion_p": 1.0, "max_unsupported_share": 1.0},
     }
+    if embedder is not None:
+        study["judges"] = {"embedder": {"model": embedder, "provider": "onnx"}}
     with tempfile.TemporaryDirectory() as folder, simulated(setting, seed):
         small: SmallHome = write_study(Path(folder) / "home", study)
         failures = small.run(tables_behind("taxonomy_assignments", "first_errors")).failures
@@ -119,14 +124,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="three seeds")
+    parser.add_argument("--embedder", help="folder of an ONNX model, in place of the embedded embedder")
+    parser.add_argument("--settings", type=int, default=len(SETTINGS), help="only the first settings")
     chosen = parser.parse_args()
     n_seeds = 3 if chosen.quick else chosen.seeds
     print(f"median and range over {n_seeds} seeds")
     heads = "".join(f"{head:>22}" for head in ("ARI with skills", "right stages", "ARI with domains"))
     print(f"{'questions':>9}{'T':>4}{'slips':>7}{'noise':>7}{heads}")
-    for setting in SETTINGS:
+    for setting in SETTINGS[: chosen.settings]:
         began = time.perf_counter()
-        results = [recover(setting, seed) for seed in range(n_seeds)]
+        results = [recover(setting, seed, chosen.embedder) for seed in range(n_seeds)]
         columns = "".join(f"{_line(list(values)):>22}" for values in zip(*results, strict=True))
         print(f"{setting}{columns}   {(time.perf_counter() - began) / n_seeds:.0f} s each", flush=True)
 

@@ -12,6 +12,7 @@ from advcluster_dagster.models.protocol import CallFailure
 from advcluster_dagster.pipeline.checks import Check, Outcome
 from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import at_least_as_now, estimate_assumed, estimate_embeddings
+from advcluster_dagster.pipeline.providers import model_content, model_name_in_calls
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step, StepError
 from advcluster_dagster.science.semantic_clustering.candidates import CandidateSweep, SweepSettings, sweep_candidates
@@ -83,6 +84,7 @@ def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
         "embedder": study.judges.embedder.request_identity,
         "dimensions": study.judges.embedding_dimensions,
     },
+    sources=lambda _home, study, _: model_content(study.judges.embedder),
     checks={
         "advantage_embeddings": (
             Check("all_embedded", description="Every description has a vector.", judge=_all_embedded, is_blocking=True),
@@ -100,10 +102,10 @@ def _matrix(vectors: pl.Series) -> npt.NDArray[np.float64]:
 def advantage_embeddings(step: Step, advantage_corpus: pl.DataFrame) -> pl.DataFrame:
     """Embedding of each advantage's text, without its evidence."""
     embedder = step.study.judges.embedder
-    replies = step.models.embed(embedder, advantage_corpus["advantage"].to_list())
+    name, replies = model_name_in_calls(embedder), step.models.embed(embedder, advantage_corpus["advantage"].to_list())
     outcomes = list(zip(advantage_corpus["advantage_id"], replies, strict=True))
     rows = [
-        {"advantage_id": advantage_id, "embedding": reply.vector, "embedder": embedder.model}
+        {"advantage_id": advantage_id, "embedding": reply.vector, "embedder": name}
         for advantage_id, reply in outcomes
         if not isinstance(reply, CallFailure)
     ]

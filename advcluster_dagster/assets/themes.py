@@ -11,6 +11,7 @@ from advcluster_dagster.ledger.validated import Validated
 from advcluster_dagster.models.protocol import ChatRequest, EmbeddingReply
 from advcluster_dagster.pipeline.declare import table_step
 from advcluster_dagster.pipeline.estimates import estimate_assumed, estimate_chat, estimate_embeddings
+from advcluster_dagster.pipeline.providers import model_content
 from advcluster_dagster.pipeline.recipe import Estimate
 from advcluster_dagster.pipeline.step import Step
 from advcluster_dagster.prompts.files import load_prompt
@@ -63,6 +64,7 @@ _CLUSTERS, _USUAL_GROUPED, _USUAL_VOTE = 8, 30, 40
         "published": [cluster.model_dump(mode="json") for cluster in published_clusters(study)],
         "seed": study.seed,
     },
+    sources=lambda _home, study, _: model_content(study.judges.embedder),
     prompts=("themes", "theme_vote"),
     checks={"themes": (CALLS_ANSWERED, JUDGE_USABLE)},
     estimate=lambda step: _estimate(step),

@@ -25,6 +25,7 @@ class ProviderKind:
         embedding: opens it for embeddings; None if unsupported.
         batch: opens its batch interface, for chat calls at a lower price; None if unsupported.
         unsupported_reason: message for users who request calls that it does not support.
+        name_in_calls: name of a model in calls, for models whose name in the study does not identify their content.
         revision: version of models that change with this program; part of the identity of their calls.
     """
 
@@ -33,6 +34,7 @@ class ProviderKind:
     batch: Callable[[str, Provider], "BatchWire[Any]"] | None = None
     unsupported_reason: str = "does not support these calls; choose another provider in the study"
     revision: str | None = None
+    name_in_calls: Callable[[str], str] | None = None
 
 
 # SDKs are slow to import, so each is imported when its provider is opened.
@@ -68,6 +70,18 @@ def _open_vllm(_name: str, _settings: Provider, study: Study) -> ChatProvider:
     return VllmChat(study)
 
 
+def _open_onnx_embedder(_name: str, _settings: Provider, study: Study) -> EmbeddingProvider:
+    from advcluster_dagster.models.onnx_embeddings import OnnxEmbedder
+
+    return OnnxEmbedder(study.judges.embedder.model)
+
+
+def _onnx_name(model: str) -> str:
+    from advcluster_dagster.models.onnx_embeddings import onnx_model_name
+
+    return onnx_model_name(model)
+
+
 def _open_openai_batches(name: str, settings: Provider) -> "BatchWire[Any]":
     from advcluster_dagster.models.openai_batches import OpenAIBatches
     from advcluster_dagster.models.openai_compatible import OpenAICompatibleChat
@@ -91,6 +105,9 @@ PROVIDER_KINDS: dict[str, ProviderKind] = {
         unsupported_reason=(
             "does not support embeddings; serve the model and declare the server as a provider of kind openai"
         ),
+    ),
+    "onnx": ProviderKind(
+        embedding=_open_onnx_embedder, unsupported_reason="only embeds texts", name_in_calls=_onnx_name
     ),
     "imported": ProviderKind(
         unsupported_reason="makes no calls: its traces are imported; run `advcluster import` first"

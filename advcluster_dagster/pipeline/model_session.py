@@ -18,6 +18,7 @@ from advcluster_dagster.models.failures import failure_reasons
 from advcluster_dagster.models.protocol import CallFailure, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest
 from advcluster_dagster.pipeline.providers import (
     in_batch_mode,
+    model_name_in_calls,
     open_chat_provider,
     open_embedding_provider,
     provider_revision,
@@ -158,7 +159,8 @@ class ModelSession:
     def embedding_requests(self, model: Model, texts: Sequence[str]) -> list[EmbeddingRequest]:
         """Build one request to the embedder per text."""
         dimensions = self.study.judges.embedding_dimensions
-        return [EmbeddingRequest(model.model, text, dimensions) for text in texts]
+        name = model_name_in_calls(model)
+        return [EmbeddingRequest(name, text, dimensions) for text in texts]
 
     def model_calls(self, model: Model, is_embedder: bool = False) -> ModelCalls:
         """Return the interface to a model through the ledger, for this step."""

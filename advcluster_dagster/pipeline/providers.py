@@ -13,7 +13,7 @@ from advcluster_dagster.models.batch_chat import BatchChat
 from advcluster_dagster.models.connection import Connection
 from advcluster_dagster.models.protocol import ChatProvider, EmbeddingProvider, FatalModelError
 from advcluster_dagster.models.registry import PROVIDER_KINDS, ProviderKind
-from advcluster_dagster.study.models import Provider
+from advcluster_dagster.study.models import Model, Provider
 from advcluster_dagster.study.study import Study
 
 P = TypeVar("P", ChatProvider, EmbeddingProvider)
@@ -83,6 +83,25 @@ def in_batch_mode(study: Study) -> Study:
         for name, settings in {**vendors, **study.providers}.items()
     }
     return study.model_copy(update={"providers": declared})
+
+
+def model_name_in_calls(model: Model) -> str:
+    """The name by which calls refer to a model: the study's, or for a folder of files one that depends on its content.
+
+    Raises:
+        FatalModelError: the model's files are missing.
+    """
+    kind = KINDS.get(model.provider)
+    return model.model if kind is None or kind.name_in_calls is None else kind.name_in_calls(model.model)
+
+
+def model_content(model: Model) -> str | None:
+    """The part of a model's name in calls that identifies its files; None for models without files, or missing ones."""
+    try:
+        name = model_name_in_calls(model)
+    except FatalModelError:
+        return None
+    return None if name == model.model else name
 
 
 def provider_revision(name: str) -> str | None:

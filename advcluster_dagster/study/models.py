@@ -186,6 +186,6 @@ class Judges(Settings):
 
 #: Providers that need no declaration: traces imported from files, the demo's simulated family, the embedded analyst
 #: and embedder, OpenAI, Gemini, and vLLM in process.
-BUILT_IN_PROVIDERS = ("embedded", "imported", "openai", "simulated", "vllm", "google-genai")
+BUILT_IN_PROVIDERS = ("embedded", "imported", "onnx", "openai", "simulated", "vllm", "google-genai")
 #: Providers whose answers cost neither money nor GPU hours.
-FREE_PROVIDERS = frozenset({"embedded", "imported", "simulated"})
+FREE_PROVIDERS = frozenset({"embedded", "imported", "onnx", "simulated"})

@@ -24,7 +24,7 @@ from typing import Any
 
 import dagster as dg
 
-from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.assets.registry import RECIPES, recipes_of
 from advcluster_dagster.contracts.registry import TABLES
 from advcluster_dagster.orchestration.instance import open_instance
 from advcluster_dagster.orchestration.partition_definitions import sync_partitions
@@ -63,10 +63,9 @@ def lay(platform: Platform, study: Study, instance: dg.DagsterInstance) -> int:
     """Create files and history of every table partition; return their number."""
     sync_partitions(instance, study)
     n_laid = 0
-    for recipe in RECIPES.values():
+    for recipe in recipes_of(study):
         for partition in all_partitions(study, recipe.level):
-            step = platform.open_step(study.study, recipe, partition, study=study)
-            stamp = expected_stamp(step)
+            stamp = expected_stamp(recipe, platform.home, study, partition)
             for table in recipe.tables:
                 if table not in TABLES:
                     continue

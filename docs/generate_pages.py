@@ -111,7 +111,8 @@ def _column_cells(column: Column) -> tuple[str, ...]:
 
 def _check_line(check: Check) -> str:
     effect = "blocks downstream steps" if check.is_blocking else "warns"
-    return f"- `{check.name}` ({effect}): {check.description}"
+    bound = f" Bound: `checks.{check.bound}`." if check.bound else ""
+    return f"- `{check.name}` ({effect}): {check.description}{bound}"
 
 
 def study_file_page() -> str:

@@ -42,14 +42,16 @@ def _mean_bounded(_step: Step, summary: pl.LazyFrame, bound: float | None) -> Ou
 edi_summary = sql_step(
     "edi_summary",
     _GROUP,
-    checks=(
-        Check(
-            "mean_edi_bounded",
-            description="First errors concentrate at few depths: the mean index is low.",
-            judge=_mean_bounded,
-            bound="max_mean_edi",
-        ),
-    ),
+    checks={
+        "edi_summary": (
+            Check(
+                "mean_edi_bounded",
+                description="First errors concentrate at few depths: the mean index is low.",
+                judge=_mean_bounded,
+                bound="max_mean_edi",
+            ),
+        )
+    },
 )
 
 

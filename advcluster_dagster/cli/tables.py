@@ -129,22 +129,33 @@ def costs_rows(totals: Mapping[tuple[str, str], LedgerTotals]) -> pl.DataFrame:
 def plan_table(
     planned: Sequence[PlannedStep], prices_as_of: date | None = None, is_complete: bool = True
 ) -> Group | Text:
-    """Return the steps to run with number of partitions, reason and, if they call models, calls, tokens and cost.
+    """Return the steps to run with number of partitions and, if they call models, calls, tokens and cost; then reasons.
 
     ``is_complete`` is False if data are still to be imported.
     """
     if not planned:
         return Text(f"Nothing to do: all {'is' if is_complete else 'that can run is'} fresh.")
-    table = _numbers_table(("step", "parts", "why"), ("calls", "tokens in", "tokens out", "cost"))
+    table = _numbers_table(("step", "parts"), ("calls", "tokens in", "tokens out", "cost"))
     for name in dict.fromkeys(step.status.step for step in planned):
         steps = [step for step in planned if step.status.step == name]
         estimates = [step.estimate for step in steps if step.estimate is not None]
         cells = _estimate_cells(sum(estimates, Estimate())) if estimates else ("", "", "", "")
-        table.add_row(name, str(len(steps)), escape(_reasons_in_short(steps)), *cells)
+        table.add_row(name, str(len(steps)), *cells)
     total = sum((step.estimate for step in planned if step.estimate is not None), Estimate())
     table.add_section()
-    table.add_row("all", str(len(planned)), "", *_estimate_cells(total))
-    return Group(table, *(Text(line) for line in _estimate_lines(total, prices_as_of)))
+    table.add_row("all", str(len(planned)), *_estimate_cells(total))
+    lines = [*_reason_lines(planned), *_estimate_lines(total, prices_as_of)]
+    return Group(table, *(Text(line) for line in lines))
+
+
+def _reason_lines(planned: Sequence[PlannedStep]) -> Iterator[str]:
+    """Yield why the steps would run: each reason with its steps, in the order of the plan."""
+    by_reason: dict[str, list[str]] = {}
+    for name in dict.fromkeys(step.status.step for step in planned):
+        reason = _reasons_in_short([step for step in planned if step.status.step == name])
+        by_reason.setdefault(reason, []).append(name)
+    yield "Reasons:"
+    yield from (f"  {reason}: {', '.join(names)}" for reason, names in by_reason.items())
 
 
 def _estimate_lines(total: Estimate, prices_as_of: date | None) -> Iterator[str]:

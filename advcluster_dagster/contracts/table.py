@@ -53,10 +53,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, written by the asset of the same name.
+    """A table; the step that writes it may write others as well and have another name.
 
-    ``columns`` excludes the partition columns. ``section`` names the section of the study file that turns the table on;
-    None if every study has it.
+    ``columns`` excludes the partition columns. ``key`` names the columns that identify a row within a partition.
+    ``section`` names the section of the study file that turns the table on; None if every study has it.
+
+    Raises:
+        ValueError: the key is empty or not among the columns.
     """
 
     name: str
@@ -65,6 +68,14 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     section: str | None = None
+
+    def __post_init__(self) -> None:
+        unknown = {*self.key} - {column.name for column in self.all_columns}
+        if not self.key or unknown:
+            raise ValueError(
+                f"table {self.name}: key is {self.key}; name at least one of its columns. For one row per domain,"
+                " choose the level family and the key domain"
+            )
 
     @property
     def partition_columns(self) -> tuple[str, ...]:

@@ -110,13 +110,14 @@ def page_step(
     return declare
 
 
-def sql_step(name: str, group: str, *, checks: Sequence[Check] = ()) -> Recipe:
+def sql_step(name: str, group: str, *, checks: Mapping[str, tuple[Check, ...]] | None = None) -> Recipe:
     """Declare a step that runs the SQL model of its name; it reads the tables that the model refers to."""
 
     def run(step: Step) -> pl.DataFrame:
         return step.run_sql(name)
 
     run.__name__ = name
+    declared = dict(checks or {})
     return Recipe(
         function=run,
         tables=(name,),
@@ -124,8 +125,8 @@ def sql_step(name: str, group: str, *, checks: Sequence[Check] = ()) -> Recipe:
         group=group,
         kinds=frozenset({"sql", "duckdb", "parquet"}),
         reads=tuple(table for table in TABLES if table in sql_models()[name].refs),
-        module=next((_path_of(check.judge.__module__) for check in checks), ""),
-        checks={name: tuple(checks)},
+        module=next((_path_of(check.judge.__module__) for check in declared.get(name, ())), ""),
+        checks=declared,
     )
 
 

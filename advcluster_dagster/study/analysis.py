@@ -190,13 +190,13 @@ class CheckBounds(Settings):
     )
     max_truncated_share: float = Field(0.2, ge=0, le=1, description="Trials cut off at the token limit.")
     max_extraction_failure_share: float = Field(
-        0.1, ge=0, le=1, description="Pairs without a usable extraction; a larger share blocks the result."
+        0.1, ge=0, le=1, description="Pairs without a usable extraction; a higher share blocks the result."
     )
     max_judge_failure_share: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Unusable replies of the summariser, the reviewer or the panel; a larger share blocks the result.",
+        description="Unusable replies of the summariser, the reviewer or the panel; a higher share blocks the result.",
     )
     max_style_violation_share: float = Field(0.2, ge=0, le=1, description="Advantages that break a style rule.")
     max_duplicate_share: float = Field(0.5, ge=0, le=1, description="Advantages dropped as duplicates.")

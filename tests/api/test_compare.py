@@ -229,6 +229,7 @@ def test_files_that_name_no_model_are_named_by_where_they_lie(tmp_path: Path) ->
     assert comparison.differences.filter(level="family")["difference"].item() == pytest.approx(5 / 12)
 
 
+@pytest.mark.integration
 def test_accuracies_are_told_before_a_judge_reads_or_a_report_is_written(
     logs: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_without_a_panel_the_answers_stay_undecided(judged, provider):
     assert provider.stats.requests == 0
 
 
+@pytest.mark.integration
 def test_what_makes_verdicts_stale(judged):
     panel = judged.study.grading.model_dump(mode="json")
     assert judged.run(GRADED).failures == {}

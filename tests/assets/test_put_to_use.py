@@ -239,6 +239,7 @@ def test_everything_refused_is_said_with_the_reason(tmp_path):
         list(export_preferences(small.home, small.study, "f", tmp_path))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("held_out", "content", "message"),
     [

@@ -226,7 +226,7 @@ def test_other_import_errors(fails, ready, tmp_path):
     assert "has no imported questions yet" in fails(*common, "-f", "f", "-d", "products", "-b", "doublings")
     assert fails(*common, "-f", "[/f]").endswith("a file of traces needs --domain and --benchmark")
     gone = ("import", "questions", str(tmp_path / "gone.jsonl"), "-s", "given", "-d", "sums", "-b", "additions")
-    assert "gone.jsonl: there is no such file" in fails(*gone)
+    assert "gone.jsonl: no such file" in fails(*gone)
 
 
 def test_logs_bring_their_questions_and_say_what_was_left_aside(run, fails, at, tmp_path):
@@ -493,6 +493,7 @@ def test_commands_that_only_read_make_no_home(run, monkeypatch, tmp_path, argume
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.integration
 def test_failed_warnings_and_missing_imports_are_told_by_run_and_status(given, run, monkeypatch):
     """The bound of the largest cluster is exceeded: a warning, which blocks nothing and is told all the same."""
     monkeypatch.setenv("ADVCLUSTER_HOME", str(given.home.root))

@@ -366,7 +366,7 @@ PUBLISHED_NAMES = {
 
 
 def test_tables_are_the_published_ones():
-    assert set(TABLES) == set(PUBLISHED_NAMES)
+    assert set(TABLES) == set(PUBLISHED_NAMES), "name the table, its level, key and columns in PUBLISHED_NAMES above"
 
 
 @pytest.mark.parametrize("name", PUBLISHED_NAMES)

@@ -183,8 +183,9 @@ def test_check_raises_all_faults_in_one_line():
 @given(st.lists(st.one_of(st.none(), st.floats(), st.sampled_from([0.0, -0.0, 1.0])), max_size=8))
 def test_scores_are_faultless_exactly_when_null_or_in_range(scores):
     is_fine = all(score is None or 0 <= score <= 1 for score in scores)
-    table = Table("t", "study", "T.", (), (Column("score", pl.Float64(), "S.", True, 0, 1),))
-    messages = table.faults(pl.DataFrame({"score": scores}, schema=table.schema).lazy())
+    columns = Column("row", pl.Int64(), "R."), Column("score", pl.Float64(), "S.", True, 0, 1)
+    table = Table("t", "study", "T.", ("row",), columns)
+    messages = table.faults(pl.DataFrame({"row": range(len(scores)), "score": scores}, schema=table.schema).lazy())
     assert (messages == []) == is_fine
 
 
@@ -200,3 +201,9 @@ def test_scores_are_faultless_exactly_when_null_or_in_range(scores):
 )
 def test_constraints_in_words(column, words):
     assert column.constraint == words
+
+
+@pytest.mark.parametrize("key", [(), ("b",), ("a", "family")])
+def test_a_key_that_names_no_column_is_refused(key):
+    with pytest.raises(ValueError, match=r"^table t: key is .*; name at least one of its columns"):
+        Table("t", "study", "T.", key, (Column("a", pl.Int64(), "A."),))

@@ -68,7 +68,7 @@ LITERALS = {("accuracy_summary", "level")}
 
 
 def test_every_model_is_written_out():
-    assert set(EXPECTED) == set(sql_models())
+    assert set(EXPECTED) == set(sql_models()), "write down where the model's columns come from in EXPECTED above"
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -35,6 +35,7 @@ def test_a_command_prints_what_the_readme_shows(
     assert (status, out.splitlines()) == (0, expected)
 
 
+@pytest.mark.integration
 def test_the_python_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

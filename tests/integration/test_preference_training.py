@@ -69,7 +69,7 @@ def test_rows_are_conversational_with_an_explicit_prompt(form: DatasetForm, tmp_
 @pytest.mark.usefixtures("offline")
 def test_dpo_tokenises_both_sides_and_lowers_its_loss(model: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig, DPOTrainer  # type: ignore[attr-defined]
 
     settings = DPOConfig(
         output_dir=str(tmp_path / "out"), use_cpu=True, max_steps=8, per_device_train_batch_size=len(PAIRED),

@@ -130,7 +130,7 @@ def a_process_that_hangs_is_given_up_after_a_lease(url: str, monkeypatch) -> Non
         set_owner(ledger, other_claims.owner, expires_at=0.0)  # the clock jumped: on the same machine it is ignored
         assert claims.take(ids("a")) == claimed()
         now = time.monotonic()
-        monkeypatch.setattr(call_claims.time, "monotonic", lambda: now + call_claims.LEASE_S + 1)
+        monkeypatch.setattr(call_claims.time, "monotonic", lambda: now + call_claims.LEASE_S + 1)  # type: ignore[attr-defined]
         assert claims.take(ids("a")) == claimed(["a"])
 
 

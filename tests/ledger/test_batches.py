@@ -239,13 +239,13 @@ def test_a_ledger_that_takes_no_reply_leaves_the_other_batches_with_the_vendor(k
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ledger, "record_many", refuse)
             provider = open_chat_provider("prov", study, ledger)
-            patch.setattr(provider._wire, "most_rows", 1)
-            collect = provider._wire.collect
+            patch.setattr(provider._wire, "most_rows", 1)  # type: ignore[attr-defined]
+            collect = provider._wire.collect  # type: ignore[attr-defined]
 
             async def first_only(batch: Batch) -> object:
                 return await collect(batch) if batch.call_ids == (chat("a").call_id,) else None
 
-            patch.setattr(provider._wire, "collect", first_only)
+            patch.setattr(provider._wire, "collect", first_only)  # type: ignore[attr-defined]
             raises = pytest.raises(FatalModelError, match="1 replies were saved to")
             with ModelCalls(ledger, "prov", lambda: provider, USE) as calls, raises:
                 calls.chat([chat(text) for text in "abc"])
@@ -323,7 +323,7 @@ def test_looks_that_fail_are_put_up_with_for_a_while(
     kind: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vendor = BatchVendor(n_looks=10**6)
-    monkeypatch.setattr(batch_chat, "_MOST_FAILED_LOOKS", 3)
+    monkeypatch.setattr(batch_chat, "_MOST_FAILED_POLLS", 3)
     with SmallProvider(vendor) as server:
         study = study_at(server, kind)
         provider = open_chat_provider("prov", study, ledger)

@@ -131,7 +131,7 @@ def test_calls_in_flight_are_waited_for(url: str, monkeypatch: pytest.MonkeyPatc
     asked = [chat(str(number)) for number in range(50)]
     with SmallProvider(respond) as server, Ledger(url) as ledger:
         Disk(ledger).fill(n_pages_left=2)
-        monkeypatch.setattr(ledger_database.time, "sleep", lambda _s: pytest.fail("a permanent fault was tried again"))
+        monkeypatch.setattr(ledger_database.time, "sleep", lambda _s: pytest.fail("a permanent fault was tried again"))  # type: ignore[attr-defined]
         stop = OpenAICompatibleChat.stop
         monkeypatch.setattr(OpenAICompatibleChat, "stop", lambda provider: (stop(provider), refused_one.set()))
         with (
@@ -312,7 +312,7 @@ def test_a_database_that_is_read_only_is_said_at_once(url: str, monkeypatch: pyt
         sa.event.listen(
             ledger._engine, "begin", lambda opened: opened.exec_driver_sql("pragma query_only = 1"), insert=True
         )
-        monkeypatch.setattr(ledger_database.time, "sleep", lambda _s: pytest.fail("a permanent fault was tried again"))
+        monkeypatch.setattr(ledger_database.time, "sleep", lambda _s: pytest.fail("a permanent fault was tried again"))  # type: ignore[attr-defined]
         provider = Echo()
         with ModelCalls(ledger, "p", lambda: provider, USE) as calls, pytest.raises(FatalModelError, match="readonly"):
             calls.chat([chat("the database is locked")])  # the request's text must not be mistaken for the error
@@ -322,7 +322,7 @@ def test_a_database_that_is_read_only_is_said_at_once(url: str, monkeypatch: pyt
 def test_only_a_lock_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     tries = {"database is locked": 5, "disk I/O error": 0, "database disk image is malformed": 0}
-    monkeypatch.setattr(ledger_database.time, "sleep", pauses.append)
+    monkeypatch.setattr(ledger_database.time, "sleep", pauses.append)  # type: ignore[attr-defined]
     with Ledger(url) as ledger:
         for words, n_pauses in tries.items():
             fault = sqlite3.OperationalError(words)

@@ -120,7 +120,7 @@ BOUNDS = {
 
 
 def test_every_bound_is_read_by_a_check():
-    assert BOUNDS.keys() == CheckBounds.model_fields.keys()
+    assert BOUNDS.keys() == CheckBounds.model_fields.keys(), "add the bound and the step that reads it to BOUNDS above"
     assert {
         bound: {name for name, declared in RECIPES.items() if bound in declared.bounds} for bound in BOUNDS
     } == BOUNDS
@@ -139,7 +139,7 @@ def test_no_step_reads_a_bound_that_its_checks_do_not_name(path):
 def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(given_once, bound):
     path = given_once.home.study_file("given")
     before = path.read_text(encoding="utf-8")
-    given_once.change(checks={"max_dispersion_p": 1.0, bound: 0.77})
+    given_once.change(checks={**GIVEN["checks"], bound: 0.77})
     found = given_once.status()
     path.write_text(before, encoding="utf-8")
     assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound] - RATED
@@ -148,7 +148,7 @@ def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(give
 
 def test_raising_the_bound_of_the_mean_index_runs_its_step_alone(given):
     before = given.hashes()
-    given.change(checks={"max_dispersion_p": 1.0, "max_mean_edi": 0.9})
+    given.change(checks={**GIVEN["checks"], "max_mean_edi": 0.9})
     outcome = given.run()
     assert (outcome.n_steps, outcome.failures) == (2, {})  # edi_summary of both domains
     assert given.hashes() == before
@@ -209,6 +209,7 @@ def _as_made_by_an_earlier_version(path):
     rows.write_parquet(path, metadata={"advcluster_stamp": json.dumps(old)})
 
 
+@pytest.mark.integration
 def test_what_an_earlier_version_made_says_so_once_and_is_made_again_for_nothing(given, capsys):
     before, calls = given.hashes(), ledger_rows(given.home)
     files = [*(given.home.root / "lake").rglob("*.parquet")]

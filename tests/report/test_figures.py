@@ -26,7 +26,9 @@ def texts(figure: Figure) -> str:
     """All texts of a figure."""
     legends = [text for legend in figure.legends for text in legend.get_texts()]
     axes = [
-        t for a in figure.axes for t in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels(), a.title, a._left_title)
+        t
+        for a in figure.axes
+        for t in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels(), a.title, a._left_title)  # type: ignore[attr-defined]
     ]
     return "\n".join(t.get_text() for t in (*figure.texts, *legends, *axes))
 

@@ -1,5 +1,6 @@
 """Declare a benchmark: its data set, which rows to use, how to convert a row to a question."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +80,7 @@ class BenchmarkDefinition:
     Attributes:
         name: Name in study files, and prefix of question ids.
         dataset: Id of the data set on the Hugging Face Hub; empty for local files.
-        revision: Commit of the data set.
+        revision: Commit of the data set, 40 hexadecimal digits; empty for local files.
         files: Possible names of the file of rows in the data set; the first one that exists is read.
         size: Expected number of questions, by domain if the data set is split by domain; None if unknown.
         rows: Which rows are used, in words.
@@ -87,6 +88,9 @@ class BenchmarkDefinition:
         read: Converts a row to a question of a domain; None if the row is not used there.
         example: A made-up row in the data set's schema.
         keeps_ids: Whether ids are used as given, without the benchmark's name as prefix.
+
+    Raises:
+        ValueError: the data set has a revision that is not a commit.
     """
 
     name: str
@@ -99,6 +103,10 @@ class BenchmarkDefinition:
     read: Callable[[Row, str], Item | None]
     example: Mapping[str, Any]
     keeps_ids: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dataset and not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise ValueError(f"benchmark {self.name}: revision is {self.revision!r}; allowed: 40 hexadecimal digits")
 
     def expected_size(self, domain: str) -> int | None:
         """Expected number of questions in a domain; None if unknown.

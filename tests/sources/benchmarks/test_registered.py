@@ -1,6 +1,7 @@
 """Each registered benchmark with a small file in its data set's schema."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.sources.benchmarks.small_sets import GPQA_AUTHORS, SMALL_SETS, write_
 
 
 def load(home: Home, name: str, rows: list[Any] | None = None, domain: str | None = None, suffix: str = "") -> Loaded:
+    assert name in SMALL_SETS, f"add a few rows of {name} to small_sets.py: (rows, suffix, domain)"
     small, kind, usual = SMALL_SETS[name]
     write_rows(home.root / f"{name}{suffix or kind}", small if rows is None else rows)
     settings = Benchmark(source="registered", file=f"{name}{suffix or kind}")
@@ -198,3 +200,9 @@ def test_files_are_read_relative_to_the_home_or_as_given(home: Home, tmp_path: P
     elsewhere = write_rows(tmp_path / "elsewhere" / "rows.jsonl", SMALL_SETS["cruxeval-o"][0])
     settings = Benchmark(source="registered", file=str(elsewhere))
     assert load_benchmark(home, REGISTERED["cruxeval-o"], settings, "programming").questions.height == 2
+
+
+@pytest.mark.parametrize("revision", ["main", "", "<commit>", "0123abc"])
+def test_a_revision_that_is_no_commit_is_refused(revision):
+    with pytest.raises(ValueError, match="allowed: 40 hexadecimal digits"):
+        replace(next(iter(REGISTERED.values())), revision=revision)

@@ -62,6 +62,7 @@ def write_study(home: Home, n_families: int, n_domains: int) -> Study:
 def lay(platform: Platform, study: Study, instance: dg.DagsterInstance) -> int:
     """Create files and history of every table partition; return their number."""
     sync_partitions(instance, study)
+    assert platform.ledger is not None  # creates it: a home with tables and without a ledger is refused
     n_laid = 0
     for recipe in recipes_of(study):
         for partition in all_partitions(study, recipe.level):

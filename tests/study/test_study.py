@@ -259,11 +259,13 @@ WRONG = {
     ),
     "unknown provider": (
         changed("gpt3-6b,   provider: imported", "gpt3-6b, provider: opnai"),
-        "families.gpt3.smaller.provider is 'opnai'; allowed: embedded, google-genai, imported, onnx, openai, simulated, vllm",
+        "families.gpt3.smaller.provider is 'opnai'; allowed: embedded, google-genai, imported, onnx, openai,"
+        " simulated, vllm",
     ),
     "unknown provider of a judge": (
         SMALLEST + "judges: {reviewer: {model: m, provider: nobody}}\n",
-        "judges.reviewer.provider is 'nobody'; allowed: embedded, google-genai, imported, onnx, openai, simulated, vllm",
+        "judges.reviewer.provider is 'nobody'; allowed: embedded, google-genai, imported, onnx, openai,"
+        " simulated, vllm",
     ),
     "no domains": (
         changed("domains:\n  math: [gsm8k]\n", "domains: {}\n"),

@@ -51,7 +51,6 @@ def import_official_results(
     answer_type: str | None,
     benchmark: str | None = None,
     on_progress: Progress | None = None,
-    remarks: list[str] | None = None,
     before_storing: BeforeStoring = store,
 ) -> list[ImportSummary]:
     """Import questions, traces and recorded verdicts from every result file under a folder.
@@ -72,13 +71,12 @@ def import_official_results(
             questions have been imported.
         benchmark: Only this benchmark; None for all in the folder.
         on_progress: Called with bytes processed and bytes in total.
-        remarks: Receives a line for each skipped file or run.
         before_storing: Called once everything is read; an exception leaves the existing imports unchanged.
 
     Raises:
         ImportFileError: any input is invalid; nothing is imported then.
     """
-    remarks = [] if remarks is None else remarks
+    remarks: list[str] = []
     if answer_type not in (*ANSWER_TYPES, None):
         raise ImportFileError(f"{folder}: answer type {shown(answer_type)}; allowed: {', '.join(ANSWER_TYPES)}")
     result_paths = find_result_files(folder, study, family, benchmark, remarks)

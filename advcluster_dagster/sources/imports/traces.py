@@ -70,7 +70,6 @@ def import_traces(
     imports_root: Path,
     on_progress: Progress | None = None,
     answer_type: str | None = None,
-    remarks: list[str] | None = None,
     before_storing: BeforeStoring = store,
 ) -> ImportSummary:
     """Import traces of a family on a benchmark, replacing any imported before for the roles in the file.
@@ -88,7 +87,6 @@ def import_traces(
         imports_root: Folder of imports.
         on_progress: Called with bytes processed and bytes in total.
         answer_type: If given, must be that of the questions.
-        remarks: Receives notes for the user.
         before_storing: Called once everything is read; an exception leaves the existing imports unchanged.
 
     Raises:
@@ -124,8 +122,6 @@ def import_traces(
             raise ImportFileError(f"{path}: the file contains no traces; allowed: one JSON object per line")
         summary = rows.finish("json_lines", path.name, lines.sha256)
         before_storing(ImportOutcome([summary], rows.remarks), files)
-    if remarks is not None:
-        remarks += rows.remarks
     return summary
 
 

@@ -40,6 +40,11 @@ LATER = "samples_sums_2099-01-01T00-00-00.000000.jsonl"
 
 
 @pytest.fixture
+def noting(remarks):
+    """Keep the remarks of an import; see ``BeforeStoring``."""
+    return lambda outcome, _files: remarks.extend(outcome.remarks)
+
+
 def runs(tmp_path):
     for model in ("large", "small"):
         shutil.copytree(RUNS / f"org__{model}", tmp_path / "runs" / f"org__{model}")
@@ -262,7 +267,7 @@ def test_equal_trials_of_a_file_are_named(write, study, root):
         for trial in range(2)
     ]
     remarks = []
-    import_traces(write(*traces), study, "f", "math", "addition", root, remarks=remarks)
+    import_traces(write(*traces), study, "f", "math", "addition", root, before_storing=noting(remarks))
     assert remarks == [
         "trials 0, 1 of the smaller model small are equal in every response; remove copies, or keep them if "
         "the model is deterministic"
@@ -275,7 +280,7 @@ def test_runs_of_a_result_file_that_repeat_another_are_no_trials(tmp_path, study
     record = {"question": "1 + 1?", "full_response": "\\boxed{2}", "gold": "2"}
     path.write_text(json.dumps({"runs": [{"run_id": number, "records": [record]} for number in (0, 1)]}))
     remarks = []
-    import_official_results(tmp_path / "results", study, "f", root, "numeric", remarks=remarks)
+    import_official_results(tmp_path / "results", study, "f", root, "numeric", before_storing=noting(remarks))
     assert remarks == [f"skipped run 1 of {path}: it repeats run 0 in every response, so it is not another trial"]
     assert scan_imported_traces(root, study, "f", "math", "smaller").collect().height == 1
 
@@ -288,7 +293,7 @@ def test_result_files_in_other_places_are_named(tmp_path, study, root):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     remarks = []
-    import_official_results(tmp_path / "results", study, "f", root, "numeric", remarks=remarks)
+    import_official_results(tmp_path / "results", study, "f", root, "numeric", before_storing=noting(remarks))
     assert remarks == [
         "not read, because of their path or name: 10_runs.json, math/addition/small/10_runs (1).json; allowed: "
         "DOMAIN/BENCHMARK/MODEL/10_runs.json"

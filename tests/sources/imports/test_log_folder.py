@@ -40,11 +40,6 @@ LATER = "samples_sums_2099-01-01T00-00-00.000000.jsonl"
 
 
 @pytest.fixture
-def noting(remarks):
-    """Keep the remarks of an import; see ``BeforeStoring``."""
-    return lambda outcome, _files: remarks.extend(outcome.remarks)
-
-
 def runs(tmp_path):
     for model in ("large", "small"):
         shutil.copytree(RUNS / f"org__{model}", tmp_path / "runs" / f"org__{model}")
@@ -386,3 +381,8 @@ def test_names_of_inspect_logs():
     assert is_inspect_name(Path("any.eval"))
     assert inspect_task(Path("any.eval")) is None
     assert not is_inspect_name(Path("results.json"))
+
+
+def noting(remarks):
+    """Keep the remarks of an import; see ``BeforeStoring``."""
+    return lambda outcome, _files: remarks.extend(outcome.remarks)

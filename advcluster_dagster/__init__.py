@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from advcluster_dagster.api.comparison import CompareError, Comparison, compare
+    from advcluster_dagster.api.comparison import Comparison, compare
+    from advcluster_dagster.api.comparison_study import CompareError
     from advcluster_dagster.api.evidence import Cluster, Pair
     from advcluster_dagster.api.studies import RunFailedError, Study, open_study
     from advcluster_dagster.errors import AdvClusterError
@@ -37,7 +38,7 @@ __all__ = [
 _MODULES = {
     "AdvClusterError": "errors",
     "Cluster": "api.evidence",
-    "CompareError": "api.comparison",
+    "CompareError": "api.comparison_study",
     "Comparison": "api.comparison",
     "Pair": "api.evidence",
     "RunFailedError": "api.studies",

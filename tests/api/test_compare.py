@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 import advcluster_dagster
-from advcluster_dagster.api.comparison import CompareError, Comparison, compare
+from advcluster_dagster.api.comparison import Comparison, compare
+from advcluster_dagster.api.comparison_study import CompareError
 from advcluster_dagster.api.judges import JudgeError
 from advcluster_dagster.api.studies import open_study
 from advcluster_dagster.sources.imports.errors import ImportFileError

@@ -55,8 +55,15 @@ def recipes_of(study: Study) -> tuple[Recipe, ...]:
 
 
 def recipe_of(table: str) -> Recipe:
-    """Return the step that makes a table or a page."""
-    return next(recipe for recipe in RECIPES.values() if table in recipe.tables)
+    """Return the step that makes a table or a page.
+
+    Raises:
+        LookupError: no step makes it.
+    """
+    recipe = next((recipe for recipe in RECIPES.values() if table in recipe.tables), None)
+    if recipe is None:
+        raise LookupError(f"no step makes {table}; list its step in STEPS of the stage's file in assets/")
+    return recipe
 
 
 def tables_behind(*tables: str) -> tuple[str, ...]:

@@ -86,6 +86,10 @@ class Recipe:
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     estimate: Callable[[Any], Estimate] | None = None
 
+    def __post_init__(self) -> None:
+        if unknown := sorted(self.checks.keys() - {*self.tables}):
+            raise ValueError(f"step {self.name}: checks of {', '.join(unknown)}; its tables: {', '.join(self.tables)}")
+
     @property
     def name(self) -> str:
         """Name of the step: its function's."""
@@ -151,6 +155,18 @@ class Recipe:
     def prompts_fingerprint(self) -> str:
         """Hash of the prompt files; 16 hex digits."""
         return fingerprint([load_prompt(name).sha256 for name in self.prompts])
+
+    @property
+    def prompt_parts(self) -> dict[str, str]:
+        """Hash of each prompt file, by name."""
+        return {name: load_prompt(name).sha256 for name in self.prompts}
+
+    def setting_parts(self, home: Home, study: Study, partition: Partition) -> dict[str, str]:
+        """Hashes of the settings, of the facts about outside files, and of each bound of a check, by name."""
+        parts = self._settings(home, study, partition)
+        bounds = {f"bound {name}": value for name, value in (parts["bounds"] or {}).items()}
+        named = {"settings": parts["settings"], "imported or other outside files": parts["sources"], **bounds}
+        return {name: fingerprint([value]) for name, value in named.items()}
 
     def settings_fingerprint(self, home: Home, study: Study, partition: Partition) -> str:
         """Hash the settings and the facts about outside files that a partition depends on; 16 hex digits."""

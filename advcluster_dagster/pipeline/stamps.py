@@ -75,6 +75,8 @@ def expected_stamp(
         prompts=recipe.prompts_fingerprint,
         upstream=_upstream_hashes(recipe, study, partition, read or read_from_lake),
         code_parts=recipe.code_parts,
+        setting_parts=recipe.setting_parts(home, study, partition),
+        prompt_parts=recipe.prompt_parts,
     )
 
 

@@ -28,7 +28,8 @@ def select_assets(expressions: Iterable[str]) -> tuple[str, ...]:
 
     Expressions have Dagster's syntax: ``+final_taxonomy`` (with everything upstream), ``final_taxonomy+`` (with
     everything downstream), ``1+name``, ``group:grading and not graded_trials``, ``kind:duckdb``, ``*taxonomy*``.
-    A bare name is a key. Commas outside double quotes separate expressions; the result is their union.
+    A bare name is a table, a page or a step, which stands for all its tables. Commas outside double quotes separate
+    expressions; the result is their union.
 
     Raises:
         SelectionError: an expression is empty, has an unknown name, or is not valid in Dagster.
@@ -80,6 +81,9 @@ def _qualify(token: re.Match[str]) -> str:
     if name.lower() in _KEYWORDS or name.isdigit() or name == "*":
         return name.lower()
     bare = name.strip('"')
+    if bare in RECIPES and bare not in asset_names():  # a step, as `status` names it: all its tables
+        keys = [f'key:"{table}"' for table in RECIPES[bare].tables]
+        return f"({' or '.join(keys)})"
     _check("key", bare)
     return f'key:"{bare}"'
 

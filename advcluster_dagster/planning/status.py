@@ -1,6 +1,6 @@
 """Status per step and partition: fresh, stale, missing, failed or blocked, with the reasons."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -218,20 +218,25 @@ def differences(kept: Stamp, expected: Stamp) -> Iterator[Reason]:
         yield Reason(ReasonKind.EARLIER_VERSION, "code changed: made by an earlier version of this program")
         return
     if kept.code != expected.code:
-        yield Reason(ReasonKind.CODE, f"code changed: {_changed_parts(kept, expected)}")
+        yield Reason(ReasonKind.CODE, f"code changed: {_named(_changed(kept.code_parts, expected.code_parts))}")
     if kept.settings != expected.settings:
-        yield Reason(ReasonKind.SETTINGS, "settings changed")
+        changed = _changed(kept.setting_parts, expected.setting_parts) if kept.setting_parts else []
+        yield Reason(ReasonKind.SETTINGS, f"{_named(changed) or 'settings'} changed")
     if kept.prompts != expected.prompts:
-        yield Reason(ReasonKind.PROMPT, "prompt changed")
+        changed = _changed(kept.prompt_parts, expected.prompt_parts) if kept.prompt_parts else []
+        yield Reason(ReasonKind.PROMPT, f"prompt changed: {_named(changed)}" if changed else "prompt changed")
     for name in dict.fromkeys([*kept.upstream, *expected.upstream]):
         if kept.upstream.get(name) != expected.upstream.get(name):
             yield Reason(ReasonKind.INPUT, f"{name} changed")
 
 
-def _changed_parts(kept: Stamp, expected: Stamp) -> str:
-    """List the modules, contracts and SQL that differ, the first few by name."""
-    names = sorted(kept.code_parts.keys() | expected.code_parts.keys())
-    changed = [name for name in names if kept.code_parts.get(name) != expected.code_parts.get(name)]
+def _changed(kept: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """Return the names of the parts (modules, contracts, SQL; settings; prompts) whose hashes differ."""
+    return [name for name in sorted(kept.keys() | expected.keys()) if kept.get(name) != expected.get(name)]
+
+
+def _named(changed: Sequence[str]) -> str:
+    """List the first few names."""
     more = f" and {len(changed) - _N_NAMED} more" if len(changed) > _N_NAMED else ""
     return ", ".join(changed[:_N_NAMED]) + more
 

@@ -48,6 +48,8 @@ class Stamp:
     n_rows: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict)
     code_parts: Mapping[str, str] = field(default_factory=dict)
+    setting_parts: Mapping[str, str] = field(default_factory=dict)
+    prompt_parts: Mapping[str, str] = field(default_factory=dict)
     written_at: int = 0
 
     def with_notes(self, notes: Mapping[str, Any]) -> "Stamp":

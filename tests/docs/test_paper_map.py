@@ -51,7 +51,7 @@ def test_a_named_test_file_exists(path):
 
 
 def test_all_assets_are_on_the_page_and_no_others():
-    assert set(_named("asset")) == ASSETS
+    assert set(_named("asset")) == ASSETS, "give each table a row in docs/paper_map.md"
 
 
 def test_all_sql_models_are_on_the_page_and_no_others():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from advcluster_dagster.assets.registry import RECIPES
+from advcluster_dagster.assets.registry import RECIPES, recipe_of, tables_behind
 from advcluster_dagster.planning.asset_selection import SelectionError, asset_names, select_assets
 
 GRADING = {name for recipe in RECIPES.values() if recipe.group == "grading" for name in recipe.tables}
@@ -61,3 +61,15 @@ def test_what_cannot_be_resolved_is_one_line(expression, message):
         select_assets([expression])
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_step_stands_for_all_its_tables():
+    tables = RECIPES["clustered_advantages"].tables
+    assert set(select_assets(["clustered_advantages"])) == set(tables)
+    upstream = set(select_assets(["+clustered_advantages"]))
+    assert {*tables, "deduplicated_advantages", "graded_trials"} <= upstream <= set(tables_behind(*tables))
+
+
+def test_a_table_that_no_step_makes_is_named():
+    with pytest.raises(LookupError, match="no step makes other; list its step in STEPS"):
+        recipe_of("other")

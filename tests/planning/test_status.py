@@ -142,7 +142,7 @@ def test_a_bound_makes_stale_the_step_whose_check_reads_it_and_what_follows(give
     given_once.change(checks={**GIVEN["checks"], bound: 0.77})
     found = given_once.status()
     path.write_text(before, encoding="utf-8")
-    assert {step for step, _ in _because(found, "settings changed")} == BOUNDS[bound] - RATED
+    assert {step for step, _ in _because(found, f"bound {bound} changed")} == BOUNDS[bound] - RATED
     assert {step for step, _ in _stale(found)} == _downstream(BOUNDS[bound] - RATED)
 
 
@@ -273,7 +273,7 @@ def test_a_prompt_makes_its_step_stale_and_its_calls_are_made_anew(given, monkey
     for module in (recipe, cluster_naming):
         monkeypatch.setattr(module, "load_prompt", lambda name: changed if name == "naming" else load_prompt(name))
     found = given.status()
-    assert _because(found, "prompt changed") == {("cluster_summaries", "f")}
+    assert _because(found, "prompt changed: naming") == {("cluster_summaries", "f")}
     assert {step for step, _ in _stale(found)} == _downstream({"cluster_summaries"})
     known = {call_id for call_id, _, _ in ledger_rows(given.home)}
     assert given.run().failures == {}
@@ -290,7 +290,7 @@ def test_imports_replaced(given):
     bring_traces(given, "sums", n_kept=3)
     both = {("larger_traces", "f/sums"), ("smaller_traces", "f/sums")}
     found = given.status()
-    assert _because(found, "settings changed") == both
+    assert _because(found, "imported or other outside files changed") == both
     assert {label for _, label in _stale(found)} == {"f/sums", "f", "all"}
     assert given.run(("larger_traces", "smaller_traces")).n_steps == 2
     # The larger model's rows are what they were, the smaller one's are not.
@@ -306,7 +306,7 @@ def test_imports_replaced(given):
 
 def test_more_questions_imported(given):
     bring_questions(given, "sums", n_questions=7)
-    assert _because(given.status(), "settings changed") == {("benchmark_questions", "sums")}
+    assert _because(given.status(), "imported or other outside files changed") == {("benchmark_questions", "sums")}
     assert given.run(("benchmark_questions",)).failures == {}
     steps = ("larger_traces", "smaller_traces", "graded_trials", "grading_disagreements", "extracted_advantages")
     readers = {(step, "f/sums") for step in (*steps, "question_statistics")}

@@ -79,7 +79,7 @@ class BenchmarkDefinition:
 
     Attributes:
         name: Name in study files, and prefix of question ids.
-        dataset: Id of the data set on the Hugging Face Hub; empty for local files.
+        dataset: Id of the data set on the Hugging Face Hub; empty only for `source: jsonl`.
         revision: Commit of the data set, 40 hexadecimal digits; empty for local files.
         files: Possible names of the file of rows in the data set; the first one that exists is read.
         size: Expected number of questions, by domain if the data set is split by domain; None if unknown.

@@ -3,6 +3,7 @@
 To add a benchmark, add a file to this folder and a line to ``REGISTERED``.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -25,18 +26,24 @@ from advcluster_dagster.sources.imports.readers import import_provenance, read_i
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.study import Study
 
-REGISTERED: dict[str, BenchmarkDefinition] = {
-    definition.name: definition
-    for definition in (
-        HMMT_NOV_2025,
-        JEEBENCH,
-        OMNI_MATH,
-        OLYMPIADBENCH,
-        GPQA_DIAMOND,
-        CRUXEVAL_I,
-        CRUXEVAL_O,
-    )
-}
+
+def by_name(definitions: Iterable[BenchmarkDefinition]) -> dict[str, BenchmarkDefinition]:
+    """Return registered benchmarks by name.
+
+    Raises:
+        ValueError: two have the same name, or one names no data set on the Hub.
+    """
+    named: dict[str, BenchmarkDefinition] = {}
+    for definition in definitions:
+        if definition.name in named:
+            raise ValueError(f"benchmark {definition.name} is registered twice; give one of them another name")
+        if not definition.dataset:
+            raise ValueError(f"benchmark {definition.name}: dataset is empty; a registered benchmark is on the Hub")
+        named[definition.name] = definition
+    return named
+
+
+REGISTERED = by_name((HMMT_NOV_2025, JEEBENCH, OMNI_MATH, OLYMPIADBENCH, GPQA_DIAMOND, CRUXEVAL_I, CRUXEVAL_O))
 
 
 def load_questions(home: Home, study: Study, domain: str, warnings: list[str] | None = None) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 
 from advcluster_dagster.contracts.inference import BENCHMARK_QUESTIONS
 from advcluster_dagster.sources.benchmarks.loading import Loaded, load_benchmark
-from advcluster_dagster.sources.benchmarks.registry import REGISTERED
+from advcluster_dagster.sources.benchmarks.registry import REGISTERED, by_name
 from advcluster_dagster.storage.home import Home
 from advcluster_dagster.study.benchmarks import Benchmark
 from tests.sources.benchmarks.small_sets import GPQA_AUTHORS, SMALL_SETS, write_rows
@@ -200,6 +200,14 @@ def test_files_are_read_relative_to_the_home_or_as_given(home: Home, tmp_path: P
     elsewhere = write_rows(tmp_path / "elsewhere" / "rows.jsonl", SMALL_SETS["cruxeval-o"][0])
     settings = Benchmark(source="registered", file=str(elsewhere))
     assert load_benchmark(home, REGISTERED["cruxeval-o"], settings, "programming").questions.height == 2
+
+
+def test_a_benchmark_registered_twice_or_without_data_set_is_refused():
+    first = next(iter(REGISTERED.values()))
+    with pytest.raises(ValueError, match=f"benchmark {first.name} is registered twice"):
+        by_name([first, first])
+    with pytest.raises(ValueError, match="dataset is empty; a registered benchmark is on the Hub"):
+        by_name([replace(first, dataset="")])
 
 
 @pytest.mark.parametrize("revision", ["main", "", "<commit>", "0123abc"])

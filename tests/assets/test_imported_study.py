@@ -164,6 +164,7 @@ def test_descriptions_that_are_all_alike_give_no_candidates(tmp_path, monkeypatc
     assert small.stamp("final_taxonomy", F).notes["reason"]
 
 
+@pytest.mark.integration
 def test_failed_extractions_are_named_kept_and_asked_again_only_when_told(tmp_path, monkeypatch):
     answers = {"is_mended": False}
     good = _extraction(["Tracks units through every step", "Checks the total against the parts"])

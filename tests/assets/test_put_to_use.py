@@ -232,6 +232,7 @@ def test_without_the_sections_none_of_it_exists(tmp_path):
         small.run(("budget_curves",))
 
 
+@pytest.mark.integration
 def test_everything_refused_is_said_with_the_reason(tmp_path):
     small = given_study(tmp_path / "home", preferences={"accepts_unknown_finish": True, "max_tokens": None})
     assert small.run().failures == {}
@@ -263,6 +264,7 @@ def test_what_is_held_out_must_exist(tmp_path, held_out, content, message):
     assert any(message in str(fault) for fault in outcome.failures.values())
 
 
+@pytest.mark.integration
 def test_a_file_of_questions_is_held_out(tmp_path):
     sections = {
         "preferences": {"held_out": ["out.jsonl"], "accepts_unknown_finish": True, "max_tokens": None},

@@ -161,6 +161,7 @@ def test_in_batches_chat_costs_half(server: SmallProvider, tmp_path: Path) -> No
     assert batched == pytest.approx(direct - chat / 2)
 
 
+@pytest.mark.integration
 def test_an_unknown_price_makes_the_sum_unknown_and_refuses_a_cap(server: SmallProvider, tmp_path: Path) -> None:
     small = judged_at(server, tmp_path / "home", prices="models: {wordllama-256: {prompt: 1}}\n")
     total = sum(estimates(plan(small)).values(), Estimate())

@@ -1,5 +1,7 @@
 """Partition keys follow the study file."""
 
+import pytest
+
 from advcluster_dagster.orchestration.partition_definitions import sync_partitions
 from tests.studies import GIVEN, IMPORTED, bring_traces
 
@@ -18,6 +20,7 @@ def _files(small):
     }
 
 
+@pytest.mark.integration
 def test_a_family_more(given):
     before = _files(given)
     given.change(families=GIVEN["families"] | {"g": G})

@@ -84,6 +84,7 @@ def test_only_what_was_asked_for_is_run(tmp_path):
     assert ledger_rows(small.home) == []
 
 
+@pytest.mark.integration
 def test_a_dry_run_writes_nothing_and_counts_the_calls_that_are_then_made(given):
     hashes, analyst = given.hashes(), {"model": "analyst", "provider": "embedded", "sampling": {"temperature": 0}}
     given.change(judges={"extractor": analyst, "summariser": analyst, "reviewer": analyst})

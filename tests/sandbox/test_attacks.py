@@ -102,6 +102,7 @@ def test_there_are_many_attacks():
     assert len(FORGERIES) >= 45
 
 
+@pytest.mark.integration
 def test_attacks_without_bubblewrap(target):
     level, replies = _attack_all(False, target)
     assert level == "call filter, resource limits"

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from advcluster_dagster.assets.registry import tables_behind
 from advcluster_dagster.models.onnx_embeddings import OnnxEmbedder, onnx_model_name
 from advcluster_dagster.models.protocol import EmbeddingReply, EmbeddingRequest
 from tests.studies import given_study
@@ -64,8 +65,8 @@ def test_the_length_limit_of_the_folder_holds(minilm: Path) -> None:
 def test_a_study_is_clustered_with_it_and_asks_nothing_twice(minilm: Path, tmp_path: Path) -> None:
     judges = {"embedder": {"model": str(minilm), "provider": "onnx"}}
     small = given_study(tmp_path / "home", judges=judges)
-    assert small.run(("final_taxonomy",)).failures == {}
+    assert small.run(tables_behind("final_taxonomy")).failures == {}
     embeddings = small.table("advantage_embeddings")
     assert embeddings["embedder"].unique().to_list() == [onnx_model_name(str(minilm))]
     assert set(embeddings["embedding"].list.len() if embeddings["embedding"].dtype == pl.List else [384]) == {384}
-    assert small.run().n_asked == 0
+    assert small.run(tables_behind("final_taxonomy")).n_steps == 0
